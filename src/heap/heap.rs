@@ -1,0 +1,566 @@
+//! `Heap`: allocate, release, resize; split, coalesce, grow, trim.
+
+use core::ptr::NonNull;
+
+use super::bins::{Bins, check_free};
+use super::chunk::{Corrupt, Corruption, Head, Key, footer, is_chunk_address};
+use super::mapped::{FIRST_THRESHOLD, MAX_THRESHOLD};
+use super::pages::{PageSource, Pages};
+use super::segments::Segments;
+use super::size::{Layout, MIN_CHUNK, PAGE, WORD, round_down, round_up};
+
+/// Free bytes asked for beyond what is needed when the heap grows, and left when it is trimmed.
+const TOP_PAD: usize = 128 << 10;
+
+/// The two thresholds in bytes; they follow the program as glibc's do.
+#[derive(Clone, Copy, Debug)]
+pub struct Tuning {
+    /// Chunks from this size on get a mapping of their own.
+    pub mmap_threshold: usize,
+    /// More free memory than this at the top goes back.
+    pub trim_threshold: usize,
+    /// Do the thresholds rise as mapped blocks are freed?
+    pub dynamic: bool,
+}
+
+impl Tuning {
+    /// 128 KiB for both, rising.
+    pub const DEFAULT: Self =
+        Self { mmap_threshold: FIRST_THRESHOLD, trim_threshold: TOP_PAD, dynamic: true };
+
+    /// A mapped block of `len` bytes was freed: the next one of its size comes from the heap.
+    pub(super) fn follow(&mut self, len: usize) {
+        if self.dynamic && len > self.mmap_threshold && len <= MAX_THRESHOLD {
+            self.mmap_threshold = len;
+            self.trim_threshold = 2 * len;
+        }
+    }
+}
+
+/// What the heap holds, in bytes unless the name says chunks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Memory from `grow`, words included.
+    pub held: usize,
+    /// Chunks in use (not the mapped ones), words included.
+    pub in_use: usize,
+    /// Number of those.
+    pub chunks: usize,
+    /// Memory from `map`.
+    pub mapped: usize,
+    /// Number of mapped chunks.
+    pub mapped_chunks: usize,
+}
+
+/// A chunk heap over the memory of `P`. See the [module](super) for what it promises.
+pub struct Heap<P> {
+    pub(super) pages: P,
+    pub(super) key: Key,
+    pub(super) segments: Segments,
+    pub(super) bins: Bins,
+    /// The free chunk at the end of the last segment; in no bin, without a footer. 0: none.
+    pub(super) top: usize,
+    pub(super) top_size: usize,
+    /// Thresholds; may be set at any time.
+    pub tuning: Tuning,
+    pub(super) usage: Usage,
+}
+
+/// Chunks are named by their word's address, payloads by what the user of the heap gets.
+pub(super) const fn payload_of(chunk: usize) -> usize {
+    chunk + WORD
+}
+
+impl<P: PageSource> Heap<P> {
+    /// An empty heap. `key` seeds the checksums: take it from where an attacker cannot see.
+    pub const fn new(pages: P, key: u64) -> Self {
+        Self {
+            pages,
+            key: Key(key),
+            segments: Segments::new(),
+            bins: Bins::new(),
+            top: 0,
+            top_size: 0,
+            tuning: Tuning::DEFAULT,
+            usage: Usage { held: 0, in_use: 0, chunks: 0, mapped: 0, mapped_chunks: 0 },
+        }
+    }
+
+    /// Replaces the key of a heap that holds nothing yet.
+    pub fn set_key(&mut self, key: u64) {
+        if self.usage == Usage::default() {
+            self.key = Key(key);
+        }
+    }
+
+    /// What the heap holds.
+    pub const fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// The source the memory comes from.
+    pub const fn pages(&mut self) -> &mut P {
+        &mut self.pages
+    }
+
+    /// A payload for `layout`, contents undefined. `Ok(None)`: no memory, or more than
+    /// [`MAX_PAYLOAD`](super::size::MAX_PAYLOAD). After `Err` the smashed part is out of use and
+    /// the call can be repeated.
+    pub fn allocate(&mut self, layout: Layout) -> Result<Option<NonNull<u8>>, Corrupt> {
+        let Some(need) = layout.chunk_size() else { return Ok(None) };
+        let slack = if layout.is_aligned() { layout.align } else { 0 };
+        if need.saturating_add(slack) >= self.tuning.mmap_threshold
+            && let Some(payload) = self.allocate_mapped(layout)
+        {
+            return Ok(Some(payload));
+        }
+        let chunk = if layout.is_aligned() {
+            self.take_aligned(need, layout)?
+        } else {
+            self.take(need)?
+        };
+        match chunk {
+            Some(chunk) => Ok(NonNull::new(payload_of(chunk) as *mut u8)),
+            None if self.segments.is_full() => Ok(self.allocate_mapped(layout)),
+            None => Ok(None),
+        }
+    }
+
+    /// Bytes a payload can hold.
+    ///
+    /// # Safety
+    /// `payload` came from this heap and was not released.
+    pub unsafe fn capacity(&self, payload: NonNull<u8>) -> Result<usize, Corrupt> {
+        // SAFETY: as the caller says.
+        unsafe {
+            if let Some(span) = self.span_of(payload)? {
+                return Ok(span.end() - payload.as_ptr() as usize);
+            }
+            let (_, head) = self.used_chunk(payload)?;
+            Ok(head.size - WORD)
+        }
+    }
+
+    /// Gives a payload back; a mapped one is unmapped. On `Err` nothing has changed.
+    ///
+    /// # Safety
+    /// `payload` came from this heap and was not released; it is used no more.
+    pub unsafe fn release(&mut self, payload: NonNull<u8>) -> Result<(), Corrupt> {
+        // SAFETY: as the caller says.
+        unsafe {
+            if let Some(span) = self.span_of(payload)? {
+                self.retire(span);
+                self.unmap(span);
+                return Ok(());
+            }
+            let (chunk, head) = self.used_chunk(payload)?;
+            self.free_chunk(chunk, head)?;
+        }
+        self.trim(self.tuning.trim_threshold);
+        Ok(())
+    }
+
+    /// Makes an ordinary payload hold `size` bytes without moving it. `false`: there is no room;
+    /// nothing has changed.
+    ///
+    /// # Safety
+    /// `payload` came from this heap, is not mapped and was not released.
+    pub unsafe fn resize(&mut self, payload: NonNull<u8>, size: usize) -> Result<bool, Corrupt> {
+        let Some(need) = Layout::plain(size).chunk_size() else { return Ok(false) };
+        // SAFETY: as the caller says.
+        let (chunk, head) = unsafe { self.used_chunk(payload)? };
+        if need > head.size {
+            // SAFETY: `used_chunk` has accepted the chunk.
+            let Some(size) = (unsafe { self.extend(chunk, head, need)? }) else {
+                return Ok(false);
+            };
+            let head = Head { size, ..head };
+            // SAFETY: the chunk is ours and reaches that far now.
+            unsafe { self.shorten(chunk, head, need)? };
+            return Ok(true);
+        }
+        // SAFETY: `used_chunk` has accepted the chunk.
+        unsafe { self.shorten(chunk, head, need)? };
+        self.trim(self.tuning.trim_threshold);
+        Ok(true)
+    }
+
+    /// Returns free memory at the top beyond `keep` bytes to the source. Says whether any went.
+    pub fn trim(&mut self, keep: usize) -> bool {
+        let Some(segment) = self.segments.last() else { return false };
+        let spare = round_down(self.top_size.saturating_sub(keep + MIN_CHUNK), PAGE);
+        if self.top == 0 || spare == 0 {
+            return false;
+        }
+        let end = segment.end - spare;
+        // SAFETY: the top is free and reaches to the segment's end; the part behind `end` goes,
+        // the part before keeps room for its word and the fence.
+        unsafe {
+            if !self.pages.shrink(segment.end, spare) {
+                return false;
+            }
+            self.segments.set_last_end(end);
+            self.usage.held -= spare;
+            self.set_top(self.top, self.top_size - spare);
+            self.key.write(end - WORD, Head::FENCE);
+        }
+        true
+    }
+
+    /// The chunk of a payload, its word and the word behind it verified.
+    ///
+    /// # Safety
+    /// The segments are mapped.
+    unsafe fn used_chunk(&self, payload: NonNull<u8>) -> Result<(usize, Head), Corrupt> {
+        let chunk = payload.as_ptr() as usize - WORD;
+        let fail = |what| Err(Corrupt { chunk, what });
+        let Some(segment) = self.segments.find(chunk).filter(|_| is_chunk_address(chunk)) else {
+            return fail(Corruption::Outside);
+        };
+        // SAFETY: `chunk` is 8-aligned inside a segment.
+        let head = unsafe { self.key.read(chunk)? };
+        if !head.in_use || head.mapped {
+            return fail(Corruption::State);
+        }
+        if head.size < MIN_CHUNK || head.size > segment.fence() - chunk {
+            return fail(Corruption::Size);
+        }
+        // SAFETY: the word behind lies at or below the segment's fence.
+        let next = unsafe { self.key.read(chunk + head.size)? };
+        if !next.prev_in_use {
+            return fail(Corruption::Next);
+        }
+        Ok((chunk, head))
+    }
+
+    /// A chunk in use of at least `need` bytes: from a bin, the top, or new memory.
+    fn take(&mut self, need: usize) -> Result<Option<usize>, Corrupt> {
+        if let Some((chunk, size)) = self.bins.take(self.key, &self.segments, need)? {
+            // SAFETY: `take` verified the chunk and took it out of its bin.
+            unsafe { self.occupy(chunk, size, need) };
+            return Ok(Some(chunk));
+        }
+        if self.top_size < need + MIN_CHUNK && !self.grow(need + MIN_CHUNK)? {
+            return Ok(None);
+        }
+        self.carve_top(need).map(Some)
+    }
+
+    /// Cuts `need` bytes off the front of the top, which is larger.
+    fn carve_top(&mut self, need: usize) -> Result<usize, Corrupt> {
+        let chunk = self.top;
+        // SAFETY: the top lies in the last segment.
+        let found = unsafe { self.key.read(chunk) };
+        if found != Ok(Head::free(self.top_size)) {
+            // What lies behind cannot be trusted to be ours any more: start anew elsewhere.
+            self.top = 0;
+            self.top_size = 0;
+            return Err(Corrupt { chunk, what: Corruption::Word });
+        }
+        // SAFETY: the top reaches from `chunk` on for more than `need` bytes.
+        unsafe {
+            self.set_top(chunk + need, self.top_size - need);
+            self.key.write(chunk, Head::used(need, true));
+        }
+        self.count_used(need);
+        Ok(chunk)
+    }
+
+    /// A chunk of `need` bytes whose payload plus `lead` has the asked alignment.
+    fn take_aligned(&mut self, need: usize, layout: Layout) -> Result<Option<usize>, Corrupt> {
+        let slack = layout.align + MIN_CHUNK;
+        let Some(whole) = need.checked_add(slack).filter(|&n| n < 1 << 40) else {
+            return Ok(None);
+        };
+        let Some(chunk) = self.take(whole)? else { return Ok(None) };
+        let at = payload_of(chunk) + layout.lead;
+        let mut gap = round_up(at, layout.align) - at;
+        if gap != 0 && gap < MIN_CHUNK {
+            gap += layout.align;
+        }
+        // SAFETY: `take` made this chunk, at least `whole` bytes, so that the gap and the aligned
+        // chunk behind it fit.
+        unsafe {
+            let head = self.key.read(chunk)?;
+            if gap == 0 {
+                self.shorten(chunk, head, need)?;
+                return Ok(Some(chunk));
+            }
+            let aligned = chunk + gap;
+            let rest = Head::used(head.size - gap, true);
+            self.key.write(aligned, rest);
+            let front = Head { size: gap, ..head };
+            self.key.write(chunk, front);
+            self.usage.chunks += 1;
+            self.free_chunk(chunk, front)?;
+            let rest = self.key.read(aligned)?;
+            self.shorten(aligned, rest, need)?;
+            Ok(Some(aligned))
+        }
+    }
+
+    /// Marks a free chunk of `size` bytes as in use and frees what is beyond `need`.
+    ///
+    /// # Safety
+    /// `chunk` is a verified free chunk of `size >= need` bytes in no bin.
+    unsafe fn occupy(&mut self, chunk: usize, size: usize, need: usize) {
+        let rest = size - need;
+        // SAFETY: all words written lie in the chunk, or are the verified word behind it.
+        unsafe {
+            if rest >= MIN_CHUNK {
+                self.key.write(chunk, Head::used(need, true));
+                self.set_free(chunk + need, rest);
+                self.bins.push(self.key, &self.segments, chunk + need, rest);
+                self.count_used(need);
+            } else {
+                self.key.write(chunk, Head::used(size, true));
+                self.set_prev_in_use(chunk + size, true);
+                self.count_used(size);
+            }
+        }
+    }
+
+    /// Cuts a chunk in use down to `need` bytes where the rest is worth a chunk, and frees that.
+    ///
+    /// # Safety
+    /// `chunk` is a chunk in use with the word `head`, the one behind it verified.
+    unsafe fn shorten(&mut self, chunk: usize, head: Head, need: usize) -> Result<(), Corrupt> {
+        let rest = head.size - need;
+        if rest < MIN_CHUNK {
+            return Ok(());
+        }
+        // SAFETY: both parts lie in the chunk; the rest has a word and is in use until freed.
+        unsafe {
+            let tail = Head::used(rest, true);
+            self.key.write(chunk, Head { size: need, ..head });
+            self.key.write(chunk + need, tail);
+            self.usage.chunks += 1;
+            self.free_chunk(chunk + need, tail)
+        }
+    }
+
+    /// Joins what is free behind `chunk` to it until it has `need` bytes; returns its new size.
+    ///
+    /// # Safety
+    /// `chunk` is a chunk in use with the word `head`, the one behind it verified.
+    unsafe fn extend(
+        &mut self,
+        chunk: usize,
+        head: Head,
+        need: usize,
+    ) -> Result<Option<usize>, Corrupt> {
+        let next = chunk + head.size;
+        if next == self.top {
+            if head.size + self.top_size < need + MIN_CHUNK
+                && (!self.grow(need - head.size + MIN_CHUNK)? || self.top != next)
+            {
+                return Ok(None);
+            }
+            let more = need - head.size;
+            self.carve_top(more)?;
+            self.usage.chunks -= 1;
+            // SAFETY: the carved chunk lies directly behind and becomes part of this one.
+            unsafe { self.key.write(chunk, Head { size: need, ..head }) };
+            return Ok(Some(need));
+        }
+        // SAFETY: the caller verified the word behind; `check_free` stays inside the segments.
+        unsafe {
+            if self.key.read(next)?.in_use {
+                return Ok(None);
+            }
+            let more = check_free(self.key, &self.segments, next)?;
+            if head.size + more < need {
+                return Ok(None);
+            }
+            self.bins.unlink(self.key, &self.segments, next, more)?;
+            let size = head.size + more;
+            self.key.write(chunk, Head { size, ..head });
+            self.set_prev_in_use(chunk + size, true);
+            self.usage.in_use += more;
+            Ok(Some(size))
+        }
+    }
+
+    /// Frees a chunk and joins it with its free neighbours. Everything is verified before anything
+    /// is changed.
+    ///
+    /// # Safety
+    /// `chunk` is a chunk in use with the word `head`, the one behind it verified.
+    unsafe fn free_chunk(&mut self, chunk: usize, head: Head) -> Result<(), Corrupt> {
+        let next = chunk + head.size;
+        let (mut start, mut size) = (chunk, head.size);
+        // SAFETY: every address read is in a segment: the neighbours of a verified chunk, and
+        // `check_free` looks before it reads.
+        unsafe {
+            let in_front = self.free_in_front(chunk, head)?;
+            let behind = self.free_behind(next)?;
+            if let Some((prev, prev_size)) = in_front {
+                self.bins.unlink(self.key, &self.segments, prev, prev_size)?;
+                start = prev;
+                size += prev_size;
+            }
+            self.usage.in_use -= head.size;
+            self.usage.chunks -= 1;
+            if next == self.top {
+                self.set_top(start, size + self.top_size);
+                return Ok(());
+            }
+            let unlinked = match behind {
+                Some(more) => {
+                    self.bins.unlink(self.key, &self.segments, next, more).map(|()| size += more)
+                }
+                None => Ok(()),
+            };
+            if unlinked.is_err() {
+                // The chunk behind has broken links: it stays free and apart (only I4 suffers).
+                size = next - start;
+            }
+            self.set_free(start, size);
+            self.set_prev_in_use(start + size, false);
+            self.bins.push(self.key, &self.segments, start, size);
+            unlinked
+        }
+    }
+
+    /// The free chunk in front of `chunk` and its size, verified from both sides.
+    ///
+    /// # Safety
+    /// As [`Heap::free_chunk`].
+    unsafe fn free_in_front(
+        &self,
+        chunk: usize,
+        head: Head,
+    ) -> Result<Option<(usize, usize)>, Corrupt> {
+        if head.prev_in_use {
+            return Ok(None);
+        }
+        // SAFETY: the footer of the chunk in front is the word before this one.
+        let foot = unsafe { self.key.read(chunk - WORD) }
+            .map_err(|_| Corrupt { chunk, what: Corruption::Footer })?;
+        let prev = chunk.wrapping_sub(foot.size);
+        // SAFETY: `check_free` looks the address up before it reads.
+        let size = unsafe { check_free(self.key, &self.segments, prev)? };
+        if size != foot.size {
+            return Err(Corrupt { chunk: prev, what: Corruption::Footer });
+        }
+        Ok(Some((prev, size)))
+    }
+
+    /// Size of the free chunk at `next`, verified; `None` if that is in use, the fence or the top.
+    ///
+    /// # Safety
+    /// A chunk's word is at `next`.
+    unsafe fn free_behind(&self, next: usize) -> Result<Option<usize>, Corrupt> {
+        // SAFETY: as the caller says; `check_free` looks before it reads.
+        unsafe {
+            if next == self.top || self.key.read(next)?.in_use {
+                return Ok(None);
+            }
+            check_free(self.key, &self.segments, next).map(Some)
+        }
+    }
+
+    /// Gets memory until the top has `need` bytes.
+    fn grow(&mut self, need: usize) -> Result<bool, Corrupt> {
+        for _ in 0..3 {
+            if self.top_size >= need {
+                return Ok(true);
+            }
+            let end = self.segments.last().map_or(0, |segment| segment.end);
+            let more = need - self.top_size;
+            let padded = round_up(more + TOP_PAD + 2 * WORD, PAGE);
+            let pages = match self.pages.grow(end, padded) {
+                Some(pages) => pages,
+                None => match self.pages.grow(end, round_up(more + 2 * WORD, PAGE)) {
+                    Some(pages) => pages,
+                    None => return Ok(false),
+                },
+            };
+            self.usage.held += pages.len;
+            if !self.adopt(end, pages) {
+                return Ok(false);
+            }
+        }
+        Ok(self.top_size >= need)
+    }
+
+    /// Adds new memory: as more top, or as a segment of its own.
+    fn adopt(&mut self, end: usize, pages: Pages) -> bool {
+        let fence = end.wrapping_sub(WORD);
+        let new_end = pages.start + pages.len;
+        // SAFETY: the old fence is the last word of a segment; the new memory is ours.
+        unsafe {
+            if pages.start == end && self.key.read(fence).is_ok_and(|head| head.size == 0) {
+                self.segments.set_last_end(new_end);
+                let top = if self.top == 0 { fence } else { self.top };
+                // Without a top the chunk in front of the fence is in use (a free one is the top).
+                self.set_top(top, new_end - WORD - top);
+                self.key.write(new_end - WORD, Head::FENCE);
+                return true;
+            }
+            self.bin_top();
+            if !self.segments.push(pages) {
+                self.usage.held -= pages.len;
+                self.pages.shrink(new_end, pages.len);
+                return false;
+            }
+            let first = pages.start + WORD;
+            self.set_top(first, new_end - WORD - first);
+            self.key.write(new_end - WORD, Head::FENCE);
+        }
+        true
+    }
+
+    /// Turns the top into an ordinary free chunk: growth goes on elsewhere.
+    fn bin_top(&mut self) {
+        let (chunk, size) = (self.top, self.top_size);
+        self.top = 0;
+        self.top_size = 0;
+        if size < MIN_CHUNK {
+            return;
+        }
+        // SAFETY: the top is a free chunk in no bin; behind it is the segment's fence.
+        unsafe {
+            self.set_free(chunk, size);
+            self.key.write(chunk + size, Head { prev_in_use: false, ..Head::FENCE });
+            self.bins.push(self.key, &self.segments, chunk, size);
+        }
+    }
+
+    /// # Safety
+    /// `[chunk, chunk + size)` is free memory up to the last segment's fence.
+    unsafe fn set_top(&mut self, chunk: usize, size: usize) {
+        self.top = chunk;
+        self.top_size = size;
+        // SAFETY: the caller says that it is ours.
+        unsafe { self.key.write(chunk, Head::free(size)) };
+    }
+
+    /// Writes word and footer of a free chunk.
+    ///
+    /// # Safety
+    /// `[chunk, chunk + size)` is free memory of the heap.
+    unsafe fn set_free(&mut self, chunk: usize, size: usize) {
+        // SAFETY: the caller says that it is ours.
+        unsafe {
+            self.key.write(chunk, Head::free(size));
+            self.key.write(footer(chunk, size), Head::free(size));
+        }
+    }
+
+    /// # Safety
+    /// A chunk's word is at `chunk`; if it is smashed it is left alone.
+    unsafe fn set_prev_in_use(&mut self, chunk: usize, prev_in_use: bool) {
+        // SAFETY: the caller says that a word is there.
+        unsafe {
+            if let Ok(head) = self.key.read(chunk) {
+                self.key.write(chunk, Head { prev_in_use, ..head });
+            }
+        }
+    }
+
+    fn count_used(&mut self, size: usize) {
+        self.usage.in_use += size;
+        self.usage.chunks += 1;
+    }
+}

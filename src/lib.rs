@@ -1,0 +1,2 @@
+//! mallocop: a debug allocator for Linux.
+pub mod heap;
