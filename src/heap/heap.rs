@@ -21,12 +21,18 @@ pub struct Tuning {
     pub trim_threshold: usize,
     /// Do the thresholds rise as mapped blocks are freed?
     pub dynamic: bool,
+    /// May memory go back at all?
+    pub may_trim: bool,
 }
 
 impl Tuning {
     /// 128 KiB for both, rising.
-    pub const DEFAULT: Self =
-        Self { mmap_threshold: FIRST_THRESHOLD, trim_threshold: TOP_PAD, dynamic: true };
+    pub const DEFAULT: Self = Self {
+        mmap_threshold: FIRST_THRESHOLD,
+        trim_threshold: TOP_PAD,
+        dynamic: true,
+        may_trim: true,
+    };
 
     /// A mapped block of `len` bytes was freed: the next one of its size comes from the heap.
     pub(super) fn follow(&mut self, len: usize) {
@@ -188,8 +194,8 @@ impl<P: PageSource> Heap<P> {
     /// Returns free memory at the top beyond `keep` bytes to the source. Says whether any went.
     pub fn trim(&mut self, keep: usize) -> bool {
         let Some(segment) = self.segments.last() else { return false };
-        let spare = round_down(self.top_size.saturating_sub(keep + MIN_CHUNK), PAGE);
-        if self.top == 0 || spare == 0 {
+        let spare = round_down(self.top_size.saturating_sub(keep.saturating_add(MIN_CHUNK)), PAGE);
+        if self.top == 0 || spare == 0 || !self.tuning.may_trim {
             return false;
         }
         let end = segment.end - spare;

@@ -1,1 +1,30 @@
-//! x
+//! libmallocop.so: the C and C++ allocation symbols, each a few lines over the `mallocop` library.
+//!
+//! Loaded by `LD_PRELOAD`. The symbols live in this library alone: an rlib that exports `malloc`
+//! would replace it in every program that links it.
+
+#![allow(
+    clippy::missing_safety_doc,
+    reason = "the exports are specified by the C and C++ standards, malloc(3) and posix_memalign(3)"
+)]
+
+mod cpp;
+mod exit;
+mod fork;
+mod interface;
+mod malloc;
+mod operators;
+mod reporter;
+mod rules;
+mod start;
+mod statistics;
+
+use mallocop::debug::CheckedHeap;
+use mallocop::own::heap::OwnAllocator;
+
+/// Rust code in this library never comes back to malloc.
+#[global_allocator]
+static ALLOCATOR: OwnAllocator = OwnAllocator;
+
+/// The program's heap.
+static HEAP: CheckedHeap = CheckedHeap::new(reporter::on_finding);

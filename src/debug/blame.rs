@@ -1,0 +1,116 @@
+//! Overwritten words: whose write was it? An overrun smashes what lies behind its block, so the
+//! block whose canary fails is not always the one that was written past.
+
+use super::checked::CheckedHeap;
+use super::registry::{self, State};
+use crate::finding::{Block, Damage, Defect, Finding, Operation, Place, Side};
+use crate::heap::Corrupt;
+use crate::stack::capture;
+use crate::stack::depot::SiteId;
+
+/// Damaged blocks followed towards the first one.
+const MOST_FOLLOWED: usize = 1 << 16;
+
+/// Where a stretch of damage starts.
+struct Origin {
+    defect: Defect,
+    user: usize,
+    damage: Damage,
+    followed: usize,
+}
+
+impl CheckedHeap {
+    /// Reports the damage found at the block `user`, in the name of the block it started from.
+    #[cold]
+    pub(super) fn blame(&self, user: usize, damage: Damage, operation: Operation, now: SiteId) {
+        let origin = self.trace_back(user, damage);
+        let now = if now == SiteId::NONE { self.operation_site(operation) } else { now };
+        let behind = self.neighbour_behind(origin.user);
+        self.deliver(&Finding {
+            block: Some(self.describe_taken(origin.user, user)),
+            beside: [self.neighbour_in_front(origin.user), behind],
+            damage: Some(origin.damage),
+            more_damaged: origin.followed,
+            ..Finding::new(origin.defect, operation, origin.user, now)
+        });
+    }
+
+    /// Reports a smashed chunk, in the name of the block beside it.
+    #[cold]
+    pub(super) fn blame_corruption(&self, corrupt: Corrupt, operation: Operation, now: SiteId) {
+        let in_front = registry::at_or_before(corrupt.chunk);
+        let behind = registry::after(corrupt.chunk);
+        for user in [in_front, behind].into_iter().flatten() {
+            if let Some(damage) = self.damage_of(user) {
+                return self.blame(user, damage, operation, now);
+            }
+        }
+        let now = if now == SiteId::NONE { capture::full_site() } else { now };
+        self.deliver(&Finding {
+            place: Place::Heap,
+            beside: [in_front, behind].map(|user| user.map(|user| self.describe(user))),
+            ..Finding::new(Defect::HeapCorruption, operation, corrupt.chunk, now)
+        });
+    }
+
+    /// Damage to the canaries of a block that is not being changed right now.
+    fn damage_of(&self, user: usize) -> Option<Damage> {
+        let state = registry::word(user)?.state();
+        if !self.is_guarded() || !matches!(state, State::Live | State::Quarantined) {
+            return None;
+        }
+        if self.mapped.lock().get(user).is_some_and(|m| m.block.life != Block::at(user).life) {
+            return None;
+        }
+        // SAFETY: the registry says that a block is there, and its mapping is not sealed.
+        unsafe { self.canaries().verify(user) }.err().map(|(_, damage)| damage)
+    }
+
+    /// Follows damage from block to block to the lowest one that it can have come from.
+    fn trace_back(&self, user: usize, damage: Damage) -> Origin {
+        let mut origin = Origin { defect: defect_of(damage), user, damage, followed: 0 };
+        while origin.damage.side == Side::Before && origin.followed < MOST_FOLLOWED {
+            let Some(in_front) = registry::at_or_before(origin.user - 1) else { break };
+            let Some(damage) = self.damage_of(in_front) else { break };
+            if damage.side == Side::Past && !self.starts_at_end(in_front, damage) {
+                // Not written past the end of that block: an underrun came down to here.
+                break;
+            }
+            let followed = origin.followed + 1;
+            origin = Origin { defect: defect_of(damage), user: in_front, damage, followed };
+        }
+        origin
+    }
+
+    /// Is the first byte behind the block among the changed ones?
+    fn starts_at_end(&self, user: usize, damage: Damage) -> bool {
+        // SAFETY: the registry says that a block is there; `damage_of` has just read it.
+        let head = unsafe { self.canaries().read_head(user) };
+        head.is_some_and(|head| damage.first.unsigned_abs() == head.size)
+    }
+
+    /// A block that is being freed is still the program's, as far as the reader is concerned.
+    fn describe_taken(&self, user: usize, taken: usize) -> Block {
+        let block = self.describe(user);
+        if user == taken && block.free_thread.is_none() {
+            return Block { life: crate::finding::Life::Live, free_site: SiteId::NONE, ..block };
+        }
+        block
+    }
+
+    fn neighbour_in_front(&self, user: usize) -> Option<Block> {
+        registry::at_or_before(user - 1).map(|user| self.describe(user))
+    }
+
+    fn neighbour_behind(&self, user: usize) -> Option<Block> {
+        registry::after(user).map(|user| self.describe(user))
+    }
+}
+
+const fn defect_of(damage: Damage) -> Defect {
+    match damage.side {
+        Side::Before => Defect::Underflow,
+        Side::Past => Defect::Overflow,
+        Side::AfterFree => Defect::WriteAfterFree,
+    }
+}

@@ -1,0 +1,424 @@
+//! What a block looks like inside its chunk: plan, write, verify, fill. Pure arithmetic and memory.
+//!
+//! ```text
+//! chunk word | head 8 | canary 8 | user bytes | canary, >= 8 bytes, to the chunk's end
+//! ```
+//!
+//! The head holds size, kind, alignment and thread. The front canary is a pattern of the block's
+//! own (keyed by its address, so that bytes copied from another block do not pass), its low 16
+//! bits a checksum of the head. Pattern bytes have their top bit set: no NUL and no ASCII text
+//! passes for one.
+
+use crate::finding::{Block, Damage, Kind, Side};
+use crate::heap::Layout;
+use crate::heap::size::{GRANULE, MIN_CHUNK, PAGE, WORD, round_up};
+
+/// Bytes from the payload's start to the user's.
+pub const LEAD: usize = 16;
+/// Least bytes of canary behind the user's.
+pub const TAIL: usize = 8;
+/// Largest size a head can hold.
+pub const MAX_SIZE: usize = crate::heap::size::MAX_PAYLOAD - LEAD - TAIL;
+/// Largest alignment a head can hold.
+pub const MAX_ALIGN: usize = 1 << 31;
+
+/// What the head says of a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Bytes asked for.
+    pub size: usize,
+    /// The call it came from.
+    pub kind: Kind,
+    /// Alignment asked for, 16 at least.
+    pub align: usize,
+    /// Has it a mapping of its own?
+    pub mapped: bool,
+    /// Number of the allocating thread.
+    pub thread: u16,
+}
+
+const KIND_SHIFT: u32 = 40;
+const ALIGN_SHIFT: u32 = 43;
+const MAPPED_SHIFT: u32 = 48;
+const THREAD_SHIFT: u32 = 49;
+
+impl Head {
+    const fn bits(self) -> u64 {
+        self.size as u64
+            | ((self.kind as u64) << KIND_SHIFT)
+            | ((self.align.trailing_zeros() as u64) << ALIGN_SHIFT)
+            | ((self.mapped as u64) << MAPPED_SHIFT)
+            | ((self.thread as u64) << THREAD_SHIFT)
+    }
+
+    fn from_bits(bits: u64) -> Self {
+        Self {
+            size: (bits & ((1 << KIND_SHIFT) - 1)) as usize,
+            kind: Kind::from_code((bits >> KIND_SHIFT) as u8 & 7),
+            align: 1 << ((bits >> ALIGN_SHIFT) & 31),
+            mapped: (bits >> MAPPED_SHIFT) & 1 != 0,
+            thread: (bits >> THREAD_SHIFT) as u16,
+        }
+    }
+
+    /// End of the block's chunk: the canary reaches up to there.
+    const fn end(&self, user: usize) -> usize {
+        if self.mapped {
+            return round_up(user + self.size + TAIL, PAGE);
+        }
+        let chunk = round_up(WORD + LEAD + self.size + TAIL, GRANULE);
+        user - LEAD - WORD + if chunk < MIN_CHUNK { MIN_CHUNK } else { chunk }
+    }
+}
+
+/// Layout of the payload for a checked block of `size` bytes. `None` for more than a head holds.
+pub fn plan(size: usize, align: usize) -> Option<Layout> {
+    if size > MAX_SIZE || align > MAX_ALIGN {
+        return None;
+    }
+    Some(Layout { size: LEAD + size + TAIL, align: align.max(GRANULE), lead: LEAD })
+}
+
+/// The secret that patterns are made with.
+#[derive(Clone, Copy)]
+pub struct Canaries {
+    /// Any number, unknown to the program.
+    pub key: u64,
+}
+
+impl Canaries {
+    fn pattern(self, user: usize) -> u64 {
+        let mixed = (user as u64 ^ self.key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed ^ (mixed >> 32)) | 0x8080_8080_8080_8080
+    }
+
+    fn front(self, user: usize, head: u64) -> u64 {
+        let sum = (head ^ self.key).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 48;
+        (self.pattern(user) & !0xffff) | sum
+    }
+
+    /// Writes head and canaries of a new block.
+    ///
+    /// # Safety
+    /// The payload at `user - 16` is ours and was planned for this head.
+    pub unsafe fn write(self, user: usize, head: Head) {
+        let bits = head.bits();
+        // SAFETY: head and front canary are the payload's first 16 bytes.
+        unsafe {
+            ((user - LEAD) as *mut u64).write(bits);
+            ((user - WORD) as *mut u64).write(self.front(user, bits));
+        }
+        // SAFETY: the tail lies in the payload, by the plan.
+        unsafe { self.write_tail(user, head) };
+    }
+
+    unsafe fn write_tail(self, user: usize, head: Head) {
+        let (start, end) = (user + head.size, head.end(user));
+        let pattern = self.pattern(user);
+        let words = round_up(start, WORD);
+        // SAFETY: `[start, end)` is the tail, by the caller's word; `end` is a multiple of 8.
+        unsafe {
+            for at in start..words {
+                (at as *mut u8).write(pattern_byte(pattern, at));
+            }
+            for at in (words..end).step_by(WORD) {
+                (at as *mut u64).write(pattern);
+            }
+        }
+    }
+
+    /// The head of a block if it and the front canary are whole.
+    ///
+    /// # Safety
+    /// A block starts at `user` and is mapped.
+    pub unsafe fn read_head(self, user: usize) -> Option<Head> {
+        // SAFETY: head and canary stand in front of each block.
+        let (bits, front) =
+            unsafe { (((user - LEAD) as *const u64).read(), ((user - WORD) as *const u64).read()) };
+        (front == self.front(user, bits)).then(|| Head::from_bits(bits))
+    }
+
+    /// Verifies head and canaries. The head comes with the damage where it is whole.
+    ///
+    /// # Safety
+    /// As [`Canaries::read_head`].
+    pub unsafe fn verify(self, user: usize) -> Result<Head, (Option<Head>, Damage)> {
+        // SAFETY: as the caller says.
+        unsafe {
+            let Some(head) = self.read_head(user) else {
+                return Err((None, self.front_damage(user)));
+            };
+            match self.tail_damage(user, head) {
+                Some(damage) => Err((Some(head), damage)),
+                None => Ok(head),
+            }
+        }
+    }
+
+    unsafe fn tail_damage(self, user: usize, head: Head) -> Option<Damage> {
+        let (start, end) = (user + head.size, head.end(user));
+        let pattern = self.pattern(user);
+        let words = round_up(start, WORD);
+        let mut wrong = 0;
+        // SAFETY: `[start, end)` is the block's tail.
+        unsafe {
+            for at in start..words {
+                wrong |= u64::from((at as *const u8).read() ^ pattern_byte(pattern, at));
+            }
+            for at in (words..end).step_by(WORD) {
+                wrong |= (at as *const u64).read() ^ pattern;
+            }
+        }
+        if wrong == 0 {
+            return None;
+        }
+        // SAFETY: as above.
+        Some(unsafe { describe(Side::Past, user, start, end, |at| pattern_byte(pattern, at)) })
+    }
+
+    /// What is wrong in front of a block whose head or front canary does not hold.
+    unsafe fn front_damage(self, user: usize) -> Damage {
+        let pattern = self.pattern(user);
+        // The low two bytes depend on the head: they count as changed if nothing above did.
+        // SAFETY: the front canary's upper six bytes.
+        unsafe {
+            let mut damage = describe(Side::Before, user, user - 6, user, |at| {
+                pattern_byte(pattern, at)
+            });
+            if damage.is_empty() {
+                damage = describe(Side::Before, user, user - LEAD, user - 6, |_| 0);
+                damage.certain = false;
+            }
+            damage
+        }
+    }
+
+    /// Are the canary bytes directly in front of the block whole?
+    ///
+    /// # Safety
+    /// As [`Canaries::read_head`].
+    pub unsafe fn last_front_byte_holds(self, user: usize) -> bool {
+        let at = user - 1;
+        // SAFETY: the front canary's last byte.
+        unsafe { (at as *const u8).read() == pattern_byte(self.pattern(user), at) }
+    }
+
+    /// Makes the canaries of a damaged block whole again, to go on with it.
+    ///
+    /// # Safety
+    /// As [`Canaries::read_head`]; the block is ours alone.
+    pub unsafe fn mend(self, user: usize, head: Head) {
+        // SAFETY: the block was planned for this head.
+        unsafe { self.write(user, head) };
+    }
+}
+
+/// Byte of a pattern at an address: patterns are laid out in aligned words.
+fn pattern_byte(pattern: u64, at: usize) -> u8 {
+    (pattern >> (8 * (at % WORD))) as u8
+}
+
+/// The changed bytes of `[start, end)`.
+///
+/// # Safety
+/// The bytes are readable.
+unsafe fn describe(
+    side: Side,
+    user: usize,
+    start: usize,
+    end: usize,
+    expected: impl Fn(usize) -> u8,
+) -> Damage {
+    let mut damage = Damage::none(side);
+    for at in start..end {
+        // SAFETY: by the caller's word.
+        let found = unsafe { (at as *const u8).read() };
+        if found != expected(at) {
+            let offset = at.wrapping_sub(user) as isize;
+            if damage.is_empty() {
+                damage.first = offset;
+            }
+            damage.last = offset;
+            damage.changed += 1;
+        }
+    }
+    if damage.is_empty() {
+        return damage;
+    }
+    // What is shown starts on the line of the first changed byte.
+    let line = user.wrapping_add_signed(damage.first & !(Damage::SHOWN as isize - 1)).max(start);
+    damage.shown_from = line.wrapping_sub(user) as isize;
+    for (offset, shown) in damage.shown.iter_mut().enumerate() {
+        let at = line + offset;
+        if at >= end {
+            break;
+        }
+        // SAFETY: inside `[start, end)`.
+        *shown = (unsafe { (at as *const u8).read() }, expected(at));
+        damage.shown_len = offset + 1;
+    }
+    damage
+}
+
+/// Where the poison of a freed block of `size` bytes lies: at both ends, `most` bytes each.
+fn poisoned(user: usize, size: usize, most: usize) -> [(usize, usize); 2] {
+    if size <= 2 * most {
+        [(user, user + size), (user + size, user + size)]
+    } else {
+        [(user, user + most), (user + size - most, user + size)]
+    }
+}
+
+/// Fills both ends of a freed block with `byte`, `most` bytes each at most.
+///
+/// # Safety
+/// The `size` bytes at `user` are ours.
+pub unsafe fn poison(user: usize, size: usize, most: usize, byte: u8) {
+    for (start, end) in poisoned(user, size, most) {
+        // SAFETY: inside the block.
+        unsafe { (start as *mut u8).write_bytes(byte, end - start) };
+    }
+}
+
+/// What was written over the poison of a freed block.
+///
+/// # Safety
+/// The `size` bytes at `user` are ours and were poisoned with the same arguments.
+pub unsafe fn poison_damage(user: usize, size: usize, most: usize, byte: u8) -> Option<Damage> {
+    for (start, end) in poisoned(user, size, most) {
+        // SAFETY: inside the block.
+        unsafe {
+            if !is_filled(start, end, byte) {
+                return Some(describe(Side::AfterFree, user, start, end, |_| byte));
+            }
+        }
+    }
+    None
+}
+
+/// Are all bytes of `[start, end)` equal to `byte`? Words are collected without a branch each, so
+/// that the loop is vectorised; a byte-wise `all` costs 3 to 30 times as much.
+///
+/// # Safety
+/// The bytes are readable.
+unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
+    let pattern = u64::from_ne_bytes([byte; 8]);
+    let mut wrong = 0;
+    let mut at = start;
+    // SAFETY: every read lies in `[start, end)`, by the caller's word.
+    unsafe {
+        while at + WORD <= end {
+            wrong |= (at as *const u64).read_unaligned() ^ pattern;
+            at += WORD;
+        }
+        while at < end {
+            wrong |= u64::from((at as *const u8).read() ^ byte);
+            at += 1;
+        }
+    }
+    wrong == 0
+}
+
+/// The block as a finding speaks of it.
+pub fn facts(user: usize, head: Head) -> Block {
+    Block {
+        user,
+        size: Some(head.size),
+        kind: Some(head.kind),
+        align: head.align,
+        thread: Some(head.thread),
+        ..Block::at(user)
+    }
+}
+
+const _: () = assert!(MAX_SIZE < 1 << KIND_SHIFT);
+const _: () = assert!(MAX_ALIGN.trailing_zeros() < 32);
+const _: () = assert!(crate::sys::thread::MAX_THREADS <= 1 << (64 - THREAD_SHIFT));
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CANARIES: Canaries = Canaries { key: 0x1234_5678_9abc_def1 };
+
+    /// A planned block of `size` bytes in a buffer of its own.
+    fn with_block(size: usize, test: impl FnOnce(usize, Head)) {
+        let mut buffer = vec![0u128; (size + 80) / 16];
+        let user = buffer.as_mut_ptr() as usize + LEAD;
+        let head = Head { size, kind: Kind::New, align: 16, mapped: false, thread: 3 };
+        // SAFETY: the buffer holds the block and its canaries.
+        unsafe { CANARIES.write(user, head) };
+        test(user, head);
+    }
+
+    fn poke(at: usize, byte: u8) {
+        // SAFETY: tests poke into their own buffers.
+        unsafe { (at as *mut u8).write(byte) };
+    }
+
+    #[test]
+    fn heads_round_trip_at_the_extremes() {
+        for size in [0, 1, MAX_SIZE] {
+            for (align, thread, mapped) in [(16, 0, false), (MAX_ALIGN, 0x7fff, true)] {
+                let head = Head { size, kind: Kind::AlignedNewArray, align, mapped, thread };
+                assert_eq!(Head::from_bits(head.bits()), head);
+            }
+        }
+        assert!(plan(MAX_SIZE + 1, 16).is_none() && plan(1, MAX_ALIGN * 2).is_none());
+    }
+
+    #[test]
+    fn every_byte_round_a_block_is_watched() {
+        for size in 0..40 {
+            with_block(size, |user, head| {
+                // SAFETY: the block is in the test's buffer.
+                assert_eq!(unsafe { CANARIES.verify(user) }, Ok(head));
+            });
+            for offset in (-16..0).chain(size as isize..size as isize + 8) {
+                for byte in [0, b'A', 0xff] {
+                    with_block(size, |user, _| {
+                        let at = user.wrapping_add_signed(offset);
+                        // SAFETY: the block is in the test's buffer.
+                        if unsafe { (at as *const u8).read() } == byte {
+                            return;
+                        }
+                        poke(at, byte);
+                        // SAFETY: as above.
+                        let Err((_, damage)) = (unsafe { CANARIES.verify(user) }) else {
+                            panic!("byte {offset} of a {size}-byte block is not watched")
+                        };
+                        let side = if offset < 0 { Side::Before } else { Side::Past };
+                        assert_eq!(damage.side, side);
+                        if damage.certain {
+                            assert_eq!((damage.first, damage.last, damage.changed), (offset, offset, 1));
+                        }
+                    });
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn poison_is_verified_at_both_ends() {
+        for size in [0, 1, 7, 8, 100, 4096, 8192, 8193, 50_000] {
+            with_block(size, |user, head| {
+                // SAFETY: the block is in the test's buffer.
+                unsafe {
+                    poison(user, size, 4096, 0x55);
+                    assert_eq!(poison_damage(user, size, 4096, 0x55), None);
+                    assert!(CANARIES.verify(user).is_ok());
+                    for offset in [0, size / 3, size.saturating_sub(1)] {
+                        if size == 0 || (offset >= 4096 && offset < size - 4096) {
+                            continue;
+                        }
+                        poke(user + offset, 0x56);
+                        let damage = poison_damage(user, size, 4096, 0x55).map(|d| d.first);
+                        assert_eq!(damage, Some(offset as isize), "size {size}");
+                        poke(user + offset, 0x55);
+                    }
+                }
+                assert_eq!(head.size, size);
+            });
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! Blocks with a mapping of their own, by address: what a pointer into one is described with, and
+//! where freed ones wait, their pages dropped and every access to them a fault.
+//!
+//! A cold map, so a plain one: behind our own lock because fork must be able to hold it, which the
+//! shards of a concurrent map do not allow.
+
+use core::hash::{BuildHasherDefault, Hasher};
+use std::collections::HashMap;
+
+use crate::finding::Block;
+use crate::heap::Span;
+
+/// Freed mappings kept at a time, and the address space they may take.
+const MOST_SEALED: usize = 64;
+const MOST_SEALED_BYTES: usize = 256 << 20;
+
+/// A block and its mapping.
+#[derive(Clone, Copy, Debug)]
+pub struct MappedBlock {
+    /// The mapping.
+    pub span: Span,
+    /// The block; its `life` says whether the mapping is sealed.
+    pub block: Block,
+}
+
+/// Spreads page-aligned addresses.
+#[derive(Default)]
+pub struct AddressHasher(u64);
+
+impl Hasher for AddressHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_usize(usize::from(byte));
+        }
+    }
+
+    fn write_usize(&mut self, address: usize) {
+        let mixed = (self.0 ^ address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = mixed ^ (mixed >> 32);
+    }
+}
+
+/// All mapped blocks, live and sealed.
+pub struct MappedBlocks {
+    by_user: HashMap<usize, MappedBlock, BuildHasherDefault<AddressHasher>>,
+    sealed: [usize; MOST_SEALED],
+    first_sealed: usize,
+    sealed_count: usize,
+    sealed_bytes: usize,
+}
+
+impl MappedBlocks {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self {
+            by_user: HashMap::with_hasher(BuildHasherDefault::new()),
+            sealed: [0; MOST_SEALED],
+            first_sealed: 0,
+            sealed_count: 0,
+            sealed_bytes: 0,
+        }
+    }
+
+    /// Lists a block. `false`: no memory for that.
+    pub fn insert(&mut self, mapped: MappedBlock) -> bool {
+        if self.by_user.try_reserve(1).is_err() {
+            return false;
+        }
+        self.by_user.insert(mapped.block.user, mapped);
+        true
+    }
+
+    /// The block that starts at `user`.
+    pub fn get(&self, user: usize) -> Option<MappedBlock> {
+        self.by_user.get(&user).copied()
+    }
+
+    /// Forgets the block that starts at `user`.
+    pub fn remove(&mut self, user: usize) -> Option<MappedBlock> {
+        self.by_user.remove(&user)
+    }
+
+    /// The block whose mapping `address` is in.
+    pub fn containing(&self, address: usize) -> Option<MappedBlock> {
+        let inside = |mapped: &&MappedBlock| {
+            address >= mapped.span.start && address < mapped.span.end()
+        };
+        self.by_user.values().find(inside).copied()
+    }
+
+    /// Counts a listed block as sealed. Then call [`MappedBlocks::over_budget`] until it is empty.
+    pub fn seal(&mut self, block: Block) {
+        let Some(mapped) = self.by_user.get_mut(&block.user) else { return };
+        mapped.block = block;
+        self.sealed_bytes += mapped.span.len;
+        let at = (self.first_sealed + self.sealed_count) % MOST_SEALED;
+        if let Some(slot) = self.sealed.get_mut(at) {
+            *slot = block.user;
+        }
+        self.sealed_count += 1;
+    }
+
+    /// Must a block go before another can be sealed?
+    pub const fn is_full(&self) -> bool {
+        self.sealed_count == MOST_SEALED
+    }
+
+    /// The oldest sealed block, forgotten, if there are more than the budget allows or `all` are
+    /// to go.
+    pub fn over_budget(&mut self, all: bool) -> Option<MappedBlock> {
+        let over = self.sealed_bytes > MOST_SEALED_BYTES || self.sealed_count == MOST_SEALED;
+        if self.sealed_count == 0 || !(all || over) {
+            return None;
+        }
+        let user = self.sealed.get(self.first_sealed).copied()?;
+        self.first_sealed = (self.first_sealed + 1) % MOST_SEALED;
+        self.sealed_count -= 1;
+        let mapped = self.by_user.remove(&user)?;
+        self.sealed_bytes -= mapped.span.len;
+        Some(mapped)
+    }
+}
+
+impl Default for MappedBlocks {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,17 @@
+//! The debug layer round the core: what a block looks like, whose an address is, where freed
+//! blocks wait, and [`CheckedHeap`], the only place that puts these in order.
+
+mod blame;
+pub mod block;
+pub mod checked;
+pub mod deferred;
+pub mod mapped_blocks;
+mod mismatch;
+mod place;
+pub mod quarantine;
+pub mod registry;
+mod resize;
+mod sweep;
+
+pub use checked::{CheckedHeap, Release, Request};
+pub use sweep::SiteTotals;

@@ -1,0 +1,143 @@
+//! What does an address point to? The cold half of the registry: blocks round it, then the
+//! process's mappings.
+
+use super::block;
+use super::checked::CheckedHeap;
+use super::registry::{self, State};
+use crate::finding::{Block, Defect, Finding, Life, Operation, Place};
+use crate::stack::{capture, depot, modules};
+use crate::sys::maps::{self, Lookup};
+use crate::sys::thread;
+
+/// A pointer further than this from any block is not explained by one.
+const NEAR: usize = 4096;
+
+impl CheckedHeap {
+    /// Explains a pointer that is no live block: the finding of a bad free, realloc or size query.
+    #[cold]
+    pub(super) fn refuse(&self, address: usize, operation: Operation) {
+        if self.is_from_the_loader(address) {
+            return;
+        }
+        let (place, block) = self.locate(address);
+        let freed = block.is_some_and(|block| block.life == Life::Freed);
+        let defect = match (place, operation) {
+            (Place::Start, Operation::UsableSize) => Defect::BadFree,
+            (Place::Start, _) if freed => Defect::DoubleFree,
+            _ => Defect::BadFree,
+        };
+        let now = capture::full_site();
+        self.deliver(&Finding { place, block, ..Finding::new(defect, operation, address, now) });
+    }
+
+    /// The dynamic loader allocates before anybody can be asked, and may free that through us.
+    fn is_from_the_loader(&self, address: usize) -> bool {
+        if modules::is_loader(address) {
+            return true;
+        }
+        let caller = capture::full_site();
+        depot::frames(caller).first().is_some_and(|&pc| modules::is_loader(pc))
+    }
+
+    /// What `address` points to, and the block that explains it.
+    pub(super) fn locate(&self, address: usize) -> (Place, Option<Block>) {
+        if address >> 47 != 0 {
+            return (Place::NonCanonical, None);
+        }
+        if let Some(mapped) = { self.mapped.lock().containing(address) } {
+            return (place_in(&mapped.block, address), Some(mapped.block));
+        }
+        if let Some(found) = self.locate_by_registry(address) {
+            return found;
+        }
+        (self.place_by_mappings(address), None)
+    }
+
+    fn locate_by_registry(&self, address: usize) -> Option<(Place, Option<Block>)> {
+        let word = registry::word(address)?;
+        if let Some(block) = self.block_over(address) {
+            return Some((place_in(&block, address), Some(block)));
+        }
+        if word.state() == State::Evicted && address.is_multiple_of(16) {
+            return Some((Place::Start, Some(self.describe(address))));
+        }
+        let behind = registry::after(address).filter(|user| user - address <= NEAR);
+        if let Some(user) = behind {
+            return Some((Place::Before(user - address), Some(self.describe(user))));
+        }
+        // A leaf speaks of a whole MiB, of which the heap may own only a part.
+        match maps::find(address) {
+            Lookup::Mapped(mapping) if mapping.path() == b"[heap]" => Some((Place::Heap, None)),
+            _ => None,
+        }
+    }
+
+    /// The block that `address` is in, or directly behind.
+    fn block_over(&self, address: usize) -> Option<Block> {
+        let block = self.describe(registry::at_or_before(address)?);
+        let past = (address - block.user).saturating_sub(block.size.unwrap_or(0));
+        let behind = registry::after(address);
+        let closer = behind.is_some_and(|user| user - address < past.min(NEAR));
+        (past <= NEAR && !closer).then_some(block)
+    }
+
+    /// All that is known of the block that starts, or started, at `user`.
+    pub(super) fn describe(&self, user: usize) -> Block {
+        if let Some(mapped) = { self.mapped.lock().get(user) } {
+            return mapped.block;
+        }
+        let Some(word) = registry::word(user) else { return Block::at(user) };
+        let freed = matches!(word.state(), State::Quarantined | State::Evicted);
+        // An evicted block's head is under the heap's links; the others' heads are as written.
+        let whole = self.is_guarded() && word.state() != State::Evicted;
+        // SAFETY: the registry says that a block is there.
+        let head = if whole { unsafe { self.canaries().read_head(user) } } else { None };
+        let known = head.map_or(Block::at(user), |head| block::facts(user, head));
+        if !freed {
+            let bare = !self.is_guarded() && word.state() == State::Live;
+            let size = if bare { Some(self.size_of(user)) } else { known.size };
+            return Block { site: word.site(), size, ..known };
+        }
+        let waiting = { self.quarantine.lock().iter().find(|waiting| waiting.user == user) };
+        Block {
+            site: word.site(),
+            life: Life::Freed,
+            size: known.size.or(waiting.map(|waiting| waiting.size)),
+            free_site: registry::free_site(user),
+            free_thread: waiting.map(|waiting| waiting.thread),
+            ..known
+        }
+    }
+
+    fn place_by_mappings(&self, address: usize) -> Place {
+        match maps::find(address) {
+            Lookup::Unknown => Place::Unknown,
+            Lookup::Unmapped => Place::Unmapped,
+            Lookup::Mapped(mapping) => {
+                let on_it = |at: usize| at >= mapping.start && at < mapping.end;
+                let here = 0u8;
+                if on_it(core::ptr::from_ref(&here) as usize) {
+                    return Place::Stack(thread::number());
+                }
+                if let Some((owner, _)) = thread::stacks().find(|&(_, stack)| on_it(stack)) {
+                    return Place::Stack(owner);
+                }
+                Place::Mapping {
+                    executable: mapping.executable,
+                    writable: mapping.writable,
+                    file: mapping.is_file(),
+                }
+            }
+        }
+    }
+}
+
+fn place_in(block: &Block, address: usize) -> Place {
+    let size = block.size.unwrap_or(usize::MAX);
+    match address.wrapping_sub(block.user) {
+        0 => Place::Start,
+        offset if address < block.user => Place::Before(offset.wrapping_neg()),
+        offset if offset < size => Place::Inside(offset),
+        offset => Place::Past(offset - size),
+    }
+}

@@ -1,0 +1,165 @@
+//! realloc: take and verify the old block, resize it where it is or allocate, copy, release.
+
+use core::ptr::NonNull;
+
+use super::block::{self, Head};
+use super::checked::{CheckedHeap, Release, Request};
+use super::registry::{self, State};
+use crate::finding::Operation;
+use crate::options::{self, Name};
+use crate::own::{self, Region};
+use crate::stack::capture;
+use crate::stack::depot::SiteId;
+use crate::sys::thread;
+
+/// Blocks below this always move, so that stale pointers to them show (`realloc_moves=small`).
+const SMALL: usize = 64 << 10;
+
+impl CheckedHeap {
+    /// The block at `pointer`, not null, made `size` bytes long, at the same place or another.
+    /// Null when there is no memory or `pointer` is no block: then it stays as it was.
+    pub fn resize(&self, pointer: *mut u8, size: usize) -> *mut u8 {
+        let user = pointer as usize;
+        if let Some(region) = own::region_of(user) {
+            return self.resize_apart(region, pointer, size);
+        }
+        if thread::is_critical() {
+            return self.copy_out(pointer, size);
+        }
+        self.do_deferred();
+        let now = capture::site();
+        let old_site = match registry::take(user, State::Busy) {
+            Ok(site) => site,
+            Err(_) => {
+                self.refuse(user, Operation::Realloc);
+                return core::ptr::null_mut();
+            }
+        };
+        let Some(head) = self.verify_taken(user, Operation::Realloc, now) else {
+            return core::ptr::null_mut();
+        };
+        let release = Release::by(Operation::Realloc);
+        self.check_release(user, old_site, head, release, now);
+        if let Some(place) = self.resize_in_place(user, head, size, now) {
+            return place as *mut u8;
+        }
+        let new = self.allocate_at(Request::malloc(size), now);
+        if new.is_null() {
+            registry::set(user, State::Live, old_site);
+            return new;
+        }
+        // SAFETY: both blocks are ours, apart, and at least that long.
+        unsafe { core::ptr::copy_nonoverlapping(pointer, new, head.size.min(size)) };
+        registry::set(user, State::Quarantined, old_site);
+        self.retire(user, old_site, release, now);
+        new
+    }
+
+    /// Blocks of the private regions move to where the caller allocates now.
+    fn resize_apart(&self, region: Region, pointer: *mut u8, size: usize) -> *mut u8 {
+        // SAFETY: the address is in that region.
+        let old = unsafe { own::size_of_block(region, pointer) };
+        let new = self.allocate(Request::malloc(size));
+        if !new.is_null() {
+            // SAFETY: both blocks are live, apart, and at least that long.
+            unsafe { core::ptr::copy_nonoverlapping(pointer, new, old.min(size)) };
+            self.free(pointer, Release::by(Operation::Free));
+        }
+        new
+    }
+
+    /// In a signal handler that interrupted one of our locks: a new block; the old one is freed
+    /// later.
+    fn copy_out(&self, pointer: *mut u8, size: usize) -> *mut u8 {
+        let state = registry::word(pointer as usize).map(registry::Word::state);
+        if state != Some(State::Live) || !self.is_guarded() {
+            return core::ptr::null_mut();
+        }
+        let old = self.size_of(pointer as usize);
+        let new = own::emergency::allocate(size, 16);
+        if !new.is_null() {
+            // SAFETY: the handler's own live block and a new one.
+            unsafe { core::ptr::copy_nonoverlapping(pointer, new, old.min(size)) };
+            self.free(pointer, Release::by(Operation::Free));
+        }
+        new
+    }
+
+    /// Resizes a taken block without copying it, where that is wanted and possible. Returns its
+    /// address, which for a mapped block may be a new one, live again.
+    fn resize_in_place(&self, user: usize, head: Head, size: usize, site: SiteId) -> Option<usize> {
+        let both_large = head.size >= SMALL && size >= SMALL;
+        let may_stay = match options::number(Name::ReallocMoves) {
+            0 => both_large,
+            1 => false,
+            _ => true,
+        };
+        if !may_stay || head.align > crate::heap::size::PAGE || self.is_frozen() {
+            return None;
+        }
+        let layout = self.plan(size, head.align)?;
+        if head.mapped {
+            return self.remap(user, head, layout.size, size, site);
+        }
+        let payload = NonNull::new((user - layout.lead) as *mut u8)?;
+        {
+            let mut books = self.arenas.of(user).lock();
+            // Past the threshold a mapping is the better place: it can grow by mremap.
+            let mapping_is_better =
+                size > head.size && layout.size >= books.heap.tuning.mmap_threshold;
+            // SAFETY: the block is taken, ours alone, and not mapped.
+            if mapping_is_better || unsafe { books.heap.resize(payload, layout.size) } != Ok(true) {
+                return None;
+            }
+            books.ledger.count_resize(head.size, size);
+        }
+        self.renew(user, Head { size, ..head }, site);
+        Some(user)
+    }
+
+    /// Writes a resized block anew and gives it back to the program.
+    fn renew(&self, user: usize, head: Head, site: SiteId) {
+        let head = Head { kind: crate::finding::Kind::Malloc, thread: thread::number(), ..head };
+        if self.is_guarded() {
+            // SAFETY: the block is taken and its chunk holds the plan for this head.
+            unsafe { self.canaries().write(user, head) };
+        }
+        registry::set_live(user, site);
+    }
+
+    fn remap(
+        &self,
+        user: usize,
+        head: Head,
+        payload_size: usize,
+        size: usize,
+        site: SiteId,
+    ) -> Option<usize> {
+        let mapped = self.list_of(user, head)?;
+        let lead = self.lead();
+        let payload = NonNull::new((user - lead) as *mut u8)?;
+        let (moved, span) = {
+            let mut books = self.arenas.of(user).lock();
+            // SAFETY: the block is taken and ours alone; the old place is not used after a move.
+            let moved = unsafe { books.heap.remap(payload, mapped.span, payload_size)? };
+            books.ledger.count_resize(head.size, size);
+            // SAFETY: the payload is live where it is now.
+            (moved.as_ptr() as usize, unsafe { books.heap.span_of(moved) })
+        };
+        let new_user = moved + lead;
+        let new_head = Head { size, ..head };
+        self.mapped.lock().remove(user);
+        let listed = span.ok().flatten().is_some_and(|span| {
+            self.list_mapped(new_user, new_head, span, site)
+        });
+        if new_user != user {
+            registry::set(user, State::Evicted, mapped.block.site);
+        }
+        if !listed {
+            // No memory for the list: the block works, only addresses inside it are not explained.
+            registry::cover(new_user - block::LEAD, 2 * block::LEAD);
+        }
+        self.renew(new_user, new_head, site);
+        Some(new_user)
+    }
+}

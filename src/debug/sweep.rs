@@ -1,0 +1,94 @@
+//! The look at everything, on demand and at exit: canaries of live blocks, blocks in the
+//! quarantine, and what is in use by site.
+
+use std::collections::HashMap;
+
+use super::checked::CheckedHeap;
+use super::registry;
+use crate::finding::{Damage, Operation};
+use crate::stack::depot::SiteId;
+
+/// Damaged blocks reported one by one; the rest belongs to the same few writes as a rule.
+const MOST_REPORTED: usize = 8;
+
+/// Unfreed blocks of one allocation site.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SiteTotals {
+    /// Number of blocks.
+    pub blocks: u64,
+    /// Their bytes as requested.
+    pub bytes: u64,
+}
+
+impl CheckedHeap {
+    /// Verifies every live block and every block in the quarantine. Returns the number of
+    /// findings. The heap is to be frozen.
+    pub fn check_all(&self, operation: Operation) -> usize {
+        if !self.is_guarded() {
+            return 0;
+        }
+        self.check_quarantine(operation) + self.check_live(operation)
+    }
+
+    fn check_quarantine(&self, operation: Operation) -> usize {
+        // While the lock is held what waits stays as it was poisoned.
+        let damaged: Vec<_> = {
+            let quarantine = self.quarantine.lock();
+            quarantine.iter().filter(|waiting| !self.is_untouched(*waiting)).collect()
+        };
+        damaged.iter().filter(|&&waiting| !self.verify_waiting(waiting, operation)).count()
+    }
+
+    fn check_live(&self, operation: Operation) -> usize {
+        let mut damaged: Vec<(usize, Damage)> = Vec::new();
+        registry::for_each_live(|user, _| {
+            if let Some(damage) = self.steady_damage(user) {
+                damaged.push((user, damage));
+            }
+        });
+        damaged.sort_unstable_by_key(|&(user, _)| user);
+        let mut found = 0;
+        let mut last = None;
+        for (user, damage) in damaged {
+            let in_front = registry::at_or_before(user - 1);
+            let continues = last.is_some() && in_front == last;
+            last = Some(user);
+            if !continues && found < MOST_REPORTED {
+                found += 1;
+                self.blame(user, damage, operation, SiteId::NONE);
+            }
+        }
+        found
+    }
+
+    /// Damage to a live block that is there twice while the block's word stays the same: other
+    /// threads may be at work.
+    fn steady_damage(&self, user: usize) -> Option<Damage> {
+        let before = registry::word(user);
+        let mut found = None;
+        for _ in 0..2 {
+            // SAFETY: the registry said live, and while exiting no block's memory goes away.
+            found = unsafe { self.canaries().verify(user) }.err().map(|(_, damage)| damage);
+            if found.is_none() || registry::word(user) != before {
+                return None;
+            }
+            std::thread::yield_now();
+        }
+        found
+    }
+
+    /// Unfreed blocks by allocation site, the largest first.
+    pub fn in_use_by_site(&self) -> Vec<(SiteId, SiteTotals)> {
+        let mut sites: HashMap<SiteId, SiteTotals> = HashMap::new();
+        registry::for_each_live(|user, site| {
+            let totals = sites.entry(site).or_default();
+            totals.blocks += 1;
+            totals.bytes += self.size_of(user) as u64;
+        });
+        let mut sites: Vec<_> = sites.into_iter().collect();
+        sites.sort_unstable_by_key(|&(site, totals)| {
+            (u64::MAX - totals.bytes, u64::MAX - totals.blocks, site)
+        });
+        sites
+    }
+}

@@ -1,0 +1,348 @@
+//! Every defect as data. Nothing here prints; [`report`](crate::report) turns findings into text.
+
+use crate::stack::depot::SiteId;
+
+/// The call a block came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// malloc, calloc, realloc and what builds on them.
+    Malloc = 0,
+    /// aligned_alloc, posix_memalign, memalign, valloc, pvalloc.
+    Memalign = 1,
+    /// operator new.
+    New = 2,
+    /// operator new[].
+    NewArray = 3,
+    /// operator new with an alignment.
+    AlignedNew = 4,
+    /// operator new[] with an alignment.
+    AlignedNewArray = 5,
+}
+
+impl Kind {
+    /// The kind with that number; numbers without one are malloc.
+    pub const fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::Memalign,
+            2 => Self::New,
+            3 => Self::NewArray,
+            4 => Self::AlignedNew,
+            5 => Self::AlignedNewArray,
+            _ => Self::Malloc,
+        }
+    }
+
+    /// The call as a reader knows it.
+    pub const fn allocated_with(self) -> &'static str {
+        match self {
+            Self::Malloc => "malloc",
+            Self::Memalign => "memalign",
+            Self::New => "operator new",
+            Self::NewArray => "operator new[]",
+            Self::AlignedNew => "operator new (aligned)",
+            Self::AlignedNewArray => "operator new[] (aligned)",
+        }
+    }
+
+    /// The call that such a block is to be freed with.
+    pub const fn freed_with(self) -> &'static str {
+        match self {
+            Self::Malloc | Self::Memalign => "free",
+            Self::New => "operator delete",
+            Self::NewArray => "operator delete[]",
+            Self::AlignedNew => "operator delete (aligned)",
+            Self::AlignedNewArray => "operator delete[] (aligned)",
+        }
+    }
+}
+
+/// What the program was doing when a defect was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// An allocating call.
+    Allocate,
+    /// free and cfree.
+    Free,
+    /// free_sized, free_aligned_sized.
+    FreeSized,
+    /// realloc, reallocarray.
+    Realloc,
+    /// A form of operator delete.
+    Delete(Kind),
+    /// malloc_usable_size.
+    UsableSize,
+    /// A freed block left the quarantine.
+    Evict,
+    /// mallocop_check.
+    Check,
+    /// The sweep at exit.
+    Exit,
+}
+
+/// Which bytes of a block were overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// In front of the user's bytes.
+    Before,
+    /// Behind them.
+    Past,
+    /// The user's bytes themselves, after the free.
+    AfterFree,
+}
+
+/// Overwritten bytes. Offsets count from the user's first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damage {
+    /// Where.
+    pub side: Side,
+    /// First changed byte.
+    pub first: isize,
+    /// Last changed byte.
+    pub last: isize,
+    /// Number of changed bytes.
+    pub changed: usize,
+    /// Is it known which bytes changed? Not where only a checksum fails.
+    pub certain: bool,
+    /// Offset of the first byte shown.
+    pub shown_from: isize,
+    /// Found and expected bytes.
+    pub shown: [(u8, u8); Damage::SHOWN],
+    /// How many of those.
+    pub shown_len: usize,
+}
+
+impl Damage {
+    /// Bytes kept for the hexdump.
+    pub const SHOWN: usize = 16;
+
+    /// No byte changed.
+    pub const fn none(side: Side) -> Self {
+        Self {
+            side,
+            first: 0,
+            last: 0,
+            changed: 0,
+            certain: true,
+            shown_from: 0,
+            shown: [(0, 0); Self::SHOWN],
+            shown_len: 0,
+        }
+    }
+
+    /// Is there none?
+    pub const fn is_empty(&self) -> bool {
+        self.changed == 0
+    }
+}
+
+/// Where a block stands in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Life {
+    /// The program owns it.
+    Live,
+    /// Freed.
+    Freed,
+}
+
+/// What is known of a block. A smashed head leaves gaps.
+#[derive(Clone, Copy, Debug)]
+pub struct Block {
+    /// The user's first byte.
+    pub user: usize,
+    /// Bytes asked for.
+    pub size: Option<usize>,
+    /// The call it came from.
+    pub kind: Option<Kind>,
+    /// Its alignment.
+    pub align: usize,
+    /// Number of the thread that allocated it.
+    pub thread: Option<u16>,
+    /// Where it was allocated.
+    pub site: SiteId,
+    /// Live or freed.
+    pub life: Life,
+    /// Where it was first freed.
+    pub free_site: SiteId,
+    /// Number of the thread that freed it.
+    pub free_thread: Option<u16>,
+}
+
+impl Block {
+    /// A live block of which nothing but the address is known.
+    pub const fn at(user: usize) -> Self {
+        Self {
+            user,
+            size: None,
+            kind: None,
+            align: 16,
+            thread: None,
+            site: SiteId::NONE,
+            life: Life::Live,
+            free_site: SiteId::NONE,
+            free_thread: None,
+        }
+    }
+}
+
+/// What a pointer that is no live block of ours points to. The block it speaks of is the
+/// finding's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The start of a block.
+    Start,
+    /// Inside a block, so many bytes from its start.
+    Inside(usize),
+    /// So many bytes in front of a block's start.
+    Before(usize),
+    /// So many bytes past a block's end.
+    Past(usize),
+    /// In the program's heap, near no block.
+    Heap,
+    /// The stack of a thread.
+    Stack(u16),
+    /// A module's data, code, another file mapping, or memory without a file.
+    Mapping {
+        /// May code run there?
+        executable: bool,
+        /// May it be written?
+        writable: bool,
+        /// Is a file behind it?
+        file: bool,
+    },
+    /// No mapped memory.
+    Unmapped,
+    /// No address a program can have.
+    NonCanonical,
+    /// The mappings could not be read.
+    Unknown,
+}
+
+/// The arguments of a call that cannot be met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BadRequest {
+    /// calloc or reallocarray: the product exceeds 64 bits.
+    Product {
+        /// "calloc" or "reallocarray".
+        call: &'static str,
+        /// Number of elements.
+        count: usize,
+        /// Size of one.
+        size: usize,
+    },
+    /// More than PTRDIFF_MAX, or than max_allocation_size_mb.
+    Size {
+        /// The call.
+        call: &'static str,
+        /// Bytes asked for.
+        size: usize,
+    },
+    /// An alignment the call does not allow.
+    Alignment {
+        /// The call.
+        call: &'static str,
+        /// Alignment asked for.
+        align: usize,
+    },
+}
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Defect {
+    /// Written past the end of a block.
+    Overflow,
+    /// Written before the start of a block.
+    Underflow,
+    /// Written to a block after it was freed.
+    WriteAfterFree,
+    /// Freed again.
+    DoubleFree,
+    /// A pointer that is no block was given to free, realloc or malloc_usable_size.
+    BadFree,
+    /// Freed with the wrong call.
+    Mismatch,
+    /// Deleted with the wrong size or alignment.
+    DeleteMismatch {
+        /// Size given to operator delete.
+        size: Option<usize>,
+        /// Alignment given to it.
+        align: Option<usize>,
+    },
+    /// The heap's own words were overwritten; no block's canary shows by whom.
+    HeapCorruption,
+    /// A request that cannot be met. A warning: the call has failed as it should.
+    BadRequest(BadRequest),
+}
+
+impl Defect {
+    /// Stable name; AddressSanitizer's where it has one.
+    pub const fn id(&self) -> &'static str {
+        match self {
+            Self::Overflow | Self::Underflow => "heap-buffer-overflow",
+            Self::WriteAfterFree => "heap-use-after-free",
+            Self::DoubleFree => "double-free",
+            Self::BadFree => "bad-free",
+            Self::Mismatch => "alloc-dealloc-mismatch",
+            Self::DeleteMismatch { .. } => "new-delete-type-mismatch",
+            Self::HeapCorruption => "heap-corruption",
+            Self::BadRequest(BadRequest::Product { call, .. }) => match call.as_bytes() {
+                b"calloc" => "calloc-overflow",
+                _ => "reallocarray-overflow",
+            },
+            Self::BadRequest(BadRequest::Size { .. }) => "allocation-size-too-big",
+            Self::BadRequest(BadRequest::Alignment { call, .. }) => match call.as_bytes() {
+                b"posix_memalign" => "invalid-posix-memalign-alignment",
+                b"aligned_alloc" => "invalid-aligned-alloc-alignment",
+                _ => "invalid-allocation-alignment",
+            },
+        }
+    }
+}
+
+/// A defect, found.
+#[derive(Clone, Copy, Debug)]
+pub struct Finding {
+    /// What is wrong.
+    pub defect: Defect,
+    /// What the program was doing.
+    pub operation: Operation,
+    /// The pointer it was doing it to; 0 for none.
+    pub pointer: usize,
+    /// What that points to.
+    pub place: Place,
+    /// The block it is about.
+    pub block: Option<Block>,
+    /// Blocks in front of it and behind it, where the defect reaches there.
+    pub beside: [Option<Block>; 2],
+    /// Overwritten bytes.
+    pub damage: Option<Damage>,
+    /// Further blocks with damage that goes back to the same write.
+    pub more_damaged: usize,
+    /// The thread that was doing it.
+    pub thread: u16,
+    /// Where it was doing it.
+    pub site: SiteId,
+}
+
+impl Finding {
+    /// A defect found by the calling thread at `site`.
+    pub fn new(defect: Defect, operation: Operation, pointer: usize, site: SiteId) -> Self {
+        Self {
+            defect,
+            operation,
+            pointer,
+            place: Place::Start,
+            block: None,
+            beside: [None; 2],
+            damage: None,
+            more_damaged: 0,
+            thread: crate::sys::thread::number(),
+            site,
+        }
+    }
+
+    /// Does it end the program unless told otherwise?
+    pub const fn is_error(&self) -> bool {
+        !matches!(self.defect, Defect::BadRequest(_))
+    }
+}

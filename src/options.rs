@@ -1,0 +1,252 @@
+//! The options: ONE table that feeds the parser, the command line's flags, help and documentation.
+//!
+//! `MALLOCOP_OPTIONS=key=value:key=value`; `:`, `,`, white space separate.
+
+use core::fmt;
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// What values an option takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// 0/1, true/false, yes/no.
+    Flag,
+    /// A whole number from 0 to this.
+    Number(usize),
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    /// As written in `MALLOCOP_OPTIONS`; with `-` for `_` it is the flag of `mallocop run`.
+    pub name: &'static str,
+    /// What values it takes.
+    pub kind: Type,
+    /// Value when nothing is said; choices count from 0.
+    pub default: usize,
+    /// One sentence.
+    pub help: &'static str,
+}
+
+macro_rules! options {
+    ($($variant:ident, $name:literal, $kind:expr, $default:expr, $help:literal;)*) => {
+        /// The options by name.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Name { $(#[doc = $help] $variant,)* }
+
+        /// The table, in the order in which help shows it.
+        pub const TABLE: &[Entry] = &[
+            $(Entry { name: $name, kind: $kind, default: $default, help: $help },)*
+        ];
+
+        static VALUES: [AtomicUsize; TABLE.len()] = [$(AtomicUsize::new($default),)*];
+    };
+}
+
+options! {
+    Checks, "checks", Type::Choice(&["all", "none"]), 0,
+        "all: canaries, poison and quarantine; none: the bare heap, invalid pointers still found";
+    HaltOnError, "halt_on_error", Type::Flag, 1,
+        "End the program by SIGABRT at the first heap error; 0 goes on";
+    ExitCode, "exitcode", Type::Number(255), 23,
+        "Exit status when something was found and the program itself returned 0";
+    MallocContextSize, "malloc_context_size", Type::Number(256), 256,
+        "Frames of a stack that are stored and shown; 0 takes no stacks";
+    QuarantineSizeMb, "quarantine_size_mb", Type::Number(1 << 20), 16,
+        "Most MiB of freed blocks that wait for a late write; 0 turns the wait off";
+    MaxMallocFillSize, "max_malloc_fill_size", Type::Number(1 << 40), 4096,
+        "Bytes at the start of a new block that are filled";
+    MallocFillByte, "malloc_fill_byte", Type::Number(255), 0xbe,
+        "Byte that new blocks are filled with";
+    MaxFreeFillSize, "max_free_fill_size", Type::Number(1 << 40), 4096,
+        "Bytes at both ends of a freed block that are filled and watched";
+    FreeFillByte, "free_fill_byte", Type::Number(255), 0x55,
+        "Byte that freed blocks are filled with";
+    AllocDeallocMismatch, "alloc_dealloc_mismatch", Type::Flag, 1,
+        "Report blocks freed with the wrong call (free of new, delete of malloc, delete of new[])";
+    NewDeleteTypeMismatch, "new_delete_type_mismatch", Type::Flag, 1,
+        "Report operator delete with the wrong size or alignment";
+    AllocatorMayReturnNull, "allocator_may_return_null", Type::Flag, 1,
+        "A request that cannot be met warns and returns NULL; 0 makes it an error";
+    MaxAllocationSizeMb, "max_allocation_size_mb", Type::Number(1 << 43), 0,
+        "Largest request in MiB that is served; 0 sets no limit";
+    ReallocMoves, "realloc_moves", Type::Choice(&["small", "all", "none"]), 0,
+        "Blocks that realloc always moves, so that stale pointers show: those below 64 KiB, all, none";
+    MmapThreshold, "mmap_threshold", Type::Number(1 << 40), 0,
+        "Bytes from which blocks get a mapping of their own, fixed; 0 starts at 128 KiB and adapts";
+    TrimThreshold, "trim_threshold", Type::Number(1 << 40), 0,
+        "Free bytes at the heap's top beyond which they go back, fixed; 0 starts at 128 KiB and adapts";
+    PrintSummary, "print_summary", Type::Flag, 1,
+        "The root process lists at exit what is in use";
+    MaxSites, "max_sites", Type::Number(1 << 20), 20,
+        "Largest sites of unfreed blocks that the summary lists";
+    Addresses, "addresses", Type::Flag, 0,
+        "Show the address of each frame";
+    Quiet, "quiet", Type::Flag, 0,
+        "No start line and no summary";
+}
+
+/// Value of a flag.
+pub fn flag(name: Name) -> bool {
+    number(name) != 0
+}
+
+/// Value of a number, or the position of a choice.
+pub fn number(name: Name) -> usize {
+    VALUES.get(name as usize).map_or(0, |value| value.load(Ordering::Relaxed))
+}
+
+/// Why an option was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejected<'a> {
+    /// There is none of that name.
+    Unknown(&'a str),
+    /// There is no `=` in it.
+    NoValue(&'a str),
+    /// The value does not fit the option.
+    BadValue(&'static str, &'a str, Type),
+}
+
+impl fmt::Display for Rejected<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unknown(name) => write!(f, "there is no option `{name}`"),
+            Self::NoValue(text) => write!(f, "`{text}` is not of the form option=value"),
+            Self::BadValue(name, value, kind) => {
+                write!(f, "`{value}` is no value for {name}: it takes {kind}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("0 or 1"),
+            Self::Number(most) => write!(f, "a whole number from 0 to {most}"),
+            Self::Choice(words) => {
+                for (position, word) in words.iter().enumerate() {
+                    f.write_str(if position == 0 { "" } else { ", " })?;
+                    f.write_str(word)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Entry {
+    /// The value that `text` stands for; whole words and range-checked numbers only.
+    pub fn parse(&self, text: &str) -> Option<usize> {
+        match self.kind {
+            Type::Flag => match text {
+                "1" | "true" | "yes" => Some(1),
+                "0" | "false" | "no" => Some(0),
+                _ => None,
+            },
+            Type::Number(most) => parse_number(text).filter(|&value| value <= most),
+            Type::Choice(words) => words.iter().position(|&word| word == text),
+        }
+    }
+
+    /// A value as it is written.
+    pub fn show(&self, value: usize) -> impl fmt::Display {
+        struct Shown(Type, usize);
+        impl fmt::Display for Shown {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self.0 {
+                    Type::Choice(words) => f.write_str(words.get(self.1).unwrap_or(&"?")),
+                    _ => write!(f, "{}", self.1),
+                }
+            }
+        }
+        Shown(self.kind, value)
+    }
+}
+
+fn parse_number(text: &str) -> Option<usize> {
+    match text.strip_prefix("0x") {
+        Some(digits) if !digits.starts_with('+') => usize::from_str_radix(digits, 16).ok(),
+        None if !text.starts_with('+') => text.parse().ok(),
+        _ => None,
+    }
+}
+
+fn is_separator(c: char) -> bool {
+    c == ':' || c == ',' || c.is_ascii_whitespace()
+}
+
+/// Splits a list of options into rows of the table with their values; `each` gets every one.
+pub fn parse<'a>(
+    list: &'a str,
+    mut each: impl FnMut(Result<(usize, usize), Rejected<'a>>),
+) {
+    for text in list.split(is_separator).filter(|text| !text.is_empty()) {
+        each(parse_one(text));
+    }
+}
+
+fn parse_one(text: &str) -> Result<(usize, usize), Rejected<'_>> {
+    let (name, value) = text.split_once('=').ok_or(Rejected::NoValue(text))?;
+    let row = TABLE.iter().position(|entry| entry.name == name).ok_or(Rejected::Unknown(name))?;
+    let entry = TABLE.get(row).ok_or(Rejected::Unknown(name))?;
+    match entry.parse(value) {
+        Some(number) => Ok((row, number)),
+        None => Err(Rejected::BadValue(entry.name, value, entry.kind)),
+    }
+}
+
+/// Takes a list over into the process's options; `rejected` gets what could not be taken.
+pub fn apply<'a>(list: &'a str, mut rejected: impl FnMut(Rejected<'a>)) {
+    parse(list, |option| match option {
+        Ok((row, value)) => {
+            if let Some(slot) = VALUES.get(row) {
+                slot.store(value, Ordering::Relaxed);
+            }
+        }
+        Err(why) => rejected(why),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(list: &str) -> Vec<Result<(usize, usize), Rejected<'_>>> {
+        let mut found = Vec::new();
+        parse(list, |option| found.push(option));
+        found
+    }
+
+    #[test]
+    fn separators_booleans_and_ranges() {
+        let row = |name| TABLE.iter().position(|entry| entry.name == name).expect("in the table");
+        assert_eq!(
+            all("halt_on_error=no:exitcode=7, checks=none\nfree_fill_byte=0xff"),
+            [
+                Ok((row("halt_on_error"), 0)),
+                Ok((row("exitcode"), 7)),
+                Ok((row("checks"), 1)),
+                Ok((row("free_fill_byte"), 255)),
+            ]
+        );
+        for bad in ["halt_on_error=nope", "halt_on_error=", "exitcode=256", "exitcode=-1",
+            "exitcode=+1", "exitcode=1x", "checks=al", "quiet", "nonsense=1", "=1"]
+        {
+            assert!(matches!(all(bad)[..], [Err(_)]), "{bad}");
+        }
+        assert!(all("::, ").is_empty());
+    }
+
+    #[test]
+    fn every_row_is_sound() {
+        for (row, entry) in TABLE.iter().enumerate() {
+            let name = entry.name;
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert_eq!(TABLE.iter().position(|other| other.name == name), Some(row), "{name} twice");
+            assert_eq!(entry.parse(&entry.show(entry.default).to_string()), Some(entry.default));
+            assert!(!entry.help.is_empty() && !entry.help.ends_with('.'), "{name}");
+        }
+    }
+}

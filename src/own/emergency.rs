@@ -1,0 +1,150 @@
+//! Where malloc comes from in a signal handler that interrupted this very thread inside one of our
+//! locks: a lock-free region of its own. Blocks here belong to the program and are not checked.
+//!
+//! Sizes are rounded up to powers of two; each class has a lock-free list of free blocks whose
+//! head carries a tag against reuse between a read and a swap.
+
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use crate::sys::memory;
+
+/// Address space reserved; memory is used as it is touched.
+const SIZE: usize = 64 << 20;
+/// In front of each block: its class and the size asked for.
+const HEAD: usize = 16;
+/// Classes hold 16 << class bytes, head not included.
+const CLASSES: usize = 20;
+
+static START: AtomicUsize = AtomicUsize::new(0);
+static USED: AtomicUsize = AtomicUsize::new(0);
+/// Low half: offset of the first free block in units of 16 (0: none); high half: tag.
+static FREE: [AtomicU64; CLASSES] = [const { AtomicU64::new(0) }; CLASSES];
+
+/// Reserves the region. Without it (no address space) handlers get no memory at a bad moment.
+pub fn prepare() {
+    if let Some(start) = memory::reserve(SIZE) {
+        // The first 16 bytes stay unused, so that offset 0 can mean none.
+        USED.store(HEAD, Ordering::Relaxed);
+        START.store(start, Ordering::Release);
+    }
+}
+
+/// Is the address in the region?
+pub fn owns(address: usize) -> bool {
+    let start = START.load(Ordering::Relaxed);
+    start != 0 && address.wrapping_sub(start) < SIZE
+}
+
+fn class_of(size: usize) -> Option<usize> {
+    let class = size.max(16).checked_next_power_of_two()?.trailing_zeros() as usize - 4;
+    (class < CLASSES).then_some(class)
+}
+
+/// `size` bytes, contents undefined, on a multiple of `align` up to 16; null when there is none.
+pub fn allocate(size: usize, align: usize) -> *mut u8 {
+    let start = START.load(Ordering::Acquire);
+    let (Some(class), true) = (class_of(size), align <= 16 && start != 0) else {
+        return core::ptr::null_mut();
+    };
+    let Some(block) = pop(class, start).or_else(|| carve(class, start)) else {
+        return core::ptr::null_mut();
+    };
+    // SAFETY: the head in front of the block is ours.
+    unsafe {
+        let head = (block - HEAD) as *mut usize;
+        head.write(class);
+        head.add(1).write(size);
+    }
+    block as *mut u8
+}
+
+fn carve(class: usize, start: usize) -> Option<usize> {
+    let need = HEAD + (16 << class);
+    let at = USED
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |used| {
+            used.checked_add(need).filter(|&end| end <= SIZE)
+        })
+        .ok()?;
+    Some(start + at + HEAD)
+}
+
+fn pop(class: usize, start: usize) -> Option<usize> {
+    let list = FREE.get(class)?;
+    let mut head = list.load(Ordering::Acquire);
+    loop {
+        let offset = (head & 0xffff_ffff) as usize * 16;
+        if offset == 0 {
+            return None;
+        }
+        let block = start + offset;
+        // SAFETY: inside the region; if the block was taken meanwhile, what is read is not used.
+        let next = unsafe { (*(block as *const AtomicU64)).load(Ordering::Relaxed) };
+        let new = ((head >> 32).wrapping_add(1) << 32) | (next & 0xffff_ffff);
+        match list.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return Some(block),
+            Err(now) => head = now,
+        }
+    }
+}
+
+/// Gives a block back.
+///
+/// # Safety
+/// `block` came from [`allocate`] and was not released since.
+pub unsafe fn release(block: *mut u8) {
+    let offset = (block as usize - START.load(Ordering::Relaxed)) as u64 / 16;
+    // SAFETY: the class stands in front of each block.
+    let class = unsafe { block.sub(HEAD).cast::<usize>().read() };
+    let Some(list) = FREE.get(class) else { return };
+    let mut head = list.load(Ordering::Relaxed);
+    loop {
+        // SAFETY: the block is free and at least 16 bytes long.
+        unsafe { (*block.cast::<AtomicU64>()).store(head & 0xffff_ffff, Ordering::Relaxed) };
+        let new = ((head >> 32).wrapping_add(1) << 32) | offset;
+        match list.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed) {
+            Ok(_) => return,
+            Err(now) => head = now,
+        }
+    }
+}
+
+/// Bytes a block was asked for with.
+///
+/// # Safety
+/// `block` came from [`allocate`] and was not released.
+pub unsafe fn capacity(block: *mut u8) -> usize {
+    // SAFETY: the size stands in front of each block.
+    unsafe { block.sub(HEAD).cast::<usize>().add(1).read() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_never_share_a_block() {
+        prepare();
+        std::thread::scope(|scope| {
+            for mark in 1..=4u8 {
+                scope.spawn(move || {
+                    for round in 0..20_000usize {
+                        let size = 1 + round % 300;
+                        let block = allocate(size, 16);
+                        assert!(owns(block as usize), "round {round}");
+                        // SAFETY: `size` bytes that are this thread's.
+                        unsafe {
+                            block.write_bytes(mark, size);
+                            std::thread::yield_now();
+                            assert_eq!(block.add(size - 1).read(), mark);
+                            assert_eq!(capacity(block), size);
+                            release(block);
+                        }
+                    }
+                });
+            }
+        });
+        assert!(USED.load(Ordering::Relaxed) < 1 << 20, "freed blocks are not reused");
+        assert!(allocate(SIZE, 16).is_null());
+        assert!(allocate(16, 64).is_null());
+    }
+}

@@ -1,0 +1,130 @@
+//! Stacks as a reader sees them: function, file, line, column; the source line under the first
+//! frame of the user's own code.
+
+use std::fmt::Write as _;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use crate::options::{self, Name};
+use crate::stack::depot::{self, SiteId};
+use crate::stack::symbolize::{Frame, Symbolizer};
+
+/// What libc puts under main and under a thread's first function.
+const STARTERS: [&str; 8] = [
+    "_start",
+    "__libc_start_main",
+    "__libc_start_main_impl",
+    "__libc_start_call_main",
+    "start_thread",
+    "clone",
+    "clone3",
+    "__clone3",
+];
+/// Function names are padded to a common width up to this.
+const MOST_PADDING: usize = 32;
+
+/// The frames of a site, inlined calls apart.
+fn frames_of(site: SiteId, symbolizer: &mut Symbolizer) -> Vec<(usize, Frame)> {
+    let mut frames = Vec::new();
+    for &pc in depot::frames(site) {
+        frames.extend(symbolizer.frames_at(pc).iter().map(|frame| (pc, frame.clone())));
+    }
+    let is_starter = |frame: &Frame| {
+        let name = frame.function.as_deref().unwrap_or("");
+        STARTERS.contains(&name.split('@').next().unwrap_or(name))
+    };
+    while frames.len() > 1 && frames.last().is_some_and(|(_, frame)| is_starter(frame)) {
+        frames.pop();
+    }
+    frames
+}
+
+/// Appends the stack of a site, a line each, or why there is none.
+pub fn write_stack(out: &mut String, site: SiteId, symbolizer: &mut Symbolizer) {
+    let frames = frames_of(site, symbolizer);
+    if frames.is_empty() {
+        out.push_str(match options::number(Name::MallocContextSize) {
+            0 => "    (no stack: malloc_context_size=0)\n",
+            _ => "    (no stack was stored)\n",
+        });
+        return;
+    }
+    let width = |frame: &Frame| frame.function.as_deref().map_or(0, |name| name.chars().count());
+    let padding = frames.iter().map(|(_, frame)| width(frame)).filter(|&w| w <= MOST_PADDING);
+    let padding = padding.max().unwrap_or(0);
+    let own = frames.iter().position(|(_, frame)| source_line(frame).is_some());
+    for (number, (pc, frame)) in frames.iter().enumerate() {
+        let _ = write!(out, "    #{number} ");
+        if options::flag(Name::Addresses) {
+            let _ = write!(out, "{pc:#014x} in ");
+        }
+        write_frame(out, frame, padding);
+        out.push('\n');
+        if Some(number) == own
+            && let Some(text) = source_line(frame)
+        {
+            let _ = writeln!(out, "    {:>6} |     {}", frame.line, text.trim());
+        }
+    }
+}
+
+fn write_frame(out: &mut String, frame: &Frame, padding: usize) {
+    let place = place_of(frame);
+    match &frame.function {
+        Some(function) => {
+            let _ = write!(out, "{function:padding$} {place}");
+        }
+        None => out.push_str(&place),
+    }
+}
+
+/// `file:line:column`, or the module and the address in it where there is no line.
+fn place_of(frame: &Frame) -> String {
+    match (&frame.file, &frame.module) {
+        (Some(file), _) if frame.line != 0 => {
+            let file = shorten(file);
+            match frame.column {
+                0 => format!("{file}:{}", frame.line),
+                column => format!("{file}:{}:{column}", frame.line),
+            }
+        }
+        (_, Some((path, offset))) => {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            if frame.function.is_some() { format!("({name})") } else { format!("({name}+{offset:#x})") }
+        }
+        _ => "(unknown module)".to_owned(),
+    }
+}
+
+/// A path without the working directory in front.
+fn shorten(file: &str) -> &str {
+    let here = std::env::current_dir().unwrap_or_default();
+    let short = Path::new(file).strip_prefix(&here).ok().and_then(Path::to_str).unwrap_or(file);
+    short.strip_prefix("./").unwrap_or(short)
+}
+
+/// The source line of a frame, if its file is there.
+fn source_line(frame: &Frame) -> Option<String> {
+    let file = frame.file.as_deref().filter(|_| frame.line != 0)?;
+    let metadata = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
+    if metadata.len() > 16 << 20 {
+        return None;
+    }
+    let lines = BufReader::new(File::open(file).ok()?).lines();
+    lines.map_while(Result::ok).nth(frame.line as usize - 1)
+}
+
+/// `file:line:column in function` of the first frame of the user's own code, for a SUMMARY line.
+pub fn headline(site: SiteId, symbolizer: &mut Symbolizer) -> String {
+    let frames = frames_of(site, symbolizer);
+    let own = frames.iter().find(|(_, frame)| source_line(frame).is_some());
+    let named = || frames.iter().find(|(_, frame)| frame.file.is_some());
+    match own.or_else(named).or(frames.first()) {
+        Some((_, frame)) => match &frame.function {
+            Some(function) => format!("{} in {function}", place_of(frame)),
+            None => place_of(frame),
+        },
+        None => "at an unknown place".to_owned(),
+    }
+}

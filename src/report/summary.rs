@@ -1,0 +1,85 @@
+//! The summary at exit: what is in use, and from where.
+
+use std::fmt::Write as _;
+
+use super::stacks;
+use crate::arena::Ledger;
+use crate::debug::SiteTotals;
+use crate::options::{self, Name};
+use crate::stack::depot::{self, SiteId};
+use crate::stack::symbolize::Symbolizer;
+
+/// A number of bytes as people read it.
+fn readable(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = "bytes";
+    for next in units {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") }
+}
+
+const fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// The text: the largest sites of unfreed blocks with their stacks, then the counts.
+pub fn write(
+    sites: &[(SiteId, SiteTotals)],
+    ledger: &Ledger,
+    symbolizer: &mut Symbolizer,
+) -> String {
+    let mut out = String::new();
+    let most = options::number(Name::MaxSites);
+    for (site, totals) in sites.iter().take(most) {
+        let SiteTotals { blocks, bytes } = *totals;
+        let (s, ss) = (plural(bytes), plural(blocks));
+        let _ = writeln!(
+            out,
+            "mallocop: in use at exit: {bytes} byte{s} in {blocks} block{ss} allocated from:"
+        );
+        stacks::write_stack(&mut out, *site, symbolizer);
+    }
+    if sites.len() > most && most > 0 {
+        let rest = sites.get(most..).unwrap_or(&[]);
+        let bytes: u64 = rest.iter().map(|(_, totals)| totals.bytes).sum();
+        let _ = writeln!(
+            out,
+            "mallocop: {} smaller sites with {bytes} bytes not shown (--max-sites shows more)",
+            rest.len()
+        );
+    }
+    write_counts(&mut out, sites, ledger);
+    if symbolizer.is_exhausted() {
+        out.push_str("mallocop: some frames have no names: 1 second of looking up was used up\n");
+    }
+    if depot::refused() > 0 {
+        let _ = writeln!(out, "mallocop: {} stacks were not stored: no room", depot::refused());
+    }
+    out
+}
+
+fn write_counts(out: &mut String, sites: &[(SiteId, SiteTotals)], ledger: &Ledger) {
+    let blocks: u64 = sites.iter().map(|(_, totals)| totals.blocks).sum();
+    let bytes: u64 = sites.iter().map(|(_, totals)| totals.bytes).sum();
+    let Ledger { allocations, frees, allocated, peak, .. } = *ledger;
+    let _ = writeln!(
+        out,
+        "mallocop: in use at exit: {bytes} byte{} in {blocks} block{}",
+        plural(bytes),
+        plural(blocks)
+    );
+    let _ = writeln!(
+        out,
+        "mallocop: total: {allocations} allocation{}, {frees} free{}, {} allocated, peak {}",
+        plural(allocations),
+        plural(frees),
+        readable(allocated),
+        readable(peak)
+    );
+}

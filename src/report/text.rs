@@ -1,0 +1,362 @@
+//! Findings as text. First words as glibc's, so that a search finds what others wrote of them.
+
+use std::fmt::Write as _;
+
+use super::stacks;
+use crate::finding::{
+    BadRequest, Block, Damage, Defect, Finding, Kind, Life, Operation, Place, Side,
+};
+use crate::stack::symbolize::Symbolizer;
+use crate::stack::modules;
+use crate::sys::{process, thread};
+
+/// The whole text of a finding.
+pub fn finding(finding: &Finding, symbolizer: &mut Symbolizer) -> String {
+    let mut out = String::new();
+    let severity = if finding.is_error() { "ERROR" } else { "WARNING" };
+    let _ = write!(out, "=={}=={severity}: mallocop: ", process::id());
+    write_first_line(&mut out, finding);
+    out.push('\n');
+    if let Some(damage) = &finding.damage {
+        write_damage(&mut out, damage);
+    }
+    write_now(&mut out, finding, symbolizer);
+    if let Some(block) = &finding.block {
+        write_block(&mut out, finding, block, symbolizer);
+    }
+    write_beside(&mut out, finding, symbolizer);
+    write_hint(&mut out, finding);
+    if finding.is_error() {
+        let blamed = match finding.defect {
+            Defect::Overflow | Defect::Underflow | Defect::WriteAfterFree => {
+                finding.block.map_or(finding.site, |block| block.site)
+            }
+            _ => finding.site,
+        };
+        let place = stacks::headline(blamed, symbolizer);
+        let _ = writeln!(out, "SUMMARY: mallocop: {} {place}", finding.defect.id());
+    }
+    out
+}
+
+/// One line without names: for when the symbolizer cannot be used.
+pub fn short(finding: &Finding) -> String {
+    let severity = if finding.is_error() { "ERROR" } else { "WARNING" };
+    let mut out = format!("=={}=={severity}: mallocop: ", process::id());
+    write_first_line(&mut out, finding);
+    out.push('\n');
+    out
+}
+
+fn write_first_line(out: &mut String, finding: &Finding) {
+    let id = finding.defect.id();
+    let pointer = finding.pointer;
+    let sized = finding.block.map_or_else(|| "a block".to_owned(), |block| sized(&block));
+    let call = call_of(finding.operation);
+    let _ = match finding.defect {
+        Defect::BadFree => {
+            let _ = write!(out, "{call}: invalid pointer: {pointer:#x} ");
+            write_place(out, finding);
+            write!(out, " ({id})")
+        }
+        Defect::DoubleFree => match finding.operation {
+            Operation::Realloc => {
+                write!(out, "{call}: invalid pointer: {pointer:#x} was freed before ({id})")
+            }
+            _ => write!(out, "{call}: double free detected: {pointer:#x} ({id})"),
+        },
+        Defect::Overflow => {
+            write!(out, "{id}: memory clobbered past end of {sized} at {pointer:#x}")
+        }
+        Defect::Underflow => {
+            write!(out, "{id}: memory clobbered before start of {sized} at {pointer:#x}")
+        }
+        Defect::WriteAfterFree => {
+            write!(out, "{id}: {sized} at {pointer:#x} was written to after it was freed")
+        }
+        Defect::Mismatch => {
+            let kind = finding.block.and_then(|block| block.kind).unwrap_or(Kind::Malloc);
+            let freed = freed_with(finding.operation);
+            write!(out, "{id}: {pointer:#x} was allocated with {} and is freed with {freed}",
+                kind.allocated_with())
+        }
+        Defect::DeleteMismatch { size, align } => {
+            let _ = write!(out, "{id}: {} of {sized} at {pointer:#x}", freed_with(finding.operation));
+            write_delete_mismatch(out, finding, size, align)
+        }
+        Defect::HeapCorruption => {
+            write!(out, "corrupted size vs. prev_size: the heap's word at {pointer:#x} was \
+                overwritten ({id})")
+        }
+        Defect::BadRequest(request) => write_bad_request(out, id, request),
+    };
+}
+
+fn sized(block: &Block) -> String {
+    match block.size {
+        Some(size) => format!("a {size}-byte block"),
+        None => "a block (its size is overwritten)".to_owned(),
+    }
+}
+
+const fn call_of(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Realloc => "realloc()",
+        Operation::UsableSize => "malloc_usable_size()",
+        // operator delete ends in free under glibc, too: these are the words people know.
+        _ => "free()",
+    }
+}
+
+const fn freed_with(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Delete(kind) => kind.freed_with(),
+        Operation::Realloc => "realloc",
+        Operation::FreeSized => "free_sized",
+        _ => "free",
+    }
+}
+
+fn write_delete_mismatch(
+    out: &mut String,
+    finding: &Finding,
+    size: Option<usize>,
+    align: Option<usize>,
+) -> std::fmt::Result {
+    let block = finding.block.unwrap_or(Block::at(finding.pointer));
+    if let Some(size) = size.filter(|&size| block.size != Some(size)) {
+        write!(out, " says that it has {size} bytes")?;
+    }
+    match align {
+        Some(align) if align.max(16) != block.align => {
+            write!(out, " says alignment {align}; it was allocated with {}", block.align)
+        }
+        None if matches!(block.kind, Some(Kind::AlignedNew | Kind::AlignedNewArray)) => {
+            write!(out, " says no alignment; it was allocated with {}", block.align)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_bad_request(out: &mut String, id: &str, request: BadRequest) -> std::fmt::Result {
+    match request {
+        BadRequest::Product { call, count, size } => {
+            write!(out, "{id}: {call} of {count} times {size} bytes: the product is too large")
+        }
+        BadRequest::Size { call, size } => {
+            write!(out, "{id}: {call} of {size} bytes: more than can ever be served")
+        }
+        BadRequest::Alignment { call, align } => {
+            write!(out, "{id}: {call} with alignment {align}, which it does not allow")
+        }
+    }
+}
+
+/// What the pointer points to, as the end of a sentence that starts with the pointer.
+fn write_place(out: &mut String, finding: &Finding) {
+    let block = finding.block.map_or_else(String::new, |block| {
+        let life = if block.life == Life::Freed { "freed " } else { "" };
+        match block.size {
+            Some(size) => format!("a {life}{size}-byte block"),
+            None => format!("a {life}block"),
+        }
+    });
+    let bytes = |n: usize| if n == 1 { "1 byte".to_owned() } else { format!("{n} bytes") };
+    let _ = match finding.place {
+        Place::Start => write!(out, "is {block}"),
+        Place::Inside(offset) => write!(out, "is {} inside {block}", bytes(offset)),
+        Place::Before(distance) => write!(out, "is {} before the start of {block}", bytes(distance)),
+        Place::Past(distance) => write!(out, "is {} past the end of {block}", bytes(distance)),
+        Place::Heap => write!(out, "is in the heap but near no block"),
+        Place::Stack(owner) => write!(out, "is on the stack of {}", thread_name(owner)),
+        Place::Mapping { executable, writable, file } => {
+            write_mapping(out, finding.pointer, executable, writable, file)
+        }
+        Place::Unmapped => write!(out, "points to no mapped memory"),
+        Place::NonCanonical => write!(out, "is no address a program can have"),
+        Place::Unknown => write!(out, "is no block of ours"),
+    };
+    if finding.pointer as *const u8 as usize % 16 != 0
+        && matches!(finding.place, Place::Unmapped | Place::Heap)
+    {
+        out.push_str(", and no block starts at an address that is not a multiple of 16");
+    }
+}
+
+fn write_mapping(
+    out: &mut String,
+    address: usize,
+    executable: bool,
+    writable: bool,
+    file: bool,
+) -> std::fmt::Result {
+    let Some(module) = modules::find(address) else {
+        return write!(out, "is in memory that was mapped by somebody else");
+    };
+    let name = module.name().to_owned();
+    let symbol = modules::symbol_at(&module, address);
+    let at = symbol.map(|symbol| match symbol.offset {
+        0 => symbol.name,
+        offset => format!("{}+{offset}", symbol.name),
+    });
+    match at {
+        Some(at) if executable => write!(out, "is code: {at} in {name}"),
+        Some(at) => write!(out, "is the global {at} (in {name})"),
+        None if executable => write!(out, "is code of {name}"),
+        None if writable || !file => write!(out, "is in the data of {name}"),
+        None => write!(out, "is in a file mapping of {}", module.path),
+    }
+}
+
+/// `thread T1 "worker"`.
+fn thread_name(number: u16) -> String {
+    let tid = thread::tid_of(number);
+    let name = match number {
+        0 => Some("main".to_owned()),
+        _ if tid == 0 => None,
+        _ => std::fs::read_to_string(format!("/proc/self/task/{tid}/comm")).ok(),
+    };
+    match name {
+        Some(name) => format!("thread T{number} \"{}\"", name.trim()),
+        None => format!("thread T{number}"),
+    }
+}
+
+fn write_damage(out: &mut String, damage: &Damage) {
+    if !damage.certain {
+        out.push_str("  the block's head or the canary behind it changed\n");
+        return;
+    }
+    let bytes = if damage.changed == 1 { "byte" } else { "bytes" };
+    let _ = match damage.first == damage.last {
+        true => write!(out, "  offset {:+} changed", damage.first),
+        false => write!(out, "  offset {:+}..{:+} changed", damage.first, damage.last),
+    };
+    let _ = writeln!(out, " ({} {bytes}):", damage.changed);
+    let shown = damage.shown.get(..damage.shown_len).unwrap_or(&[]);
+    let hex = |pick: fn(&(u8, u8)) -> u8| {
+        shown.iter().map(|pair| format!(" {:02x}", pick(pair))).collect::<String>()
+    };
+    let text: String = shown
+        .iter()
+        .map(|&(found, _)| if found.is_ascii_graphic() || found == b' ' { found as char } else { '.' })
+        .collect();
+    let _ = writeln!(out, "    {:+5} {}   {text}", damage.shown_from, hex(|pair| pair.0));
+    let _ = writeln!(out, "    was   {}", hex(|pair| pair.1));
+}
+
+fn write_now(out: &mut String, finding: &Finding, symbolizer: &mut Symbolizer) {
+    let by = thread_name(finding.thread);
+    let found = matches!(
+        finding.defect,
+        Defect::Overflow | Defect::Underflow | Defect::WriteAfterFree | Defect::HeapCorruption
+    );
+    let _ = match (finding.defect, finding.operation) {
+        (_, Operation::Exit) => {
+            out.push_str("  found at exit\n");
+            return;
+        }
+        (_, Operation::Evict) => {
+            writeln!(out, "  found when the block left the quarantine, by {by} here:")
+        }
+        (_, Operation::Check) => writeln!(out, "  found by mallocop_check, called by {by} here:"),
+        (_, Operation::Allocate) if found => writeln!(out, "  found when {by} allocated here:"),
+        (_, Operation::Realloc) if found => {
+            writeln!(out, "  found when a block was resized by {by} here:")
+        }
+        _ if found => writeln!(out, "  found when a block was freed by {by} here:"),
+        (Defect::DoubleFree, Operation::Realloc) | (Defect::BadFree, Operation::Realloc) => {
+            writeln!(out, "  resized by {by} here:")
+        }
+        (Defect::DoubleFree, _) => writeln!(out, "  freed again by {by} here:"),
+        (Defect::BadFree, Operation::UsableSize) | (Defect::BadRequest(_), _) => {
+            writeln!(out, "  called by {by} here:")
+        }
+        _ => writeln!(out, "  freed by {by} here:"),
+    };
+    stacks::write_stack(out, finding.site, symbolizer);
+}
+
+fn write_block(out: &mut String, finding: &Finding, block: &Block, symbolizer: &mut Symbolizer) {
+    let freed = block.life == Life::Freed;
+    if freed {
+        let by = block.free_thread.map_or_else(String::new, |by| format!(" by {}", thread_name(by)));
+        let first = if finding.defect == Defect::DoubleFree { "first " } else { "" };
+        let _ = writeln!(out, "  {first}freed{by} here:");
+        stacks::write_stack(out, block.free_site, symbolizer);
+    }
+    out.push_str("  block ");
+    match block.size {
+        Some(size) => {
+            let end = block.user.saturating_add(size);
+            let _ = write!(out, "[{:#x},{end:#x}), {size} bytes", block.user);
+        }
+        None => {
+            let _ = write!(out, "at {:#x}", block.user);
+        }
+    }
+    out.push_str(if freed { ", freed, allocated" } else { ", live, allocated" });
+    if let Some(thread) = block.thread {
+        let _ = write!(out, " by {}", thread_name(thread));
+    }
+    if let Some(kind) = block.kind {
+        let _ = write!(out, " with {}", kind.allocated_with());
+    }
+    out.push_str(" here:\n");
+    stacks::write_stack(out, block.site, symbolizer);
+}
+
+fn write_beside(out: &mut String, finding: &Finding, symbolizer: &mut Symbolizer) {
+    let tells = matches!(
+        finding.defect,
+        Defect::Overflow | Defect::Underflow | Defect::HeapCorruption | Defect::WriteAfterFree
+    );
+    if !tells {
+        return;
+    }
+    if finding.more_damaged > 0 {
+        let blocks = if finding.more_damaged == 1 { "block" } else { "blocks" };
+        let _ = writeln!(
+            out,
+            "  {} {blocks} behind it damaged by the same write",
+            finding.more_damaged
+        );
+    }
+    for (block, where_) in finding.beside.iter().zip(["in front of it", "behind it"]) {
+        let Some(block) = block else { continue };
+        let life = if block.life == Life::Freed { "freed" } else { "live" };
+        let _ = writeln!(
+            out,
+            "  {where_}: {} at {:#x}, {life}, allocated here:",
+            sized(block),
+            block.user
+        );
+        stacks::write_stack(out, block.site, symbolizer);
+    }
+}
+
+fn write_hint(out: &mut String, finding: &Finding) {
+    let Some(block) = &finding.block else { return };
+    let hint = match (finding.defect, finding.place) {
+        (Defect::BadFree, Place::Inside(_) | Place::Before(_) | Place::Past(_)) => {
+            let call = call_of(finding.operation).trim_end_matches("()");
+            format!("{call}(ptr) wants the start of the block, {:#x}", block.user)
+        }
+        (Defect::Mismatch, _) => {
+            let kind = block.kind.unwrap_or(Kind::Malloc);
+            format!("what comes from {} goes back with {}", kind.allocated_with(), kind.freed_with())
+        }
+        (Defect::Overflow, _) => match finding.damage {
+            Some(Damage { side: Side::Past, changed: 1, first, shown, shown_from, .. })
+                if shown.get((first - shown_from).unsigned_abs()).is_some_and(|b| b.0 == 0) =>
+            {
+                let size = block.size.unwrap_or(0);
+                format!("a NUL was written right behind {size} bytes: is the text one byte longer \
+                    than its block?")
+            }
+            _ => return,
+        },
+        _ => return,
+    };
+    let _ = writeln!(out, "  hint: {hint}");
+}

@@ -1,0 +1,105 @@
+//! Loaded modules: which one an address is in, which one is ours, which symbol it falls on.
+
+use std::fs::File;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use object::read::{Object, ObjectSegment, ObjectSymbol, ReadCache};
+
+use crate::sys::maps::{self, Lookup};
+
+static OWN_START: AtomicUsize = AtomicUsize::new(0);
+static OWN_END: AtomicUsize = AtomicUsize::new(0);
+static LOADER_START: AtomicUsize = AtomicUsize::new(0);
+static LOADER_END: AtomicUsize = AtomicUsize::new(0);
+
+/// Says where this library's own code lies, so that its frames never show.
+pub fn set_own(start: usize, end: usize) {
+    OWN_START.store(start, Ordering::Relaxed);
+    OWN_END.store(end, Ordering::Relaxed);
+}
+
+/// Says where the dynamic loader's code lies.
+pub fn set_loader(start: usize, end: usize) {
+    LOADER_START.store(start, Ordering::Relaxed);
+    LOADER_END.store(end, Ordering::Relaxed);
+}
+
+/// Is the address in this library?
+pub fn is_own(address: usize) -> bool {
+    address >= OWN_START.load(Ordering::Relaxed) && address < OWN_END.load(Ordering::Relaxed)
+}
+
+/// Is the address in the dynamic loader?
+pub fn is_loader(address: usize) -> bool {
+    address >= LOADER_START.load(Ordering::Relaxed) && address < LOADER_END.load(Ordering::Relaxed)
+}
+
+/// The file mapped at an address.
+pub struct Module {
+    /// Its path.
+    pub path: String,
+    /// Where its first byte is mapped.
+    pub base: usize,
+}
+
+impl Module {
+    /// The path's last part.
+    pub fn name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
+/// The module that `address` is in, if a file is mapped there.
+pub fn find(address: usize) -> Option<Module> {
+    match maps::find(address) {
+        Lookup::Mapped(mapping) if mapping.is_file() => Some(Module {
+            path: mapping.path_text().to_owned(),
+            base: maps::first_of(mapping.path()).unwrap_or(mapping.start),
+        }),
+        // Zero-initialised data lies behind its file's last mapping, without a name.
+        Lookup::Mapped(mapping) if mapping.path().is_empty() => {
+            let in_front = maps::in_front_of(mapping.start)?;
+            let base = maps::first_of(in_front.path())?;
+            let module = Module { path: in_front.path_text().to_owned(), base };
+            symbol_at(&module, address).is_some().then_some(module)
+        }
+        _ => None,
+    }
+}
+
+/// A symbol and how far behind its start an address is.
+pub struct Symbol {
+    /// Its name, demangled.
+    pub name: String,
+    /// Bytes from its start.
+    pub offset: u64,
+}
+
+/// The symbol of `module` that covers `address`, code or data.
+pub fn symbol_at(module: &Module, address: usize) -> Option<Symbol> {
+    let cache = ReadCache::new(File::open(&module.path).ok()?);
+    let file = object::File::parse(&cache).ok()?;
+    let first = file.segments().map(|segment| segment.address()).min()? & !0xfff;
+    let wanted = (address - module.base) as u64 + first;
+    file.symbols()
+        .chain(file.dynamic_symbols())
+        .find(|symbol| {
+            symbol.is_definition()
+                && wanted >= symbol.address()
+                && wanted - symbol.address() < symbol.size()
+        })
+        .and_then(|symbol| {
+            let name = backtrace::SymbolName::new(symbol.name_bytes().ok()?).to_string();
+            Some(Symbol { name, offset: wanted - symbol.address() })
+        })
+}
+
+/// Does the module at `path` define one of these symbols itself? Unreadable: no.
+pub fn defines(module: &Module, names: &[&str]) -> bool {
+    let Ok(file) = File::open(&module.path) else { return false };
+    let cache = ReadCache::new(file);
+    let Ok(file) = object::File::parse(&cache) else { return false };
+    file.symbols().chain(file.dynamic_symbols()).any(|symbol| {
+        symbol.is_definition() && symbol.name().is_ok_and(|name| names.contains(&name))
+    })
+}

@@ -1,0 +1,80 @@
+//! Addresses -> functions, files and lines, inside the process, after the fact. Allocates from the
+//! tool's heap; holds no lock of ours meanwhile.
+
+use std::collections::HashMap;
+
+use super::modules;
+use crate::sys::process;
+
+/// Milliseconds that one process spends on names; after that frames show module and offset.
+const BUDGET: u64 = 1000;
+
+/// One line of a stack. An inlined call gives several for one address.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    /// Function, demangled.
+    pub function: Option<String>,
+    /// Source file.
+    pub file: Option<String>,
+    /// Line in it; 0 when not known.
+    pub line: u32,
+    /// Column in it; 0 when not known.
+    pub column: u32,
+    /// Path of the module, and the address in it.
+    pub module: Option<(String, usize)>,
+}
+
+/// Remembers what it has looked up, and how long that took.
+#[derive(Default)]
+pub struct Symbolizer {
+    known: HashMap<usize, Vec<Frame>>,
+    spent: u64,
+}
+
+impl Symbolizer {
+    /// The frames at a return address, innermost first; never empty.
+    pub fn frames_at(&mut self, pc: usize) -> &[Frame] {
+        if !self.known.contains_key(&pc) {
+            let started = process::milliseconds();
+            let frames = if self.spent < BUDGET { resolve(pc) } else { vec![module_frame(pc)] };
+            self.spent += process::milliseconds() - started;
+            self.known.insert(pc, frames);
+        }
+        self.known.get(&pc).map_or(&[], Vec::as_slice)
+    }
+
+    /// Has the time for names run out?
+    pub const fn is_exhausted(&self) -> bool {
+        self.spent >= BUDGET
+    }
+}
+
+fn module_frame(pc: usize) -> Frame {
+    let module = modules::find(pc - 1).map(|module| {
+        let offset = pc - module.base;
+        (module.path, offset)
+    });
+    Frame { function: None, file: None, line: 0, column: 0, module }
+}
+
+fn resolve(pc: usize) -> Vec<Frame> {
+    let module = module_frame(pc).module;
+    let mut frames = Vec::new();
+    // SAFETY: the one caller at a time is guaranteed by `&mut self`; nobody else in the process
+    // uses this copy of the symbolizer.
+    unsafe {
+        backtrace::resolve_unsynchronized(pc as *mut core::ffi::c_void, |symbol| {
+            frames.push(Frame {
+                function: symbol.name().map(|name| name.to_string()),
+                file: symbol.filename().map(|file| file.to_string_lossy().into_owned()),
+                line: symbol.lineno().unwrap_or(0),
+                column: symbol.colno().unwrap_or(0),
+                module: module.clone(),
+            });
+        });
+    }
+    if frames.is_empty() {
+        frames.push(Frame { function: None, file: None, line: 0, column: 0, module });
+    }
+    frames
+}

@@ -1,0 +1,170 @@
+//! brk and mmap. Sizes in bytes; all results are zeroed memory.
+
+use core::ptr;
+
+use super::errno;
+use crate::heap::size::{PAGE, round_up};
+use crate::heap::{PageSource, Pages};
+
+/// Maps `bytes` of fresh memory, anywhere. `None` when the kernel has none.
+pub fn map(bytes: usize) -> Option<usize> {
+    map_with(bytes, libc::PROT_READ | libc::PROT_WRITE, 0)
+}
+
+/// Reserves `bytes` of address space that costs no memory until it is used.
+pub fn reserve(bytes: usize) -> Option<usize> {
+    map_with(bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_NORESERVE)
+}
+
+fn map_with(bytes: usize, protection: i32, flags: i32) -> Option<usize> {
+    errno::preserve(|| {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | flags;
+        // SAFETY: a fresh anonymous mapping at an address of the kernel's choice.
+        let at = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, -1, 0) };
+        (at != libc::MAP_FAILED).then_some(at as usize)
+    })
+}
+
+/// Unmaps whole pages.
+///
+/// # Safety
+/// The pages are ours and nothing in them is used any more.
+pub unsafe fn unmap(start: usize, bytes: usize) {
+    errno::preserve(|| {
+        // SAFETY: by the caller's word.
+        unsafe { libc::munmap(start as *mut libc::c_void, bytes) };
+    });
+}
+
+/// Gives the memory of whole pages back but keeps their addresses: every access faults. `false`
+/// when the kernel refuses.
+///
+/// # Safety
+/// The pages are ours and nothing in them is used any more.
+pub unsafe fn seal(start: usize, bytes: usize) -> bool {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE | libc::MAP_FIXED;
+    let at = start as *mut libc::c_void;
+    errno::preserve(|| {
+        // SAFETY: replaces pages that are ours, by the caller's word.
+        unsafe { libc::mmap(at, bytes, libc::PROT_NONE, flags, -1, 0) != libc::MAP_FAILED }
+    })
+}
+
+/// Drops the contents of whole pages; they read as zero from then on.
+///
+/// # Safety
+/// The pages are ours and their contents are not used any more.
+pub unsafe fn drop_contents(start: usize, bytes: usize) {
+    errno::preserve(|| {
+        // SAFETY: by the caller's word.
+        unsafe { libc::madvise(start as *mut libc::c_void, bytes, libc::MADV_DONTNEED) };
+    });
+}
+
+/// Moves or resizes a whole mapping. `None`: nothing has changed.
+unsafe fn remap(start: usize, old: usize, new: usize) -> Option<usize> {
+    errno::preserve(|| {
+        let at = start as *mut libc::c_void;
+        // SAFETY: a whole mapping of ours, by the caller's word.
+        let moved = unsafe { libc::mremap(at, old, new, libc::MREMAP_MAYMOVE) };
+        (moved != libc::MAP_FAILED).then_some(moved as usize)
+    })
+}
+
+/// Smallest and largest stretch that stands in for brk where that cannot be had.
+const FIRST_STAND_IN: usize = 1 << 20;
+const LAST_STAND_IN: usize = 64 << 20;
+
+/// The program's heap: brk while that can be had and nobody else moves it, mappings after that.
+pub struct BrkPages {
+    brk_end: usize,
+    brk_lost: bool,
+    stand_in: usize,
+}
+
+impl BrkPages {
+    /// A source that has handed out nothing yet.
+    pub const fn new() -> Self {
+        Self { brk_end: 0, brk_lost: false, stand_in: FIRST_STAND_IN }
+    }
+
+    /// Moves the break up by `bytes` if it is where we left it.
+    fn grow_brk(&mut self, bytes: usize) -> Option<Pages> {
+        let now = sbrk(0)?;
+        if self.brk_end != 0 && now != self.brk_end {
+            self.brk_lost = true;
+            return None;
+        }
+        let start = round_up(now, 16);
+        // End on a page boundary, so that the next stretch starts on one.
+        let end = round_up(start.checked_add(bytes)?, PAGE);
+        let got = sbrk(isize::try_from(end - now).ok()?)?;
+        if got != now {
+            // Somebody moved it between the two calls: what came is not behind what we have.
+            self.brk_lost = true;
+            sbrk(-isize::try_from(end - now).ok()?);
+            return None;
+        }
+        self.brk_end = end;
+        Some(Pages { start, len: end - start })
+    }
+}
+
+impl Default for BrkPages {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// libc's sbrk, which the program may call too: the raw system call would leave libc's own idea
+/// of the break stale. `None` when it fails.
+fn sbrk(by: isize) -> Option<usize> {
+    errno::preserve(|| {
+        // SAFETY: moves the break only as far as this source moved it before.
+        let at = unsafe { libc::sbrk(by) };
+        (at as isize != -1).then_some(at as usize)
+    })
+}
+
+// SAFETY: memory behind the break and fresh private mappings are zero and nobody else's.
+unsafe impl PageSource for BrkPages {
+    fn grow(&mut self, _end: usize, bytes: usize) -> Option<Pages> {
+        if !self.brk_lost
+            && let Some(pages) = self.grow_brk(bytes)
+        {
+            return Some(pages);
+        }
+        let len = round_up(bytes.max(self.stand_in), PAGE);
+        let start = map(len)?;
+        self.stand_in = (self.stand_in * 2).min(LAST_STAND_IN);
+        Some(Pages { start, len })
+    }
+
+    unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
+        if end == self.brk_end {
+            let Ok(by) = isize::try_from(bytes) else { return false };
+            if sbrk(0) != Some(end) || sbrk(-by).is_none() {
+                return false;
+            }
+            self.brk_end = end - bytes;
+            return true;
+        }
+        // SAFETY: the end of a stand-in mapping that is not used any more.
+        unsafe { unmap(end - bytes, bytes) };
+        true
+    }
+
+    fn map(&mut self, bytes: usize) -> Option<usize> {
+        map(bytes)
+    }
+
+    unsafe fn unmap(&mut self, start: usize, bytes: usize) {
+        // SAFETY: as the caller says.
+        unsafe { unmap(start, bytes) };
+    }
+
+    unsafe fn remap(&mut self, start: usize, old: usize, new: usize) -> Option<usize> {
+        // SAFETY: as the caller says.
+        unsafe { remap(start, old, new) }
+    }
+}

@@ -1,0 +1,11 @@
+//! The only user of libc: memory from the kernel, a futex lock, the thread slot, raw output,
+//! process facts. Nothing here allocates, and errno is what it was after every call.
+
+pub mod errno;
+pub mod lock;
+pub mod maps;
+pub mod memory;
+pub mod output;
+pub mod process;
+pub mod shared;
+pub mod thread;

@@ -1,0 +1,84 @@
+//! Raw output to the standard error that the process was started with, wherever the program has
+//! moved descriptor 2 since.
+
+use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+
+use super::errno;
+
+/// Copies of our own start here, out of the way of programs that count descriptors.
+const HIGH_FD: i32 = 1000;
+
+static COPY: AtomicI32 = AtomicI32::new(-1);
+static COPY_DEVICE: AtomicU64 = AtomicU64::new(0);
+static COPY_INODE: AtomicU64 = AtomicU64::new(0);
+
+fn identify(fd: i32) -> Option<(u64, u64)> {
+    let mut facts = core::mem::MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: fstat fills the structure when it returns 0.
+    unsafe {
+        if libc::fstat(fd, facts.as_mut_ptr()) != 0 {
+            return None;
+        }
+        let facts = facts.assume_init();
+        Some((facts.st_dev, facts.st_ino))
+    }
+}
+
+/// Duplicates descriptor 2 to a high one that exec closes. Call once, early.
+pub fn keep_stderr() {
+    errno::preserve(|| {
+        let Some((device, inode)) = identify(2) else { return };
+        // SAFETY: fcntl(2) on descriptors only.
+        let copy = unsafe {
+            match libc::fcntl(2, libc::F_DUPFD_CLOEXEC, HIGH_FD) {
+                -1 => libc::fcntl(2, libc::F_DUPFD_CLOEXEC, 10),
+                copy => copy,
+            }
+        };
+        COPY.store(copy, Ordering::Relaxed);
+        COPY_DEVICE.store(device, Ordering::Relaxed);
+        COPY_INODE.store(inode, Ordering::Relaxed);
+    });
+}
+
+/// The descriptor to report on: the copy if it still is what we made it, else 2 if that is the
+/// same file; a program may have closed either and opened its data there.
+fn descriptor() -> Option<i32> {
+    let wanted = (COPY_DEVICE.load(Ordering::Relaxed), COPY_INODE.load(Ordering::Relaxed));
+    let copy = COPY.load(Ordering::Relaxed);
+    if copy < 0 {
+        return None;
+    }
+    [copy, 2].into_iter().find(|&fd| identify(fd) == Some(wanted))
+}
+
+/// Writes `text` there, all of it, or as much as the file takes.
+pub fn write_stderr(text: &[u8]) {
+    errno::preserve(|| {
+        if let Some(fd) = descriptor() {
+            write_all(fd, text);
+        }
+    });
+}
+
+/// Writes all of `text` to `fd` as far as that goes.
+pub fn write_all(fd: i32, mut text: &[u8]) {
+    errno::preserve(|| {
+        while !text.is_empty() {
+            // SAFETY: the buffer is a live slice.
+            let written = unsafe { libc::write(fd, text.as_ptr().cast(), text.len()) };
+            match usize::try_from(written) {
+                Ok(0) => return,
+                Ok(written) => text = text.get(written..).unwrap_or(&[]),
+                Err(_) if errno::get() == libc::EINTR => {}
+                Err(_) => return,
+            }
+        }
+    });
+}
+
+/// Is the kept standard error a terminal?
+pub fn stderr_is_terminal() -> bool {
+    // SAFETY: isatty(3) on a descriptor.
+    errno::preserve(|| descriptor().is_some_and(|fd| unsafe { libc::isatty(fd) } == 1))
+}

@@ -1,0 +1,112 @@
+//! Facts about the process, and the few calls by which it is left.
+
+use core::ffi::CStr;
+
+use super::errno;
+
+/// The process id.
+pub fn id() -> u32 {
+    // SAFETY: getpid(2) cannot fail.
+    unsafe { libc::getpid().unsigned_abs() }
+}
+
+/// 64 bits that differ from run to run and that the program does not see: the kernel's random
+/// bytes for this process, mixed.
+pub fn random_key() -> u64 {
+    // SAFETY: getauxval(3) only reads the auxiliary vector; AT_RANDOM points to 16 bytes.
+    let seed = errno::preserve(|| unsafe {
+        match libc::getauxval(libc::AT_RANDOM) as *const [u8; 16] {
+            random if random.is_null() => [0; 16],
+            random => *random,
+        }
+    });
+    let half = |from: usize| {
+        seed.iter().skip(from).take(8).fold(0u64, |word, &byte| (word << 8) | u64::from(byte))
+    };
+    (half(0) ^ half(8).rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1
+}
+
+/// An environment variable's value, without allocating.
+pub fn environment(name: &CStr) -> Option<&'static [u8]> {
+    // SAFETY: getenv(3) with a C string; the value lives in the environment. The program may change
+    // it later, so it is read at start only.
+    unsafe {
+        let value = libc::getenv(name.as_ptr());
+        (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
+    }
+}
+
+/// Ends the process by SIGABRT, through the program's own handler if it has one.
+pub fn abort() -> ! {
+    // SAFETY: abort(3) does not return.
+    unsafe { libc::abort() }
+}
+
+/// Monotonic time in milliseconds.
+pub fn milliseconds() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: clock_gettime(2) fills the structure.
+    errno::preserve(|| unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) });
+    now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
+}
+
+/// Registers what runs before fork in the parent and after it in parent and child (pthread_atfork).
+pub fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {
+    unsafe extern "C" {
+        // libc exports no binding for it on Linux.
+        fn pthread_atfork(
+            prepare: Option<extern "C" fn()>,
+            parent: Option<extern "C" fn()>,
+            child: Option<extern "C" fn()>,
+        ) -> libc::c_int;
+    }
+    // SAFETY: the three functions live as long as the library.
+    unsafe { pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+}
+
+/// Registers `entry` to run at exit, with the status, after everything registered later (on_exit).
+pub fn at_exit(entry: extern "C" fn(libc::c_int, *mut libc::c_void)) {
+    unsafe extern "C" {
+        fn on_exit(
+            entry: extern "C" fn(libc::c_int, *mut libc::c_void),
+            argument: *mut libc::c_void,
+        ) -> libc::c_int;
+    }
+    // SAFETY: the function lives as long as the library.
+    unsafe { on_exit(entry, core::ptr::null_mut()) };
+}
+
+/// The limit on address space in bytes (RLIMIT_AS); `usize::MAX` when there is none.
+pub fn address_space_limit() -> usize {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: 0 };
+    // SAFETY: getrlimit(2) fills the structure.
+    errno::preserve(|| unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) });
+    usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
+/// The parent's process id.
+pub fn parent_id() -> u32 {
+    // SAFETY: getppid(2) cannot fail.
+    unsafe { libc::getppid().unsigned_abs() }
+}
+
+/// Where the dynamic loader is mapped: first byte and first byte behind. `None` without one.
+pub fn loader_range() -> Option<(usize, usize)> {
+    // SAFETY: getauxval(3) only reads the auxiliary vector.
+    let base = errno::preserve(|| unsafe { libc::getauxval(libc::AT_BASE) }) as usize;
+    if base == 0 {
+        return None;
+    }
+    // SAFETY: AT_BASE is where the loader's ELF header is mapped; its program headers, named there,
+    // lie in the first page with it (ELF gABI).
+    let end = unsafe {
+        let header = &*(base as *const libc::Elf64_Ehdr);
+        let first = (base + header.e_phoff as usize) as *const libc::Elf64_Phdr;
+        core::slice::from_raw_parts(first, usize::from(header.e_phnum))
+            .iter()
+            .filter(|segment| segment.p_type == libc::PT_LOAD)
+            .map(|segment| (segment.p_vaddr + segment.p_memsz) as usize)
+            .max()?
+    };
+    Some((base, base + end))
+}

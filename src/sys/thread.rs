@@ -1,0 +1,216 @@
+//! The thread slot: 64 bytes of initial-exec TLS per thread. Reading it never allocates and never
+//! calls into the loader, so it works from the first malloc to the last, in signal handlers too.
+
+use core::arch::{asm, global_asm};
+use core::cell::Cell;
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use super::errno;
+
+global_asm!(
+    ".section .tbss.mallocop_thread_slot,\"awT\",@nobits",
+    ".globl mallocop_thread_slot",
+    ".hidden mallocop_thread_slot",
+    ".type mallocop_thread_slot,@object",
+    ".size mallocop_thread_slot,64",
+    ".p2align 6",
+    "mallocop_thread_slot:",
+    ".zero 64",
+    ".text",
+);
+
+/// What is known of the calling thread. All zero at its start.
+#[repr(C, align(64))]
+struct Slot {
+    /// Depth of sections that hold a lock of ours; nothing in them calls out.
+    critical: Cell<u32>,
+    /// Depth of our own work that may call libc (unwinding, symbolizing, reporting).
+    tool: Cell<u32>,
+    /// Number of the thread plus one; 0: not numbered yet.
+    number: Cell<u32>,
+}
+
+const _: () = assert!(size_of::<Slot>() == 64);
+
+/// Offset of the slot from the thread pointer; 0 before this library was relocated.
+fn slot_offset() -> isize {
+    let offset: isize;
+    // SAFETY: reads a word of our own global offset table.
+    unsafe {
+        asm!(
+            "mov {offset}, qword ptr [rip + mallocop_thread_slot@GOTTPOFF]",
+            offset = out(reg) offset,
+            options(nostack, preserves_flags, readonly, pure),
+        );
+    }
+    offset
+}
+
+/// Can thread slots be used yet? Not in an IFUNC resolver that runs before our relocations.
+pub fn is_relocated() -> bool {
+    slot_offset() != 0
+}
+
+/// Address of the calling thread's slot: tells threads apart.
+pub fn slot_address() -> usize {
+    let slot: usize;
+    // SAFETY: the x86-64 TLS ABI (variant II): the thread pointer is at fs:0, the offset in the GOT.
+    unsafe {
+        asm!(
+            "mov {slot}, qword ptr fs:[0]",
+            "add {slot}, qword ptr [rip + mallocop_thread_slot@GOTTPOFF]",
+            slot = out(reg) slot,
+            options(nostack, readonly, pure),
+        );
+    }
+    slot
+}
+
+fn slot() -> &'static Slot {
+    // SAFETY: the slot lives as long as its thread, and only that thread gets its address.
+    unsafe { &*(slot_address() as *const Slot) }
+}
+
+/// Enters a section that holds a lock.
+pub fn enter_critical() {
+    let slot = slot();
+    slot.critical.set(slot.critical.get() + 1);
+}
+
+/// Leaves it.
+pub fn leave_critical() {
+    let slot = slot();
+    slot.critical.set(slot.critical.get() - 1);
+}
+
+/// Was the caller interrupted inside a critical section (so that it must take no lock)?
+pub fn is_critical() -> bool {
+    slot().critical.get() != 0
+}
+
+/// Is the tool itself at work below the caller on this thread?
+pub fn is_in_tool() -> bool {
+    slot().tool.get() != 0
+}
+
+/// Is the thread inside nothing of ours, so that deferred work can be done?
+pub fn is_outside() -> bool {
+    let slot = slot();
+    slot.critical.get() == 0 && slot.tool.get() == 0
+}
+
+/// The tool's own work: allocations made while this lives are the tool's.
+pub struct ToolWork(());
+
+impl ToolWork {
+    /// Starts it.
+    #[must_use]
+    pub fn begin() -> Self {
+        let slot = slot();
+        slot.tool.set(slot.tool.get() + 1);
+        Self(())
+    }
+}
+
+impl Drop for ToolWork {
+    fn drop(&mut self) {
+        let slot = slot();
+        slot.tool.set(slot.tool.get() - 1);
+    }
+}
+
+/// Threads are numbered from 0 in the order of their first allocation; later ones than this share
+/// the last number.
+pub const MAX_THREADS: usize = 1 << 15;
+
+static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
+static TIDS: [AtomicU32; MAX_THREADS] = [const { AtomicU32::new(0) }; MAX_THREADS];
+static STACKS: [AtomicUsize; MAX_THREADS] = [const { AtomicUsize::new(0) }; MAX_THREADS];
+
+/// Number of the calling thread. Makes one system call, the first time.
+pub fn number() -> u16 {
+    let slot = slot();
+    match slot.number.get() {
+        0 => take_number(slot),
+        number => (number - 1) as u16,
+    }
+}
+
+#[cold]
+fn take_number(slot: &Slot) -> u16 {
+    let next = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed) as usize;
+    let number = next.min(MAX_THREADS - 1);
+    slot.number.set(number as u32 + 1);
+    if number < MAX_THREADS - 1 {
+        note_thread(number);
+    }
+    number as u16
+}
+
+fn note_thread(number: usize) {
+    let here = 0u8;
+    if let (Some(tid), Some(stack)) = (TIDS.get(number), STACKS.get(number)) {
+        tid.store(current_tid(), Ordering::Relaxed);
+        stack.store(core::ptr::from_ref(&here) as usize, Ordering::Relaxed);
+    }
+}
+
+/// The calling thread's kernel id.
+pub fn current_tid() -> u32 {
+    // SAFETY: gettid(2) cannot fail.
+    errno::preserve(|| unsafe { libc::syscall(libc::SYS_gettid) as u32 })
+}
+
+/// Kernel id of a numbered thread; 0 when it is not known.
+pub fn tid_of(number: u16) -> u32 {
+    TIDS.get(usize::from(number)).map_or(0, |tid| tid.load(Ordering::Relaxed))
+}
+
+/// Numbered threads with an address on the stack of each.
+pub fn stacks() -> impl Iterator<Item = (u16, usize)> {
+    let count = (NEXT_NUMBER.load(Ordering::Relaxed) as usize).min(MAX_THREADS - 1);
+    STACKS
+        .iter()
+        .take(count)
+        .enumerate()
+        .map(|(number, stack)| (number as u16, stack.load(Ordering::Relaxed)))
+}
+
+/// After fork the child's only thread has a new kernel id and the others are gone.
+pub fn renew_after_fork() {
+    for (tid, stack) in TIDS.iter().zip(&STACKS) {
+        if stack.swap(0, Ordering::Relaxed) == 0 {
+            break;
+        }
+        tid.store(0, Ordering::Relaxed);
+    }
+    if slot().number.get() != 0 {
+        note_thread(usize::from(number()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_have_slots_and_numbers_of_their_own() {
+        let mine = (slot_address(), number());
+        let theirs = std::thread::spawn(|| (slot_address(), number())).join().expect("no panic");
+        assert_ne!(mine.0, theirs.0);
+        assert_ne!(mine.1, theirs.1);
+        assert_eq!(mine, (slot_address(), number()));
+        assert_eq!(tid_of(mine.1), current_tid());
+    }
+
+    #[test]
+    fn depths_nest() {
+        assert!(is_outside());
+        let outer = ToolWork::begin();
+        let inner = ToolWork::begin();
+        drop(inner);
+        assert!(is_in_tool() && !is_critical());
+        drop(outer);
+        assert!(is_outside());
+    }
+}

@@ -1,0 +1,223 @@
+/* Correct but for the mode "invalid": shows the shape of the heap from outside; argv[1] is the mode. */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MANY 100000
+#define LARGE (4 * 1024 * 1024)
+
+static char *blocks[MANY];
+static char *volatile block;
+
+static void put(const char *text)
+{
+    if (write(1, text, strlen(text)) < 0)
+        _exit(3);
+}
+
+/* The printing must not use the heap: a buffer of our own, no stdio stream. */
+static void say(const char *key, long value)
+{
+    char line[100];
+    snprintf(line, sizeof line, "%s %ld\n", key, value);
+    put(line);
+}
+
+static long top(void)
+{
+    return (long)sbrk(0);
+}
+
+static void make_blocks(int count, size_t size)
+{
+    for (int i = 0; i < count; i++)
+        blocks[i] = malloc(size);
+}
+
+static void release_blocks(int count)
+{
+    for (int i = count - 1; i >= 0; i--)
+        free(blocks[i]);
+}
+
+/* The first two fields of /proc/self/statm, in pages. */
+static void read_statm(long *size, long *resident)
+{
+    char text[200] = "";
+    int fd = open("/proc/self/statm", O_RDONLY);
+    if (read(fd, text, sizeof text - 1) < 0)
+        _exit(3);
+    close(fd);
+    char *rest;
+    *size = strtol(text, &rest, 10);
+    *resident = strtol(rest, NULL, 10);
+}
+
+static void small(void)
+{
+    put("M1\n");
+    block = malloc(4);
+    put("M2\n");
+}
+
+static void large(void)
+{
+    put("M1\n");
+    block = malloc(256 * 1024);
+    put("M2\n");
+    say("far", labs((long)block - top()) > 1L << 30);
+}
+
+static void many(void)
+{
+    put("M1\n");
+    make_blocks(MANY, 32);
+    put("M2\n");
+}
+
+static void zero(void)
+{
+    char *volatile first = malloc(0);
+    char *volatile second = malloc(0);
+    say("distance", labs(second - first));
+}
+
+static void usable(void)
+{
+    block = malloc(1000);
+    say("usable", malloc_usable_size(block));
+}
+
+static void coalesce_large(void)
+{
+    uintptr_t first;
+    for (int i = 0; i < 3; i++)
+        blocks[i] = malloc(40000);
+    block = malloc(40000);
+    first = (uintptr_t)blocks[0];
+    free(blocks[0]);
+    free(blocks[1]);
+    say("same", (uintptr_t)malloc(80000) == first);
+}
+
+static void coalesce_small(void)
+{
+    make_blocks(MANY, 32);
+    block = malloc(32);
+    release_blocks(MANY);
+    long before = top();
+    make_blocks(2000, 1024);
+    say("grew", top() - before);
+}
+
+static void mapped_back(void)
+{
+    long size[3], resident;
+    block = malloc(1); /* The first call of all may set up the heap, which is not to count. */
+    read_statm(&size[0], &resident);
+    block = malloc(LARGE);
+    read_statm(&size[1], &resident);
+    free(block);
+    read_statm(&size[2], &resident);
+    say("before", size[0]);
+    say("mapped", size[1]);
+    say("after", size[2]);
+}
+
+static void top_back(void)
+{
+    long start = top();
+    make_blocks(10000, 1000);
+    long full = top();
+    release_blocks(10000);
+    long back = top();
+    say("start", 0);
+    say("full", full - start);
+    say("back", back - start);
+}
+
+static void hole(void)
+{
+    long start = top();
+    make_blocks(10000, 1000);
+    block = malloc(1000);
+    release_blocks(10000);
+    long kept = top();
+    make_blocks(10000, 1000);
+    long again = top();
+    say("kept", kept - start);
+    say("grew", again - kept);
+}
+
+static void physical(void)
+{
+    static const char *const names[] = { "before", "malloc", "memset", "free" };
+    long size[4], resident[4];
+    block = malloc(1);
+    read_statm(&size[0], &resident[0]);
+    block = malloc(LARGE);
+    read_statm(&size[1], &resident[1]);
+    memset(block, 1, LARGE);
+    read_statm(&size[2], &resident[2]);
+    free(block);
+    read_statm(&size[3], &resident[3]);
+    for (int i = 0; i < 4; i++) {
+        char key[40];
+        snprintf(key, sizeof key, "%s_size", names[i]);
+        say(key, size[i]);
+        snprintf(key, sizeof key, "%s_resident", names[i]);
+        say(key, resident[i]);
+    }
+}
+
+static void api(void)
+{
+    volatile size_t half = SIZE_MAX / 2;
+    block = realloc(NULL, 100);
+    say("realloc_null", block != NULL);
+    say("realloc_zero_null", realloc(block, 0) == NULL);
+    block = calloc(100, 10);
+    int zeros = 1;
+    for (int i = 0; i < 1000; i++)
+        zeros &= block[i] == 0;
+    say("calloc_zeroed", zeros);
+    errno = 0;
+    say("calloc_overflow_null", calloc(half, 3) == NULL);
+    say("calloc_overflow_enomem", errno == ENOMEM);
+}
+
+static void invalid(void)
+{
+    static char array[256];
+    block = array + 128;
+    free(block);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        void (*run)(void);
+    } modes[] = {
+        { "small", small }, { "large", large }, { "many", many }, { "zero", zero },
+        { "usable", usable }, { "coalesce_large", coalesce_large }, { "coalesce_small", coalesce_small },
+        { "mapped_back", mapped_back }, { "top_back", top_back }, { "hole", hole },
+        { "physical", physical }, { "api", api }, { "invalid", invalid },
+    };
+    for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof *modes; i++) {
+        if (strcmp(argv[1], modes[i].name) == 0) {
+            put("heap_shape: start\n");
+            modes[i].run();
+            put("heap_shape: end\n");
+            return 0;
+        }
+    }
+    put("heap_shape: no such mode\n");
+    return 2;
+}

@@ -1,0 +1,41 @@
+/* Planted: 8 bytes are written into a freed block of 64 bytes, and then the heap is checked. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+extern int mallocop_check(void) __attribute__((weak));
+
+__attribute__((noinline)) static char *make_block(void)
+{
+    return malloc(64);
+}
+
+__attribute__((noinline)) static void release_block(char *p)
+{
+    free(p);
+}
+
+__attribute__((noinline)) static void break_it(char *volatile p)
+{
+    memset(p + 16, 'x', 8);
+    if (mallocop_check) {
+        printf("check: %d\n", mallocop_check());
+        fflush(stdout);
+    }
+}
+
+int main(void)
+{
+    printf("write_after_free_check: start\n");
+    fflush(stdout);
+    char *p = make_block();
+#ifdef FIXED
+    break_it(p);
+    release_block(p);
+#else
+    release_block(p);
+    break_it(p);
+#endif
+    printf("write_after_free_check: end\n");
+    return 0;
+}

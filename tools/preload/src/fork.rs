@@ -1,0 +1,40 @@
+//! fork: every lock of the malloc path is held over it, so that the child finds the heap whole.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use mallocop::sys::{process, thread};
+
+use crate::{HEAP, reporter, start};
+
+/// Which locks the forking thread took, a bit each. Only one thread forks at a time: the first
+/// lock is held meanwhile.
+static HELD: AtomicU8 = AtomicU8::new(0);
+
+/// Registers the handlers.
+pub(crate) fn register() {
+    process::at_fork(prepare, parent, child);
+}
+
+extern "C" fn prepare() {
+    let held = HEAP.hold_over_fork();
+    let bits = held.iter().rev().fold(0, |bits, &one| (bits << 1) | u8::from(one));
+    HELD.store(bits, Ordering::Relaxed);
+}
+
+fn release() {
+    let bits = HELD.load(Ordering::Relaxed);
+    let held = core::array::from_fn(|lock| bits & (1 << lock) != 0);
+    // SAFETY: `prepare` took exactly these in this thread; in the child it is its only thread.
+    unsafe { HEAP.release_after_fork(held) };
+}
+
+extern "C" fn parent() {
+    release();
+}
+
+extern "C" fn child() {
+    release();
+    thread::renew_after_fork();
+    start::forget_root();
+    reporter::renew_after_fork();
+}

@@ -1,0 +1,94 @@
+//! The calls behind the symbols: argument rules, the heap, errno.
+
+use core::ptr;
+
+use mallocop::debug::{Release, Request};
+use mallocop::finding::{BadRequest, Defect, Finding, Kind, Operation};
+use mallocop::options::{self, Name};
+use mallocop::own::early;
+use mallocop::stack::capture;
+use mallocop::sys::errno;
+
+use crate::{reporter, rules, start};
+
+/// Allocates, without a word on failure.
+pub(crate) fn try_allocate(request: Request) -> *mut u8 {
+    match start::heap() {
+        Some(heap) => heap.allocate(request),
+        None => early::allocate(request.size, request.align),
+    }
+}
+
+/// Allocates; on failure errno is ENOMEM and the result null.
+pub(crate) fn allocate(call: &'static str, request: Request) -> *mut u8 {
+    let most = options::number(Name::MaxAllocationSizeMb) << 20;
+    if let Err(bad) = rules::size(call, request.size, most) {
+        return refuse(bad, libc::ENOMEM);
+    }
+    let block = try_allocate(request);
+    if block.is_null() {
+        errno::set(libc::ENOMEM);
+    }
+    block
+}
+
+/// Warns of a request that cannot be met and fails it.
+#[cold]
+pub(crate) fn refuse(bad: BadRequest, code: i32) -> *mut u8 {
+    warn(bad);
+    errno::set(code);
+    ptr::null_mut()
+}
+
+/// Warns of a request that is not right.
+#[cold]
+pub(crate) fn warn(bad: BadRequest) {
+    if start::heap().is_none() || mallocop::sys::thread::is_critical() {
+        return;
+    }
+    let site = capture::full_site();
+    reporter::on_finding(&Finding::new(Defect::BadRequest(bad), Operation::Allocate, 0, site));
+}
+
+/// An aligned block for a call that takes any alignment.
+pub(crate) fn allocate_aligned(call: &'static str, align: usize, size: usize) -> *mut u8 {
+    let (bad, align) = rules::alignment(call, align);
+    if let Some(bad) = bad {
+        warn(bad);
+    }
+    let Some(align) = align else {
+        errno::set(libc::EINVAL);
+        return ptr::null_mut();
+    };
+    allocate(call, Request { size, align, kind: Kind::Memalign, zeroed: false })
+}
+
+/// Frees; null is nothing.
+pub(crate) fn free(pointer: *mut u8, release: Release) {
+    if pointer.is_null() || early::owns(pointer as usize) {
+        return;
+    }
+    if let Some(heap) = start::heap() {
+        heap.free(pointer, release);
+    }
+}
+
+/// realloc, once the size is known to be sound.
+pub(crate) fn resize(call: &'static str, pointer: *mut u8, size: usize) -> *mut u8 {
+    if pointer.is_null() {
+        return allocate(call, Request::malloc(size));
+    }
+    if size == 0 {
+        free(pointer, Release::by(Operation::Free));
+        return ptr::null_mut();
+    }
+    let most = options::number(Name::MaxAllocationSizeMb) << 20;
+    if let Err(bad) = rules::size(call, size, most) {
+        return refuse(bad, libc::ENOMEM);
+    }
+    let block = start::heap().map_or(ptr::null_mut(), |heap| heap.resize(pointer, size));
+    if block.is_null() {
+        errno::set(libc::ENOMEM);
+    }
+    block
+}

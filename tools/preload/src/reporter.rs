@@ -1,0 +1,102 @@
+//! Findings -> text -> the reader; and the end of the program where that is due.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use mallocop::finding::{Defect, Finding, Operation};
+use mallocop::options::{self, Name};
+use mallocop::report::{self, record, text};
+use mallocop::stack::depot::SiteId;
+use mallocop::stack::symbolize::Symbolizer;
+use mallocop::sys::{errno, process, thread};
+use parking_lot::Mutex;
+
+/// Sites whose warnings are remembered, so that each speaks once.
+const MOST_WARNED: usize = 256;
+
+struct Reporter {
+    symbolizer: Option<Symbolizer>,
+    warned: Vec<SiteId>,
+}
+
+static REPORTER: Mutex<Reporter> = Mutex::new(Reporter { symbolizer: None, warned: Vec::new() });
+/// Thread slot of whoever reports.
+static OWNER: AtomicUsize = AtomicUsize::new(0);
+static FOUND: AtomicBool = AtomicBool::new(false);
+/// A child forked while another thread was reporting must not touch the symbolizer it left.
+static ABANDONED: AtomicBool = AtomicBool::new(false);
+
+/// Was an error found in this process?
+pub(crate) fn has_found() -> bool {
+    FOUND.load(Ordering::Relaxed)
+}
+
+/// Runs `f` as the one reporter. `None` when this thread is reporting already (a signal handler
+/// interrupted it) or the symbolizer cannot be used.
+fn as_reporter<T>(f: impl FnOnce(&mut Reporter) -> T) -> Option<T> {
+    let me = thread::slot_address();
+    if OWNER.load(Ordering::Relaxed) == me || ABANDONED.load(Ordering::Relaxed) {
+        return None;
+    }
+    let mut reporter = REPORTER.lock();
+    OWNER.store(me, Ordering::Relaxed);
+    let result = f(&mut reporter);
+    OWNER.store(0, Ordering::Relaxed);
+    Some(result)
+}
+
+/// Runs `f` with the symbolizer.
+pub(crate) fn with_symbolizer<T>(f: impl FnOnce(&mut Symbolizer) -> T) -> Option<T> {
+    as_reporter(|reporter| f(reporter.symbolizer.get_or_insert_default()))
+}
+
+/// After fork: another thread of the parent may have been reporting.
+pub(crate) fn renew_after_fork() {
+    if REPORTER.is_locked() && OWNER.load(Ordering::Relaxed) != thread::slot_address() {
+        ABANDONED.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Reports a finding. Does not return when it ends the program.
+pub(crate) fn on_finding(finding: &Finding) {
+    errno::preserve(|| {
+        let fatal = is_fatal(finding);
+        if finding.is_error() || fatal {
+            FOUND.store(true, Ordering::Relaxed);
+            record::count_finding();
+        }
+        as_reporter(|reporter| {
+            if finding.is_error() || reporter.is_new_warning(finding.site) {
+                let symbolizer = reporter.symbolizer.get_or_insert_default();
+                report::emit(&text::finding(finding, symbolizer));
+            }
+            if fatal {
+                process::abort();
+            }
+        })
+        .unwrap_or_else(|| {
+            report::emit(&text::short(finding));
+            if fatal {
+                process::abort();
+            }
+        });
+    });
+}
+
+impl Reporter {
+    fn is_new_warning(&mut self, site: SiteId) -> bool {
+        let new = !self.warned.contains(&site) && self.warned.len() < MOST_WARNED;
+        if new {
+            self.warned.push(site);
+        }
+        new
+    }
+}
+
+/// Heap errors end the program, but not one that is ending by itself: its output would be lost.
+fn is_fatal(finding: &Finding) -> bool {
+    match (finding.defect, finding.operation) {
+        (_, Operation::Exit) => false,
+        (Defect::BadRequest(_), _) => !options::flag(Name::AllocatorMayReturnNull),
+        _ => options::flag(Name::HaltOnError),
+    }
+}
