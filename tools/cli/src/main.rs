@@ -1,1 +1,76 @@
-fn main(){}
+//! The `mallocop` command.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod demo;
+mod doctor;
+mod failure;
+mod library;
+mod printer;
+mod run;
+mod status;
+mod target;
+mod tree;
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use mallocop::options::TABLE;
+
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    let matches = arguments::command().get_matches();
+    match dispatch(&matches) {
+        Ok(status) => ExitCode::from(status),
+        Err(failure) => {
+            printer::say(&format!("error: {failure}"));
+            ExitCode::from(failure.status())
+        }
+    }
+}
+
+fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
+    match matches.subcommand() {
+        Some(("run", matches)) => {
+            let words: Vec<OsString> =
+                matches.get_many("program").into_iter().flatten().cloned().collect();
+            let (program, arguments) =
+                words.split_first().ok_or_else(|| Failure::Usage("no program".to_owned()))?;
+            run::run(&run::Run {
+                program: Path::new(program),
+                arguments,
+                options: arguments::options(matches),
+                directory: None,
+            })
+        }
+        Some(("demo", matches)) => {
+            demo::run(matches.get_one::<String>("defect").map(String::as_str))
+        }
+        Some(("options", _)) => {
+            list_options();
+            Ok(0)
+        }
+        Some(("doctor", matches)) => {
+            let program = matches.get_one::<OsString>("program");
+            doctor::examine(Path::new(program.map_or("".as_ref(), OsString::as_os_str)))
+        }
+        _ => Err(Failure::Usage("no command".to_owned())),
+    }
+}
+
+fn list_options() {
+    let mut out = anstream::stdout().lock();
+    let _ = writeln!(
+        out,
+        "Set with `mallocop run --NAME=VALUE` or MALLOCOP_OPTIONS=name=value:name=value\n"
+    );
+    for entry in TABLE {
+        let default = entry.show(entry.default);
+        let _ = writeln!(out, "{}={default}   ({})\n    {}", entry.name, entry.kind, entry.help);
+    }
+}

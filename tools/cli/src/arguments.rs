@@ -1,0 +1,118 @@
+//! The command line. Flags of `run` come from the library's table of options.
+
+use std::ffi::OsString;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgMatches, Command, ValueHint};
+use mallocop::options::{Entry, TABLE, Type};
+
+use crate::demo;
+
+/// The whole command line.
+pub(crate) fn command() -> Command {
+    Command::new("mallocop")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("A debug allocator: runs your program and names every heap error, with stacks")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(run())
+        .subcommand(
+            Command::new("demo")
+                .about("Run a small faulty program, or all of them one after the other")
+                .arg(
+                    Arg::new("defect")
+                        .value_parser(PossibleValuesParser::new(demo::names()))
+                        .help("The defect to show"),
+                ),
+        )
+        .subcommand(Command::new("options").about("List the options with their defaults"))
+        .subcommand(
+            Command::new("doctor")
+                .about("Say what would be seen of a program, without running it")
+                .arg(
+                    Arg::new("program")
+                        .required(true)
+                        .value_parser(clap::value_parser!(OsString))
+                        .value_hint(ValueHint::CommandName),
+                ),
+        )
+        .after_help(
+            "Exit status: the program's own; 23 when something was found and the program returned \
+             0;\n128+n when signal n ended it (134: a heap error); 2 wrong usage; 125 mallocop \
+             failed or cannot\nwatch the program; 126 it cannot be run; 127 there is none.",
+        )
+}
+
+fn run() -> Command {
+    Command::new("run")
+        .about("Run a program under mallocop; its children are watched, too")
+        .override_usage("mallocop run [--OPTION=VALUE]... [--] PROGRAM [ARGUMENTS]...")
+        .args(TABLE.iter().map(flag))
+        .arg(
+            Arg::new("program")
+                .required(true)
+                .num_args(1..)
+                .trailing_var_arg(true)
+                .allow_hyphen_values(true)
+                .value_parser(clap::value_parser!(OsString))
+                .value_hint(ValueHint::CommandWithArguments)
+                .help("The program and its arguments"),
+        )
+}
+
+/// The flag of an option: its name with dashes; the name as in `MALLOCOP_OPTIONS` works as well.
+fn flag(entry: &'static Entry) -> Arg {
+    let arg = Arg::new(entry.name)
+        .long(entry.name.replace('_', "-"))
+        .alias(entry.name)
+        .help(format!("{} [default: {}]", entry.help, entry.show(entry.default)))
+        .value_parser(move |text: &str| {
+            let wanted = || format!("it takes {}", entry.kind);
+            entry.parse(text).map(|_| text.to_owned()).ok_or_else(wanted)
+        })
+        .overrides_with(entry.name);
+    match entry.kind {
+        Type::Flag => arg
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("1")
+            .value_name("0|1"),
+        Type::Number(_) => arg.value_name("N"),
+        Type::Choice(words) => arg.value_name(words.join("|")),
+    }
+}
+
+/// The options given as flags, in the form of `MALLOCOP_OPTIONS`.
+pub(crate) fn options(matches: &ArgMatches) -> String {
+    TABLE
+        .iter()
+        .filter_map(|entry| {
+            let value = matches.get_one::<String>(entry.name)?;
+            Some(format!("{}={value}", entry.name))
+        })
+        .collect::<Vec<_>>()
+        .join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_option_is_a_flag() {
+        for entry in TABLE {
+            let flag = format!("--{}={}", entry.name.replace('_', "-"), entry.show(entry.default));
+            let matches = command()
+                .try_get_matches_from(["mallocop", "run", &flag, "true", "--not-ours"])
+                .unwrap_or_else(|error| panic!("{flag}: {error}"));
+            let (_, matches) = matches.subcommand().expect("run");
+            let expected = format!("{}={}", entry.name, entry.show(entry.default));
+            assert_eq!(options(matches), expected);
+        }
+    }
+
+    #[test]
+    fn the_command_is_sound() {
+        command().debug_assert();
+    }
+}

@@ -1,0 +1,40 @@
+//! Prints what the library has to say, with colour where the terminal wants it.
+
+use std::io::Write as _;
+
+use anstyle::{AnsiColor, Style};
+
+const ERROR: Style = AnsiColor::Red.on_default().bold();
+const WARNING: Style = AnsiColor::Yellow.on_default().bold();
+const HEADING: Style = Style::new().bold();
+const DIM: Style = Style::new().dimmed();
+
+/// Prints a text of the library to stderr, all of it in one write.
+pub(crate) fn print(text: &str) {
+    let mut styled = String::with_capacity(text.len() + 64);
+    for line in text.lines() {
+        let style = style_of(line);
+        styled.push_str(&format!("{style}{line}{style:#}\n"));
+    }
+    // A reader that has gone away must not change the program's exit status.
+    let _ = anstream::stderr().write_all(styled.as_bytes());
+}
+
+fn style_of(line: &str) -> Style {
+    if line.contains("==ERROR: mallocop:") || line.starts_with("SUMMARY: mallocop:") {
+        ERROR
+    } else if line.contains("==WARNING: mallocop:") {
+        WARNING
+    } else if line.starts_with("  ") && line.ends_with(':') {
+        HEADING
+    } else if line.trim_start().starts_with(|c: char| c.is_ascii_digit()) && line.contains(" | ") {
+        DIM
+    } else {
+        Style::new()
+    }
+}
+
+/// Prints one line of the command's own.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(anstream::stderr(), "mallocop: {line}");
+}

@@ -1,0 +1,161 @@
+//! `mallocop run`: starts the program with the library preloaded, prints what is found while it
+//! runs, and ends with its status.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+use mallocop::options::{self, TABLE};
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+use signal_hook::iterator::Signals;
+
+use crate::failure::Failure;
+use crate::tree::TreeFile;
+use crate::{library, printer, status, target};
+
+/// How often the tree file is looked at while the program runs.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What to run, and how.
+pub(crate) struct Run<'a> {
+    /// The program.
+    pub(crate) program: &'a Path,
+    /// Its arguments.
+    pub(crate) arguments: &'a [OsString],
+    /// Options from the command line, in the form of `MALLOCOP_OPTIONS`.
+    pub(crate) options: String,
+    /// Where it runs; `None`: here.
+    pub(crate) directory: Option<&'a Path>,
+}
+
+/// Runs it. The result is the command's exit status.
+pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
+    let options = all_options(&run.options)?;
+    let program = target::find(run.program)?;
+    let facts = target::inspect(&program)?;
+    if facts.defines_malloc {
+        printer::say(&format!(
+            "{} defines malloc itself: blocks from there are not seen (mallocop doctor says more)",
+            facts.file.display()
+        ));
+    }
+    let library = library::install()?;
+    let mut tree = TreeFile::create()?;
+    let mut command = Command::new(&program);
+    command
+        .args(run.arguments)
+        .env("LD_PRELOAD", with_users_preloads(library.as_os_str()))
+        .env("MALLOCOP_OPTIONS", &options.list)
+        .env("MALLOCOP_TREE", tree.path());
+    if let Some(directory) = run.directory {
+        command.current_dir(directory);
+    }
+    // Before the program starts, so that no signal falls between.
+    let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])
+        .map_err(Failure::step("set up signals"))?;
+    let child = command
+        .spawn()
+        .map_err(|error| Failure::CannotRun(program.clone(), error.to_string()))?;
+    pass_signals_on(signals, &child);
+    let ended = print_until_end(child, &mut tree)?;
+    Ok(conclude(&program, ended, &tree, options.exitcode))
+}
+
+/// The options for the library.
+struct Options {
+    list: String,
+    exitcode: u8,
+}
+
+/// The user's list with the command line's behind it: the last one counts. What is wrong in the
+/// user's list is an error here, before anything runs.
+fn all_options(from_flags: &str) -> Result<Options, Failure> {
+    let from_environment = env::var("MALLOCOP_OPTIONS").unwrap_or_default();
+    let list = format!("{from_environment}:{from_flags}");
+    let mut wrong = None;
+    let mut exitcode = 23;
+    options::parse(&list, |option| match option {
+        Ok((row, value)) => {
+            if TABLE.get(row).is_some_and(|entry| entry.name == "exitcode") {
+                exitcode = u8::try_from(value).unwrap_or(23);
+            }
+        }
+        Err(why) => wrong = Some(format!("MALLOCOP_OPTIONS: {why} (see `mallocop options`)")),
+    });
+    match wrong {
+        Some(why) => Err(Failure::Usage(why)),
+        None => Ok(Options { list: list.trim_matches(':').to_owned(), exitcode }),
+    }
+}
+
+/// Ours first; what the user preloads stays.
+fn with_users_preloads(library: &OsStr) -> OsString {
+    let mut all = library.to_owned();
+    if let Some(users) = env::var_os("LD_PRELOAD").filter(|users| !users.is_empty()) {
+        all.push(":");
+        all.push(users);
+    }
+    all
+}
+
+/// What is sent to the command goes to the program; the terminal's own signals reach it anyway.
+fn pass_signals_on(mut signals: Signals, child: &Child) {
+    let program = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    thread::spawn(move || {
+        for signal in signals.forever() {
+            let passed = match signal {
+                SIGHUP => Signal::HUP,
+                SIGTERM => Signal::TERM,
+                SIGUSR1 => Signal::USR1,
+                SIGUSR2 => Signal::USR2,
+                _ => continue,
+            };
+            if let Some(program) = program {
+                let _ = kill_process(program, passed);
+            }
+        }
+    });
+}
+
+/// Waits for the program and prints every text as it comes.
+fn print_until_end(mut child: Child, tree: &mut TreeFile) -> Result<ExitStatus, Failure> {
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || sender.send(child.wait()));
+    loop {
+        let result = ended.recv_timeout(POLL);
+        for text in tree.next_texts() {
+            printer::print(&text);
+        }
+        match result {
+            Ok(status) => return status.map_err(Failure::step("wait for the program")),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => {
+                let lost = std::io::ErrorKind::BrokenPipe.into();
+                return Err(Failure::Step("wait for the program".to_owned(), lost));
+            }
+        }
+    }
+}
+
+/// Says what was not seen, and settles the status.
+fn conclude(program: &Path, ended: ExitStatus, tree: &TreeFile, exitcode: u8) -> u8 {
+    let counts = tree.counts();
+    let name = program.display();
+    if counts.root == 0 {
+        printer::say(&format!("{name} did not load the library: nothing was checked"));
+        return if ended.success() { status::FAILED } else { status::of_run(ended, false, 0) };
+    }
+    if !counts.root_exited && counts.findings == 0 {
+        let how = match ended.code() {
+            Some(_) => "left without its exit handlers (_exit)".to_owned(),
+            None => format!("was ended by a signal ({ended})"),
+        };
+        printer::say(&format!("{name} {how}: what it held then was not looked at"));
+    }
+    status::of_run(ended, counts.findings > 0, exitcode)
+}

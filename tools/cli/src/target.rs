@@ -1,0 +1,164 @@
+//! The program that is to be watched: where it is, and whether a library can be preloaded into it.
+
+use std::env;
+use std::fs::{self, File};
+use std::io::Read;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use object::read::elf::{Dyn, ElfFile64, ProgramHeader};
+use object::read::{Object, ObjectSymbol, ReadCache, ReadRef};
+use object::{Architecture, Endianness, elf};
+
+use crate::failure::Failure;
+
+/// `#!` lines followed before giving up.
+const MOST_INTERPRETERS: usize = 4;
+/// Allocators that bring malloc along, by the start of their file's name.
+const ALLOCATORS: [&str; 5] = ["libjemalloc", "libtcmalloc", "libmimalloc", "libasan", "liblsan"];
+
+/// What the file behind a program says of itself.
+pub(crate) struct Facts {
+    /// The file that the kernel loads: the program, or its interpreter.
+    pub(crate) file: PathBuf,
+    /// Was a `#!` line followed?
+    pub(crate) is_script: bool,
+    /// Names of the libraries it asks for.
+    pub(crate) needed: Vec<String>,
+    /// Does it define malloc itself?
+    pub(crate) defines_malloc: bool,
+    /// Has it line information?
+    pub(crate) has_lines: bool,
+}
+
+impl Facts {
+    /// An allocator that the program links, if it does.
+    pub(crate) fn foreign_allocator(&self) -> Option<&str> {
+        self.needed.iter().map(String::as_str).find(|needed| {
+            ALLOCATORS.iter().any(|allocator| needed.starts_with(allocator))
+        })
+    }
+}
+
+/// The path of `program`, looked up as a shell would.
+pub(crate) fn find(program: &Path) -> Result<PathBuf, Failure> {
+    if program.components().count() > 1 || program.has_root() {
+        return check_runnable(program);
+    }
+    let path = env::var_os("PATH").unwrap_or_default();
+    let mut refused = None;
+    for directory in env::split_paths(&path) {
+        match check_runnable(&directory.join(program)) {
+            Err(Failure::NotFound(_)) => {}
+            Err(why) => refused = Some(why),
+            found => return found,
+        }
+    }
+    Err(refused.unwrap_or_else(|| Failure::NotFound(program.to_owned())))
+}
+
+fn check_runnable(path: &Path) -> Result<PathBuf, Failure> {
+    let cannot = |why: &str| Err(Failure::CannotRun(path.to_owned(), why.to_owned()));
+    let Ok(metadata) = fs::metadata(path) else {
+        return Err(Failure::NotFound(path.to_owned()));
+    };
+    if metadata.is_dir() {
+        return cannot("is a directory");
+    }
+    if metadata.permissions().mode() & 0o111 == 0 {
+        return cannot("is not executable");
+    }
+    Ok(path.to_owned())
+}
+
+/// Reads the program's file, and its interpreter's if it is a script. An error says why a library
+/// cannot be preloaded into it.
+pub(crate) fn inspect(program: &Path) -> Result<Facts, Failure> {
+    let mut file = program.to_owned();
+    for round in 0..MOST_INTERPRETERS {
+        match interpreter_of(&file)? {
+            Some(interpreter) => file = check_runnable(&interpreter)?,
+            None => return inspect_elf(&file, round > 0),
+        }
+    }
+    Err(Failure::CannotRun(program.to_owned(), "has too many interpreters".to_owned()))
+}
+
+/// The interpreter named in a script's first line; `None` for what is no script.
+fn interpreter_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
+    let mut first = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(512).read_to_end(&mut first))
+        .map_err(Failure::step(format!("read {}", path.display())))?;
+    let Some(line) = first.strip_prefix(b"#!") else { return Ok(None) };
+    let line = line.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
+    let line = String::from_utf8_lossy(line);
+    Ok(line.split_whitespace().next().map(PathBuf::from))
+}
+
+fn inspect_elf(path: &Path, is_script: bool) -> Result<Facts, Failure> {
+    let cannot = |why: &str| Failure::CannotWatch(path.to_owned(), why.to_owned());
+    if let Some(why) = raises_privileges(path) {
+        return Err(cannot(why));
+    }
+    let file = File::open(path).map_err(Failure::step(format!("read {}", path.display())))?;
+    let cache = ReadCache::new(file);
+    let not_ours = "is no x86-64 program, so mallocop cannot be loaded into it";
+    let elf: ElfFile64<'_, Endianness, _> =
+        ElfFile64::parse(&cache).map_err(|_| cannot(not_ours))?;
+    if elf.architecture() != Architecture::X86_64 {
+        return Err(cannot(not_ours));
+    }
+    let endian = elf.endian();
+    let interpreter = elf
+        .elf_program_headers()
+        .iter()
+        .find_map(|segment| segment.interpreter(endian, elf.data()).ok().flatten())
+        .ok_or_else(|| cannot("is statically linked, so mallocop cannot be loaded into it"))?;
+    if String::from_utf8_lossy(interpreter).contains("musl") {
+        return Err(cannot("uses musl's libc; mallocop needs glibc's"));
+    }
+    let defines_malloc = elf.symbols().chain(elf.dynamic_symbols()).any(|symbol| {
+        symbol.is_definition() && symbol.is_global() && symbol.name() == Ok("malloc")
+    });
+    Ok(Facts {
+        file: path.to_owned(),
+        is_script,
+        needed: needed(&elf),
+        defines_malloc,
+        has_lines: elf.section_by_name(".debug_line").is_some(),
+    })
+}
+
+fn needed<'data, R: ReadRef<'data>>(elf: &ElfFile64<'data, Endianness, R>) -> Vec<String> {
+    let endian = elf.endian();
+    let sections = elf.elf_section_table();
+    let Ok(Some((entries, strings))) = sections.dynamic(endian, elf.data()) else {
+        return Vec::new();
+    };
+    let Ok(strings) = sections.strings(endian, elf.data(), strings) else { return Vec::new() };
+    entries
+        .iter()
+        .filter(|entry| entry.d_tag(endian) == elf::DT_NEEDED)
+        .filter_map(|entry| entry.string(endian, strings).ok())
+        .map(|name| String::from_utf8_lossy(name).into_owned())
+        .collect()
+}
+
+/// Why the loader would ignore a preloaded library for reasons of privilege.
+fn raises_privileges(path: &Path) -> Option<&'static str> {
+    let metadata = fs::metadata(path).ok()?;
+    let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+    if metadata.mode() & 0o4000 != 0 && metadata.uid() != user.as_raw() {
+        return Some("is setuid, so the loader ignores LD_PRELOAD and nothing would be checked");
+    }
+    if metadata.mode() & 0o2010 == 0o2010 && metadata.gid() != group.as_raw() {
+        return Some("is setgid, so the loader ignores LD_PRELOAD and nothing would be checked");
+    }
+    let capabilities = rustix::fs::getxattr(path, "security.capability", &mut [0u8; 64][..]);
+    if capabilities.is_ok() && !user.is_root() {
+        return Some("has file capabilities, so the loader ignores LD_PRELOAD and nothing would \
+            be checked");
+    }
+    None
+}
