@@ -201,6 +201,8 @@ pub enum Place {
     Heap,
     /// The stack of a thread.
     Stack(u16),
+    /// The stack of a thread that never allocated, by its kernel id.
+    StackOf(u32),
     /// A module's data, code, another file mapping, or memory without a file.
     Mapping {
         /// May code run there?

@@ -25,10 +25,9 @@ impl CheckedHeap {
     pub(super) fn blame(&self, user: usize, damage: Damage, operation: Operation, now: SiteId) {
         let origin = self.trace_back(user, damage);
         let now = if now == SiteId::NONE { self.operation_site(operation) } else { now };
-        let behind = self.neighbour_behind(origin.user);
         self.deliver(&Finding {
             block: Some(self.describe_taken(origin.user, user)),
-            beside: [self.neighbour_in_front(origin.user), behind],
+            beside: self.reached(&origin),
             damage: Some(origin.damage),
             more_damaged: origin.followed,
             ..Finding::new(origin.defect, operation, origin.user, now)
@@ -96,6 +95,18 @@ impl CheckedHeap {
             return Block { life: crate::finding::Life::Live, free_site: SiteId::NONE, ..block };
         }
         block
+    }
+
+    /// The neighbours that the damage reaches: it fills the gap on that side.
+    fn reached(&self, origin: &Origin) -> [Option<Block>; 2] {
+        let Origin { user, damage, .. } = *origin;
+        let in_front = damage.side == Side::Before && damage.first <= -6;
+        let fills = damage.changed + 1 > (damage.last - damage.first).unsigned_abs();
+        let past = damage.side == Side::Past && fills && damage.changed >= super::block::TAIL;
+        [
+            if in_front { self.neighbour_in_front(user) } else { None },
+            if past || origin.followed > 0 { self.neighbour_behind(user) } else { None },
+        ]
     }
 
     fn neighbour_in_front(&self, user: usize) -> Option<Block> {

@@ -138,6 +138,17 @@ impl Canaries {
         (front == self.front(user, bits)).then(|| Head::from_bits(bits))
     }
 
+    /// The head of a block whose front canary may be damaged, if the head's own checksum holds.
+    ///
+    /// # Safety
+    /// As [`Canaries::read_head`].
+    pub unsafe fn salvage_head(self, user: usize) -> Option<Head> {
+        // SAFETY: head and canary stand in front of each block.
+        let (bits, front) =
+            unsafe { (((user - LEAD) as *const u64).read(), ((user - WORD) as *const u64).read()) };
+        ((front ^ self.front(user, bits)) & 0xffff == 0).then(|| Head::from_bits(bits))
+    }
+
     /// Verifies head and canaries. The head comes with the damage where it is whole.
     ///
     /// # Safety
@@ -146,7 +157,7 @@ impl Canaries {
         // SAFETY: as the caller says.
         unsafe {
             let Some(head) = self.read_head(user) else {
-                return Err((None, self.front_damage(user)));
+                return Err((self.salvage_head(user), self.front_damage(user)));
             };
             match self.tail_damage(user, head) {
                 Some(damage) => Err((Some(head), damage)),

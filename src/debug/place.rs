@@ -41,6 +41,7 @@ impl CheckedHeap {
 
     /// What `address` points to, and the block that explains it.
     pub(super) fn locate(&self, address: usize) -> (Place, Option<Block>) {
+        let _work = thread::ToolWork::begin();
         if address >> 47 != 0 {
             return (Place::NonCanonical, None);
         }
@@ -77,7 +78,7 @@ impl CheckedHeap {
         let block = self.describe(registry::at_or_before(address)?);
         let past = (address - block.user).saturating_sub(block.size.unwrap_or(0));
         let behind = registry::after(address);
-        let closer = behind.is_some_and(|user| user - address < past.min(NEAR));
+        let closer = past > 0 && behind.is_some_and(|user| user - address <= past.min(NEAR));
         (past <= NEAR && !closer).then_some(block)
     }
 
@@ -91,7 +92,7 @@ impl CheckedHeap {
         // An evicted block's head is under the heap's links; the others' heads are as written.
         let whole = self.is_guarded() && word.state() != State::Evicted;
         // SAFETY: the registry says that a block is there.
-        let head = if whole { unsafe { self.canaries().read_head(user) } } else { None };
+        let head = if whole { unsafe { self.canaries().salvage_head(user) } } else { None };
         let known = head.map_or(Block::at(user), |head| block::facts(user, head));
         if !freed {
             let bare = !self.is_guarded() && word.state() == State::Live;
@@ -121,6 +122,9 @@ impl CheckedHeap {
                 }
                 if let Some((owner, _)) = thread::stacks().find(|&(_, stack)| on_it(stack)) {
                     return Place::Stack(owner);
+                }
+                if let Some(tid) = thread::with_stack_in(mapping.start, mapping.end) {
+                    return Place::StackOf(tid);
                 }
                 Place::Mapping {
                     executable: mapping.executable,

@@ -89,15 +89,26 @@ pub fn is_open() -> bool {
     tree().is_some()
 }
 
-/// Counts this process in. Says whether it is the root of the tree.
-pub fn enter(pid: u32) -> bool {
-    tree().is_some_and(|tree| {
-        tree.processes.fetch_add(1, Ordering::Relaxed);
-        match tree.root.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => true,
-            Err(root) => root == pid,
-        }
-    })
+/// What a process is to its tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The first program of the tree.
+    First,
+    /// The same process, another program: it has called exec.
+    Root,
+    /// A child.
+    Child,
+}
+
+/// Counts this process in and says what it is.
+pub fn enter(pid: u32) -> Role {
+    let Some(tree) = tree() else { return Role::Child };
+    tree.processes.fetch_add(1, Ordering::Relaxed);
+    match tree.root.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Role::First,
+        Err(root) if root == pid => Role::Root,
+        Err(_) => Role::Child,
+    }
 }
 
 /// Counts a finding that is an error.

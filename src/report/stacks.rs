@@ -34,9 +34,10 @@ fn frames_of(site: SiteId, symbolizer: &mut Symbolizer) -> Vec<(usize, Frame)> {
         let name = frame.function.as_deref().unwrap_or("");
         STARTERS.contains(&name.split('@').next().unwrap_or(name))
     };
-    while frames.len() > 1 && frames.last().is_some_and(|(_, frame)| is_starter(frame)) {
-        frames.pop();
-    }
+    // The outermost frames, where libc called main or the thread's function.
+    let outermost = frames.len().saturating_sub(4).max(1);
+    let started = frames.iter().skip(outermost).position(|(_, frame)| is_starter(frame));
+    frames.truncate(started.map_or(frames.len(), |position| outermost + position));
     frames
 }
 

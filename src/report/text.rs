@@ -166,9 +166,11 @@ fn write_place(out: &mut String, finding: &Finding) {
         Place::Start => write!(out, "is {block}"),
         Place::Inside(offset) => write!(out, "is {} inside {block}", bytes(offset)),
         Place::Before(distance) => write!(out, "is {} before the start of {block}", bytes(distance)),
+        Place::Past(0) => write!(out, "is right behind the end of {block}"),
         Place::Past(distance) => write!(out, "is {} past the end of {block}", bytes(distance)),
         Place::Heap => write!(out, "is in the heap but near no block"),
         Place::Stack(owner) => write!(out, "is on the stack of {}", thread_name(owner)),
+        Place::StackOf(tid) => write!(out, "is on the stack of another thread (tid {tid})"),
         Place::Mapping { executable, writable, file } => {
             write_mapping(out, finding.pointer, executable, writable, file)
         }
@@ -191,7 +193,7 @@ fn write_mapping(
     file: bool,
 ) -> std::fmt::Result {
     let Some(module) = modules::find(address) else {
-        return write!(out, "is in memory that was mapped by somebody else");
+        return write!(out, "is in mapped memory that malloc did not give");
     };
     let name = module.name().to_owned();
     let symbol = modules::symbol_at(&module, address);
@@ -345,6 +347,11 @@ fn write_hint(out: &mut String, finding: &Finding) {
         (Defect::Mismatch, _) => {
             let kind = block.kind.unwrap_or(Kind::Malloc);
             format!("what comes from {} goes back with {}", kind.allocated_with(), kind.freed_with())
+        }
+        (Defect::Overflow, _) if finding.beside.iter().any(Option::is_some) => {
+            "everything up to the block behind it is overwritten: it may as well have been \
+                written before the start of that one"
+                .to_owned()
         }
         (Defect::Overflow, _) => match finding.damage {
             Some(Damage { side: Side::Past, changed: 1, first, shown, shown_from, .. })

@@ -176,6 +176,20 @@ pub fn stacks() -> impl Iterator<Item = (u16, usize)> {
         .map(|(number, stack)| (number as u16, stack.load(Ordering::Relaxed)))
 }
 
+/// Kernel id of a thread that sleeps in the kernel with its stack pointer in `[start, end)`.
+/// Reads /proc; may allocate.
+pub fn with_stack_in(start: usize, end: usize) -> Option<u32> {
+    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
+    tasks.flatten().find_map(|task| {
+        // The last but one field is the stack pointer (proc_pid_syscall(5)).
+        let line = std::fs::read_to_string(task.path().join("syscall")).ok()?;
+        let pointer = line.split_whitespace().rev().nth(1)?.trim_start_matches("0x");
+        let pointer = usize::from_str_radix(pointer, 16).ok()?;
+        let tid = task.file_name().to_str()?.parse().ok()?;
+        (pointer >= start && pointer < end).then_some(tid)
+    })
+}
+
 /// After fork the child's only thread has a new kernel id and the others are gone.
 pub fn renew_after_fork() {
     for (tid, stack) in TIDS.iter().zip(&STACKS) {

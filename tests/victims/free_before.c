@@ -1,4 +1,4 @@
-/* Planted: a pointer 32 bytes before a block of 64 bytes is freed. */
+/* Planted: a pointer 16 bytes before a block of 64 bytes is freed. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,7 +12,7 @@ __attribute__((noinline)) static void break_it(char *p)
 #ifdef FIXED
     char *volatile wrong = p;
 #else
-    char *volatile wrong = p - 32;
+    char *volatile wrong = p - 16;
 #endif
     free(wrong);
 }

@@ -53,7 +53,6 @@ fn run() -> Command {
                 .required(true)
                 .num_args(1..)
                 .trailing_var_arg(true)
-                .allow_hyphen_values(true)
                 .value_parser(clap::value_parser!(OsString))
                 .value_hint(ValueHint::CommandWithArguments)
                 .help("The program and its arguments"),

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use mallocop::debug::CheckedHeap;
 use mallocop::options::{self, Name};
-use mallocop::report::{self, record};
+use mallocop::report::record::{self, Role};
+use mallocop::report;
 use mallocop::stack::modules;
 use mallocop::sys::thread::ToolWork;
 use mallocop::sys::{maps, output, process, thread};
@@ -81,20 +82,26 @@ extern "C" fn construct() {
     if let Some((start, end)) = process::loader_range() {
         modules::set_loader(start, end);
     }
-    let root = match process::environment(record::VARIABLE) {
-        Some(_) if open_tree() => record::enter(process::id()),
-        _ => {
-            output::keep_stderr();
-            !maps::maps_file(process::parent_id(), b"libmallocop.so")
-        }
-    };
-    IS_ROOT.store(root, Ordering::Relaxed);
+    let role = enter();
+    IS_ROOT.store(role != Role::Child, Ordering::Relaxed);
     fork::register();
     // Registered before everything else, so that it runs after everything else.
     process::at_exit(exit::on_exit);
     heap.set_operators_are_ours(operators::resolve());
-    if root {
+    if role == Role::First {
         announce();
+    }
+}
+
+/// What this process is: by the tree file, or without one by whether our parent is watched, too.
+fn enter() -> Role {
+    if open_tree() {
+        return record::enter(process::id());
+    }
+    output::keep_stderr();
+    match maps::maps_file(process::parent_id(), b"libmallocop.so") {
+        true => Role::Child,
+        false => Role::First,
     }
 }
 
