@@ -105,6 +105,12 @@ impl CheckedHeap {
         self.key.store(key, Ordering::Relaxed);
         own::heap::prepare(key.rotate_left(17));
         own::emergency::prepare();
+        // The tables for the heap's first MiB and the first thread's number: what the first
+        // malloc then asks the system for is memory alone.
+        if let Some(start) = memory::heap_start() {
+            registry::cover(start, 1 << 20);
+        }
+        thread::number();
         self.arenas.for_each(|arena| {
             let heap = &mut arena.lock().heap;
             heap.set_key(key.rotate_left(41));

@@ -126,6 +126,11 @@ fn sbrk(by: isize) -> Option<usize> {
     })
 }
 
+/// Where the heap will start: the break as it is now.
+pub fn heap_start() -> Option<usize> {
+    sbrk(0)
+}
+
 // SAFETY: memory behind the break and fresh private mappings are zero and nobody else's.
 unsafe impl PageSource for BrkPages {
     fn grow(&mut self, _end: usize, bytes: usize) -> Option<Pages> {

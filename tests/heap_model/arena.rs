@@ -6,16 +6,16 @@ use mallocop::heap::Heap;
 use mallocop::heap::sim::SimPages;
 
 /// A heap whose memory lives as long as it does.
-pub struct SimHeap {
+pub(crate) struct SimHeap {
     /// The heap under test.
-    pub heap: Box<Heap<SimPages>>,
+    pub(crate) heap: Box<Heap<SimPages>>,
     buffer: *mut u8,
     layout: Layout,
 }
 
 impl SimHeap {
     /// Over `bytes` of zeroed memory.
-    pub fn new(bytes: usize) -> Self {
+    pub(crate) fn new(bytes: usize) -> Self {
         let layout = Layout::from_size_align(bytes, 4096).expect("a sound layout");
         // SAFETY: the layout is not empty; the buffer is zeroed and ours until the drop.
         let (buffer, pages) = unsafe {
@@ -35,11 +35,11 @@ impl Drop for SimHeap {
 }
 
 /// Marsaglia's xorshift: the same scripts on every machine.
-pub struct Random(pub u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     /// The next number below `n`.
-    pub fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
