@@ -272,6 +272,9 @@ pub enum Defect {
     },
     /// The heap's own words were overwritten; no block's canary shows by whom.
     HeapCorruption,
+    /// Freed with another call than it came from, but by a module with a C++ runtime of its own: not
+    /// judged. A note.
+    Unjudged,
     /// A request that cannot be met. A warning: the call has failed as it should.
     BadRequest(BadRequest),
 }
@@ -284,7 +287,7 @@ impl Defect {
             Self::WriteAfterFree => "heap-use-after-free",
             Self::DoubleFree => "double-free",
             Self::BadFree => "bad-free",
-            Self::Mismatch => "alloc-dealloc-mismatch",
+            Self::Mismatch | Self::Unjudged => "alloc-dealloc-mismatch",
             Self::DeleteMismatch { .. } => "new-delete-type-mismatch",
             Self::HeapCorruption => "heap-corruption",
             Self::BadRequest(BadRequest::Product { call, .. }) => match call.as_bytes() {
@@ -345,6 +348,6 @@ impl Finding {
 
     /// Does it end the program unless told otherwise?
     pub const fn is_error(&self) -> bool {
-        !matches!(self.defect, Defect::BadRequest(_))
+        !matches!(self.defect, Defect::BadRequest(_) | Defect::Unjudged)
     }
 }

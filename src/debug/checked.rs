@@ -229,7 +229,7 @@ impl CheckedHeap {
     pub(super) fn retire(&self, user: usize, site: SiteId, release: Release, now: SiteId) {
         registry::set_free_site(user, now);
         let Some(head) = self.verify_taken(user, release.operation, now) else { return };
-        self.check_release(user, site, head, release, now);
+        self.check_release(user, site, head, release);
         match self.list_of(user, head) {
             Some(mapped) => self.seal(mapped, site, head, now),
             None => self.quarantine_block(user, head),

@@ -6,9 +6,7 @@ use crate::finding::{Block, Defect, Finding, Kind, Operation};
 use crate::options::{self, Name};
 use crate::stack::depot::{self, SiteId};
 use crate::stack::modules;
-
-/// The operators whose definition inside a module shows that it brings its own runtime.
-const OPERATORS: [&str; 4] = ["_Znwm", "_Znam", "_ZdlPv", "_ZdaPv"];
+use crate::sys::thread::ToolWork;
 
 impl CheckedHeap {
     /// Reports a taken block that is freed with the wrong call, size or alignment.
@@ -18,22 +16,23 @@ impl CheckedHeap {
         site: SiteId,
         head: Head,
         release: Release,
-        now: SiteId,
     ) {
         if !self.is_guarded() {
             return;
         }
         let Some(defect) = defect_of(head, release) else { return };
         let concerns_operators = !matches!(release.operation, Operation::FreeSized);
-        if concerns_operators && !(self.operators_are_ours() && both_ends_are_ours(site, now)) {
+        if concerns_operators && !self.operators_are_ours() {
             return;
         }
-        let block = Block { site, ..super::block::facts(user, head) };
-        let now = if now == SiteId::NONE { self.operation_site(release.operation) } else { now };
-        self.deliver(&Finding {
-            block: Some(block),
-            ..Finding::new(defect, release.operation, user, now)
-        });
+        let block = Some(Block { site, ..super::block::facts(user, head) });
+        let now = self.operation_site(release.operation);
+        let hidden = concerns_operators && calls_a_runtime_of_its_own(site, now);
+        if hidden {
+            self.set_operators_are_ours(false);
+        }
+        let defect = if hidden { Defect::Unjudged } else { defect };
+        self.deliver(&Finding { block, ..Finding::new(defect, release.operation, user, now) });
     }
 }
 
@@ -70,11 +69,14 @@ const fn is_same_but_for_alignment(one: Kind, other: Kind) -> bool {
     )
 }
 
-/// A module with a C++ runtime of its own (-static-libstdc++) allocates with one pair of operators
-/// and may free with another: nothing can be said of such blocks.
-fn both_ends_are_ours(allocated: SiteId, freed: SiteId) -> bool {
-    [allocated, freed].into_iter().all(|site| {
-        let caller = depot::frames(site).first().and_then(|&pc| modules::find(pc - 1));
-        caller.is_none_or(|module| !modules::defines(&module, &OPERATORS))
+/// A module with a C++ runtime of its own (-static-libstdc++) may hide an operator new that calls
+/// malloc, or a delete that calls free: such blocks are not judged. Which modules called is told by
+/// the stacks; without one it may have been any.
+fn calls_a_runtime_of_its_own(allocated: SiteId, freed: SiteId) -> bool {
+    let _work = ToolWork::begin();
+    [allocated, freed].into_iter().any(|site| match depot::frames(site).first() {
+        Some(&pc) => modules::find(pc - 1)
+            .is_some_and(|module| modules::brings_cpp_runtime(&module.path)),
+        None => modules::all().iter().any(|path| modules::brings_cpp_runtime(path)),
     })
 }

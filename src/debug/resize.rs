@@ -39,7 +39,7 @@ impl CheckedHeap {
             return core::ptr::null_mut();
         };
         let release = Release::by(Operation::Realloc);
-        self.check_release(user, old_site, head, release, now);
+        self.check_release(user, old_site, head, release);
         if let Some(place) = self.resize_in_place(user, head, size, now) {
             return place as *mut u8;
         }

@@ -12,6 +12,11 @@ use crate::sys::{process, thread};
 
 /// The whole text of a finding.
 pub fn finding(finding: &Finding, symbolizer: &mut Symbolizer) -> String {
+    if finding.defect == Defect::Unjudged {
+        return "mallocop: mismatched new, delete, malloc and free are not judged here: a module \
+            brings a C++ runtime of its own\n"
+            .to_owned();
+    }
     let mut out = String::new();
     let severity = if finding.is_error() { "ERROR" } else { "WARNING" };
     let _ = write!(out, "=={}=={severity}: mallocop: ", process::id());
@@ -88,6 +93,7 @@ fn write_first_line(out: &mut String, finding: &Finding) {
             write!(out, "corrupted size vs. prev_size: the heap's word at {pointer:#x} was \
                 overwritten ({id})")
         }
+        Defect::Unjudged => Ok(()),
         Defect::BadRequest(request) => write_bad_request(out, id, request),
     };
 }

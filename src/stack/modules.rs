@@ -1,8 +1,10 @@
 //! Loaded modules: which one an address is in, which one is ours, which symbol it falls on.
 
 use std::fs::File;
+use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use memchr::memmem;
 use object::read::{Object, ObjectSegment, ObjectSymbol, ReadCache};
 
 use crate::sys::maps::{self, Lookup};
@@ -94,12 +96,41 @@ pub fn symbol_at(module: &Module, address: usize) -> Option<Symbol> {
         })
 }
 
-/// Does the module at `path` define one of these symbols itself? Unreadable: no.
-pub fn defines(module: &Module, names: &[&str]) -> bool {
-    let Ok(file) = File::open(&module.path) else { return false };
-    let cache = ReadCache::new(file);
-    let Ok(file) = object::File::parse(&cache) else { return false };
-    file.symbols().chain(file.dynamic_symbols()).any(|symbol| {
-        symbol.is_definition() && symbol.name().is_ok_and(|name| names.contains(&name))
-    })
+/// Name of `std::bad_alloc`'s type as it stands in the one library that defines it.
+const RUNTIME_MARK: &[u8] = b"\0St9bad_alloc\0";
+/// Bytes of a file that are looked through at a time.
+const PIECE: usize = 1 << 20;
+
+/// Does the file bring a C++ runtime of its own inside itself (-static-libstdc++), whose operator
+/// new and delete may be hidden from everybody else? Unreadable: no.
+pub fn brings_cpp_runtime(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if name.starts_with("libstdc++") || name.starts_with("libc++") {
+        return false;
+    }
+    let Ok(mut file) = File::open(path) else { return false };
+    let mut buffer = vec![0; PIECE + RUNTIME_MARK.len()];
+    let mut kept = 0;
+    loop {
+        let Some(room) = buffer.get_mut(kept..) else { return false };
+        let Ok(got @ 1..) = file.read(room) else { return false };
+        let filled = kept + got;
+        if memmem::find(buffer.get(..filled).unwrap_or(&[]), RUNTIME_MARK).is_some() {
+            return true;
+        }
+        // The mark may lie across two pieces.
+        kept = filled.min(RUNTIME_MARK.len() - 1);
+        buffer.copy_within(filled - kept..filled, 0);
+    }
+}
+
+/// Paths of all files that code is mapped from.
+pub fn all() -> Vec<String> {
+    let mut paths: Vec<String> = Vec::new();
+    maps::for_each(|mapping| {
+        if mapping.executable && mapping.is_file() && !is_own(mapping.start) {
+            paths.push(mapping.path_text().to_owned());
+        }
+    });
+    paths
 }

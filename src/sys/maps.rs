@@ -88,6 +88,16 @@ pub fn find(address: usize) -> Lookup {
     if read { found } else { Lookup::Unknown }
 }
 
+/// Calls `each` with every mapping.
+pub fn for_each(mut each: impl FnMut(&Mapping)) {
+    visit("/proc/self/maps\0", |line| {
+        if let Some(mapping) = Mapping::parse(line) {
+            each(&mapping);
+        }
+        true
+    });
+}
+
 /// Start of the first mapping of the file at `path`.
 pub fn first_of(path: &[u8]) -> Option<usize> {
     let mut first = None;

@@ -4,6 +4,7 @@
 use std::env;
 use std::error::Error;
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -50,7 +51,12 @@ fn build_library(root: &Path, out: &Path) -> Outcome<()> {
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("CARGO_BUILD_TARGET");
     run(&mut cargo)?;
-    fs::copy(target.join("preload/libmallocop.so"), out.join("libmallocop.so"))?;
+    let library = fs::read(target.join("preload/libmallocop.so"))?;
+    let mut hasher = DefaultHasher::new();
+    library.hash(&mut hasher);
+    // Names the folder in the user's cache.
+    println!("cargo::rustc-env=MALLOCOP_LIBRARY_HASH={:016x}", hasher.finish());
+    fs::write(out.join("libmallocop.so"), library)?;
     Ok(())
 }
 

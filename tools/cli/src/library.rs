@@ -2,7 +2,6 @@
 
 use std::env;
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -40,9 +39,7 @@ fn directories() -> impl Iterator<Item = PathBuf> {
 }
 
 fn install_in(cache: &Path) -> std::io::Result<PathBuf> {
-    let mut hasher = DefaultHasher::new();
-    LIBRARY.hash(&mut hasher);
-    let directory = cache.join(format!("{:016x}", hasher.finish()));
+    let directory = cache.join(env!("MALLOCOP_LIBRARY_HASH"));
     let path = directory.join("libmallocop.so");
     if fs::read(&path).is_ok_and(|bytes| bytes == LIBRARY) {
         return Ok(path);

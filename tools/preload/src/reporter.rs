@@ -65,7 +65,7 @@ pub(crate) fn on_finding(finding: &Finding) {
             record::count_finding();
         }
         as_reporter(|reporter| {
-            if finding.is_error() || reporter.is_new_warning(finding.site) {
+            if finding.is_error() || reporter.is_new(finding) {
                 let symbolizer = reporter.symbolizer.get_or_insert_default();
                 report::emit(&text::finding(finding, symbolizer));
             }
@@ -83,7 +83,10 @@ pub(crate) fn on_finding(finding: &Finding) {
 }
 
 impl Reporter {
-    fn is_new_warning(&mut self, site: SiteId) -> bool {
+    /// Warnings speak once for each place, notes once.
+    fn is_new(&mut self, finding: &Finding) -> bool {
+        let note = finding.defect == Defect::Unjudged;
+        let site = if note { SiteId::NONE } else { finding.site };
         let new = !self.warned.contains(&site) && self.warned.len() < MOST_WARNED;
         if new {
             self.warned.push(site);
@@ -95,7 +98,7 @@ impl Reporter {
 /// Heap errors end the program, but not one that is ending by itself: its output would be lost.
 fn is_fatal(finding: &Finding) -> bool {
     match (finding.defect, finding.operation) {
-        (_, Operation::Exit) => false,
+        (_, Operation::Exit) | (Defect::Unjudged, _) => false,
         (Defect::BadRequest(_), _) => !options::flag(Name::AllocatorMayReturnNull),
         _ => options::flag(Name::HaltOnError),
     }

@@ -87,9 +87,10 @@ extern "C" fn construct() {
     fork::register();
     // Registered before everything else, so that it runs after everything else.
     process::at_exit(exit::on_exit);
-    heap.set_operators_are_ours(operators::resolve());
+    let ours = operators::resolve();
+    heap.set_operators_are_ours(ours);
     if role == Role::First {
-        announce();
+        announce(ours);
     }
 }
 
@@ -118,7 +119,7 @@ fn open_tree() -> bool {
 }
 
 /// The start line, and what of the options was not understood.
-fn announce() {
+fn announce(operators_are_ours: bool) {
     let mut text = String::new();
     read_options(|why| {
         let _ = writeln!(text, "mallocop: MALLOCOP_OPTIONS: {why} (ignored)");
@@ -139,6 +140,12 @@ fn announce() {
             name.unwrap_or_default(),
             process::id(),
         );
+        if !operators_are_ours {
+            text.push_str(
+                "mallocop: the program has operator new or delete of its own: whether they are \
+                 mixed with malloc and free is not looked at\n",
+            );
+        }
     }
     if !text.is_empty() {
         report::emit(&text);
