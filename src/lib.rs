@@ -1,4 +1,38 @@
-//! mallocop: a debug allocator for Linux.
+//! mallocop, the library: a brk/mmap chunk heap, wrapped by a debug layer that names every heap error
+//! with full stacks.
+//!
+//! It exports no `malloc` symbol: linking it replaces nothing. `tools/preload` makes the C and C++
+//! symbols of it (libmallocop.so), `tools/cli` the `mallocop` command that preloads those.
+//!
+//! A block's way **in**, [`debug::CheckedHeap::allocate`]:
+//!
+//! 1. A signal handler that interrupted one of our locks gets memory from [`own::emergency`], the
+//!    tool itself from [`own::heap`].
+//! 2. The calling stack becomes a site ([`stack`]).
+//! 3. The block is planned ([`debug::block`]), and a chunk taken from an arena's heap
+//!    ([`arena`], [`heap`]).
+//! 4. Head and canaries are written, fresh bytes filled.
+//! 5. The registry declares the address live ([`debug::registry`]).
+//!
+//! Its way **out**, [`debug::CheckedHeap::free`]:
+//!
+//! 1. An address in one of our private ranges goes back there.
+//! 2. One atomic step in the registry takes the block from live to quarantined, or tells why not;
+//!    nothing is read through the pointer before. What is no live block is explained and becomes a
+//!    [`finding::Finding`].
+//! 3. Canaries, call and size are verified.
+//! 4. The block is poisoned and waits in the quarantine ([`debug::quarantine`]).
+//! 5. The oldest one there is verified once more and its chunk given back to the heap.
+//!
+//! Findings are data; [`report`] turns them into text.
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
+
 pub mod arena;
 pub mod debug;
 pub mod finding;

@@ -178,10 +178,7 @@ fn is_separator(c: char) -> bool {
 }
 
 /// Splits a list of options into rows of the table with their values; `each` gets every one.
-pub fn parse<'a>(
-    list: &'a str,
-    mut each: impl FnMut(Result<(usize, usize), Rejected<'a>>),
-) {
+pub fn parse<'a>(list: &'a str, mut each: impl FnMut(Result<(usize, usize), Rejected<'a>>)) {
     for text in list.split(is_separator).filter(|text| !text.is_empty()) {
         each(parse_one(text));
     }
@@ -231,9 +228,18 @@ mod tests {
                 Ok((row("free_fill_byte"), 255)),
             ]
         );
-        for bad in ["halt_on_error=nope", "halt_on_error=", "exitcode=256", "exitcode=-1",
-            "exitcode=+1", "exitcode=1x", "checks=al", "quiet", "nonsense=1", "=1"]
-        {
+        for bad in [
+            "halt_on_error=nope",
+            "halt_on_error=",
+            "exitcode=256",
+            "exitcode=-1",
+            "exitcode=+1",
+            "exitcode=1x",
+            "checks=al",
+            "quiet",
+            "nonsense=1",
+            "=1",
+        ] {
             assert!(matches!(all(bad)[..], [Err(_)]), "{bad}");
         }
         assert!(all("::, ").is_empty());
@@ -244,7 +250,11 @@ mod tests {
         for (row, entry) in TABLE.iter().enumerate() {
             let name = entry.name;
             assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
-            assert_eq!(TABLE.iter().position(|other| other.name == name), Some(row), "{name} twice");
+            assert_eq!(
+                TABLE.iter().position(|other| other.name == name),
+                Some(row),
+                "{name} twice"
+            );
             assert_eq!(entry.parse(&entry.show(entry.default).to_string()), Some(entry.default));
             assert!(!entry.help.is_empty() && !entry.help.ends_with('.'), "{name}");
         }

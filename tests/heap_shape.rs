@@ -39,7 +39,8 @@ fn calls_between_markers(mode: &str) -> Vec<String> {
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     let text = std::fs::read_to_string(&trace).expect("a trace");
     // Lines start with the process id; the markers' writer is the program.
-    let writer = text.lines().find(|line| line.contains("write(1, \"M1")).expect("the first marker");
+    let writer =
+        text.lines().find(|line| line.contains("write(1, \"M1")).expect("the first marker");
     let process = writer.split(' ').next().expect("a process id").to_owned();
     text.lines()
         .filter(|line| line.starts_with(&process))
@@ -58,8 +59,10 @@ fn small_requests_come_from_brk() {
 
 #[test]
 fn large_requests_come_from_one_mapping_far_away() {
-    let maps: Vec<_> =
-        calls_between_markers("large").into_iter().filter(|call| call.starts_with("mmap")).collect();
+    let maps: Vec<_> = calls_between_markers("large")
+        .into_iter()
+        .filter(|call| call.starts_with("mmap"))
+        .collect();
     // A mapping of the block; one more may be the registry's leaf for its address.
     let of_block: Vec<_> = maps.iter().filter(|call| call.contains("NULL, 266240,")).collect();
     assert_eq!(of_block.len(), 1, "{maps:?}");
@@ -143,6 +146,10 @@ fn realloc_and_calloc_keep_their_contract() {
 fn a_pointer_that_malloc_did_not_give_is_named() {
     let ran = run(BARE, "invalid");
     assert_eq!(ran.status, 134, "{}", ran.stderr);
-    assert!(ran.stderr.contains("==ERROR: mallocop: free(): invalid pointer: 0x"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("==ERROR: mallocop: free(): invalid pointer: 0x"),
+        "{}",
+        ran.stderr
+    );
     assert!(ran.stderr.contains("is the global "), "{}", ran.stderr);
 }

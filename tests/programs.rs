@@ -80,7 +80,10 @@ impl Case {
 
 fn cases() -> Vec<Case> {
     vec![
-        Case { with_stacks: true, ..Case::new("python", &["python3"], &[&["python3", "-c", PYTHON_WORK]]) },
+        Case {
+            with_stacks: true,
+            ..Case::new("python", &["python3"], &[&["python3", "-c", PYTHON_WORK]])
+        },
         Case {
             environment: &[("PYTHONMALLOC", "malloc")],
             with_stacks: true,
@@ -120,8 +123,16 @@ fn cases() -> Vec<Case> {
             "bash",
             &["bash"],
             &[
-                &["bash", "-c", "for i in {1..300}; do echo line $i; done | sort -r | uniq | wc -l"],
-                &["bash", "-c", "ls /usr/bin | grep -v x | head -50 | tr a-z A-Z | md5sum; (exit 3)"],
+                &[
+                    "bash",
+                    "-c",
+                    "for i in {1..300}; do echo line $i; done | sort -r | uniq | wc -l",
+                ],
+                &[
+                    "bash",
+                    "-c",
+                    "ls /usr/bin | grep -v x | head -50 | tr a-z A-Z | md5sum; (exit 3)",
+                ],
             ],
         ),
         Case {
@@ -170,7 +181,8 @@ fn write(folder: &Path, name: &str, text: &str) {
 fn prepare_git(folder: &Path) {
     for round in 0..12 {
         write(folder, &format!("file{}", round % 5), &"a line\n".repeat(round * 30));
-        let script = "git init -q . && git add -A && git -c user.name=a -c user.email=a@b.c commit -qm next";
+        let script =
+            "git init -q . && git add -A && git -c user.name=a -c user.email=a@b.c commit -qm next";
         let status = Command::new("sh")
             .args(["-c", script])
             .env("GIT_AUTHOR_DATE", "2024-01-01T00:00:00Z")
@@ -195,7 +207,11 @@ fn prepare_tree(folder: &Path) {
 
 fn prepare_crate(folder: &Path) {
     write(folder, "Cargo.toml", "[package]\nname = \"small\"\nedition = \"2021\"\n[workspace]\n");
-    write(folder, "src/main.rs", "fn main() { println!(\"{}\", [1, 2, 3].iter().sum::<i32>()); }\n");
+    write(
+        folder,
+        "src/main.rs",
+        "fn main() { println!(\"{}\", [1, 2, 3].iter().sum::<i32>()); }\n",
+    );
 }
 
 fn is_installed(program: &str) -> bool {
@@ -303,7 +319,8 @@ fn redis_serves_a_benchmark() {
         assert!(Instant::now() < deadline, "the server does not answer");
         std::thread::sleep(Duration::from_millis(50));
     }
-    let load = client("redis-benchmark", &["-n", "20000", "-q", "-t", "set,get,lpush,lrange_100,mset"]);
+    let load =
+        client("redis-benchmark", &["-n", "20000", "-q", "-t", "set,get,lpush,lrange_100,mset"]);
     assert_eq!(load.status, 0, "{}", load.stderr);
     assert!(load.stdout.contains("requests per second"), "{}", load.stdout);
     client("redis-cli", &["shutdown", "nosave"]);

@@ -86,7 +86,8 @@ fn deep_recursion() {
 #[test]
 fn api_contract() {
     let program = compile("api_contract.c", "api_contract", &[]);
-    for flags in [&[][..], &["--checks=none"], &["--realloc-moves=all"], &["--realloc-moves=none"]] {
+    for flags in [&[][..], &["--checks=none"], &["--realloc-moves=all"], &["--realloc-moves=none"]]
+    {
         let ran = finish(&mut watched(flags, &program));
         assert_eq!(ran.status, 0, "{flags:?}: {}{}", ran.stdout, ran.stderr);
         assert!(ran.stdout.ends_with("api_contract: end\n"), "{}", ran.stdout);

@@ -29,7 +29,8 @@ fn expectation(ran: &Ran) -> String {
 /// Runs the victim and compares; then runs its twin with and without us.
 fn check(source: &str, flags: &[&str]) {
     let name = source.split('.').next().expect("a name");
-    let ran = finish(&mut watched(&[flags, &["--print-summary=0"]].concat(), compile(source, name, &[])));
+    let ran =
+        finish(&mut watched(&[flags, &["--print-summary=0"]].concat(), compile(source, name, &[])));
     let path = victims().join(format!("{name}.expected"));
     let found = expectation(&ran);
     if std::env::var_os("BLESS").is_some() {
@@ -48,7 +49,8 @@ fn check_twin(source: &str, flags: &[&str]) {
     let ran = finish(&mut watched(flags, &twin));
     assert!(!ran.has_report(), "the twin of {source} is reported:\n{}", ran.stderr);
     // What mallocop_check returns is only printed where there is one.
-    let own: String = ran.stdout.split_inclusive('\n').filter(|l| !l.starts_with("check: ")).collect();
+    let own: String =
+        ran.stdout.split_inclusive('\n').filter(|l| !l.starts_with("check: ")).collect();
     assert_eq!((ran.status, &own), (alone.status, &alone.stdout), "{}", ran.stderr);
     assert_eq!(ran.status, 0);
     assert!(ran.stdout.ends_with(&format!("{name}: end\n")), "{}", ran.stdout);
@@ -153,7 +155,8 @@ fn damage_never_brings_us_down() {
             continue;
         }
         let program = compile(&source, &format!("{source}.going-on"), &[]);
-        for flags in [&["--halt-on-error=0"][..], &["--halt-on-error=0", "--malloc-context-size=0"]] {
+        for flags in [&["--halt-on-error=0"][..], &["--halt-on-error=0", "--malloc-context-size=0"]]
+        {
             let outcome = finish(&mut watched(flags, &program));
             assert!(
                 matches!(outcome.status, 0 | 23),

@@ -112,6 +112,8 @@ impl Canaries {
         unsafe { self.write_tail(user, head) };
     }
 
+    /// # Safety
+    /// As [`Canaries::write`].
     unsafe fn write_tail(self, user: usize, head: Head) {
         let (start, end) = (user + head.size, head.end(user));
         let pattern = self.pattern(user);
@@ -166,6 +168,8 @@ impl Canaries {
         }
     }
 
+    /// # Safety
+    /// As [`Canaries::read_head`]; `head` is the block's.
     unsafe fn tail_damage(self, user: usize, head: Head) -> Option<Damage> {
         let (start, end) = (user + head.size, head.end(user));
         let pattern = self.pattern(user);
@@ -188,14 +192,16 @@ impl Canaries {
     }
 
     /// What is wrong in front of a block whose head or front canary does not hold.
+    ///
+    /// # Safety
+    /// As [`Canaries::read_head`].
     unsafe fn front_damage(self, user: usize) -> Damage {
         let pattern = self.pattern(user);
         // The low two bytes depend on the head: they count as changed if nothing above did.
         // SAFETY: the front canary's upper six bytes.
         unsafe {
-            let mut damage = describe(Side::Before, user, user - 6, user, |at| {
-                pattern_byte(pattern, at)
-            });
+            let mut damage =
+                describe(Side::Before, user, user - 6, user, |at| pattern_byte(pattern, at));
             if damage.is_empty() {
                 damage = describe(Side::Before, user, user - LEAD, user - 6, |_| 0);
                 damage.certain = false;
@@ -233,7 +239,7 @@ fn pattern_byte(pattern: u64, at: usize) -> u8 {
 ///
 /// # Safety
 /// The bytes are readable.
-unsafe fn describe(
+pub(super) unsafe fn describe(
     side: Side,
     user: usize,
     start: usize,
@@ -269,65 +275,6 @@ unsafe fn describe(
         damage.shown_len = offset + 1;
     }
     damage
-}
-
-/// Where the poison of a freed block of `size` bytes lies: at both ends, `most` bytes each.
-fn poisoned(user: usize, size: usize, most: usize) -> [(usize, usize); 2] {
-    if size <= 2 * most {
-        [(user, user + size), (user + size, user + size)]
-    } else {
-        [(user, user + most), (user + size - most, user + size)]
-    }
-}
-
-/// Fills both ends of a freed block with `byte`, `most` bytes each at most.
-///
-/// # Safety
-/// The `size` bytes at `user` are ours.
-pub unsafe fn poison(user: usize, size: usize, most: usize, byte: u8) {
-    for (start, end) in poisoned(user, size, most) {
-        // SAFETY: inside the block.
-        unsafe { (start as *mut u8).write_bytes(byte, end - start) };
-    }
-}
-
-/// What was written over the poison of a freed block.
-///
-/// # Safety
-/// The `size` bytes at `user` are ours and were poisoned with the same arguments.
-pub unsafe fn poison_damage(user: usize, size: usize, most: usize, byte: u8) -> Option<Damage> {
-    for (start, end) in poisoned(user, size, most) {
-        // SAFETY: inside the block.
-        unsafe {
-            if !is_filled(start, end, byte) {
-                return Some(describe(Side::AfterFree, user, start, end, |_| byte));
-            }
-        }
-    }
-    None
-}
-
-/// Are all bytes of `[start, end)` equal to `byte`? Words are collected without a branch each, so
-/// that the loop is vectorised; a byte-wise `all` costs 3 to 30 times as much.
-///
-/// # Safety
-/// The bytes are readable.
-unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
-    let pattern = u64::from_ne_bytes([byte; 8]);
-    let mut wrong = 0;
-    let mut at = start;
-    // SAFETY: every read lies in `[start, end)`, by the caller's word.
-    unsafe {
-        while at + WORD <= end {
-            wrong |= (at as *const u64).read_unaligned() ^ pattern;
-            at += WORD;
-        }
-        while at < end {
-            wrong |= u64::from((at as *const u8).read() ^ byte);
-            at += 1;
-        }
-    }
-    wrong == 0
 }
 
 /// The block as a finding speaks of it.
@@ -401,35 +348,14 @@ mod tests {
                         let side = if offset < 0 { Side::Before } else { Side::Past };
                         assert_eq!(damage.side, side);
                         if damage.certain {
-                            assert_eq!((damage.first, damage.last, damage.changed), (offset, offset, 1));
+                            assert_eq!(
+                                (damage.first, damage.last, damage.changed),
+                                (offset, offset, 1)
+                            );
                         }
                     });
                 }
             }
-        }
-    }
-
-    #[test]
-    fn poison_is_verified_at_both_ends() {
-        for size in [0, 1, 7, 8, 100, 4096, 8192, 8193, 50_000] {
-            with_block(size, |user, head| {
-                // SAFETY: the block is in the test's buffer.
-                unsafe {
-                    poison(user, size, 4096, 0x55);
-                    assert_eq!(poison_damage(user, size, 4096, 0x55), None);
-                    assert!(CANARIES.verify(user).is_ok());
-                    for offset in [0, size / 3, size.saturating_sub(1)] {
-                        if size == 0 || (offset >= 4096 && offset < size - 4096) {
-                            continue;
-                        }
-                        poke(user + offset, 0x56);
-                        let damage = poison_damage(user, size, 4096, 0x55).map(|d| d.first);
-                        assert_eq!(damage, Some(offset as isize), "size {size}");
-                        poke(user + offset, 0x55);
-                    }
-                }
-                assert_eq!(head.size, size);
-            });
         }
     }
 }

@@ -86,9 +86,8 @@ impl MappedBlocks {
 
     /// The block whose mapping `address` is in.
     pub fn containing(&self, address: usize) -> Option<MappedBlock> {
-        let inside = |mapped: &&MappedBlock| {
-            address >= mapped.span.start && address < mapped.span.end()
-        };
+        let inside =
+            |mapped: &&MappedBlock| address >= mapped.span.start && address < mapped.span.end();
         self.by_user.values().find(inside).copied()
     }
 

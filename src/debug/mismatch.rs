@@ -10,13 +10,7 @@ use crate::sys::thread::ToolWork;
 
 impl CheckedHeap {
     /// Reports a taken block that is freed with the wrong call, size or alignment.
-    pub(super) fn check_release(
-        &self,
-        user: usize,
-        site: SiteId,
-        head: Head,
-        release: Release,
-    ) {
+    pub(super) fn check_release(&self, user: usize, site: SiteId, head: Head, release: Release) {
         if !self.is_guarded() {
             return;
         }
@@ -75,8 +69,9 @@ const fn is_same_but_for_alignment(one: Kind, other: Kind) -> bool {
 fn calls_a_runtime_of_its_own(allocated: SiteId, freed: SiteId) -> bool {
     let _work = ToolWork::begin();
     [allocated, freed].into_iter().any(|site| match depot::frames(site).first() {
-        Some(&pc) => modules::find(pc - 1)
-            .is_some_and(|module| modules::brings_cpp_runtime(&module.path)),
+        Some(&pc) => {
+            modules::find(pc - 1).is_some_and(|module| modules::brings_cpp_runtime(&module.path))
+        }
         None => modules::all().iter().any(|path| modules::brings_cpp_runtime(path)),
     })
 }

@@ -8,10 +8,14 @@ pub mod deferred;
 pub mod mapped_blocks;
 mod mismatch;
 mod place;
+mod poison;
 pub mod quarantine;
 pub mod registry;
 mod resize;
+mod retire;
+mod seal;
 mod sweep;
+mod whole;
 
 pub use checked::{CheckedHeap, Release, Request};
 pub use sweep::SiteTotals;

@@ -40,14 +40,8 @@ pub enum State {
     FreeSite,
 }
 
-const STATES: [State; 6] = [
-    State::None,
-    State::Live,
-    State::Quarantined,
-    State::Evicted,
-    State::Busy,
-    State::FreeSite,
-];
+const STATES: [State; 6] =
+    [State::None, State::Live, State::Quarantined, State::Evicted, State::Busy, State::FreeSite];
 const STATE_BITS: u32 = 3;
 
 /// State in the low 3 bits, site in the rest.

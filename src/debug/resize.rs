@@ -16,15 +16,14 @@ use crate::sys::thread;
 const SMALL: usize = 64 << 10;
 
 impl CheckedHeap {
-    /// The block at `pointer`, not null, made `size` bytes long, at the same place or another.
-    /// Null when there is no memory or `pointer` is no block: then it stays as it was.
-    pub fn resize(&self, pointer: *mut u8, size: usize) -> *mut u8 {
-        let user = pointer as usize;
+    /// The block at `user`, any value but 0, made `size` bytes long, at the same place or another.
+    /// Null when there is no memory or `user` is no block: then it stays as it was.
+    pub fn resize(&self, user: usize, size: usize) -> *mut u8 {
         if let Some(region) = own::region_of(user) {
-            return self.resize_apart(region, pointer, size);
+            return self.resize_apart(region, user, size);
         }
         if thread::is_critical() {
-            return self.copy_out(pointer, size);
+            return self.copy_out(user, size);
         }
         self.do_deferred();
         let now = capture::site();
@@ -49,38 +48,38 @@ impl CheckedHeap {
             return new;
         }
         // SAFETY: both blocks are ours, apart, and at least that long.
-        unsafe { core::ptr::copy_nonoverlapping(pointer, new, head.size.min(size)) };
+        unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, head.size.min(size)) };
         registry::set(user, State::Quarantined, old_site);
         self.retire(user, old_site, release, now);
         new
     }
 
     /// Blocks of the private regions move to where the caller allocates now.
-    fn resize_apart(&self, region: Region, pointer: *mut u8, size: usize) -> *mut u8 {
+    fn resize_apart(&self, region: Region, user: usize, size: usize) -> *mut u8 {
         // SAFETY: the address is in that region.
-        let old = unsafe { own::size_of_block(region, pointer) };
+        let old = unsafe { own::size_of_block(region, user as *mut u8) };
         let new = self.allocate(Request::malloc(size));
         if !new.is_null() {
             // SAFETY: both blocks are live, apart, and at least that long.
-            unsafe { core::ptr::copy_nonoverlapping(pointer, new, old.min(size)) };
-            self.free(pointer, Release::by(Operation::Free));
+            unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, old.min(size)) };
+            self.free(user, Release::by(Operation::Free));
         }
         new
     }
 
     /// In a signal handler that interrupted one of our locks: a new block; the old one is freed
     /// later.
-    fn copy_out(&self, pointer: *mut u8, size: usize) -> *mut u8 {
-        let state = registry::word(pointer as usize).map(registry::Word::state);
+    fn copy_out(&self, user: usize, size: usize) -> *mut u8 {
+        let state = registry::word(user).map(registry::Word::state);
         if state != Some(State::Live) || !self.is_guarded() {
             return core::ptr::null_mut();
         }
-        let old = self.size_of(pointer as usize);
+        let old = self.size_of(user);
         let new = own::emergency::allocate(size, 16);
         if !new.is_null() {
             // SAFETY: the handler's own live block and a new one.
-            unsafe { core::ptr::copy_nonoverlapping(pointer, new, old.min(size)) };
-            self.free(pointer, Release::by(Operation::Free));
+            unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, old.min(size)) };
+            self.free(user, Release::by(Operation::Free));
         }
         new
     }
@@ -149,9 +148,10 @@ impl CheckedHeap {
         let new_user = moved + lead;
         let new_head = Head { size, ..head };
         self.mapped.lock().remove(user);
-        let listed = span.ok().flatten().is_some_and(|span| {
-            self.list_mapped(new_user, new_head, span, site)
-        });
+        let listed = span
+            .ok()
+            .flatten()
+            .is_some_and(|span| self.list_mapped(new_user, new_head, span, site));
         if new_user != user {
             registry::set(user, State::Evicted, mapped.block.site);
         }

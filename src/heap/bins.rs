@@ -64,13 +64,7 @@ impl Bins {
     ///
     /// # Safety
     /// `chunk` is a free chunk of the heap, in no list; its payload is the heap's to write.
-    pub(super) unsafe fn push(
-        &mut self,
-        key: Key,
-        segments: &Segments,
-        chunk: usize,
-        size: usize,
-    ) {
+    pub(super) unsafe fn push(&mut self, key: Key, segments: &Segments, chunk: usize, size: usize) {
         let bin = bin_of(size);
         let mut next = self.head(bin);
         // SAFETY: `check_free` reads inside a segment only.
@@ -204,7 +198,6 @@ impl Bins {
             (word & (1 << (bin % 64)) != 0) == (head != 0)
         })
     }
-
 }
 
 /// The links of `chunk` if it is a free chunk, `broken` if not.
@@ -248,8 +241,7 @@ pub(super) unsafe fn check_free(
         return fail(Corruption::Size);
     }
     // SAFETY: the footer and the next word lie at or below the segment's fence.
-    let (foot, next) =
-        unsafe { (key.read(footer(chunk, head.size)), key.read(chunk + head.size)) };
+    let (foot, next) = unsafe { (key.read(footer(chunk, head.size)), key.read(chunk + head.size)) };
     if foot.map(|foot| foot.size) != Ok(head.size) {
         return fail(Corruption::Footer);
     }

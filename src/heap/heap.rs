@@ -2,17 +2,15 @@
 
 use core::ptr::NonNull;
 
-use super::bins::{Bins, check_free};
+use super::bins::Bins;
 use super::chunk::{Corrupt, Corruption, Head, Key, footer, is_chunk_address};
 use super::mapped::{FIRST_THRESHOLD, MAX_THRESHOLD};
-use super::pages::{PageSource, Pages};
+use super::pages::PageSource;
 use super::segments::Segments;
-use super::size::{Layout, MIN_CHUNK, PAGE, WORD, round_down, round_up};
+use super::size::{Layout, MIN_CHUNK, WORD, round_up};
+use super::top::TOP_PAD;
 
-/// Free bytes asked for beyond what is needed when the heap grows, and left when it is trimmed.
-const TOP_PAD: usize = 128 << 10;
-
-/// The two thresholds in bytes; they follow the program as glibc's do.
+/// Thresholds in bytes; they follow the program as glibc's do.
 #[derive(Clone, Copy, Debug)]
 pub struct Tuning {
     /// Chunks from this size on get a mapping of their own.
@@ -120,11 +118,8 @@ impl<P: PageSource> Heap<P> {
         {
             return Ok(Some(payload));
         }
-        let chunk = if layout.is_aligned() {
-            self.take_aligned(need, layout)?
-        } else {
-            self.take(need)?
-        };
+        let chunk =
+            if layout.is_aligned() { self.take_aligned(need, layout)? } else { self.take(need)? };
         match chunk {
             Some(chunk) => Ok(NonNull::new(payload_of(chunk) as *mut u8)),
             None if self.segments.is_full() => Ok(self.allocate_mapped(layout)),
@@ -191,33 +186,11 @@ impl<P: PageSource> Heap<P> {
         Ok(true)
     }
 
-    /// Returns free memory at the top beyond `keep` bytes to the source. Says whether any went.
-    pub fn trim(&mut self, keep: usize) -> bool {
-        let Some(segment) = self.segments.last() else { return false };
-        let spare = round_down(self.top_size.saturating_sub(keep.saturating_add(MIN_CHUNK)), PAGE);
-        if self.top == 0 || spare == 0 || !self.tuning.may_trim {
-            return false;
-        }
-        let end = segment.end - spare;
-        // SAFETY: the top is free and reaches to the segment's end; the part behind `end` goes,
-        // the part before keeps room for its word and the fence.
-        unsafe {
-            if !self.pages.shrink(segment.end, spare) {
-                return false;
-            }
-            self.segments.set_last_end(end);
-            self.usage.held -= spare;
-            self.set_top(self.top, self.top_size - spare);
-            self.key.write(end - WORD, Head::FENCE);
-        }
-        true
-    }
-
     /// The chunk of a payload, its word and the word behind it verified.
     ///
     /// # Safety
     /// The segments are mapped.
-    unsafe fn used_chunk(&self, payload: NonNull<u8>) -> Result<(usize, Head), Corrupt> {
+    pub(super) unsafe fn used_chunk(&self, payload: NonNull<u8>) -> Result<(usize, Head), Corrupt> {
         let chunk = payload.as_ptr() as usize - WORD;
         let fail = |what| Err(Corrupt { chunk, what });
         let Some(segment) = self.segments.find(chunk).filter(|_| is_chunk_address(chunk)) else {
@@ -240,7 +213,7 @@ impl<P: PageSource> Heap<P> {
     }
 
     /// A chunk in use of at least `need` bytes: from a bin, the top, or new memory.
-    fn take(&mut self, need: usize) -> Result<Option<usize>, Corrupt> {
+    pub(super) fn take(&mut self, need: usize) -> Result<Option<usize>, Corrupt> {
         if let Some((chunk, size)) = self.bins.take(self.key, &self.segments, need)? {
             // SAFETY: `take` verified the chunk and took it out of its bin.
             unsafe { self.occupy(chunk, size, need) };
@@ -253,7 +226,7 @@ impl<P: PageSource> Heap<P> {
     }
 
     /// Cuts `need` bytes off the front of the top, which is larger.
-    fn carve_top(&mut self, need: usize) -> Result<usize, Corrupt> {
+    pub(super) fn carve_top(&mut self, need: usize) -> Result<usize, Corrupt> {
         let chunk = self.top;
         // SAFETY: the top lies in the last segment.
         let found = unsafe { self.key.read(chunk) };
@@ -345,197 +318,9 @@ impl<P: PageSource> Heap<P> {
         }
     }
 
-    /// Joins what is free behind `chunk` to it until it has `need` bytes; returns its new size.
-    ///
-    /// # Safety
-    /// `chunk` is a chunk in use with the word `head`, the one behind it verified.
-    unsafe fn extend(
-        &mut self,
-        chunk: usize,
-        head: Head,
-        need: usize,
-    ) -> Result<Option<usize>, Corrupt> {
-        let next = chunk + head.size;
-        if next == self.top {
-            if head.size + self.top_size < need + MIN_CHUNK
-                && (!self.grow(need - head.size + MIN_CHUNK)? || self.top != next)
-            {
-                return Ok(None);
-            }
-            let more = need - head.size;
-            self.carve_top(more)?;
-            self.usage.chunks -= 1;
-            // SAFETY: the carved chunk lies directly behind and becomes part of this one.
-            unsafe { self.key.write(chunk, Head { size: need, ..head }) };
-            return Ok(Some(need));
-        }
-        // SAFETY: the caller verified the word behind; `check_free` stays inside the segments.
-        unsafe {
-            if self.key.read(next)?.in_use {
-                return Ok(None);
-            }
-            let more = check_free(self.key, &self.segments, next)?;
-            if head.size + more < need {
-                return Ok(None);
-            }
-            self.bins.unlink(self.key, &self.segments, next, more)?;
-            let size = head.size + more;
-            self.key.write(chunk, Head { size, ..head });
-            self.set_prev_in_use(chunk + size, true);
-            self.usage.in_use += more;
-            Ok(Some(size))
-        }
-    }
-
-    /// Frees a chunk and joins it with its free neighbours. Everything is verified before anything
-    /// is changed.
-    ///
-    /// # Safety
-    /// `chunk` is a chunk in use with the word `head`, the one behind it verified.
-    unsafe fn free_chunk(&mut self, chunk: usize, head: Head) -> Result<(), Corrupt> {
-        let next = chunk + head.size;
-        let (mut start, mut size) = (chunk, head.size);
-        // SAFETY: every address read is in a segment: the neighbours of a verified chunk, and
-        // `check_free` looks before it reads.
-        unsafe {
-            let in_front = self.free_in_front(chunk, head)?;
-            let behind = self.free_behind(next)?;
-            if let Some((prev, prev_size)) = in_front {
-                self.bins.unlink(self.key, &self.segments, prev, prev_size)?;
-                start = prev;
-                size += prev_size;
-            }
-            self.usage.in_use -= head.size;
-            self.usage.chunks -= 1;
-            if next == self.top {
-                self.set_top(start, size + self.top_size);
-                return Ok(());
-            }
-            let unlinked = match behind {
-                Some(more) => {
-                    self.bins.unlink(self.key, &self.segments, next, more).map(|()| size += more)
-                }
-                None => Ok(()),
-            };
-            if unlinked.is_err() {
-                // The chunk behind has broken links: it stays free and apart (only I4 suffers).
-                size = next - start;
-            }
-            self.set_free(start, size);
-            self.set_prev_in_use(start + size, false);
-            self.bins.push(self.key, &self.segments, start, size);
-            unlinked
-        }
-    }
-
-    /// The free chunk in front of `chunk` and its size, verified from both sides.
-    ///
-    /// # Safety
-    /// As [`Heap::free_chunk`].
-    unsafe fn free_in_front(
-        &self,
-        chunk: usize,
-        head: Head,
-    ) -> Result<Option<(usize, usize)>, Corrupt> {
-        if head.prev_in_use {
-            return Ok(None);
-        }
-        // SAFETY: the footer of the chunk in front is the word before this one.
-        let foot = unsafe { self.key.read(chunk - WORD) }
-            .map_err(|_| Corrupt { chunk, what: Corruption::Footer })?;
-        let prev = chunk.wrapping_sub(foot.size);
-        // SAFETY: `check_free` looks the address up before it reads.
-        let size = unsafe { check_free(self.key, &self.segments, prev)? };
-        if size != foot.size {
-            return Err(Corrupt { chunk: prev, what: Corruption::Footer });
-        }
-        Ok(Some((prev, size)))
-    }
-
-    /// Size of the free chunk at `next`, verified; `None` if that is in use, the fence or the top.
-    ///
-    /// # Safety
-    /// A chunk's word is at `next`.
-    unsafe fn free_behind(&self, next: usize) -> Result<Option<usize>, Corrupt> {
-        // SAFETY: as the caller says; `check_free` looks before it reads.
-        unsafe {
-            if next == self.top || self.key.read(next)?.in_use {
-                return Ok(None);
-            }
-            check_free(self.key, &self.segments, next).map(Some)
-        }
-    }
-
-    /// Gets memory until the top has `need` bytes.
-    fn grow(&mut self, need: usize) -> Result<bool, Corrupt> {
-        for _ in 0..3 {
-            if self.top_size >= need {
-                return Ok(true);
-            }
-            let end = self.segments.last().map_or(0, |segment| segment.end);
-            let more = need - self.top_size;
-            let padded = round_up(more + TOP_PAD + 2 * WORD, PAGE);
-            let pages = match self.pages.grow(end, padded) {
-                Some(pages) => pages,
-                None => match self.pages.grow(end, round_up(more + 2 * WORD, PAGE)) {
-                    Some(pages) => pages,
-                    None => return Ok(false),
-                },
-            };
-            self.usage.held += pages.len;
-            if !self.adopt(end, pages) {
-                return Ok(false);
-            }
-        }
-        Ok(self.top_size >= need)
-    }
-
-    /// Adds new memory: as more top, or as a segment of its own.
-    fn adopt(&mut self, end: usize, pages: Pages) -> bool {
-        let fence = end.wrapping_sub(WORD);
-        let new_end = pages.start + pages.len;
-        // SAFETY: the old fence is the last word of a segment; the new memory is ours.
-        unsafe {
-            if pages.start == end && self.key.read(fence).is_ok_and(|head| head.size == 0) {
-                self.segments.set_last_end(new_end);
-                let top = if self.top == 0 { fence } else { self.top };
-                // Without a top the chunk in front of the fence is in use (a free one is the top).
-                self.set_top(top, new_end - WORD - top);
-                self.key.write(new_end - WORD, Head::FENCE);
-                return true;
-            }
-            self.bin_top();
-            if !self.segments.push(pages) {
-                self.usage.held -= pages.len;
-                self.pages.shrink(new_end, pages.len);
-                return false;
-            }
-            let first = pages.start + WORD;
-            self.set_top(first, new_end - WORD - first);
-            self.key.write(new_end - WORD, Head::FENCE);
-        }
-        true
-    }
-
-    /// Turns the top into an ordinary free chunk: growth goes on elsewhere.
-    fn bin_top(&mut self) {
-        let (chunk, size) = (self.top, self.top_size);
-        self.top = 0;
-        self.top_size = 0;
-        if size < MIN_CHUNK {
-            return;
-        }
-        // SAFETY: the top is a free chunk in no bin; behind it is the segment's fence.
-        unsafe {
-            self.set_free(chunk, size);
-            self.key.write(chunk + size, Head { prev_in_use: false, ..Head::FENCE });
-            self.bins.push(self.key, &self.segments, chunk, size);
-        }
-    }
-
     /// # Safety
     /// `[chunk, chunk + size)` is free memory up to the last segment's fence.
-    unsafe fn set_top(&mut self, chunk: usize, size: usize) {
+    pub(super) unsafe fn set_top(&mut self, chunk: usize, size: usize) {
         self.top = chunk;
         self.top_size = size;
         // SAFETY: the caller says that it is ours.
@@ -546,7 +331,7 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Safety
     /// `[chunk, chunk + size)` is free memory of the heap.
-    unsafe fn set_free(&mut self, chunk: usize, size: usize) {
+    pub(super) unsafe fn set_free(&mut self, chunk: usize, size: usize) {
         // SAFETY: the caller says that it is ours.
         unsafe {
             self.key.write(chunk, Head::free(size));
@@ -556,7 +341,7 @@ impl<P: PageSource> Heap<P> {
 
     /// # Safety
     /// A chunk's word is at `chunk`; if it is smashed it is left alone.
-    unsafe fn set_prev_in_use(&mut self, chunk: usize, prev_in_use: bool) {
+    pub(super) unsafe fn set_prev_in_use(&mut self, chunk: usize, prev_in_use: bool) {
         // SAFETY: the caller says that a word is there.
         unsafe {
             if let Ok(head) = self.key.read(chunk) {
@@ -565,7 +350,7 @@ impl<P: PageSource> Heap<P> {
         }
     }
 
-    fn count_used(&mut self, size: usize) {
+    pub(super) fn count_used(&mut self, size: usize) {
         self.usage.in_use += size;
         self.usage.chunks += 1;
     }

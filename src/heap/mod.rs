@@ -10,6 +10,7 @@
 mod bins;
 mod check;
 mod chunk;
+mod coalesce;
 // The module holds the type it is named for.
 #[allow(clippy::module_inception, reason = "Heap lives in heap::heap, as design.md names it")]
 mod heap;
@@ -18,6 +19,7 @@ mod pages;
 mod segments;
 pub mod sim;
 pub mod size;
+mod top;
 
 pub use check::Broken;
 pub use chunk::{Corrupt, Corruption};

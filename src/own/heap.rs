@@ -17,7 +17,6 @@ static START: AtomicUsize = AtomicUsize::new(0);
 static END: AtomicUsize = AtomicUsize::new(0);
 static HEAP: Lock<Heap<OwnPages>> = Lock::new(Heap::new(OwnPages { used: 0 }, 0));
 
-
 /// Serves `grow` from the front of the reserved range; nothing is mapped apart.
 struct OwnPages {
     used: usize,

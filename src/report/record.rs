@@ -186,9 +186,7 @@ pub fn read_log(mut bytes: &[u8]) -> (Vec<&[u8]>, usize) {
     let mut texts = Vec::new();
     while let Some((head, rest)) = bytes.split_at_checked(8) {
         let word = |at: usize| {
-            head.get(at..at + 4)
-                .and_then(|word| word.try_into().ok())
-                .map_or(0, u32::from_ne_bytes)
+            head.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_ne_bytes)
         };
         let (len, complete) = (word(0) as usize, word(4) == 1);
         let Some(text) = rest.get(..len).filter(|_| complete) else { break };

@@ -92,7 +92,11 @@ fn place_of(frame: &Frame) -> String {
         }
         (_, Some((path, offset))) => {
             let name = path.rsplit('/').next().unwrap_or(path);
-            if frame.function.is_some() { format!("({name})") } else { format!("({name}+{offset:#x})") }
+            if frame.function.is_some() {
+                format!("({name})")
+            } else {
+                format!("({name}+{offset:#x})")
+            }
         }
         _ => "(unknown module)".to_owned(),
     }

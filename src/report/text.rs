@@ -6,8 +6,8 @@ use super::stacks;
 use crate::finding::{
     BadRequest, Block, Damage, Defect, Finding, Kind, Life, Operation, Place, Side,
 };
-use crate::stack::symbolize::Symbolizer;
 use crate::stack::modules;
+use crate::stack::symbolize::Symbolizer;
 use crate::sys::{process, thread};
 
 /// The whole text of a finding.
@@ -82,16 +82,23 @@ fn write_first_line(out: &mut String, finding: &Finding) {
         Defect::Mismatch => {
             let kind = finding.block.and_then(|block| block.kind).unwrap_or(Kind::Malloc);
             let freed = freed_with(finding.operation);
-            write!(out, "{id}: {pointer:#x} was allocated with {} and is freed with {freed}",
-                kind.allocated_with())
+            write!(
+                out,
+                "{id}: {pointer:#x} was allocated with {} and is freed with {freed}",
+                kind.allocated_with()
+            )
         }
         Defect::DeleteMismatch { size, align } => {
-            let _ = write!(out, "{id}: {} of {sized} at {pointer:#x}", freed_with(finding.operation));
+            let _ =
+                write!(out, "{id}: {} of {sized} at {pointer:#x}", freed_with(finding.operation));
             write_delete_mismatch(out, finding, size, align)
         }
         Defect::HeapCorruption => {
-            write!(out, "corrupted size vs. prev_size: the heap's word at {pointer:#x} was \
-                overwritten ({id})")
+            write!(
+                out,
+                "corrupted size vs. prev_size: the heap's word at {pointer:#x} was \
+                overwritten ({id})"
+            )
         }
         Defect::Unjudged => Ok(()),
         Defect::BadRequest(request) => write_bad_request(out, id, request),
@@ -171,7 +178,9 @@ fn write_place(out: &mut String, finding: &Finding) {
     let _ = match finding.place {
         Place::Start => write!(out, "is {block}"),
         Place::Inside(offset) => write!(out, "is {} inside {block}", bytes(offset)),
-        Place::Before(distance) => write!(out, "is {} before the start of {block}", bytes(distance)),
+        Place::Before(distance) => {
+            write!(out, "is {} before the start of {block}", bytes(distance))
+        }
         Place::Past(0) => write!(out, "is right behind the end of {block}"),
         Place::Past(distance) => write!(out, "is {} past the end of {block}", bytes(distance)),
         Place::Heap => write!(out, "is in the heap but near no block"),
@@ -184,8 +193,7 @@ fn write_place(out: &mut String, finding: &Finding) {
         Place::NonCanonical => write!(out, "is no address a program can have"),
         Place::Unknown => write!(out, "is no block of ours"),
     };
-    if finding.pointer as *const u8 as usize % 16 != 0
-        && matches!(finding.place, Place::Unmapped | Place::Heap)
+    if !finding.pointer.is_multiple_of(16) && matches!(finding.place, Place::Unmapped | Place::Heap)
     {
         out.push_str(", and no block starts at an address that is not a multiple of 16");
     }
@@ -247,7 +255,11 @@ fn write_damage(out: &mut String, damage: &Damage) {
     };
     let text: String = shown
         .iter()
-        .map(|&(found, _)| if found.is_ascii_graphic() || found == b' ' { found as char } else { '.' })
+        .map(
+            |&(found, _)| {
+                if found.is_ascii_graphic() || found == b' ' { found as char } else { '.' }
+            },
+        )
         .collect();
     let _ = writeln!(out, "    {:+5} {}   {text}", damage.shown_from, hex(|pair| pair.0));
     let _ = writeln!(out, "    was   {}", hex(|pair| pair.1));
@@ -288,7 +300,8 @@ fn write_now(out: &mut String, finding: &Finding, symbolizer: &mut Symbolizer) {
 fn write_block(out: &mut String, finding: &Finding, block: &Block, symbolizer: &mut Symbolizer) {
     let freed = block.life == Life::Freed;
     if freed {
-        let by = block.free_thread.map_or_else(String::new, |by| format!(" by {}", thread_name(by)));
+        let by =
+            block.free_thread.map_or_else(String::new, |by| format!(" by {}", thread_name(by)));
         let first = if finding.defect == Defect::DoubleFree { "first " } else { "" };
         let _ = writeln!(out, "  {first}freed{by} here:");
         stacks::write_stack(out, block.free_site, symbolizer);
@@ -352,7 +365,11 @@ fn write_hint(out: &mut String, finding: &Finding) {
         }
         (Defect::Mismatch, _) => {
             let kind = block.kind.unwrap_or(Kind::Malloc);
-            format!("what comes from {} goes back with {}", kind.allocated_with(), kind.freed_with())
+            format!(
+                "what comes from {} goes back with {}",
+                kind.allocated_with(),
+                kind.freed_with()
+            )
         }
         (Defect::Overflow, _) if finding.beside.iter().any(Option::is_some) => {
             "everything up to the block behind it is overwritten: it may as well have been \
@@ -364,8 +381,10 @@ fn write_hint(out: &mut String, finding: &Finding) {
                 if shown.get((first - shown_from).unsigned_abs()).is_some_and(|b| b.0 == 0) =>
             {
                 let size = block.size.unwrap_or(0);
-                format!("a NUL was written right behind {size} bytes: is the text one byte longer \
-                    than its block?")
+                format!(
+                    "a NUL was written right behind {size} bytes: is the text one byte longer \
+                    than its block?"
+                )
             }
             _ => return,
         },

@@ -23,10 +23,8 @@ struct Buffers {
 // SAFETY: a buffer belongs to whoever set its bit.
 unsafe impl Sync for Buffers {}
 
-static BUFFERS: Buffers = Buffers {
-    taken: AtomicU64::new(0),
-    all: [const { UnsafeCell::new([0; MAX_FRAMES]) }; 64],
-};
+static BUFFERS: Buffers =
+    Buffers { taken: AtomicU64::new(0), all: [const { UnsafeCell::new([0; MAX_FRAMES]) }; 64] };
 
 impl Buffers {
     /// A free buffer's index, now the caller's. `None` when 64 captures are under way.

@@ -29,8 +29,7 @@ const TABLES: usize = 14;
 const PROBES: usize = 8;
 const ID_BITS: u32 = 29;
 
-static LOG: [AtomicPtr<u64>; PIECES] =
-    [const { AtomicPtr::new(core::ptr::null_mut()) }; PIECES];
+static LOG: [AtomicPtr<u64>; PIECES] = [const { AtomicPtr::new(core::ptr::null_mut()) }; PIECES];
 static INDEX: [AtomicPtr<AtomicU64>; TABLES] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLES];
 /// Next free word of the log; word 0 is never used, so that 0 can mean none.

@@ -66,6 +66,10 @@ fn hex(digits: &[u8]) -> Option<usize> {
 
 /// What a look at the mappings found out.
 #[derive(Clone, Copy)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "returned once, on a cold path where nothing may be boxed"
+)]
 pub enum Lookup {
     /// The address is in this mapping.
     Mapped(Mapping),

@@ -62,6 +62,9 @@ pub unsafe fn drop_contents(start: usize, bytes: usize) {
 }
 
 /// Moves or resizes a whole mapping. `None`: nothing has changed.
+///
+/// # Safety
+/// `[start, start + old)` is a whole mapping of ours; after a move the old place is not used.
 unsafe fn remap(start: usize, old: usize, new: usize) -> Option<usize> {
     errno::preserve(|| {
         let at = start as *mut libc::c_void;

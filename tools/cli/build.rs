@@ -11,15 +11,8 @@ use std::process::Command;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 /// The programs in demo/, one defect each.
-const DEMOS: [&str; 7] = [
-    "leak",
-    "overflow",
-    "underflow",
-    "use_after_free",
-    "double_free",
-    "invalid_free",
-    "mismatch",
-];
+const DEMOS: [&str; 7] =
+    ["leak", "overflow", "underflow", "use_after_free", "double_free", "invalid_free", "mismatch"];
 
 fn main() -> Outcome<()> {
     let out = PathBuf::from(env::var("OUT_DIR")?);

@@ -71,11 +71,9 @@ fn flag(entry: &'static Entry) -> Arg {
         })
         .overrides_with(entry.name);
     match entry.kind {
-        Type::Flag => arg
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("1")
-            .value_name("0|1"),
+        Type::Flag => {
+            arg.num_args(0..=1).require_equals(true).default_missing_value("1").value_name("0|1")
+        }
         Type::Number(_) => arg.value_name("N"),
         Type::Choice(words) => arg.value_name(words.join("|")),
     }

@@ -17,7 +17,10 @@ pub(crate) fn examine(program: &Path) -> Result<u8, Failure> {
     };
     let file = facts.file.display();
     let what = if facts.is_script { "is run by" } else { "is" };
-    print("ok", &format!("{} {what} {file}, a dynamically linked x86-64 program", program.display()));
+    print(
+        "ok",
+        &format!("{} {what} {file}, a dynamically linked x86-64 program", program.display()),
+    );
     diagnose_allocator(&facts);
     diagnose_symbols(&facts);
     Ok(0)
@@ -41,7 +44,10 @@ fn diagnose_allocator(facts: &Facts) {
     }
     let static_runtime = !facts.needed.iter().any(|needed| needed.starts_with("libstdc++"));
     if static_runtime && facts.needed.iter().any(|needed| needed.contains("++")) {
-        print("note", "C++ runtime other than libstdc++: mismatched new and delete are not looked for");
+        print(
+            "note",
+            "C++ runtime other than libstdc++: mismatched new and delete are not looked for",
+        );
     }
 }
 

@@ -58,9 +58,8 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
     // Before the program starts, so that no signal falls between.
     let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])
         .map_err(Failure::step("set up signals"))?;
-    let child = command
-        .spawn()
-        .map_err(|error| Failure::CannotRun(program.clone(), error.to_string()))?;
+    let child =
+        command.spawn().map_err(|error| Failure::CannotRun(program.clone(), error.to_string()))?;
     pass_signals_on(signals, &child);
     let ended = print_until_end(child, &mut tree)?;
     Ok(conclude(&program, ended, &tree, options.exitcode))

@@ -34,9 +34,10 @@ pub(crate) struct Facts {
 impl Facts {
     /// An allocator that the program links, if it does.
     pub(crate) fn foreign_allocator(&self) -> Option<&str> {
-        self.needed.iter().map(String::as_str).find(|needed| {
-            ALLOCATORS.iter().any(|allocator| needed.starts_with(allocator))
-        })
+        self.needed
+            .iter()
+            .map(String::as_str)
+            .find(|needed| ALLOCATORS.iter().any(|allocator| needed.starts_with(allocator)))
     }
 }
 
@@ -157,8 +158,10 @@ fn raises_privileges(path: &Path) -> Option<&'static str> {
     }
     let capabilities = rustix::fs::getxattr(path, "security.capability", &mut [0u8; 64][..]);
     if capabilities.is_ok() && !user.is_root() {
-        return Some("has file capabilities, so the loader ignores LD_PRELOAD and nothing would \
-            be checked");
+        return Some(
+            "has file capabilities, so the loader ignores LD_PRELOAD and nothing would \
+            be checked",
+        );
     }
     None
 }

@@ -140,12 +140,7 @@ unsafe extern "C-unwind" fn _ZnwmSt11align_val_tRKSt9nothrow_t(
 ) -> *mut c_void {
     forward!(AlignedNewNothrow, AlignedNewNothrow, (size, align, tag));
     let block = try_new(size, align, Kind::AlignedNew);
-    or_behind!(
-        block,
-        c"_ZnwmSt11align_val_tRKSt9nothrow_t",
-        AlignedNewNothrow,
-        (size, align, tag)
-    )
+    or_behind!(block, c"_ZnwmSt11align_val_tRKSt9nothrow_t", AlignedNewNothrow, (size, align, tag))
 }
 
 #[unsafe(no_mangle)]
@@ -156,12 +151,7 @@ unsafe extern "C-unwind" fn _ZnamSt11align_val_tRKSt9nothrow_t(
 ) -> *mut c_void {
     forward!(AlignedNewArrayNothrow, AlignedNewNothrow, (size, align, tag));
     let block = try_new(size, align, Kind::AlignedNewArray);
-    or_behind!(
-        block,
-        c"_ZnamSt11align_val_tRKSt9nothrow_t",
-        AlignedNewNothrow,
-        (size, align, tag)
-    )
+    or_behind!(block, c"_ZnamSt11align_val_tRKSt9nothrow_t", AlignedNewNothrow, (size, align, tag))
 }
 
 #[unsafe(no_mangle)]

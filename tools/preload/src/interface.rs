@@ -105,7 +105,7 @@ extern "C" fn malloc_usable_size(pointer: *mut c_void) -> usize {
     if pointer.is_null() {
         return 0;
     }
-    start::heap().map_or(0, |heap| heap.usable_size(pointer.cast()))
+    start::heap().map_or(0, |heap| heap.usable_size(pointer as usize))
 }
 
 #[unsafe(no_mangle)]

@@ -3,6 +3,13 @@
 //! Loaded by `LD_PRELOAD`. The symbols live in this library alone: an rlib that exports `malloc`
 //! would replace it in every program that links it.
 
+#![warn(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr
+)]
 #![allow(
     clippy::missing_safety_doc,
     reason = "the exports are specified by the C and C++ standards, malloc(3) and posix_memalign(3)"

@@ -69,7 +69,7 @@ pub(crate) fn free(pointer: *mut u8, release: Release) {
         return;
     }
     if let Some(heap) = start::heap() {
-        heap.free(pointer, release);
+        heap.free(pointer as usize, release);
     }
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn resize(call: &'static str, pointer: *mut u8, size: usize) -> *mut 
     if let Err(bad) = rules::size(call, size, most) {
         return refuse(bad, libc::ENOMEM);
     }
-    let block = start::heap().map_or(ptr::null_mut(), |heap| heap.resize(pointer, size));
+    let block = start::heap().map_or(ptr::null_mut(), |heap| heap.resize(pointer as usize, size));
     if block.is_null() {
         errno::set(libc::ENOMEM);
     }

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use mallocop::debug::CheckedHeap;
 use mallocop::options::{self, Name};
-use mallocop::report::record::{self, Role};
 use mallocop::report;
+use mallocop::report::record::{self, Role};
 use mallocop::stack::modules;
 use mallocop::sys::thread::ToolWork;
 use mallocop::sys::{maps, output, process, thread};

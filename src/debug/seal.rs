@@ -1,0 +1,82 @@
+//! Mapped blocks: listed by address while they live, sealed for a while once freed, their pages
+//! dropped and every access to them a fault.
+
+use core::ptr::NonNull;
+
+use super::block::{self, Head};
+use super::checked::CheckedHeap;
+use super::mapped_blocks::MappedBlock;
+use super::registry::{self, State};
+use crate::finding::{Block, Life, Operation};
+use crate::heap::Span;
+use crate::stack::depot::SiteId;
+use crate::sys::{memory, thread};
+
+impl CheckedHeap {
+    /// Lists a mapped block where it can be found by any address inside it.
+    pub(super) fn list_mapped(&self, user: usize, head: Head, span: Span, site: SiteId) -> bool {
+        let block = Block { site, ..block::facts(user, head) };
+        registry::cover(user - block::LEAD, 2 * block::LEAD)
+            && self.mapped.lock().insert(MappedBlock { span, block })
+    }
+
+    pub(super) fn list_of(&self, user: usize, head: Head) -> Option<MappedBlock> {
+        if head.mapped { self.mapped.lock().get(user) } else { None }
+    }
+
+    /// Drops a freed mapping's pages but keeps its addresses for a while: every use of it faults.
+    pub(super) fn seal(&self, mapped: MappedBlock, site: SiteId, head: Head, now: SiteId) {
+        let Some(payload) = NonNull::new((mapped.block.user - self.lead()) as *mut u8) else {
+            return;
+        };
+        let retired = {
+            let heap = &mut self.arenas.of(mapped.block.user).lock().heap;
+            // SAFETY: the block is ours and mapped.
+            let span = unsafe { heap.span_of(payload) };
+            span.map(|_| heap.retire(mapped.span))
+        };
+        if let Err(corrupt) = retired {
+            return self.blame_corruption(corrupt, Operation::Free, now);
+        }
+        {
+            let mut list = self.mapped.lock();
+            if self.is_frozen() {
+                return;
+            }
+            // SAFETY: the mapping is retired and nobody uses it.
+            if self.is_guarded() && unsafe { memory::seal(mapped.span.start, mapped.span.len) } {
+                list.seal(Block {
+                    life: Life::Freed,
+                    site,
+                    free_site: now,
+                    free_thread: Some(thread::number()),
+                    ..block::facts(mapped.block.user, head)
+                });
+            } else {
+                list.remove(mapped.block.user);
+                self.unmap(mapped);
+            }
+        }
+        self.unmap_over_budget(false);
+    }
+
+    /// Unmaps the oldest sealed blocks beyond the budget, or all. Says whether any went.
+    pub(super) fn unmap_over_budget(&self, all: bool) -> bool {
+        let mut any = false;
+        loop {
+            let mut list = self.mapped.lock();
+            let oldest = if self.is_frozen() { None } else { list.over_budget(all) };
+            let Some(mapped) = oldest else { return any };
+            self.unmap(mapped);
+            any = true;
+        }
+    }
+
+    /// Unmaps a retired mapping that is listed no more. The list's lock is held.
+    pub(super) fn unmap(&self, mapped: MappedBlock) {
+        let user = mapped.block.user;
+        registry::set(user, State::Evicted, mapped.block.site);
+        // SAFETY: nobody uses the mapping, by the caller's word.
+        unsafe { self.arenas.of(user).lock().heap.unmap(mapped.span) };
+    }
+}

@@ -1,0 +1,95 @@
+//! What concerns the heap as a whole: tuning, counts, fork, and the freeze under which it is looked
+//! through.
+
+use core::sync::atomic::Ordering;
+
+use super::checked::CheckedHeap;
+use crate::arena::Ledger;
+use crate::heap::Usage;
+use crate::own;
+use crate::stack::depot;
+
+impl CheckedHeap {
+    /// Sets glibc's two tunables (mallopt); `None` leaves one as it is.
+    pub fn tune(&self, mmap_threshold: Option<usize>, trim_threshold: Option<usize>) {
+        self.arenas.for_each(|arena| {
+            let tuning = &mut arena.lock().heap.tuning;
+            tuning.dynamic = false;
+            tuning.mmap_threshold = mmap_threshold.unwrap_or(tuning.mmap_threshold);
+            tuning.trim_threshold = trim_threshold.unwrap_or(tuning.trim_threshold);
+        });
+    }
+
+    /// Gives free memory back to the system (malloc_trim): what waits goes, too. Says whether any
+    /// went.
+    pub fn trim(&self, keep: usize) -> bool {
+        self.evict_over(0);
+        let mut any = self.unmap_over_budget(true);
+        self.arenas.for_each(|arena| any |= arena.lock().heap.trim(keep));
+        any
+    }
+
+    /// The counts over all arenas.
+    pub fn totals(&self) -> (Ledger, Usage) {
+        let mut totals = (Ledger::default(), Usage::default());
+        self.arenas.for_each(|arena| {
+            let books = arena.lock();
+            totals = (books.ledger, books.heap.usage());
+        });
+        totals
+    }
+
+    /// Takes all locks of the malloc path in their order, before fork. The result goes to
+    /// [`CheckedHeap::release_after_fork`].
+    pub fn hold_over_fork(&self) -> [bool; 5] {
+        [
+            self.quarantine.hold_over_fork(),
+            self.mapped.hold_over_fork(),
+            self.arenas.hold_over_fork(),
+            depot::hold_over_fork(),
+            own::heap::hold_over_fork(),
+        ]
+    }
+
+    /// Gives them back, in the parent and in the child.
+    ///
+    /// # Safety
+    /// `held` is what `hold_over_fork` returned to this thread.
+    pub unsafe fn release_after_fork(&self, held: [bool; 5]) {
+        let [quarantine, mapped, arenas, depot, own] = held;
+        // SAFETY: each lock is given back only if it was taken, by the caller's word.
+        unsafe {
+            if own {
+                own::heap::release_after_fork();
+            }
+            if depot {
+                depot::release_after_fork();
+            }
+            if arenas {
+                self.arenas.release_after_fork();
+            }
+            if mapped {
+                self.mapped.release_after_fork();
+            }
+            if quarantine {
+                self.quarantine.release_after_fork();
+            }
+        }
+    }
+
+    /// From here on no memory goes away under a reader's hands: nothing is unmapped, trimmed or
+    /// evicted. For good at exit; else until [`CheckedHeap::thaw`].
+    pub fn freeze(&self) {
+        // Mappings only go away under this lock, and only when nothing is frozen.
+        let _mapped = self.mapped.lock();
+        self.frozen.fetch_add(1, Ordering::SeqCst);
+        self.arenas.for_each(|arena| arena.lock().heap.tuning.may_trim = false);
+    }
+
+    /// Ends one [`CheckedHeap::freeze`].
+    pub fn thaw(&self) {
+        if self.frozen.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.arenas.for_each(|arena| arena.lock().heap.tuning.may_trim = true);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Free neighbours: joined when a chunk is freed, taken in when one grows.
+
+use super::bins::check_free;
+use super::chunk::{Corrupt, Corruption, Head};
+use super::heap::Heap;
+use super::pages::PageSource;
+use super::size::{MIN_CHUNK, WORD};
+
+impl<P: PageSource> Heap<P> {
+    /// Joins what is free behind `chunk` to it until it has `need` bytes; returns its new size.
+    ///
+    /// # Safety
+    /// `chunk` is a chunk in use with the word `head`, the one behind it verified.
+    pub(super) unsafe fn extend(
+        &mut self,
+        chunk: usize,
+        head: Head,
+        need: usize,
+    ) -> Result<Option<usize>, Corrupt> {
+        let next = chunk + head.size;
+        if next == self.top {
+            if head.size + self.top_size < need + MIN_CHUNK
+                && (!self.grow(need - head.size + MIN_CHUNK)? || self.top != next)
+            {
+                return Ok(None);
+            }
+            let more = need - head.size;
+            self.carve_top(more)?;
+            self.usage.chunks -= 1;
+            // SAFETY: the carved chunk lies directly behind and becomes part of this one.
+            unsafe { self.key.write(chunk, Head { size: need, ..head }) };
+            return Ok(Some(need));
+        }
+        // SAFETY: the caller verified the word behind; `check_free` stays inside the segments.
+        unsafe {
+            if self.key.read(next)?.in_use {
+                return Ok(None);
+            }
+            let more = check_free(self.key, &self.segments, next)?;
+            if head.size + more < need {
+                return Ok(None);
+            }
+            self.bins.unlink(self.key, &self.segments, next, more)?;
+            let size = head.size + more;
+            self.key.write(chunk, Head { size, ..head });
+            self.set_prev_in_use(chunk + size, true);
+            self.usage.in_use += more;
+            Ok(Some(size))
+        }
+    }
+
+    /// Frees a chunk and joins it with its free neighbours. Everything is verified before anything
+    /// is changed.
+    ///
+    /// # Safety
+    /// `chunk` is a chunk in use with the word `head`, the one behind it verified.
+    pub(super) unsafe fn free_chunk(&mut self, chunk: usize, head: Head) -> Result<(), Corrupt> {
+        let next = chunk + head.size;
+        let (mut start, mut size) = (chunk, head.size);
+        // SAFETY: every address read is in a segment: the neighbours of a verified chunk, and
+        // `check_free` looks before it reads.
+        unsafe {
+            let in_front = self.free_in_front(chunk, head)?;
+            let behind = self.free_behind(next)?;
+            if let Some((prev, prev_size)) = in_front {
+                self.bins.unlink(self.key, &self.segments, prev, prev_size)?;
+                start = prev;
+                size += prev_size;
+            }
+            self.usage.in_use -= head.size;
+            self.usage.chunks -= 1;
+            if next == self.top {
+                self.set_top(start, size + self.top_size);
+                return Ok(());
+            }
+            let unlinked = match behind {
+                Some(more) => {
+                    self.bins.unlink(self.key, &self.segments, next, more).map(|()| size += more)
+                }
+                None => Ok(()),
+            };
+            if unlinked.is_err() {
+                // The chunk behind has broken links: it stays free and apart (only I4 suffers).
+                size = next - start;
+            }
+            self.set_free(start, size);
+            self.set_prev_in_use(start + size, false);
+            self.bins.push(self.key, &self.segments, start, size);
+            unlinked
+        }
+    }
+
+    /// The free chunk in front of `chunk` and its size, verified from both sides.
+    ///
+    /// # Safety
+    /// As [`Heap::free_chunk`].
+    unsafe fn free_in_front(
+        &self,
+        chunk: usize,
+        head: Head,
+    ) -> Result<Option<(usize, usize)>, Corrupt> {
+        if head.prev_in_use {
+            return Ok(None);
+        }
+        // SAFETY: the footer of the chunk in front is the word before this one.
+        let foot = unsafe { self.key.read(chunk - WORD) }
+            .map_err(|_| Corrupt { chunk, what: Corruption::Footer })?;
+        let prev = chunk.wrapping_sub(foot.size);
+        // SAFETY: `check_free` looks the address up before it reads.
+        let size = unsafe { check_free(self.key, &self.segments, prev)? };
+        if size != foot.size {
+            return Err(Corrupt { chunk: prev, what: Corruption::Footer });
+        }
+        Ok(Some((prev, size)))
+    }
+
+    /// Size of the free chunk at `next`, verified; `None` if that is in use, the fence or the top.
+    ///
+    /// # Safety
+    /// A chunk's word is at `next`.
+    unsafe fn free_behind(&self, next: usize) -> Result<Option<usize>, Corrupt> {
+        // SAFETY: as the caller says; `check_free` looks before it reads.
+        unsafe {
+            if next == self.top || self.key.read(next)?.in_use {
+                return Ok(None);
+            }
+            check_free(self.key, &self.segments, next).map(Some)
+        }
+    }
+}
