@@ -1,1 +1,211 @@
-//! To be written.
+//! The command line: bad input, exit statuses, the options table, what a new user tries first.
+
+mod harness;
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use harness::{MALLOCOP, Ran, compile, finish, scratch, watched};
+use mallocop::options::TABLE;
+
+fn mallocop(arguments: &[&str]) -> Ran {
+    finish(Command::new(MALLOCOP).args(arguments).env_remove("MALLOCOP_OPTIONS"))
+}
+
+/// One clear line on stderr, nothing on stdout, the right status.
+fn refuses(arguments: &[&str], status: i32, words: &str) {
+    let ran = mallocop(arguments);
+    assert_eq!(ran.status, status, "{arguments:?}: {}", ran.stderr);
+    assert!(ran.stderr.contains(words), "{arguments:?}: {}", ran.stderr);
+    assert_eq!(ran.stdout, "", "{arguments:?}: something was run");
+}
+
+/// A program that leaves a mark when it runs.
+fn marking_script(name: &str, mode: u32) -> PathBuf {
+    let script = scratch().join(name);
+    fs::write(&script, "#!/bin/bash\necho it ran\n").expect("a script");
+    fs::set_permissions(&script, fs::Permissions::from_mode(mode)).expect("a mode");
+    script
+}
+
+#[test]
+fn unknown_and_malformed_options_run_nothing() {
+    let program = "echo";
+    refuses(&["run", "--no-such-option=1", program, "x"], 2, "--no-such-option");
+    refuses(&["run", "--halt-on-error=maybe", program, "x"], 2, "it takes 0 or 1");
+    refuses(&["run", "--exitcode=256", program, "x"], 2, "from 0 to 255");
+    refuses(&["run", "--checks=some", program, "x"], 2, "all, none");
+    refuses(&["run"], 2, "PROGRAM");
+    refuses(&["no-such-command"], 2, "no-such-command");
+    for (list, words) in [
+        ("nonsense=1", "there is no option `nonsense`"),
+        ("exitcode=many", "`many` is no value for exitcode: it takes a whole number"),
+        ("quiet", "`quiet` is not of the form option=value"),
+    ] {
+        let ran = finish(watched(&[], "echo").env("MALLOCOP_OPTIONS", list).arg("x"));
+        assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+        assert_eq!(ran.stderr.lines().count(), 1, "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn programs_that_cannot_be_run_or_watched() {
+    refuses(&["run", "/no/such/program"], 127, "there is no such program");
+    refuses(&["run", "no-such-program-anywhere"], 127, "there is no such program");
+    refuses(&["run", "/etc/passwd"], 126, "is not executable");
+    refuses(&["run", "/usr"], 126, "is a directory");
+    let plain = marking_script("not-executable", 0o644);
+    refuses(&["run", plain.to_str().expect("a path")], 126, "is not executable");
+}
+
+#[test]
+fn a_static_program_is_not_run_unwatched() {
+    let program = compile("early_calls.c", "early_calls.static", &["-static"]);
+    refuses(&["run", program.to_str().expect("a path")], 125, "is statically linked");
+}
+
+#[test]
+fn a_setuid_program_is_not_run_unwatched() {
+    let program = compile("early_calls.c", "early_calls.setuid", &[]);
+    let changed = Command::new("chown").arg("nobody").arg(&program).status().expect("chown");
+    if !changed.success() {
+        assert!(std::env::var_os("CI").is_none(), "CI runs as root");
+        println!("skipped: only root can make a setuid program of somebody else");
+        return;
+    }
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o4755)).expect("a mode");
+    refuses(&["run", program.to_str().expect("a path")], 125, "is setuid");
+}
+
+#[test]
+fn the_programs_own_status_comes_through() {
+    for status in [0, 1, 7, 125, 255] {
+        let script = format!("exit {status}");
+        let ran = finish(watched(&[], "bash").args(["-c", &script]));
+        assert_eq!(ran.status, status, "{}", ran.stderr);
+    }
+    let killed = finish(watched(&[], "bash").args(["-c", "kill -TERM $$"]));
+    assert_eq!(killed.status, 128 + 15);
+    assert!(killed.stderr.contains("was ended by a signal"), "{}", killed.stderr);
+}
+
+#[test]
+fn findings_change_only_a_status_of_zero() {
+    let program = compile("write_after_free.c", "status-of-findings", &[]);
+    assert_eq!(finish(&mut watched(&[], &program)).status, 23);
+    assert_eq!(finish(&mut watched(&["--exitcode=42"], &program)).status, 42);
+    assert_eq!(finish(&mut watched(&["--exitcode=0"], &program)).status, 0);
+    let line = format!("{} ; exit 7", program.display());
+    assert_eq!(finish(watched(&[], "bash").args(["-c", &line])).status, 7);
+}
+
+/// A child's error is printed and counts; its parent sees the child's own status.
+#[test]
+fn children_are_followed() {
+    let program = compile("write_after_free.c", "child", &[]);
+    let line = format!("{} > /dev/null; echo the child ended with $?", program.display());
+    let ran = finish(watched(&[], "bash").args(["-c", &line]));
+    assert_eq!(ran.stdout, "the child ended with 0\n");
+    assert_eq!(ran.status, 23);
+    assert!(ran.stderr.contains("==ERROR: mallocop: heap-use-after-free"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("watching").count(), 1, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("mallocop: total:").count(), 1, "{}", ran.stderr);
+}
+
+/// What a child reports is not lost with its standard error.
+#[test]
+fn findings_do_not_go_where_the_program_sends_its_errors() {
+    let program = compile("double_free.c", "silenced", &[]);
+    let line = format!("{} > /dev/null 2>&1; echo $?", program.display());
+    let ran = finish(watched(&[], "bash").args(["-c", &line]));
+    assert_eq!(ran.stdout, "134\n");
+    assert!(ran.stderr.contains("free(): double free detected"), "{}", ran.stderr);
+}
+
+/// Without the command, by LD_PRELOAD alone: reports on stderr, 23 instead of 0, stdio flushed.
+#[test]
+fn the_library_works_without_the_command() {
+    // A first run puts the library where the command keeps it.
+    let cache = scratch().join("cache");
+    let ran = finish(watched(&[], "true").env("XDG_CACHE_HOME", &cache));
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let folder = fs::read_dir(cache.join("mallocop")).expect("the cache").flatten().next();
+    let library = folder.expect("one version").path().join("libmallocop.so");
+    let preloaded = |program: &str, options: &str| {
+        let program = compile(&format!("{program}.c"), &format!("{program}.preloaded"), &[]);
+        finish(Command::new(program).env("LD_PRELOAD", &library).env("MALLOCOP_OPTIONS", options))
+    };
+    let late = preloaded("write_after_free", "");
+    assert_eq!(late.status, 23, "{}", late.stderr);
+    assert_eq!(late.stdout, "write_after_free: start\nwrite_after_free: end\n");
+    assert!(
+        late.stderr.starts_with("mallocop 0.1.0: watching write_after_free"),
+        "{}",
+        late.stderr
+    );
+    assert!(late.stderr.contains("==ERROR: mallocop: heap-use-after-free"), "{}", late.stderr);
+    let early = preloaded("double_free", "quiet=1");
+    assert_eq!(early.status, 134);
+    assert!(early.stderr.starts_with("=="), "{}", early.stderr);
+    let odd = preloaded("double_free", "nonsense=1");
+    assert!(odd.stderr.contains("there is no option `nonsense` (ignored)"), "{}", odd.stderr);
+}
+
+#[test]
+fn every_option_is_listed_and_taken_by_its_flag() {
+    let listed = mallocop(&["options"]).stdout;
+    let help = mallocop(&["run", "--help"]).stdout;
+    for entry in TABLE {
+        let flag = format!("--{}", entry.name.replace('_', "-"));
+        let line = format!("{}={}", entry.name, entry.show(entry.default));
+        assert!(listed.lines().any(|found| found.starts_with(&line)), "{line}\n{listed}");
+        assert!(listed.contains(entry.help), "{}", entry.name);
+        assert!(help.contains(&flag), "{flag}\n{help}");
+    }
+}
+
+#[test]
+fn every_demo_shows_its_defect() {
+    for (demo, status, words) in [
+        ("leak", 0, "in use at exit: 300 bytes in 3 blocks allocated from:"),
+        ("overflow", 134, "memory clobbered past end of a 32-byte block"),
+        ("underflow", 134, "memory clobbered before start of a 8-byte block"),
+        ("use-after-free", 23, "a 32-byte block at 0x"),
+        ("double-free", 134, "free(): double free detected"),
+        ("invalid-free", 134, "is 4 bytes inside a 64-byte block (bad-free)"),
+        ("mismatch", 134, "was allocated with malloc and is freed with operator delete"),
+    ] {
+        let ran = mallocop(&["demo", demo]);
+        assert_eq!(ran.status, status, "{demo}: {}", ran.stderr);
+        assert!(ran.stderr.contains(words), "{demo}: {}", ran.stderr);
+        assert!(ran.stderr.contains(" | "), "{demo}: no source line: {}", ran.stderr);
+    }
+    let all = mallocop(&["demo"]);
+    assert_eq!(all.status, 0);
+    assert_eq!(all.stderr.matches("watching").count(), 7, "{}", all.stderr);
+}
+
+#[test]
+fn doctor_says_what_would_be_seen() {
+    let sound = mallocop(&["doctor", "bash"]);
+    assert_eq!(sound.status, 0);
+    assert!(sound.stdout.contains("ok     malloc and free come to mallocop"), "{}", sound.stdout);
+    let program = compile("early_calls.c", "early_calls.doctor", &["-static"]);
+    let hopeless = mallocop(&["doctor", program.to_str().expect("a path")]);
+    assert_eq!(hopeless.status, 125);
+    assert!(hopeless.stdout.contains("fail"), "{}", hopeless.stdout);
+}
+
+#[test]
+fn colour_is_for_terminals_and_for_who_asks() {
+    let program = compile("double_free.c", "coloured", &[]);
+    let plain = finish(watched(&[], &program).env_remove("NO_COLOR"));
+    assert!(!plain.stderr.contains('\u{1b}'), "{}", plain.stderr);
+    let forced = finish(watched(&[], &program).env_remove("NO_COLOR").env("CLICOLOR_FORCE", "1"));
+    assert!(forced.stderr.contains("\u{1b}["), "{}", forced.stderr);
+    let refused = finish(watched(&[], &program).env("CLICOLOR_FORCE", "1"));
+    assert!(!refused.stderr.contains('\u{1b}'), "{}", refused.stderr);
+}
