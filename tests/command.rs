@@ -172,7 +172,7 @@ fn every_demo_shows_its_defect() {
     for (demo, status, words) in [
         ("leak", 0, "in use at exit: 300 bytes in 3 blocks allocated from:"),
         ("overflow", 134, "memory clobbered past end of a 32-byte block"),
-        ("underflow", 134, "memory clobbered before start of a 8-byte block"),
+        ("underflow", 134, "memory clobbered before start of an 8-byte block"),
         ("use-after-free", 23, "a 32-byte block at 0x"),
         ("double-free", 134, "free(): double free detected"),
         ("invalid-free", 134, "is 4 bytes inside a 64-byte block (bad-free)"),

@@ -107,9 +107,16 @@ fn write_first_line(out: &mut String, finding: &Finding) {
 
 fn sized(block: &Block) -> String {
     match block.size {
-        Some(size) => format!("a {size}-byte block"),
+        Some(size) => format!("{} {size}-byte block", article(size)),
         None => "a block (its size is overwritten)".to_owned(),
     }
+}
+
+/// "an" in front of eight, eleven, eighteen and what starts with eight.
+fn article(number: usize) -> &'static str {
+    let digits = number.to_string();
+    let leading = digits.get(..(digits.len() - 1) % 3 + 1).unwrap_or("");
+    if leading.starts_with('8') || leading == "11" || leading == "18" { "an" } else { "a" }
 }
 
 const fn call_of(operation: Operation) -> &'static str {
@@ -168,8 +175,10 @@ fn write_bad_request(out: &mut String, id: &str, request: BadRequest) -> std::fm
 /// What the pointer points to, as the end of a sentence that starts with the pointer.
 fn write_place(out: &mut String, finding: &Finding) {
     let block = finding.block.map_or_else(String::new, |block| {
-        let life = if block.life == Life::Freed { "freed " } else { "" };
+        let freed = block.life == Life::Freed;
+        let life = if freed { "freed " } else { "" };
         match block.size {
+            Some(size) if !freed => format!("{} {size}-byte block", article(size)),
             Some(size) => format!("a {life}{size}-byte block"),
             None => format!("a {life}block"),
         }
@@ -391,4 +400,21 @@ fn write_hint(out: &mut String, finding: &Finding) {
         _ => return,
     };
     let _ = writeln!(out, "  hint: {hint}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_article() {
+        for (number, expected) in [(1, "a"), (8, "an"), (11, "an"), (18, "an"), (80, "an")] {
+            assert_eq!(article(number), expected, "{number}");
+        }
+        for (number, expected) in
+            [(110, "a"), (811, "an"), (1800, "a"), (11_000, "an"), (81_000_000, "an")]
+        {
+            assert_eq!(article(number), expected, "{number}");
+        }
+    }
 }

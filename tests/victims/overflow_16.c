@@ -1,43 +1,7 @@
-/* Planted: a write of 16 bytes past the end of one of 256 blocks of 48 bytes. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+/* Planted: a write of 16 bytes past the end of one of 256 blocks of 48 bytes (break_it). */
+#define NAME "overflow_16"
 #define COUNT 256
 #define SIZE 48
-#ifdef FIXED
-#define EXTRA 0
-#else
-#define EXTRA 16
-#endif
-
-static char *blocks[COUNT];
-
-__attribute__((noinline)) static char *make_block(void)
-{
-    return malloc(SIZE);
-}
-
-__attribute__((noinline)) static void break_it(char *volatile p)
-{
-    memset(p, 'x', SIZE + EXTRA);
-}
-
-__attribute__((noinline)) static void release_block(char *p)
-{
-    free(p);
-}
-
-int main(void)
-{
-    printf("overflow_16: start\n");
-    fflush(stdout);
-    for (int i = 0; i < COUNT; i++)
-        blocks[i] = make_block();
-    /* The middle: there are neighbours enough on either side. */
-    break_it(blocks[COUNT / 2]);
-    for (int i = 0; i < COUNT; i++)
-        release_block(blocks[i]);
-    printf("overflow_16: end\n");
-    return 0;
-}
+#define BEFORE 0
+#define PAST 16
+#include "among_neighbours.h"

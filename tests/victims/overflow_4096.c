@@ -1,43 +1,7 @@
-/* Planted: a write of 4096 bytes past the end of one of 512 blocks of 100 bytes. */
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
+/* Planted: a write of 4096 bytes past the end of one of 512 blocks of 100 bytes (break_it). */
+#define NAME "overflow_4096"
 #define COUNT 512
 #define SIZE 100
-#ifdef FIXED
-#define EXTRA 0
-#else
-#define EXTRA 4096
-#endif
-
-static char *blocks[COUNT];
-
-__attribute__((noinline)) static char *make_block(void)
-{
-    return malloc(SIZE);
-}
-
-__attribute__((noinline)) static void break_it(char *volatile p)
-{
-    memset(p, 'x', SIZE + EXTRA);
-}
-
-__attribute__((noinline)) static void release_block(char *p)
-{
-    free(p);
-}
-
-int main(void)
-{
-    printf("overflow_4096: start\n");
-    fflush(stdout);
-    for (int i = 0; i < COUNT; i++)
-        blocks[i] = make_block();
-    /* The middle: there are neighbours enough on either side. */
-    break_it(blocks[COUNT / 2]);
-    for (int i = 0; i < COUNT; i++)
-        release_block(blocks[i]);
-    printf("overflow_4096: end\n");
-    return 0;
-}
+#define BEFORE 0
+#define PAST 4096
+#include "among_neighbours.h"

@@ -19,18 +19,18 @@ pub(crate) struct Program {
 }
 
 const PYTHON: &str = "import json, re, copy, ast
-for n in range(4):
-    data = {str(i): [i, i * 2.5, 'x' * (i % 50), {'k': i}] for i in range(4000)}
+for n in range(2):
+    data = {str(i): [i, i * 2.5, 'x' * (i % 50), {'k': i}] for i in range(2500)}
     text = json.dumps(data); assert json.loads(text) == data
     copy.deepcopy(data); re.findall(r'x{3,}', text)
-    ast.parse('\\n'.join('a%d = [i * %d for i in range(%d)]' % (i, i, i) for i in range(600)))";
+    ast.parse('\\n'.join('a%d = [i * %d for i in range(%d)]' % (i, i, i) for i in range(300)))";
 
-const PERL: &str = "for my $round (1..6) { my %h;
+const PERL: &str = "for my $round (1..2) { my %h;
 for my $i (1..30000) { $h{\"key$i\"} = [$i, 'v' x ($i % 40), {n => $i}]; }
 my $s = join ',', sort { $a <=> $b } map { $_->[0] } values %h; my @p = split /,/, $s; }";
 
 const SQL: &str = "create table t(a integer, b text);
-with recursive c(x) as (select 1 union all select x+1 from c where x<300000)
+with recursive c(x) as (select 1 union all select x+1 from c where x<100000)
 insert into t select x, 'row ' || x from c; create index i on t(b);
 select count(*), sum(a), max(b) from t; delete from t where a % 3 = 0;
 select b, count(*) from t group by substr(b, 1, 6);";
@@ -74,10 +74,10 @@ pub(crate) fn all() -> Vec<Program> {
     ]
 }
 
-/// 2500 functions for the compiler.
+/// 700 functions for the compiler.
 fn write_source(folder: &Path) -> Result<(), String> {
     let mut source = String::new();
-    for i in 0..2500 {
+    for i in 0..700 {
         let _ = writeln!(
             source,
             "struct s{i} {{ int a, b[{}]; }};\nint f{i}(struct s{i} *p, int n) {{ int r = {i}; \
