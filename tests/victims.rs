@@ -127,6 +127,18 @@ fn stale_write_reused() {
     check_twin("stale_write_reused.c", &[]);
 }
 
+/// free() of any 64-bit value ends in a report, never in a fault.
+#[test]
+fn free_of_any_value_is_survived() {
+    let program = compile("free_anything.c", "free_anything", &[]);
+    for flags in [&["--halt-on-error=0"][..], &["--halt-on-error=0", "--checks=none"]] {
+        let ran = finish(&mut watched(flags, &program));
+        assert_eq!(ran.status, 23, "{}", ran.stderr.get(..4000).unwrap_or(&ran.stderr));
+        assert!(ran.stdout.ends_with("free_anything: end\n"), "{}", ran.stdout);
+        assert!(ran.stderr.matches("free(): invalid pointer").count() > 400);
+    }
+}
+
 /// Unfreed blocks are listed with their stacks and are no finding.
 #[test]
 fn leak() {

@@ -275,8 +275,7 @@ impl CheckedHeap {
             return 0;
         }
         if let Some(region) = own::region_of(user) {
-            // SAFETY: the address is in that region.
-            return unsafe { own::size_of_block(region, user as *mut u8) };
+            return own::size_of_block(region, user as *mut u8);
         }
         match registry::word(user).filter(|_| user.is_multiple_of(16)).map(registry::Word::state) {
             Some(State::Live | State::Busy) => self.size_of(user),

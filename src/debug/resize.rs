@@ -56,8 +56,7 @@ impl CheckedHeap {
 
     /// Blocks of the private regions move to where the caller allocates now.
     fn resize_apart(&self, region: Region, user: usize, size: usize) -> *mut u8 {
-        // SAFETY: the address is in that region.
-        let old = unsafe { own::size_of_block(region, user as *mut u8) };
+        let old = own::size_of_block(region, user as *mut u8);
         let new = self.allocate(Request::malloc(size));
         if !new.is_null() {
             // SAFETY: both blocks are live, apart, and at least that long.

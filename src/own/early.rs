@@ -49,13 +49,15 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
     }
 }
 
-/// Bytes a block was asked for with.
-///
-/// # Safety
-/// `block` came from [`allocate`].
-pub unsafe fn capacity(block: *mut u8) -> usize {
-    // SAFETY: the size stands in front of each block.
-    unsafe { block.sub(HEAD).cast::<usize>().read() }
+/// Bytes a block was asked for with; 0 for an address that is no block's.
+pub fn capacity(block: *mut u8) -> usize {
+    let offset = (block as usize).wrapping_sub(start());
+    if !(HEAD..SIZE).contains(&offset) || !offset.is_multiple_of(HEAD) {
+        return 0;
+    }
+    // SAFETY: aligned and inside the buffer; the size stands in front of each block.
+    let size = unsafe { block.wrapping_sub(HEAD).cast::<usize>().read() };
+    size.min(SIZE - offset)
 }
 
 #[cfg(test)]
@@ -69,8 +71,7 @@ mod tests {
         assert!(owns(first as usize) && owns(second as usize));
         assert!(second as usize >= first as usize + 100);
         assert_eq!(second as usize % 64, 0);
-        // SAFETY: both came from `allocate`.
-        assert_eq!(unsafe { (capacity(first), capacity(second)) }, (100, 1));
+        assert_eq!((capacity(first), capacity(second)), (100, 1));
         assert!(allocate(SIZE + 1, 16).is_null());
         assert!(allocate(usize::MAX, 16).is_null());
     }

@@ -10,8 +10,10 @@ use crate::sys::memory;
 
 /// Address space reserved; memory is used as it is touched.
 const SIZE: usize = 64 << 20;
-/// In front of each block: its class and the size asked for.
+/// In front of each block: its class, sealed while it is in use, and the size asked for.
 const HEAD: usize = 16;
+/// Tells the head of a block in use from anything else.
+const SEAL: usize = 0x6d61_6c6c_6f63_6f00;
 /// Classes hold 16 << class bytes, head not included.
 const CLASSES: usize = 20;
 
@@ -52,7 +54,7 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
     // SAFETY: the head in front of the block is ours.
     unsafe {
         let head = (block - HEAD) as *mut usize;
-        head.write(class);
+        head.write(class ^ SEAL);
         head.add(1).write(size);
     }
     block as *mut u8
@@ -87,15 +89,28 @@ fn pop(class: usize, start: usize) -> Option<usize> {
     }
 }
 
-/// Gives a block back.
+/// The head of a block in use; `None` for any other address in the region.
+fn head_of(block: *mut u8) -> Option<(usize, *mut usize)> {
+    let offset = (block as usize).wrapping_sub(START.load(Ordering::Relaxed));
+    if !(2 * HEAD..SIZE).contains(&offset) || !offset.is_multiple_of(16) {
+        return None;
+    }
+    let head = block.wrapping_sub(HEAD).cast::<usize>();
+    // SAFETY: 16-aligned inside the region, which is mapped as a whole.
+    let class = unsafe { head.read() } ^ SEAL;
+    (class < CLASSES).then_some((class, head))
+}
+
+/// Gives a block back. Any other address in the region is left alone.
 ///
 /// # Safety
-/// `block` came from [`allocate`] and was not released since.
+/// If `block` came from [`allocate`] it is used no more.
 pub unsafe fn release(block: *mut u8) {
-    let offset = (block as usize - START.load(Ordering::Relaxed)) as u64 / 16;
-    // SAFETY: the class stands in front of each block.
-    let class = unsafe { block.sub(HEAD).cast::<usize>().read() };
+    let Some((class, head)) = head_of(block) else { return };
     let Some(list) = FREE.get(class) else { return };
+    let offset = (block as usize - START.load(Ordering::Relaxed)) as u64 / 16;
+    // SAFETY: the head of a block in use, which is ours from here on.
+    unsafe { head.write(0) };
     let mut head = list.load(Ordering::Relaxed);
     loop {
         // SAFETY: the block is free and at least 16 bytes long.
@@ -108,13 +123,10 @@ pub unsafe fn release(block: *mut u8) {
     }
 }
 
-/// Bytes a block was asked for with.
-///
-/// # Safety
-/// `block` came from [`allocate`] and was not released.
-pub unsafe fn capacity(block: *mut u8) -> usize {
-    // SAFETY: the size stands in front of each block.
-    unsafe { block.sub(HEAD).cast::<usize>().add(1).read() }
+/// Bytes a block was asked for with; 0 for any other address in the region.
+pub fn capacity(block: *mut u8) -> usize {
+    // SAFETY: the size stands behind the class in the head of a block in use.
+    head_of(block).map_or(0, |(_, head)| unsafe { head.add(1).read() })
 }
 
 #[cfg(test)]

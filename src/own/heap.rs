@@ -87,10 +87,10 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
     }
 }
 
-/// Gives a block back. A smashed one is left where it is.
+/// Gives a block back. A smashed one is left where it is, and so is any other address in the range.
 ///
 /// # Safety
-/// `block` came from [`allocate`] and was not released.
+/// If `block` came from [`allocate`] it is used no more.
 pub unsafe fn release(block: *mut u8) {
     if let Some(block) = NonNull::new(block) {
         // SAFETY: as the caller says.
@@ -98,13 +98,10 @@ pub unsafe fn release(block: *mut u8) {
     }
 }
 
-/// Bytes the block can hold; 0 for a smashed one.
-///
-/// # Safety
-/// As [`release`].
-pub unsafe fn capacity(block: *mut u8) -> usize {
+/// Bytes the block can hold; 0 for a smashed one and for any other address in the range.
+pub fn capacity(block: *mut u8) -> usize {
     NonNull::new(block).map_or(0, |block| {
-        // SAFETY: as the caller says.
+        // SAFETY: the range is mapped as a whole; an address that is no payload fails the checks.
         unsafe { HEAP.lock().capacity(block) }.unwrap_or(0)
     })
 }

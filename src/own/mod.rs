@@ -33,17 +33,11 @@ pub fn region_of(address: usize) -> Option<Region> {
     }
 }
 
-/// Bytes that the block at `pointer` in `region` can hold.
-///
-/// # Safety
-/// `pointer` came from that region and was not released.
-pub unsafe fn size_of_block(region: Region, pointer: *mut u8) -> usize {
-    // SAFETY: as the caller says.
-    unsafe {
-        match region {
-            Region::Own => heap::capacity(pointer),
-            Region::Emergency => emergency::capacity(pointer),
-            Region::Early => early::capacity(pointer),
-        }
+/// Bytes that the block at `pointer` in `region` can hold; 0 if none is there.
+pub fn size_of_block(region: Region, pointer: *mut u8) -> usize {
+    match region {
+        Region::Own => heap::capacity(pointer),
+        Region::Emergency => emergency::capacity(pointer),
+        Region::Early => early::capacity(pointer),
     }
 }
