@@ -60,6 +60,14 @@ impl<P: PageSource> Arena<P> {
     pub fn lock(&self) -> Guard<'_, Books<P>> {
         self.books.lock()
     }
+
+    /// The heap without its lock, to look at a block that is the caller's: for a signal handler
+    /// that may have interrupted whoever holds it.
+    pub const fn peek(&self) -> &Heap<P> {
+        // SAFETY: only a live block's own words and the table of segments are read through it; that
+        // table is only ever appended to.
+        unsafe { &(*self.books.as_ptr()).heap }
+    }
 }
 
 /// All arenas of the process.

@@ -18,7 +18,7 @@ use crate::stack::capture;
 use crate::stack::depot::SiteId;
 use crate::sys::lock::Lock;
 use crate::sys::memory::{self, BrkPages};
-use crate::sys::{process, thread};
+use crate::sys::{apart, process, thread};
 
 /// Tries after smashed chunks were put out of use, before an allocation fails.
 const TRIES: usize = 64;
@@ -177,13 +177,19 @@ impl CheckedHeap {
     /// Frees the block at `user`, any value at all; whatever is wrong with the pointer or the block is a finding. Never changes
     /// errno.
     pub fn free(&self, user: usize, release: Release) {
+        if !thread::is_critical() {
+            self.do_deferred();
+        }
+        self.free_now(user, release);
+    }
+
+    fn free_now(&self, user: usize, release: Release) {
         if let Some(region) = own::region_of(user) {
             return self.free_apart(region, user, release);
         }
         if thread::is_critical() {
             return deferred::push(user, code_of(release.operation));
         }
-        self.do_deferred();
         match registry::take(user, State::Quarantined) {
             Ok(site) => self.retire(user, site, release, capture::site()),
             Err(_) => self.refuse(user, release.operation),
@@ -208,7 +214,7 @@ impl CheckedHeap {
     pub(super) fn do_deferred(&self) {
         if deferred::is_waiting() && thread::is_outside() {
             deferred::drain(|pointer, code| {
-                self.free(pointer, Release::by(operation_of(code)));
+                self.free_now(pointer, Release::by(operation_of(code)));
             });
         }
     }
@@ -275,10 +281,13 @@ impl CheckedHeap {
             return 0;
         }
         if let Some(region) = own::region_of(user) {
-            return own::size_of_block(region, user as *mut u8);
+            let locked_out = region == Region::Own && thread::is_critical();
+            return if locked_out { 0 } else { own::size_of_block(region, user as *mut u8) };
         }
         match registry::word(user).filter(|_| user.is_multiple_of(16)).map(registry::Word::state) {
             Some(State::Live | State::Busy) => self.size_of(user),
+            // A handler that interrupted one of our locks gets no answer, and no report.
+            _ if thread::is_critical() => 0,
             _ => {
                 self.refuse(user, Operation::UsableSize);
                 0
@@ -293,7 +302,7 @@ impl CheckedHeap {
         }
         let Some(payload) = NonNull::new(user as *mut u8) else { return 0 };
         // SAFETY: as above.
-        unsafe { self.arenas.of(user).lock().heap.capacity(payload) }.unwrap_or(0)
+        unsafe { self.arenas.of(user).peek().capacity(payload) }.unwrap_or(0)
     }
 
     pub(super) fn is_frozen(&self) -> bool {
@@ -338,8 +347,7 @@ impl CheckedHeap {
 
     /// Hands a finding on. No lock of ours is held.
     pub(super) fn deliver(&self, finding: &Finding) {
-        let _work = thread::ToolWork::begin();
-        (self.on_finding)(finding);
+        apart::run(|| (self.on_finding)(finding));
     }
 }
 

@@ -115,12 +115,16 @@ impl MappedBlocks {
         if self.sealed_count == 0 || !(all || over) {
             return None;
         }
-        let user = self.sealed.get(self.first_sealed).copied()?;
-        self.first_sealed = (self.first_sealed + 1) % MOST_SEALED;
-        self.sealed_count -= 1;
-        let mapped = self.by_user.remove(&user)?;
-        self.sealed_bytes -= mapped.span.len;
-        Some(mapped)
+        while self.sealed_count > 0 {
+            let user = self.sealed.get(self.first_sealed).copied().unwrap_or(0);
+            self.first_sealed = (self.first_sealed + 1) % MOST_SEALED;
+            self.sealed_count -= 1;
+            if let Some(mapped) = self.by_user.remove(&user) {
+                self.sealed_bytes -= mapped.span.len;
+                return Some(mapped);
+            }
+        }
+        None
     }
 }
 

@@ -6,7 +6,7 @@ use crate::finding::{Block, Defect, Finding, Kind, Operation};
 use crate::options::{self, Name};
 use crate::stack::depot::{self, SiteId};
 use crate::stack::modules;
-use crate::sys::thread::ToolWork;
+use crate::sys::apart;
 
 impl CheckedHeap {
     /// Reports a taken block that is freed with the wrong call, size or alignment.
@@ -67,11 +67,12 @@ const fn is_same_but_for_alignment(one: Kind, other: Kind) -> bool {
 /// malloc, or a delete that calls free: such blocks are not judged. Which modules called is told by
 /// the stacks; without one it may have been any.
 fn calls_a_runtime_of_its_own(allocated: SiteId, freed: SiteId) -> bool {
-    let _work = ToolWork::begin();
-    [allocated, freed].into_iter().any(|site| match depot::frames(site).first() {
-        Some(&pc) => {
-            modules::find(pc - 1).is_some_and(|module| modules::brings_cpp_runtime(&module.path))
-        }
-        None => modules::all().iter().any(|path| modules::brings_cpp_runtime(path)),
-    })
+    let look = || {
+        [allocated, freed].into_iter().any(|site| match depot::frames(site).first() {
+            Some(&pc) => modules::find(pc - 1)
+                .is_some_and(|module| modules::brings_cpp_runtime(&module.path)),
+            None => modules::all().iter().any(|path| modules::brings_cpp_runtime(path)),
+        })
+    };
+    apart::run(look).unwrap_or(true)
 }

@@ -7,7 +7,7 @@ use super::registry::{self, State};
 use crate::finding::{Block, Defect, Finding, Life, Operation, Place};
 use crate::stack::{capture, depot, modules};
 use crate::sys::maps::{self, Lookup};
-use crate::sys::thread;
+use crate::sys::{apart, thread};
 
 /// A pointer further than this from any block is not explained by one.
 const NEAR: usize = 4096;
@@ -19,7 +19,8 @@ impl CheckedHeap {
         if self.is_from_the_loader(address) {
             return;
         }
-        let (place, block) = self.locate(address);
+        let located = apart::run(|| self.locate(address));
+        let (place, block) = located.unwrap_or((Place::Unknown, None));
         let freed = block.is_some_and(|block| block.life == Life::Freed);
         let defect = match (place, operation) {
             (Place::Start, Operation::UsableSize) => Defect::BadFree,
@@ -40,8 +41,7 @@ impl CheckedHeap {
     }
 
     /// What `address` points to, and the block that explains it.
-    pub(super) fn locate(&self, address: usize) -> (Place, Option<Block>) {
-        let _work = thread::ToolWork::begin();
+    fn locate(&self, address: usize) -> (Place, Option<Block>) {
         if address >> 47 != 0 {
             return (Place::NonCanonical, None);
         }

@@ -4,8 +4,9 @@ use core::ptr::NonNull;
 
 use super::block::{self, Head};
 use super::checked::{CheckedHeap, Release, Request};
+use super::mapped_blocks::MappedBlock;
 use super::registry::{self, State};
-use crate::finding::Operation;
+use crate::finding::{Block, Operation};
 use crate::options::{self, Name};
 use crate::own::{self, Region};
 use crate::stack::capture;
@@ -56,6 +57,10 @@ impl CheckedHeap {
 
     /// Blocks of the private regions move to where the caller allocates now.
     fn resize_apart(&self, region: Region, user: usize, size: usize) -> *mut u8 {
+        if region == Region::Own && thread::is_critical() {
+            // The tool's heap may be what the handler interrupted.
+            return core::ptr::null_mut();
+        }
         let old = own::size_of_block(region, user as *mut u8);
         let new = self.allocate(Request::malloc(size));
         if !new.is_null() {
@@ -133,9 +138,12 @@ impl CheckedHeap {
         size: usize,
         site: SiteId,
     ) -> Option<usize> {
-        let mapped = self.list_of(user, head)?;
         let lead = self.lead();
         let payload = NonNull::new((user - lead) as *mut u8)?;
+        // Held until both addresses have their new words: another thread may get the old place as
+        // soon as the mapping has left it, and must not be listed before this block is not.
+        let mut list = self.mapped.lock();
+        let mapped = list.get(user)?;
         let (moved, span) = {
             let mut books = self.arenas.of(user).lock();
             // SAFETY: the block is taken and ours alone; the old place is not used after a move.
@@ -146,18 +154,17 @@ impl CheckedHeap {
         };
         let new_user = moved + lead;
         let new_head = Head { size, ..head };
-        self.mapped.lock().remove(user);
-        let listed = span
-            .ok()
-            .flatten()
-            .is_some_and(|span| self.list_mapped(new_user, new_head, span, site));
+        list.remove(user);
         if new_user != user {
             registry::set(user, State::Evicted, mapped.block.site);
         }
-        if !listed {
-            // No memory for the list: the block works, only addresses inside it are not explained.
-            registry::cover(new_user - block::LEAD, 2 * block::LEAD);
+        // Without memory for the list the block works; only addresses inside it are not explained.
+        registry::cover(new_user - block::LEAD, 2 * block::LEAD);
+        if let Ok(Some(span)) = span {
+            let block = Block { site, ..block::facts(new_user, new_head) };
+            list.insert(MappedBlock { span, block });
         }
+        drop(list);
         self.renew(new_user, new_head, site);
         Some(new_user)
     }

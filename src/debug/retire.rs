@@ -22,7 +22,10 @@ impl CheckedHeap {
     pub(super) fn retire(&self, user: usize, site: SiteId, release: Release, now: SiteId) {
         registry::set_free_site(user, now);
         let Some(head) = self.verify_taken(user, release.operation, now) else { return };
-        self.check_release(user, site, head, release);
+        // realloc has checked the block when it took it.
+        if release.operation != Operation::Realloc {
+            self.check_release(user, site, head, release);
+        }
         match self.list_of(user, head) {
             Some(mapped) => self.seal(mapped, site, head, now),
             None => self.quarantine_block(user, head),
@@ -78,8 +81,12 @@ impl CheckedHeap {
 
     pub(super) fn quarantine_block(&self, user: usize, head: Head) {
         let limit = self.quarantine_limit();
-        if !self.is_frozen() && (!self.is_guarded() || head.size > limit / 2) {
-            return self.evict_now(user);
+        if !self.is_guarded() || head.size > limit / 2 {
+            // Frozen, it stays where it is: nothing may move under a reader's hands.
+            if !self.is_frozen() {
+                self.evict_now(user);
+            }
+            return;
         }
         let most = options::number(Name::MaxFreeFillSize);
         // SAFETY: the block was taken and is ours alone.
@@ -98,12 +105,13 @@ impl CheckedHeap {
     /// Evicts the oldest blocks until at most `limit` bytes wait. Says whether any went.
     pub(super) fn evict_over(&self, limit: usize) -> bool {
         let mut any = false;
-        loop {
-            let Some(waiting) = self.quarantine.lock().pop_over(limit) else { return any };
+        while !self.is_frozen() {
+            let Some(waiting) = self.quarantine.lock().pop_over(limit) else { break };
             any = true;
             self.verify_waiting(waiting, Operation::Evict);
             self.evict_now(waiting.user);
         }
+        any
     }
 
     /// Is a block that waits as it was when it was freed?

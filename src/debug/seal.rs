@@ -43,6 +43,11 @@ impl CheckedHeap {
             if self.is_frozen() {
                 return;
             }
+            // Room first: a full ring would overwrite its oldest entry.
+            while list.is_full() {
+                let Some(oldest) = list.over_budget(false) else { break };
+                self.unmap(oldest);
+            }
             // SAFETY: the mapping is retired and nobody uses it.
             if self.is_guarded() && unsafe { memory::seal(mapped.span.start, mapped.span.len) } {
                 list.seal(Block {

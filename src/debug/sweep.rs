@@ -3,10 +3,12 @@
 
 use std::collections::HashMap;
 
+use super::block::Head;
 use super::checked::CheckedHeap;
 use super::registry;
 use crate::finding::{Damage, Operation};
 use crate::stack::depot::SiteId;
+use crate::sys::thread;
 
 /// Damaged blocks reported one by one; the rest belongs to the same few writes as a rule.
 const MOST_REPORTED: usize = 8;
@@ -34,7 +36,11 @@ impl CheckedHeap {
         // While the lock is held what waits stays as it was poisoned.
         let damaged: Vec<_> = {
             let quarantine = self.quarantine.lock();
-            quarantine.iter().filter(|waiting| !self.is_untouched(*waiting)).collect()
+            quarantine
+                .iter()
+                .filter(|waiting| !thread::is_inherited(waiting.thread))
+                .filter(|waiting| !self.is_untouched(*waiting))
+                .collect()
         };
         damaged.iter().filter(|&&waiting| !self.verify_waiting(waiting, operation)).count()
     }
@@ -42,8 +48,11 @@ impl CheckedHeap {
     fn check_live(&self, operation: Operation) -> usize {
         let mut damaged: Vec<(usize, Damage)> = Vec::new();
         registry::for_each_live(|user, _| {
-            if let Some(damage) = self.steady_damage(user) {
-                damaged.push((user, damage));
+            if let Some((head, damage)) = self.steady_damage(user) {
+                // What was damaged before fork is the parent's to report.
+                if !head.is_some_and(|head| thread::is_inherited(head.thread)) {
+                    damaged.push((user, damage));
+                }
             }
         });
         damaged.sort_unstable_by_key(|&(user, _)| user);
@@ -63,12 +72,12 @@ impl CheckedHeap {
 
     /// Damage to a live block that is there twice while the block's word stays the same: other
     /// threads may be at work.
-    fn steady_damage(&self, user: usize) -> Option<Damage> {
+    fn steady_damage(&self, user: usize) -> Option<(Option<Head>, Damage)> {
         let before = registry::word(user);
         let mut found = None;
         for _ in 0..2 {
             // SAFETY: the registry said live, and while exiting no block's memory goes away.
-            found = unsafe { self.canaries().verify(user) }.err().map(|(_, damage)| damage);
+            found = unsafe { self.canaries().verify(user) }.err();
             if found.is_none() || registry::word(user) != before {
                 return None;
             }

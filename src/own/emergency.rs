@@ -6,16 +6,19 @@
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use crate::heap::size::{PAGE, round_down, round_up};
 use crate::sys::memory;
 
 /// Address space reserved; memory is used as it is touched.
-const SIZE: usize = 64 << 20;
+const SIZE: usize = 16 << 20;
 /// In front of each block: its class, sealed while it is in use, and the size asked for.
 const HEAD: usize = 16;
+/// The size has the low bits of its word; above is how far an aligned block was moved up.
+const SHIFT_BITS: u32 = 32;
 /// Tells the head of a block in use from anything else.
 const SEAL: usize = 0x6d61_6c6c_6f63_6f00;
 /// Classes hold 16 << class bytes, head not included.
-const CLASSES: usize = 20;
+const CLASSES: usize = 18;
 
 static START: AtomicUsize = AtomicUsize::new(0);
 static USED: AtomicUsize = AtomicUsize::new(0);
@@ -42,22 +45,24 @@ fn class_of(size: usize) -> Option<usize> {
     (class < CLASSES).then_some(class)
 }
 
-/// `size` bytes, contents undefined, on a multiple of `align` up to 16; null when there is none.
+/// `size` bytes, contents undefined, on a multiple of `align`; null when there is none.
 pub fn allocate(size: usize, align: usize) -> *mut u8 {
     let start = START.load(Ordering::Acquire);
-    let (Some(class), true) = (class_of(size), align <= 16 && start != 0) else {
+    let slack = if align > 16 { align } else { 0 };
+    let (Some(class), true) = (size.checked_add(slack).and_then(class_of), start != 0) else {
         return core::ptr::null_mut();
     };
     let Some(block) = pop(class, start).or_else(|| carve(class, start)) else {
         return core::ptr::null_mut();
     };
-    // SAFETY: the head in front of the block is ours.
+    let aligned = round_up(block, align.max(16));
+    // SAFETY: the head in front of the block is ours; an aligned one has it inside the block.
     unsafe {
-        let head = (block - HEAD) as *mut usize;
+        let head = (aligned - HEAD) as *mut usize;
         head.write(class ^ SEAL);
-        head.add(1).write(size);
+        head.add(1).write(size | ((aligned - block) << SHIFT_BITS));
     }
-    block as *mut u8
+    aligned as *mut u8
 }
 
 fn carve(class: usize, start: usize) -> Option<usize> {
@@ -67,7 +72,10 @@ fn carve(class: usize, start: usize) -> Option<usize> {
             used.checked_add(need).filter(|&end| end <= SIZE)
         })
         .ok()?;
-    Some(start + at + HEAD)
+    let first = round_down(start + at, PAGE);
+    // SAFETY: whole pages of the reserved region.
+    let usable = unsafe { memory::commit(first, round_up(start + at + need, PAGE) - first) };
+    usable.then_some(start + at + HEAD)
 }
 
 fn pop(class: usize, start: usize) -> Option<usize> {
@@ -92,11 +100,12 @@ fn pop(class: usize, start: usize) -> Option<usize> {
 /// The head of a block in use; `None` for any other address in the region.
 fn head_of(block: *mut u8) -> Option<(usize, *mut usize)> {
     let offset = (block as usize).wrapping_sub(START.load(Ordering::Relaxed));
-    if !(2 * HEAD..SIZE).contains(&offset) || !offset.is_multiple_of(16) {
+    let used = USED.load(Ordering::Relaxed);
+    if !(2 * HEAD..used).contains(&offset) || !offset.is_multiple_of(16) {
         return None;
     }
     let head = block.wrapping_sub(HEAD).cast::<usize>();
-    // SAFETY: 16-aligned inside the region, which is mapped as a whole.
+    // SAFETY: 16-aligned in the part of the region that has been handed out.
     let class = unsafe { head.read() } ^ SEAL;
     (class < CLASSES).then_some((class, head))
 }
@@ -108,9 +117,13 @@ fn head_of(block: *mut u8) -> Option<(usize, *mut usize)> {
 pub unsafe fn release(block: *mut u8) {
     let Some((class, head)) = head_of(block) else { return };
     let Some(list) = FREE.get(class) else { return };
-    let offset = (block as usize - START.load(Ordering::Relaxed)) as u64 / 16;
     // SAFETY: the head of a block in use, which is ours from here on.
-    unsafe { head.write(0) };
+    let shift = unsafe {
+        head.write(0);
+        head.add(1).read() >> SHIFT_BITS
+    };
+    let block = block.wrapping_sub(shift);
+    let offset = (block as usize - START.load(Ordering::Relaxed)) as u64 / 16;
     let mut head = list.load(Ordering::Relaxed);
     loop {
         // SAFETY: the block is free and at least 16 bytes long.
@@ -126,7 +139,7 @@ pub unsafe fn release(block: *mut u8) {
 /// Bytes a block was asked for with; 0 for any other address in the region.
 pub fn capacity(block: *mut u8) -> usize {
     // SAFETY: the size stands behind the class in the head of a block in use.
-    head_of(block).map_or(0, |(_, head)| unsafe { head.add(1).read() })
+    head_of(block).map_or(0, |(_, head)| unsafe { head.add(1).read() } & ((1 << SHIFT_BITS) - 1))
 }
 
 #[cfg(test)]
@@ -157,6 +170,9 @@ mod tests {
         });
         assert!(USED.load(Ordering::Relaxed) < 1 << 20, "freed blocks are not reused");
         assert!(allocate(SIZE, 16).is_null());
-        assert!(allocate(16, 64).is_null());
+        let aligned = allocate(100, 4096);
+        assert_eq!((aligned as usize % 4096, capacity(aligned)), (0, 100));
+        // SAFETY: just allocated.
+        unsafe { release(aligned) };
     }
 }

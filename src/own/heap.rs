@@ -1,48 +1,91 @@
-//! The tool's own heap: a second chunk heap on a reserved range, behind its own lock.
+//! The tool's own heap: a second chunk heap on reserved ranges, behind its own lock.
 
 use core::alloc::{GlobalAlloc, Layout as RustLayout};
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use super::early;
 use crate::heap::size::{PAGE, round_up};
 use crate::heap::{Heap, Layout, PageSource, Pages};
 use crate::sys::lock::Lock;
 use crate::sys::{memory, process};
 
-/// Address space to reserve, at best and at least.
-const MOST: usize = 1 << 30;
-const LEAST: usize = 16 << 20;
+/// Address space reserved at a time, at best and at least, and how often.
+const MOST: usize = 128 << 20;
+const LEAST: usize = 1 << 20;
+const RANGES: usize = 8;
 
-static START: AtomicUsize = AtomicUsize::new(0);
-static END: AtomicUsize = AtomicUsize::new(0);
-static HEAP: Lock<Heap<OwnPages>> = Lock::new(Heap::new(OwnPages { used: 0 }, 0));
+/// Start and used end of each range; 0: not reserved.
+static STARTS: [AtomicUsize; RANGES] = [const { AtomicUsize::new(0) }; RANGES];
+static ENDS: [AtomicUsize; RANGES] = [const { AtomicUsize::new(0) }; RANGES];
+static HEAP: Lock<Heap<OwnPages>> = Lock::new(Heap::new(OwnPages { range: 0, reserved_end: 0 }, 0));
 
-/// Serves `grow` from the front of the reserved range; nothing is mapped apart.
+/// Serves `grow` from the front of the last reserved range, and reserves the next when that is used
+/// up; nothing is mapped apart.
 struct OwnPages {
-    used: usize,
+    /// Number of ranges.
+    range: usize,
+    reserved_end: usize,
 }
 
-// SAFETY: the range is reserved zeroed memory that only this source hands out.
+impl OwnPages {
+    fn last_end(&self) -> Option<&'static AtomicUsize> {
+        ENDS.get(self.range.checked_sub(1)?)
+    }
+
+    /// Reserves another range that holds at least `bytes`: a quarter of the address space limit at
+    /// most.
+    fn reserve(&mut self, bytes: usize) -> bool {
+        let (Some(start_slot), Some(end_slot)) = (STARTS.get(self.range), ENDS.get(self.range))
+        else {
+            return false;
+        };
+        let mut size = MOST.min(process::address_space_limit() / 4).max(LEAST).max(bytes);
+        loop {
+            let aligned = round_up(size, PAGE);
+            if let Some(start) = memory::reserve(aligned) {
+                self.reserved_end = start + aligned;
+                end_slot.store(start, Ordering::Relaxed);
+                start_slot.store(start, Ordering::Release);
+                self.range += 1;
+                return true;
+            }
+            if size / 2 < bytes.max(LEAST) {
+                return false;
+            }
+            size /= 2;
+        }
+    }
+}
+
+// SAFETY: the ranges are reserved zeroed memory that only this source hands out.
 unsafe impl PageSource for OwnPages {
     fn grow(&mut self, _end: usize, bytes: usize) -> Option<Pages> {
-        let start = START.load(Ordering::Relaxed);
-        let room = END.load(Ordering::Relaxed) - start - self.used;
         let len = round_up(bytes, PAGE);
-        if len > room {
+        let fits = |pages: &Self| {
+            let used = pages.last_end().map_or(0, |end| end.load(Ordering::Relaxed));
+            used != 0 && pages.reserved_end - used >= len
+        };
+        if !fits(self) && !self.reserve(len) {
             return None;
         }
-        let pages = Pages { start: start + self.used, len };
-        self.used += len;
-        Some(pages)
+        let end = self.last_end()?;
+        let start = end.load(Ordering::Relaxed);
+        // SAFETY: whole pages of the last range, not handed out yet.
+        if !unsafe { memory::commit(start, len) } {
+            return None;
+        }
+        end.store(start + len, Ordering::Relaxed);
+        Some(Pages { start, len })
     }
 
     unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
-        if end != START.load(Ordering::Relaxed) + self.used {
+        let Some(used) = self.last_end().filter(|used| used.load(Ordering::Relaxed) == end) else {
             return false;
-        }
+        };
         // SAFETY: the end of our range, not used any more; it reads as zero again.
         unsafe { memory::drop_contents(end - bytes, bytes) };
-        self.used -= bytes;
+        used.store(end - bytes, Ordering::Relaxed);
         true
     }
 
@@ -57,33 +100,37 @@ unsafe impl PageSource for OwnPages {
     }
 }
 
-/// Reserves the range: a quarter of the address space limit at most, down to 16 MiB.
+/// Sets the key; the first range comes with the first use.
 pub fn prepare(key: u64) {
-    let mut size = MOST.min(process::address_space_limit() / 4).max(LEAST);
-    while size >= LEAST {
-        if let Some(start) = memory::reserve(size) {
-            HEAP.lock().set_key(key);
-            END.store(start + size, Ordering::Relaxed);
-            START.store(start, Ordering::Release);
-            return;
-        }
-        size /= 2;
-    }
+    HEAP.lock().set_key(key);
 }
 
-/// Is the address in the range?
+/// Is the address in a part of a range that has been handed out?
 pub fn owns(address: usize) -> bool {
-    let start = START.load(Ordering::Relaxed);
-    address.wrapping_sub(start) < END.load(Ordering::Relaxed).wrapping_sub(start)
+    STARTS.iter().zip(&ENDS).any(|(start, end)| {
+        let start = start.load(Ordering::Relaxed);
+        address.wrapping_sub(start) < end.load(Ordering::Relaxed).wrapping_sub(start)
+    })
 }
 
-/// `size` bytes on a multiple of `align`, contents undefined; null when the range is used up. A
-/// smashed tool heap counts as used up.
+/// Could `bytes` more be had right now?
+pub fn has_room(bytes: usize) -> bool {
+    let block = allocate(bytes, 16);
+    if !owns(block as usize) {
+        return false;
+    }
+    // SAFETY: just allocated and not used.
+    unsafe { release(block) };
+    true
+}
+
+/// `size` bytes on a multiple of `align`, contents undefined. When there is no memory for a range
+/// (a smashed tool heap counts as none) what is left of the early buffer serves, and then null.
 pub fn allocate(size: usize, align: usize) -> *mut u8 {
     let layout = Layout { size, align: align.max(16), lead: 0 };
     match HEAP.lock().allocate(layout) {
         Ok(Some(block)) => block.as_ptr(),
-        _ => ptr::null_mut(),
+        _ => early::allocate(size, align),
     }
 }
 
@@ -92,7 +139,7 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
 /// # Safety
 /// If `block` came from [`allocate`] it is used no more.
 pub unsafe fn release(block: *mut u8) {
-    if let Some(block) = NonNull::new(block) {
+    if let Some(block) = NonNull::new(block).filter(|block| may_be_block(*block)) {
         // SAFETY: as the caller says.
         let _ = unsafe { HEAP.lock().release(block) };
     }
@@ -100,10 +147,16 @@ pub unsafe fn release(block: *mut u8) {
 
 /// Bytes the block can hold; 0 for a smashed one and for any other address in the range.
 pub fn capacity(block: *mut u8) -> usize {
-    NonNull::new(block).map_or(0, |block| {
-        // SAFETY: the range is mapped as a whole; an address that is no payload fails the checks.
+    NonNull::new(block).filter(|block| may_be_block(*block)).map_or(0, |block| {
+        // SAFETY: the words in front are mapped; an address that is no payload fails the checks.
         unsafe { HEAP.lock().capacity(block) }.unwrap_or(0)
     })
+}
+
+/// Are the words in front of the address in the same range?
+fn may_be_block(block: NonNull<u8>) -> bool {
+    let address = block.as_ptr() as usize;
+    address.is_multiple_of(16) && owns(address) && owns(address.wrapping_sub(16))
 }
 
 /// Takes the heap's lock to hold it over fork; see [`Lock::hold_over_fork`].

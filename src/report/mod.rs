@@ -8,7 +8,7 @@ pub mod text;
 use crate::sys::output;
 
 /// Puts text where the reader looks: under `mallocop run` the tree file, from which the command
-/// prints; else the standard error that the process was started with.
+/// prints; without one, or when it is full, the standard error that the process was started with.
 pub fn emit(text: &str) {
     if !record::append(text.as_bytes()) {
         output::write_stderr(text.as_bytes());

@@ -29,8 +29,9 @@ pub const MAGIC: [u8; 8] = *b"mallocop";
 pub const VERSION: u32 = 1;
 /// Where the log starts.
 pub const LOG_OFFSET: usize = 4096;
-/// Size of the file; it is sparse.
-pub const FILE_SIZE: usize = 64 << 20;
+/// Size of the file. The command allocates all of it beforehand: a full /dev/shm must not become a
+/// SIGBUS in the program.
+pub const FILE_SIZE: usize = LOG_OFFSET + (2 << 20);
 
 /// The file's first page.
 #[repr(C)]
@@ -133,13 +134,13 @@ const fn entry_size(len: usize) -> usize {
     8 + len.next_multiple_of(8)
 }
 
-/// Appends a text to the log. `false`: no tree file is mapped. A text that finds no room is lost.
+/// Appends a text to the log. `false`: no tree file is mapped, or it is full.
 pub fn append(text: &[u8]) -> bool {
     let Some(tree) = tree() else { return false };
     let size = entry_size(text.len());
     let at = tree.log_used.fetch_add(size as u64, Ordering::AcqRel) as usize;
     if LOG_OFFSET + at + size > FILE_SIZE {
-        return true;
+        return false;
     }
     let entry = core::ptr::from_ref(tree) as usize + LOG_OFFSET + at;
     // SAFETY: the entry lies in the mapping and was reserved for this text alone.
@@ -180,8 +181,9 @@ pub fn read_header(bytes: &[u8]) -> Option<Counts> {
 }
 
 /// Splits the log's bytes from one entry boundary on into complete texts. Returns the texts and
-/// how many bytes they take; an incomplete one ends the list.
-pub fn read_log(mut bytes: &[u8]) -> (Vec<&[u8]>, usize) {
+/// how many bytes they take; an incomplete one ends the list, or is left out when this is the
+/// `last` look and its writer must have been killed.
+pub fn read_log(mut bytes: &[u8], last: bool) -> (Vec<&[u8]>, usize) {
     let total = bytes.len();
     let mut texts = Vec::new();
     while let Some((head, rest)) = bytes.split_at_checked(8) {
@@ -189,8 +191,10 @@ pub fn read_log(mut bytes: &[u8]) -> (Vec<&[u8]>, usize) {
             head.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_ne_bytes)
         };
         let (len, complete) = (word(0) as usize, word(4) == 1);
-        let Some(text) = rest.get(..len).filter(|_| complete) else { break };
-        texts.push(text);
+        let Some(text) = rest.get(..len).filter(|_| complete || (last && len > 0)) else { break };
+        if complete {
+            texts.push(text);
+        }
         bytes = bytes.get(entry_size(len)..).unwrap_or(&[]);
     }
     (texts, total - bytes.len())
@@ -213,15 +217,18 @@ mod tests {
         assert_eq!(read_header(&header), None);
 
         let mut log = Vec::new();
-        for (text, complete) in [("one", 1u32), ("", 1), ("twelve bytes", 1), ("never", 0)] {
+        for (text, complete) in
+            [("one", 1u32), ("", 1), ("twelve bytes", 1), ("never", 0), ("later", 1)]
+        {
             log.extend((text.len() as u32).to_ne_bytes());
             log.extend(complete.to_ne_bytes());
             log.extend(text.bytes());
             log.resize(log.len().next_multiple_of(8), 0);
         }
-        let (texts, used) = read_log(&log);
+        let (texts, used) = read_log(&log, false);
         assert_eq!(texts, [b"one".as_slice(), b"", b"twelve bytes"]);
         assert_eq!(used, 16 + 8 + 24);
-        assert_eq!(read_log(&[]), (vec![], 0));
+        assert_eq!(read_log(&log, true).0.last(), Some(&b"later".as_slice()));
+        assert_eq!(read_log(&[], false), (vec![], 0));
     }
 }

@@ -4,10 +4,13 @@
 use std::collections::HashMap;
 
 use super::modules;
+use crate::own;
 use crate::sys::process;
 
-/// Milliseconds that one process spends on names; after that frames show module and offset.
+/// Milliseconds of CPU time that one process spends on names; after that frames show module and offset.
 const BUDGET: u64 = 1000;
+/// Bytes of the tool's memory that have to be there before a module's names are read.
+const ROOM: usize = 12 << 20;
 
 /// One line of a stack. An inlined call gives several for one address.
 #[derive(Clone, Debug)]
@@ -35,9 +38,10 @@ impl Symbolizer {
     /// The frames at a return address, innermost first; never empty.
     pub fn frames_at(&mut self, pc: usize) -> &[Frame] {
         if !self.known.contains_key(&pc) {
-            let started = process::milliseconds();
-            let frames = if self.spent < BUDGET { resolve(pc) } else { vec![module_frame(pc)] };
-            self.spent += process::milliseconds() - started;
+            let started = process::thread_milliseconds();
+            let may_look = self.spent < BUDGET && own::heap::has_room(ROOM);
+            let frames = if may_look { resolve(pc) } else { vec![module_frame(pc)] };
+            self.spent += process::thread_milliseconds() - started;
             self.known.insert(pc, frames);
         }
         self.known.get(&pc).map_or(&[], Vec::as_slice)

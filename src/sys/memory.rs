@@ -11,9 +11,23 @@ pub fn map(bytes: usize) -> Option<usize> {
     map_with(bytes, libc::PROT_READ | libc::PROT_WRITE, 0)
 }
 
-/// Reserves `bytes` of address space that costs no memory until it is used.
+/// Reserves `bytes` of address space: it cannot be used, and counts against no limit but that on
+/// address space, until it is [`commit`]ted.
 pub fn reserve(bytes: usize) -> Option<usize> {
-    map_with(bytes, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_NORESERVE)
+    map_with(bytes, libc::PROT_NONE, libc::MAP_NORESERVE)
+}
+
+/// Makes reserved pages usable; they read as zero. `false` when the kernel refuses. Safe to repeat,
+/// and in signal handlers.
+///
+/// # Safety
+/// The whole pages are from [`reserve`].
+pub unsafe fn commit(start: usize, bytes: usize) -> bool {
+    errno::preserve(|| {
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: by the caller's word.
+        unsafe { libc::mprotect(start as *mut libc::c_void, bytes, protection) == 0 }
+    })
 }
 
 fn map_with(bytes: usize, protection: i32, flags: i32) -> Option<usize> {

@@ -1,6 +1,7 @@
 //! The only user of libc: memory from the kernel, a futex lock, the thread slot, raw output,
 //! process facts. Nothing here allocates, and errno is what it was after every call.
 
+pub mod apart;
 pub mod errno;
 pub mod lock;
 pub mod maps;

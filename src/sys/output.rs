@@ -56,9 +56,30 @@ fn descriptor() -> Option<i32> {
 pub fn write_stderr(text: &[u8]) {
     errno::preserve(|| {
         if let Some(fd) = descriptor() {
-            write_all(fd, text);
+            without_sigpipe(|| write_all(fd, text));
         }
     });
+}
+
+/// Keeps a SIGPIPE that `write` causes from the program, which did not write.
+fn without_sigpipe(write: impl FnOnce()) {
+    // SAFETY: signal sets are made before they are used; masks are the calling thread's own.
+    unsafe {
+        let mut pipe = core::mem::zeroed::<libc::sigset_t>();
+        let mut before = core::mem::zeroed::<libc::sigset_t>();
+        let mut pending = core::mem::zeroed::<libc::sigset_t>();
+        libc::sigemptyset(&raw mut pipe);
+        libc::sigaddset(&raw mut pipe, libc::SIGPIPE);
+        libc::sigpending(&raw mut pending);
+        let was_pending = libc::sigismember(&raw const pending, libc::SIGPIPE) == 1;
+        libc::pthread_sigmask(libc::SIG_BLOCK, &raw const pipe, &raw mut before);
+        write();
+        if !was_pending {
+            let now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+            libc::sigtimedwait(&raw const pipe, core::ptr::null_mut(), &raw const now);
+        }
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const before, core::ptr::null_mut());
+    }
 }
 
 /// Writes all of `text` to `fd` as far as that goes.

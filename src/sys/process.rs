@@ -42,11 +42,11 @@ pub fn abort() -> ! {
     unsafe { libc::abort() }
 }
 
-/// Monotonic time in milliseconds.
-pub fn milliseconds() -> u64 {
+/// CPU time of the calling thread in milliseconds.
+pub fn thread_milliseconds() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: clock_gettime(2) fills the structure.
-    errno::preserve(|| unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut now) });
+    errno::preserve(|| unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut now) });
     now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
 }
 

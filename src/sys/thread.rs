@@ -28,6 +28,8 @@ struct Slot {
     tool: Cell<u32>,
     /// Number of the thread plus one; 0: not numbered yet.
     number: Cell<u32>,
+    /// Is the thread on a stack of ours?
+    apart: Cell<bool>,
 }
 
 const _: () = assert!(size_of::<Slot>() == 64);
@@ -99,6 +101,16 @@ pub fn is_outside() -> bool {
     slot.critical.get() == 0 && slot.tool.get() == 0
 }
 
+/// Is the thread on a stack of ours?
+pub fn is_apart() -> bool {
+    slot().apart.get()
+}
+
+/// Notes whether it is.
+pub fn set_apart(apart: bool) {
+    slot().apart.set(apart);
+}
+
 /// The tool's own work: allocations made while this lives are the tool's.
 pub struct ToolWork(());
 
@@ -124,6 +136,8 @@ impl Drop for ToolWork {
 pub const MAX_THREADS: usize = 1 << 15;
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
+/// First number given out since the last fork of which this process is the child.
+static FIRST_OWN: AtomicU32 = AtomicU32::new(0);
 static TIDS: [AtomicU32; MAX_THREADS] = [const { AtomicU32::new(0) }; MAX_THREADS];
 static STACKS: [AtomicUsize; MAX_THREADS] = [const { AtomicUsize::new(0) }; MAX_THREADS];
 
@@ -198,9 +212,15 @@ pub fn renew_after_fork() {
         }
         tid.store(0, Ordering::Relaxed);
     }
-    if slot().number.get() != 0 {
-        note_thread(usize::from(number()));
-    }
+    // A number of its own tells what this process allocates from what it inherited.
+    FIRST_OWN.store(NEXT_NUMBER.load(Ordering::Relaxed), Ordering::Relaxed);
+    slot().number.set(0);
+    number();
+}
+
+/// Was the number given out before the fork of which this process is the child?
+pub fn is_inherited(number: u16) -> bool {
+    u32::from(number) < FIRST_OWN.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]

@@ -41,10 +41,14 @@ fn directories() -> impl Iterator<Item = PathBuf> {
 fn install_in(cache: &Path) -> std::io::Result<PathBuf> {
     let directory = cache.join(env!("MALLOCOP_LIBRARY_HASH"));
     let path = directory.join("libmallocop.so");
+    fs::create_dir_all(&directory)?;
+    let mount = rustix::fs::statvfs(&directory)?;
+    if mount.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC) {
+        return Err(std::io::Error::other("no code can be loaded from there (noexec)"));
+    }
     if fs::read(&path).is_ok_and(|bytes| bytes == LIBRARY) {
         return Ok(path);
     }
-    fs::create_dir_all(&directory)?;
     let mut file = tempfile::NamedTempFile::new_in(&directory)?;
     file.write_all(LIBRARY)?;
     file.persist(&path).map_err(|error| error.error)?;

@@ -46,7 +46,11 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
     }
     let library = library::install()?;
     let mut tree = TreeFile::create()?;
-    let mut command = Command::new(&program);
+    let mut command =
+        Command::new(if facts.needs_shell { Path::new(target::SHELL) } else { &program });
+    if facts.needs_shell {
+        command.arg(&program);
+    }
     command
         .args(run.arguments)
         .env("LD_PRELOAD", with_users_preloads(library.as_os_str()))
@@ -60,7 +64,7 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
         .map_err(Failure::step("set up signals"))?;
     let child =
         command.spawn().map_err(|error| Failure::CannotRun(program.clone(), error.to_string()))?;
-    pass_signals_on(signals, &child);
+    pass_signals_on(signals, &child)?;
     let ended = print_until_end(child, &mut tree)?;
     Ok(conclude(&program, ended, &tree, options.exitcode))
 }
@@ -103,9 +107,9 @@ fn with_users_preloads(library: &OsStr) -> OsString {
 }
 
 /// What is sent to the command goes to the program; the terminal's own signals reach it anyway.
-fn pass_signals_on(mut signals: Signals, child: &Child) {
+fn pass_signals_on(mut signals: Signals, child: &Child) -> Result<(), Failure> {
     let program = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    thread::spawn(move || {
+    spawn(move || {
         for signal in signals.forever() {
             let passed = match signal {
                 SIGHUP => Signal::HUP,
@@ -118,16 +122,24 @@ fn pass_signals_on(mut signals: Signals, child: &Child) {
                 let _ = kill_process(program, passed);
             }
         }
-    });
+    })
+}
+
+/// A thread, or a clear word where the limits allow none.
+fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let step = Failure::step("start a thread");
+    thread::Builder::new().stack_size(256 << 10).spawn(work).map(drop).map_err(step)
 }
 
 /// Waits for the program and prints every text as it comes.
 fn print_until_end(mut child: Child, tree: &mut TreeFile) -> Result<ExitStatus, Failure> {
     let (sender, ended) = mpsc::channel();
-    thread::spawn(move || sender.send(child.wait()));
+    spawn(move || {
+        let _ = sender.send(child.wait());
+    })?;
     loop {
         let result = ended.recv_timeout(POLL);
-        for text in tree.next_texts() {
+        for text in tree.next_texts(result.is_ok()) {
             printer::print(&text);
         }
         match result {

@@ -12,10 +12,15 @@ use object::{Architecture, Endianness, elf};
 
 use crate::failure::Failure;
 
+/// What runs a script without a `#!` line, as execvp(3) does.
+pub(crate) const SHELL: &str = "/bin/sh";
+/// Checkers that cannot share a process with us, by what they define or the library's name.
+const SANITIZERS: [&str; 4] = ["__asan_init", "__tsan_init", "__msan_init", "__hwasan_init"];
+const SANITIZER_LIBRARIES: [&str; 4] = ["libasan", "libtsan", "libhwasan", "liblsan"];
 /// `#!` lines followed before giving up.
 const MOST_INTERPRETERS: usize = 4;
 /// Allocators that bring malloc along, by the start of their file's name.
-const ALLOCATORS: [&str; 5] = ["libjemalloc", "libtcmalloc", "libmimalloc", "libasan", "liblsan"];
+const ALLOCATORS: [&str; 3] = ["libjemalloc", "libtcmalloc", "libmimalloc"];
 
 /// What the file behind a program says of itself.
 pub(crate) struct Facts {
@@ -23,6 +28,8 @@ pub(crate) struct Facts {
     pub(crate) file: PathBuf,
     /// Was a `#!` line followed?
     pub(crate) is_script: bool,
+    /// Has it no `#!` line, so that the shell has to be named?
+    pub(crate) needs_shell: bool,
     /// Names of the libraries it asks for.
     pub(crate) needed: Vec<String>,
     /// Does it define malloc itself?
@@ -79,6 +86,10 @@ pub(crate) fn inspect(program: &Path) -> Result<Facts, Failure> {
     for round in 0..MOST_INTERPRETERS {
         match interpreter_of(&file)? {
             Some(interpreter) => file = check_runnable(&interpreter)?,
+            None if round == 0 && is_text(&file) => {
+                let facts = inspect_elf(Path::new(SHELL), true)?;
+                return Ok(Facts { needs_shell: true, ..facts });
+            }
             None => return inspect_elf(&file, round > 0),
         }
     }
@@ -95,6 +106,13 @@ fn interpreter_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
     let line = line.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
     let line = String::from_utf8_lossy(line);
     Ok(line.split_whitespace().next().map(PathBuf::from))
+}
+
+/// Is it a script without a `#!` line, as far as its first bytes tell?
+fn is_text(path: &Path) -> bool {
+    let mut first = Vec::new();
+    let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut first));
+    read.is_ok() && !first.starts_with(b"\x7fELF") && !first.contains(&0)
 }
 
 fn inspect_elf(path: &Path, is_script: bool) -> Result<Facts, Failure> {
@@ -119,13 +137,23 @@ fn inspect_elf(path: &Path, is_script: bool) -> Result<Facts, Failure> {
     if String::from_utf8_lossy(interpreter).contains("musl") {
         return Err(cannot("uses musl's libc; mallocop needs glibc's"));
     }
+    let needed = needed(&elf);
+    let sanitized = elf.symbols().chain(elf.dynamic_symbols()).any(|symbol| {
+        symbol.is_definition() && symbol.name().is_ok_and(|name| SANITIZERS.contains(&name))
+    });
+    let links =
+        |names: &[&str]| needed.iter().any(|n| names.iter().any(|name| n.starts_with(name)));
+    if sanitized || links(&SANITIZER_LIBRARIES) {
+        return Err(cannot("is built with a sanitizer, which checks the heap by itself"));
+    }
     let defines_malloc = elf.symbols().chain(elf.dynamic_symbols()).any(|symbol| {
         symbol.is_definition() && symbol.is_global() && symbol.name() == Ok("malloc")
     });
     Ok(Facts {
         file: path.to_owned(),
         is_script,
-        needed: needed(&elf),
+        needs_shell: false,
+        needed,
         defines_malloc,
         has_lines: elf.section_by_name(".debug_line").is_some(),
     })

@@ -5,26 +5,33 @@ use core::ffi::{c_int, c_void};
 use mallocop::finding::Operation;
 use mallocop::options::{self, Name};
 use mallocop::report::{self, record, summary};
-use mallocop::sys::thread::ToolWork;
+use mallocop::sys::{apart, thread};
 
 use crate::{HEAP, reporter, start};
 
-pub(crate) extern "C" fn on_exit(status: c_int, _argument: *mut c_void) {
-    {
-        let _work = ToolWork::begin();
-        HEAP.freeze();
-        HEAP.check_all(Operation::Exit);
-        let (ledger, _) = HEAP.totals();
-        let wanted = options::flag(Name::PrintSummary) && !options::flag(Name::Quiet);
-        if start::is_root() && wanted {
-            let sites = HEAP.in_use_by_site();
-            let text =
-                reporter::with_symbolizer(|symbolizer| summary::write(&sites, &ledger, symbolizer));
-            if let Some(text) = text {
-                report::emit(&text);
-            }
+/// The sweep, and in the root process the summary.
+fn look_at_everything() {
+    HEAP.freeze();
+    HEAP.check_all(Operation::Exit);
+    let (ledger, _) = HEAP.totals();
+    let wanted = options::flag(Name::PrintSummary) && !options::flag(Name::Quiet);
+    if start::is_root() && wanted {
+        let sites = HEAP.in_use_by_site();
+        let text =
+            reporter::with_symbolizer(|symbolizer| summary::write(&sites, &ledger, symbolizer));
+        if let Some(text) = text {
+            report::emit(&text);
         }
-        record::leave(ledger.allocations, start::is_root());
+    }
+    record::leave(ledger.allocations, start::is_root());
+}
+
+pub(crate) extern "C" fn on_exit(status: c_int, _argument: *mut c_void) {
+    if thread::is_critical() {
+        // exit from a signal handler that interrupted one of our locks: looking would wait for it.
+        record::leave(0, false);
+    } else {
+        apart::run(look_at_everything);
     }
     // Under `mallocop run` only the command's own status tells: the parent must see the truth.
     if status == 0 && reporter::has_found() && !record::is_open() {

@@ -9,6 +9,8 @@ use crate::{HEAP, reporter, start};
 /// Which locks the forking thread took, a bit each. Only one thread forks at a time: the first
 /// lock is held meanwhile.
 static HELD: AtomicU8 = AtomicU8::new(0);
+/// Forks under way in that thread: a signal handler may fork in the middle of one.
+static DEPTH: AtomicU8 = AtomicU8::new(0);
 
 /// Registers the handlers.
 pub(crate) fn register() {
@@ -18,10 +20,15 @@ pub(crate) fn register() {
 extern "C" fn prepare() {
     let held = HEAP.hold_over_fork();
     let bits = held.iter().rev().fold(0, |bits, &one| (bits << 1) | u8::from(one));
-    HELD.store(bits, Ordering::Relaxed);
+    if DEPTH.fetch_add(1, Ordering::Relaxed) == 0 {
+        HELD.store(bits, Ordering::Relaxed);
+    }
 }
 
 fn release() {
+    if DEPTH.fetch_sub(1, Ordering::Relaxed) != 1 {
+        return;
+    }
     let bits = HELD.load(Ordering::Relaxed);
     let held = core::array::from_fn(|lock| bits & (1 << lock) != 0);
     // SAFETY: `prepare` took exactly these in this thread; in the child it is its only thread.

@@ -147,3 +147,29 @@ extern "C" fn mallopt(parameter: c_int, value: c_int) -> c_int {
     }
     c_int::from(parameter == M_MXFAST || (M_ARENA_MAX..0).contains(&parameter))
 }
+
+/// glibc exports its own under these names, too; a block from one must be known to the other.
+#[unsafe(no_mangle)]
+extern "C" fn __libc_malloc(size: usize) -> *mut c_void {
+    malloc(size)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn __libc_calloc(count: usize, size: usize) -> *mut c_void {
+    calloc(count, size)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn __libc_realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
+    realloc(pointer, size)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn __libc_memalign(align: usize, size: usize) -> *mut c_void {
+    memalign(align, size)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn __libc_free(pointer: *mut c_void) {
+    free(pointer);
+}

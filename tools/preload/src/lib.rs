@@ -23,6 +23,7 @@ mod malloc;
 mod operators;
 mod reporter;
 mod rules;
+mod shims;
 mod start;
 mod statistics;
 

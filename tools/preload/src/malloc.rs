@@ -47,7 +47,8 @@ pub(crate) fn warn(bad: BadRequest) {
         return;
     }
     let site = capture::full_site();
-    reporter::on_finding(&Finding::new(Defect::BadRequest(bad), Operation::Allocate, 0, site));
+    let finding = Finding::new(Defect::BadRequest(bad), Operation::Allocate, 0, site);
+    mallocop::sys::apart::run(|| reporter::on_finding(&finding));
 }
 
 /// An aligned block for a call that takes any alignment.

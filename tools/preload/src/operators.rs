@@ -2,11 +2,15 @@
 //!
 //! An operator whose standard default calls another one (new[], nothrow, sized, delete[]) has to
 //! call that one when the program replaced it. libstdc++'s own version does just that, so such
-//! calls are handed on to it. Looked up once, when the library is initialised.
+//! calls are handed on to it. Looked up once.
 
 use core::ffi::{CStr, c_void};
-use core::sync::atomic::{AtomicPtr, Ordering};
-use std::ptr;
+use core::ptr;
+use core::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
+
+use mallocop::sys::thread::ToolWork;
+
+use crate::HEAP;
 
 macro_rules! operators {
     ($($name:ident, $symbol:literal, [$($calls:ident),*];)*) => {
@@ -45,33 +49,76 @@ operators! {
         [AlignedDeleteArray, AlignedDelete];
 }
 
+const NEW: u8 = 0;
+const RESOLVING: u8 = 1;
+const RESOLVED: u8 = 2;
+static STATE: AtomicU8 = AtomicU8::new(NEW);
+
+/// Looks the operators up if that has not been done: our constructor does, or the first operator
+/// that is called before it.
+pub(crate) fn ensure_resolved() {
+    let first = STATE.load(Ordering::Acquire) != RESOLVED
+        && STATE.compare_exchange(NEW, RESOLVING, Ordering::AcqRel, Ordering::Acquire).is_ok();
+    if first {
+        let _work = ToolWork::begin();
+        HEAP.set_operators_are_ours(resolve());
+        STATE.store(RESOLVED, Ordering::Release);
+    }
+}
+
 /// The operator in the library behind us that this call has to go on to; null: it is ours.
 pub(crate) fn next(operator: Operator) -> *mut c_void {
+    ensure_resolved();
     NEXT.get(operator as usize).map_or(ptr::null_mut(), |next| next.load(Ordering::Relaxed))
 }
 
-/// The definition of `symbol` behind ours.
+/// The definition of `symbol` behind ours: in what the program links, or else in a C++ runtime that
+/// was loaded for one library alone.
 pub(crate) fn look_behind(symbol: &CStr) -> *mut c_void {
     // SAFETY: dlsym(3) with a C string.
-    unsafe { libc::dlsym(libc::RTLD_NEXT, symbol.as_ptr()) }
+    let found = unsafe { libc::dlsym(libc::RTLD_NEXT, symbol.as_ptr()) };
+    if found.is_null() { look_in_runtime(symbol) } else { found }
+}
+
+/// The definition of `symbol` in a C++ runtime that is loaded, in whatever scope.
+fn look_in_runtime(symbol: &CStr) -> *mut c_void {
+    let _work = ToolWork::begin();
+    [c"libstdc++.so.6", c"libc++abi.so.1"]
+        .into_iter()
+        .map(|library| {
+            // SAFETY: dlopen(3) and dlsym(3) with C strings; RTLD_NOLOAD loads nothing.
+            unsafe {
+                let flags = libc::RTLD_NOLOAD | libc::RTLD_LAZY;
+                let handle = libc::dlopen(library.as_ptr(), flags);
+                if handle.is_null() {
+                    ptr::null_mut()
+                } else {
+                    libc::dlsym(handle, symbol.as_ptr())
+                }
+            }
+        })
+        .find(|found| !found.is_null())
+        .unwrap_or(ptr::null_mut())
 }
 
 /// The definition of `symbol` that the program uses.
 pub(crate) fn look_up(symbol: &CStr) -> *mut c_void {
     // SAFETY: dlsym(3) with a C string.
-    unsafe { libc::dlsym(libc::RTLD_DEFAULT, symbol.as_ptr()) }
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, symbol.as_ptr()) };
+    if found.is_null() { look_in_runtime(symbol) } else { found }
 }
 
 fn is_replaced(operator: Operator) -> bool {
     ALL.get(operator as usize).is_some_and(|(symbol, _)| {
-        let used = look_up(symbol) as usize;
+        // SAFETY: dlsym(3) with a C string.
+        let used = unsafe { libc::dlsym(libc::RTLD_DEFAULT, symbol.as_ptr()) } as usize;
         used != 0 && !mallocop::stack::modules::is_own(used)
     })
 }
 
 /// Finds out which operators the program replaced. Returns whether operator new and delete, plain
 /// and array, all come to us.
-pub(crate) fn resolve() -> bool {
+fn resolve() -> bool {
     for (index, (symbol, calls)) in ALL.iter().enumerate() {
         if calls.iter().any(|&called| is_replaced(called))
             && let Some(slot) = NEXT.get(index)

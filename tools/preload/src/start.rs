@@ -12,7 +12,7 @@ use mallocop::stack::modules;
 use mallocop::sys::thread::ToolWork;
 use mallocop::sys::{maps, output, process, thread};
 
-use crate::{HEAP, exit, fork, operators};
+use crate::{HEAP, exit, fork, operators, shims};
 
 const NEW: u8 = 0;
 const PREPARING: u8 = 1;
@@ -77,29 +77,41 @@ pub(crate) fn forget_root() {
 /// Runs when the loader initialises this library: before the program's own constructors, after
 /// those of the libraries we need.
 extern "C" fn construct() {
-    let Some(heap) = heap() else { return };
+    if heap().is_none() {
+        return;
+    }
     let _work = ToolWork::begin();
     if let Some((start, end)) = process::loader_range() {
         modules::set_loader(start, end);
     }
-    let role = enter();
-    IS_ROOT.store(role != Role::Child, Ordering::Relaxed);
     fork::register();
     // Registered before everything else, so that it runs after everything else.
     process::at_exit(exit::on_exit);
-    let ours = operators::resolve();
-    heap.set_operators_are_ours(ours);
+    find_reader();
+    shims::prepare();
+    operators::ensure_resolved();
+}
+
+/// Finds out where reports go and what this process is, once; then says that we are here. Called
+/// by the first finding, too, which may come from a library's constructor before ours.
+pub(crate) fn find_reader() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let role = enter();
+    IS_ROOT.store(role != Role::Child, Ordering::Relaxed);
     if role == Role::First {
-        announce(ours);
+        announce();
     }
 }
 
 /// What this process is: by the tree file, or without one by whether our parent is watched, too.
 fn enter() -> Role {
+    output::keep_stderr();
     if open_tree() {
         return record::enter(process::id());
     }
-    output::keep_stderr();
     match maps::maps_file(process::parent_id(), b"libmallocop.so") {
         true => Role::Child,
         false => Role::First,
@@ -119,7 +131,7 @@ fn open_tree() -> bool {
 }
 
 /// The start line, and what of the options was not understood.
-fn announce(operators_are_ours: bool) {
+fn announce() {
     let mut text = String::new();
     read_options(|why| {
         let _ = writeln!(text, "mallocop: MALLOCOP_OPTIONS: {why} (ignored)");
@@ -140,12 +152,6 @@ fn announce(operators_are_ours: bool) {
             name.unwrap_or_default(),
             process::id(),
         );
-        if !operators_are_ours {
-            text.push_str(
-                "mallocop: the program has operator new or delete of its own: whether they are \
-                 mixed with malloc and free is not looked at\n",
-            );
-        }
     }
     if !text.is_empty() {
         report::emit(&text);

@@ -1,0 +1,115 @@
+//! Cold work in the middle of a program's call: on a stack of its own (the program's may be a few
+//! KiB), with errno and the thread's cancellation as they were, and counted as the tool's.
+
+use core::arch::asm;
+use core::ffi::c_int;
+
+use super::thread::{self, ToolWork};
+use super::{errno, memory};
+
+/// Stack for names, text and files. Address space; memory is used as it is touched.
+const STACK: usize = 1 << 20;
+
+struct Job<F, T> {
+    work: Option<F>,
+    result: Option<T>,
+}
+
+/// Runs `work`. Nothing may unwind out of it, and no stack can be captured inside: the caller's
+/// frames are out of sight.
+pub fn run<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let _tool = ToolWork::begin();
+    errno::preserve(|| {
+        without_cancellation(|| {
+            if thread::is_apart() {
+                return Some(work());
+            }
+            thread::set_apart(true);
+            let result = on_fresh_stack(work);
+            thread::set_apart(false);
+            result
+        })
+    })
+}
+
+fn on_fresh_stack<F: FnOnce() -> T, T>(work: F) -> Option<T> {
+    let mut job = Job { work: Some(work), result: None };
+    let argument = &raw mut job;
+    match memory::map(STACK) {
+        Some(start) => {
+            // SAFETY: the stack is fresh and ours, `start + STACK` a multiple of 16; `call_job` gets
+            // a job that outlives the call.
+            unsafe {
+                call_on(start + STACK, argument.cast(), call_job::<F, T>);
+                memory::unmap(start, STACK);
+            }
+        }
+        None => call_job::<F, T>(argument.cast()),
+    }
+    job.result
+}
+
+extern "C" fn call_job<F: FnOnce() -> T, T>(job: *mut u8) {
+    // SAFETY: `on_fresh_stack` passes its own live job.
+    let job = unsafe { &mut *job.cast::<Job<F, T>>() };
+    job.result = job.work.take().map(|work| work());
+}
+
+/// # Safety
+/// `top` is the 16-aligned end of a stack that nobody uses; `function` takes `argument`.
+unsafe fn call_on(top: usize, argument: *mut u8, function: extern "C" fn(*mut u8)) {
+    // SAFETY: the stack pointer is put back from r12, which the callee preserves (System V ABI).
+    unsafe {
+        asm!(
+            "mov r12, rsp",
+            "mov rsp, {top}",
+            "call {function}",
+            "mov rsp, r12",
+            top = in(reg) top,
+            function = in(reg) function,
+            in("rdi") argument,
+            out("r12") _,
+            clobber_abi("C"),
+        );
+    }
+}
+
+unsafe extern "C" {
+    // Not bound by the libc crate for Linux.
+    fn pthread_setcancelstate(state: c_int, old: *mut c_int) -> c_int;
+}
+
+/// malloc and free are no cancellation points; reading /proc would be one.
+fn without_cancellation<T>(work: impl FnOnce() -> T) -> T {
+    const PTHREAD_CANCEL_DISABLE: c_int = 1;
+    let mut before = 0;
+    // SAFETY: sets and later restores the calling thread's own state.
+    unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
+    let result = work();
+    // SAFETY: as above.
+    unsafe { pthread_setcancelstate(before, core::ptr::null_mut()) };
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_done_elsewhere_and_comes_back() {
+        let here = 0u8;
+        errno::set(77);
+        let there = run(|| {
+            errno::set(1);
+            let local = 0u8;
+            assert!(thread::is_apart() && thread::is_in_tool());
+            // Inside, the stack is the one that is there.
+            let nested = run(|| core::ptr::from_ref(&0u8) as usize).unwrap_or(0);
+            assert!(nested.abs_diff(core::ptr::from_ref(&local) as usize) < STACK);
+            core::ptr::from_ref(&local) as usize
+        });
+        assert!(there.expect("a result").abs_diff(core::ptr::from_ref(&here) as usize) > 4096);
+        assert_eq!(errno::get(), 77);
+        assert!(thread::is_outside() && !thread::is_apart());
+    }
+}
