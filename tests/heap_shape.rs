@@ -70,6 +70,14 @@ fn large_requests_come_from_one_mapping_far_away() {
 }
 
 #[test]
+fn the_threshold_is_tunable() {
+    let flags = [BARE, &["--mmap-threshold=1048576"]].concat();
+    assert_eq!(values(&flags, "large")["far"], 0, "a block below the threshold is mapped");
+    let flags = [BARE, &["--mmap-threshold=65536"]].concat();
+    assert_eq!(values(&flags, "large")["far"], 1);
+}
+
+#[test]
 fn memory_arrives_in_pages() {
     let calls = calls_between_markers("many");
     assert!(calls.len() < 100, "{} calls for 100 000 blocks", calls.len());

@@ -72,6 +72,14 @@ fn calls_before_main_and_after_exit_handlers() {
     check(&compile("early_calls.c", "early_calls", &[]), &[]);
 }
 
+/// The heap goes on in mappings when somebody else moves the break.
+#[test]
+fn break_moved_by_the_program() {
+    let program = compile("foreign_sbrk.c", "foreign_sbrk", &[]);
+    check(&program, &[]);
+    check(&program, &["--checks=none"]);
+}
+
 #[test]
 fn small_stacks() {
     check(&compile("small_stack.c", "small_stack", &[]), &[]);
