@@ -4,42 +4,10 @@ use core::ptr::NonNull;
 
 use super::bins::Bins;
 use super::chunk::{Corrupt, Corruption, Head, Key, footer, is_chunk_address};
-use super::mapped::{FIRST_THRESHOLD, MAX_THRESHOLD};
 use super::pages::PageSource;
 use super::segments::Segments;
 use super::size::{Layout, MIN_CHUNK, WORD, round_up};
-use super::top::TOP_PAD;
-
-/// Thresholds in bytes; they follow the program as glibc's do.
-#[derive(Clone, Copy, Debug)]
-pub struct Tuning {
-    /// Chunks from this size on get a mapping of their own.
-    pub mmap_threshold: usize,
-    /// More free memory than this at the top goes back.
-    pub trim_threshold: usize,
-    /// Do the thresholds rise as mapped blocks are freed?
-    pub dynamic: bool,
-    /// May memory go back at all?
-    pub may_trim: bool,
-}
-
-impl Tuning {
-    /// 128 KiB for both, rising.
-    pub const DEFAULT: Self = Self {
-        mmap_threshold: FIRST_THRESHOLD,
-        trim_threshold: TOP_PAD,
-        dynamic: true,
-        may_trim: true,
-    };
-
-    /// A mapped block of `len` bytes was freed: the next one of its size comes from the heap.
-    pub(super) fn follow(&mut self, len: usize) {
-        if self.dynamic && len > self.mmap_threshold && len <= MAX_THRESHOLD {
-            self.mmap_threshold = len;
-            self.trim_threshold = 2 * len;
-        }
-    }
-}
+use super::tuning::Tuning;
 
 /// What the heap holds, in bytes unless the name says chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,10 +10,6 @@ use super::heap::Heap;
 use super::pages::PageSource;
 use super::size::{GRANULE, Layout, MAX_PAYLOAD, PAGE, WORD, round_up};
 
-/// Payloads from this size on are mapped at first.
-pub(super) const FIRST_THRESHOLD: usize = 128 << 10;
-/// The threshold follows freed blocks up to this size.
-pub(super) const MAX_THRESHOLD: usize = 32 << 20;
 /// Bytes in front of a mapped payload: the offset word and the chunk word.
 const FRONT: usize = 2 * WORD;
 

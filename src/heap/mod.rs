@@ -20,10 +20,12 @@ mod segments;
 pub mod sim;
 pub mod size;
 mod top;
+mod tuning;
 
 pub use check::Broken;
 pub use chunk::{Corrupt, Corruption};
-pub use heap::{Heap, Tuning, Usage};
+pub use heap::{Heap, Usage};
 pub use mapped::Span;
 pub use pages::{PageSource, Pages};
 pub use size::Layout;
+pub use tuning::Tuning;

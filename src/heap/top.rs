@@ -4,9 +4,7 @@ use super::chunk::{Corrupt, Head};
 use super::heap::Heap;
 use super::pages::{PageSource, Pages};
 use super::size::{MIN_CHUNK, PAGE, WORD, round_down, round_up};
-
-/// Free bytes asked for beyond what is needed when the heap grows, and left when it is trimmed.
-pub(super) const TOP_PAD: usize = 128 << 10;
+use super::tuning::TOP_PAD;
 
 impl<P: PageSource> Heap<P> {
     /// Returns free memory at the top beyond `keep` bytes to the source. Says whether any went.

@@ -7,7 +7,7 @@ use mallocop::options::{self, Name};
 use mallocop::report::{self, record, summary};
 use mallocop::sys::{apart, thread};
 
-use crate::{HEAP, reporter, start};
+use crate::{HEAP, reader, reporter};
 
 /// The sweep, and in the root process the summary.
 fn look_at_everything() {
@@ -15,7 +15,7 @@ fn look_at_everything() {
     HEAP.check_all(Operation::Exit);
     let (ledger, _) = HEAP.totals();
     let wanted = options::flag(Name::PrintSummary) && !options::flag(Name::Quiet);
-    if start::is_root() && wanted {
+    if reader::is_root() && wanted {
         let sites = HEAP.in_use_by_site();
         let text =
             reporter::with_symbolizer(|symbolizer| summary::write(&sites, &ledger, symbolizer));
@@ -23,7 +23,7 @@ fn look_at_everything() {
             report::emit(&text);
         }
     }
-    record::leave(ledger.allocations, start::is_root());
+    record::leave(ledger.allocations, reader::is_root());
 }
 
 pub(crate) extern "C" fn on_exit(status: c_int, _argument: *mut c_void) {

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use mallocop::sys::{process, thread};
 
-use crate::{HEAP, reporter, start};
+use crate::{HEAP, reader, reporter};
 
 /// Which locks the forking thread took, a bit each. Only one thread forks at a time: the first
 /// lock is held meanwhile.
@@ -42,6 +42,6 @@ extern "C" fn parent() {
 extern "C" fn child() {
     release();
     thread::renew_after_fork();
-    start::forget_root();
+    reader::forget_root();
     reporter::renew_after_fork();
 }

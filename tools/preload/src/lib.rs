@@ -21,6 +21,7 @@ mod fork;
 mod interface;
 mod malloc;
 mod operators;
+mod reader;
 mod reporter;
 mod rules;
 mod shims;

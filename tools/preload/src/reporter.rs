@@ -10,7 +10,7 @@ use mallocop::stack::symbolize::Symbolizer;
 use mallocop::sys::{errno, process, thread};
 use parking_lot::Mutex;
 
-use crate::start;
+use crate::reader;
 
 /// Sites whose warnings are remembered, so that each speaks once.
 const MOST_WARNED: usize = 256;
@@ -60,7 +60,7 @@ pub(crate) fn renew_after_fork() {
 
 /// Reports a finding. Does not return when it ends the program.
 pub(crate) fn on_finding(finding: &Finding) {
-    start::find_reader();
+    reader::find();
     errno::preserve(|| {
         let fatal = is_fatal(finding);
         if finding.is_error() || fatal {

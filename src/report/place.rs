@@ -1,0 +1,106 @@
+//! What a pointer points to, in words.
+
+use std::fmt::Write as _;
+
+use crate::finding::{Finding, Life, Place};
+use crate::stack::modules;
+use crate::sys::thread;
+
+/// What the pointer points to, as the end of a sentence that starts with the pointer.
+pub(super) fn write_place(out: &mut String, finding: &Finding) {
+    let block = finding.block.map_or_else(String::new, |block| {
+        let freed = block.life == Life::Freed;
+        let life = if freed { "freed " } else { "" };
+        match block.size {
+            Some(size) if !freed => format!("{} {size}-byte block", article(size)),
+            Some(size) => format!("a {life}{size}-byte block"),
+            None => format!("a {life}block"),
+        }
+    });
+    let bytes = |n: usize| if n == 1 { "1 byte".to_owned() } else { format!("{n} bytes") };
+    let _ = match finding.place {
+        Place::Start => write!(out, "is {block}"),
+        Place::Inside(offset) => write!(out, "is {} inside {block}", bytes(offset)),
+        Place::Before(distance) => {
+            write!(out, "is {} before the start of {block}", bytes(distance))
+        }
+        Place::Past(0) => write!(out, "is right behind the end of {block}"),
+        Place::Past(distance) => write!(out, "is {} past the end of {block}", bytes(distance)),
+        Place::Heap => write!(out, "is in the heap but near no block"),
+        Place::Stack(owner) => write!(out, "is on the stack of {}", thread_name(owner)),
+        Place::StackOf(tid) => write!(out, "is on the stack of another thread (tid {tid})"),
+        Place::Mapping { executable, writable, file } => {
+            write_mapping(out, finding.pointer, executable, writable, file)
+        }
+        Place::Unmapped => write!(out, "points to no mapped memory"),
+        Place::NonCanonical => write!(out, "is no address a program can have"),
+        Place::Unknown => write!(out, "is no block of ours"),
+    };
+    if !finding.pointer.is_multiple_of(16) && matches!(finding.place, Place::Unmapped | Place::Heap)
+    {
+        out.push_str(", and no block starts at an address that is not a multiple of 16");
+    }
+}
+
+fn write_mapping(
+    out: &mut String,
+    address: usize,
+    executable: bool,
+    writable: bool,
+    file: bool,
+) -> std::fmt::Result {
+    let Some(module) = modules::find(address) else {
+        return write!(out, "is in mapped memory that malloc did not give");
+    };
+    let name = module.name().to_owned();
+    let symbol = modules::symbol_at(&module, address);
+    let at = symbol.map(|symbol| match symbol.offset {
+        0 => symbol.name,
+        offset => format!("{}+{offset}", symbol.name),
+    });
+    match at {
+        Some(at) if executable => write!(out, "is code: {at} in {name}"),
+        Some(at) => write!(out, "is the global {at} (in {name})"),
+        None if executable => write!(out, "is code of {name}"),
+        None if writable || !file => write!(out, "is in the data of {name}"),
+        None => write!(out, "is in a file mapping of {}", module.path),
+    }
+}
+
+/// `thread T1 "worker"`.
+pub(super) fn thread_name(number: u16) -> String {
+    let tid = thread::tid_of(number);
+    let name = match number {
+        0 => Some("main".to_owned()),
+        _ if tid == 0 => None,
+        _ => std::fs::read_to_string(format!("/proc/self/task/{tid}/comm")).ok(),
+    };
+    match name {
+        Some(name) => format!("thread T{number} \"{}\"", name.trim()),
+        None => format!("thread T{number}"),
+    }
+}
+
+/// "an" in front of eight, eleven, eighteen and what starts with eight.
+pub(super) fn article(number: usize) -> &'static str {
+    let digits = number.to_string();
+    let leading = digits.get(..(digits.len() - 1) % 3 + 1).unwrap_or("");
+    if leading.starts_with('8') || leading == "11" || leading == "18" { "an" } else { "a" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_article() {
+        for (number, expected) in [(1, "a"), (8, "an"), (11, "an"), (18, "an"), (80, "an")] {
+            assert_eq!(article(number), expected, "{number}");
+        }
+        for (number, expected) in
+            [(110, "a"), (811, "an"), (1800, "a"), (11_000, "an"), (81_000_000, "an")]
+        {
+            assert_eq!(article(number), expected, "{number}");
+        }
+    }
+}
