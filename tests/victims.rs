@@ -156,6 +156,61 @@ fn leak() {
     assert!(!twin.stderr.contains("leak_direct") && !twin.stderr.contains("make_block"));
 }
 
+/// The functions of the stack under a heading.
+fn stack_under(report: &str, heading: &str) -> Vec<String> {
+    report
+        .lines()
+        .skip_while(|line| !line.contains(heading))
+        .skip(1)
+        .take_while(|line| line.starts_with("    "))
+        .filter_map(|line| line.trim_start().strip_prefix('#')?.split_once(' '))
+        .map(|(_, frame)| frame.to_owned())
+        .collect()
+}
+
+/// Names as people write them, inlined calls among them.
+#[test]
+fn cpp_names_are_demangled() {
+    let ran = finish(&mut watched(&[], compile("names.cpp", "names", &["-O1"])));
+    let stack = stack_under(&ran.stderr, "in use at exit: 3108 bytes in 1 block allocated from:");
+    let starts = ["shop::Cart<int>::make_block(unsigned int) ", "fill() ", "main "];
+    assert_eq!(stack.len(), starts.len(), "{stack:?}");
+    for (frame, start) in stack.iter().zip(starts) {
+        assert!(
+            frame.starts_with(start) || frame.starts_with(start.trim_end_matches("() ")),
+            "{frame}"
+        );
+        assert!(frame.contains("names.cpp:"), "{frame}");
+    }
+}
+
+#[test]
+fn rust_names_are_demangled() {
+    for mangling in ["legacy", "v0"] {
+        let program = harness::scratch().join(format!("rust_leak.{mangling}"));
+        let built = Command::new("rustc")
+            .args(["-g", "-O", "-C", &format!("symbol-mangling-version={mangling}"), "-o"])
+            .args([program.as_os_str(), victims().join("rust_leak.rs").as_os_str()])
+            .env("RUSTC_BOOTSTRAP", "1")
+            .args(["-Z", "unstable-options"])
+            .status();
+        assert!(built.expect("rustc").success());
+        let ran = finish(&mut watched(&[], &program));
+        let stack =
+            stack_under(&ran.stderr, "in use at exit: 12345 bytes in 1 block allocated from:");
+        let own: Vec<_> = stack.iter().filter(|frame| frame.contains("rust_leak.rs:")).collect();
+        let names = ["rust_leak::make_inlined", "rust_leak::make_generic", "rust_leak::main"];
+        assert_eq!(own.len(), names.len(), "{mangling}: {stack:?}");
+        for (frame, name) in own.iter().zip(names) {
+            // No hash behind the name.
+            assert!(
+                frame.starts_with(&format!("{name} ")) || frame.starts_with(&format!("{name}::<")),
+                "{frame}"
+            );
+        }
+    }
+}
+
 /// Every defect again without stopping at the first error and with the checks off: whatever is
 /// found, nothing of ours crashes or hangs.
 #[test]

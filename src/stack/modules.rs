@@ -91,7 +91,7 @@ pub fn symbol_at(module: &Module, address: usize) -> Option<Symbol> {
                 && wanted - symbol.address() < symbol.size()
         })
         .and_then(|symbol| {
-            let name = backtrace::SymbolName::new(symbol.name_bytes().ok()?).to_string();
+            let name = format!("{:#}", backtrace::SymbolName::new(symbol.name_bytes().ok()?));
             Some(Symbol { name, offset: wanted - symbol.address() })
         })
 }

@@ -69,7 +69,7 @@ fn resolve(pc: usize) -> Vec<Frame> {
     unsafe {
         backtrace::resolve_unsynchronized(pc as *mut core::ffi::c_void, |symbol| {
             frames.push(Frame {
-                function: symbol.name().map(|name| name.to_string()),
+                function: symbol.name().map(|name| format!("{name:#}")),
                 file: symbol.filename().map(|file| file.to_string_lossy().into_owned()),
                 line: symbol.lineno().unwrap_or(0),
                 column: symbol.colno().unwrap_or(0),
