@@ -132,7 +132,7 @@ fn headline(runs: usize) -> String {
     let libc = output("ldd", &["--version"]);
     format!(
         "{}, {} cores, Linux {}, {}; medians of {runs} interleaved runs, ratio to glibc's malloc; \
-         CPU is user + system, memory the largest resident set of the process tree\n",
+         CPU is user + system, memory the largest resident set of a process of the tree\n",
         output("date", &["+%Y-%m-%d"]),
         output("nproc", &[]),
         output("uname", &["-r"]),
