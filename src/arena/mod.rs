@@ -99,8 +99,8 @@ impl<P: PageSource> Arenas<P> {
     }
 
     /// Takes every arena's lock in one fixed order, to hold it over fork.
-    pub fn hold_over_fork(&self) -> bool {
-        self.main.books.hold_over_fork()
+    pub fn hold_over_fork(&self, interrupted: bool) -> bool {
+        self.main.books.hold_over_fork(interrupted)
     }
 
     /// Gives them back in parent and child.

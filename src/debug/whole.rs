@@ -8,6 +8,7 @@ use crate::arena::Ledger;
 use crate::heap::Usage;
 use crate::own;
 use crate::stack::depot;
+use crate::sys::thread;
 
 impl CheckedHeap {
     /// Sets glibc's two tunables (mallopt); `None` leaves one as it is.
@@ -42,12 +43,13 @@ impl CheckedHeap {
     /// Takes all locks of the malloc path in their order, before fork. The result goes to
     /// [`CheckedHeap::release_after_fork`].
     pub fn hold_over_fork(&self) -> [bool; 5] {
+        let interrupted = thread::is_critical();
         [
-            self.quarantine.hold_over_fork(),
-            self.mapped.hold_over_fork(),
-            self.arenas.hold_over_fork(),
-            depot::hold_over_fork(),
-            own::heap::hold_over_fork(),
+            self.quarantine.hold_over_fork(interrupted),
+            self.mapped.hold_over_fork(interrupted),
+            self.arenas.hold_over_fork(interrupted),
+            depot::hold_over_fork(interrupted),
+            own::heap::hold_over_fork(interrupted),
         ]
     }
 

@@ -160,8 +160,8 @@ fn may_be_block(block: NonNull<u8>) -> bool {
 }
 
 /// Takes the heap's lock to hold it over fork; see [`Lock::hold_over_fork`].
-pub fn hold_over_fork() -> bool {
-    HEAP.hold_over_fork()
+pub fn hold_over_fork(interrupted: bool) -> bool {
+    HEAP.hold_over_fork(interrupted)
 }
 
 /// Gives it back in parent and child.

@@ -174,8 +174,8 @@ pub fn refused() -> usize {
 }
 
 /// Takes the depot's lock to hold it over fork.
-pub fn hold_over_fork() -> bool {
-    NEXT.hold_over_fork()
+pub fn hold_over_fork(interrupted: bool) -> bool {
+    NEXT.hold_over_fork(interrupted)
 }
 
 /// Gives it back in parent and child.

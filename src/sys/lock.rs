@@ -3,20 +3,22 @@
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::{errno, thread};
 
-const FREE: u32 = 0;
-const TAKEN: u32 = 1;
-const AWAITED: u32 = 2;
+const FREE: usize = 0;
+/// Somebody sleeps until the lock is free. The bit is below the owner's address.
+const AWAITED: usize = 1;
 const SPINS: u32 = 100;
+/// Rounds that fork waits from a signal handler for a lock that another thread holds.
+const PATIENCE: u32 = 2000;
 
 /// Guards a `T`.
 pub struct Lock<T> {
-    state: AtomicU32,
-    /// Address of the holder's thread slot, 0 when free.
-    owner: AtomicUsize,
+    /// `FREE`, or the address of the holder's thread slot with `AWAITED` beside it: one word, so that a
+    /// signal handler always sees whose the lock is.
+    state: AtomicUsize,
     value: UnsafeCell<T>,
 }
 
@@ -26,11 +28,7 @@ unsafe impl<T: Send> Sync for Lock<T> {}
 impl<T> Lock<T> {
     /// A free lock.
     pub const fn new(value: T) -> Self {
-        Self {
-            state: AtomicU32::new(FREE),
-            owner: AtomicUsize::new(0),
-            value: UnsafeCell::new(value),
-        }
+        Self { state: AtomicUsize::new(FREE), value: UnsafeCell::new(value) }
     }
 
     /// Waits for the lock. The thread must not hold it already: see [`Lock::is_mine`].
@@ -42,18 +40,30 @@ impl<T> Lock<T> {
 
     /// Does the calling thread hold the lock?
     pub fn is_mine(&self) -> bool {
-        self.owner.load(Ordering::Relaxed) == thread::slot_address()
+        self.state.load(Ordering::Relaxed) & !AWAITED == thread::slot_address()
     }
 
     /// Takes the lock without a guard, to hold it over fork. `false` if this thread holds it
-    /// already (fork from a signal handler): then it stays with whom it interrupted.
-    pub fn hold_over_fork(&self) -> bool {
+    /// already (fork from a signal handler): then it stays with whom it interrupted. A fork that has
+    /// `interrupted` a critical section also gives up on a lock of another thread, which may be
+    /// waiting for ours.
+    pub fn hold_over_fork(&self, interrupted: bool) -> bool {
         if self.is_mine() {
             return false;
         }
         thread::enter_critical();
-        self.acquire();
-        true
+        if !interrupted {
+            self.acquire();
+            return true;
+        }
+        for _ in 0..PATIENCE {
+            if self.try_acquire(0) {
+                return true;
+            }
+            std::thread::yield_now();
+        }
+        thread::leave_critical();
+        false
     }
 
     /// Undoes [`Lock::hold_over_fork`], in the parent and in the child.
@@ -65,44 +75,52 @@ impl<T> Lock<T> {
         thread::leave_critical();
     }
 
-    /// The value, lock or not: for the one thread of a process in its last moments.
+    /// The value, lock or not: to look at what is the caller's in it.
     pub const fn as_ptr(&self) -> *mut T {
         self.value.get()
     }
 
     fn acquire(&self) {
         for _ in 0..SPINS {
-            if self.try_acquire(TAKEN) {
+            if self.try_acquire(0) {
                 return;
             }
             core::hint::spin_loop();
         }
-        while self.state.swap(AWAITED, Ordering::Acquire) != FREE {
-            futex(&self.state, libc::FUTEX_WAIT, AWAITED);
+        loop {
+            let seen = self.state.load(Ordering::Relaxed);
+            if seen == FREE {
+                // Whoever has slept takes the lock as awaited: others may be asleep, too.
+                if self.try_acquire(AWAITED) {
+                    return;
+                }
+                continue;
+            }
+            let awaited = seen | AWAITED;
+            let marked = self
+                .state
+                .compare_exchange(seen, awaited, Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok();
+            if marked {
+                futex(&self.state, libc::FUTEX_WAIT, awaited as u32);
+            }
         }
-        self.owner.store(thread::slot_address(), Ordering::Relaxed);
     }
 
-    fn try_acquire(&self, as_state: u32) -> bool {
-        let won = self
-            .state
-            .compare_exchange(FREE, as_state, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok();
-        if won {
-            self.owner.store(thread::slot_address(), Ordering::Relaxed);
-        }
-        won
+    fn try_acquire(&self, flags: usize) -> bool {
+        let mine = thread::slot_address() | flags;
+        self.state.compare_exchange(FREE, mine, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
     fn release(&self) {
-        self.owner.store(0, Ordering::Relaxed);
-        if self.state.swap(FREE, Ordering::Release) == AWAITED {
+        if self.state.swap(FREE, Ordering::Release) & AWAITED != 0 {
             futex(&self.state, libc::FUTEX_WAKE, 1);
         }
     }
 }
 
-fn futex(word: &AtomicU32, operation: i32, value: u32) {
+/// futex(2) on the lower half of the word (x86-64 is little-endian).
+fn futex(word: &AtomicUsize, operation: i32, value: u32) {
     errno::preserve(|| {
         // SAFETY: futex(2) on a live word, without a timeout.
         unsafe {
@@ -168,10 +186,10 @@ mod tests {
         static LOCK: Lock<()> = Lock::new(());
         let guard = LOCK.lock();
         assert!(LOCK.is_mine());
-        assert!(!LOCK.hold_over_fork());
+        assert!(!LOCK.hold_over_fork(true));
         drop(guard);
         assert!(!LOCK.is_mine());
-        assert!(LOCK.hold_over_fork());
+        assert!(LOCK.hold_over_fork(false));
         // SAFETY: taken in the line above.
         unsafe { LOCK.release_after_fork() };
         assert!(!LOCK.is_mine());

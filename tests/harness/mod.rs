@@ -5,6 +5,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Mutex;
@@ -13,7 +14,7 @@ use std::time::{Duration, Instant};
 /// The command under test; it carries the library inside itself.
 pub(crate) const MALLOCOP: &str = env!("CARGO_BIN_EXE_mallocop");
 /// Longest time that any program of the tests may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(240);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(200);
 
 /// The folder with the victims' sources.
 pub(crate) fn victims() -> PathBuf {
@@ -90,6 +91,8 @@ impl Ran {
 pub(crate) fn finish(command: &mut Command) -> Ran {
     let started = Instant::now();
     let child = command
+        // A group of its own, so that a hanging one ends with all its children.
+        .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -100,7 +103,7 @@ pub(crate) fn finish(command: &mut Command) -> Ran {
     let watchdog = std::thread::spawn(move || {
         let late = ended.recv_timeout(PATIENCE).is_err();
         if late {
-            let _ = Command::new("kill").args(["-KILL", &id]).status();
+            let _ = Command::new("kill").args(["-KILL", "--", &format!("-{id}")]).status();
         }
         late
     });

@@ -26,10 +26,11 @@ extern "C" fn prepare() {
 }
 
 fn release() {
+    // Before the depth falls: a fork from a handler then has its own idea of what is held.
+    let bits = HELD.load(Ordering::Relaxed);
     if DEPTH.fetch_sub(1, Ordering::Relaxed) != 1 {
         return;
     }
-    let bits = HELD.load(Ordering::Relaxed);
     let held = core::array::from_fn(|lock| bits & (1 << lock) != 0);
     // SAFETY: `prepare` took exactly these in this thread; in the child it is its only thread.
     unsafe { HEAP.release_after_fork(held) };
