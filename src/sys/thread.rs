@@ -190,18 +190,34 @@ pub fn stacks() -> impl Iterator<Item = (u16, usize)> {
         .map(|(number, stack)| (number as u16, stack.load(Ordering::Relaxed)))
 }
 
-/// Kernel id of a thread that sleeps in the kernel with its stack pointer in `[start, end)`.
-/// Reads /proc; may allocate.
+/// Looks at threads that run on the processor are repeated so often, a millisecond apart.
+const LOOKS: u32 = 50;
+
+/// Kernel id of a thread with its stack pointer in `[start, end)`. The kernel tells that of threads
+/// that sleep; one that runs is given up to 50 ms to do so. Reads /proc; may allocate.
 pub fn with_stack_in(start: usize, end: usize) -> Option<u32> {
-    let tasks = std::fs::read_dir("/proc/self/task").ok()?;
-    tasks.flatten().find_map(|task| {
-        // The last but one field is the stack pointer (proc_pid_syscall(5)).
-        let line = std::fs::read_to_string(task.path().join("syscall")).ok()?;
-        let pointer = line.split_whitespace().rev().nth(1)?.trim_start_matches("0x");
-        let pointer = usize::from_str_radix(pointer, 16).ok()?;
-        let tid = task.file_name().to_str()?.parse().ok()?;
-        (pointer >= start && pointer < end).then_some(tid)
-    })
+    for _ in 0..LOOKS {
+        let mut any_runs = false;
+        for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
+            let tid = task.file_name().to_str().and_then(|name| name.parse().ok())?;
+            let line = std::fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
+            any_runs |= line.starts_with("running") && tid != current_tid();
+            if stack_pointer(&line).is_some_and(|pointer| pointer >= start && pointer < end) {
+                return Some(tid);
+            }
+        }
+        if !any_runs {
+            return None;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    None
+}
+
+/// The last but one field of /proc/PID/task/TID/syscall (proc_pid_syscall(5)).
+fn stack_pointer(line: &str) -> Option<usize> {
+    let pointer = line.split_whitespace().rev().nth(1)?.strip_prefix("0x")?;
+    usize::from_str_radix(pointer, 16).ok()
 }
 
 /// After fork the child's only thread has a new kernel id and the others are gone.
