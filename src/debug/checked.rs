@@ -166,6 +166,7 @@ impl CheckedHeap {
             && !self.list_mapped(user, head, span, site)
         {
             self.give_back(user);
+            self.count_free(user, request.size);
             return core::ptr::null_mut();
         }
         // SAFETY: `size` bytes at `user` are in the payload; nobody else has the address yet.
@@ -174,8 +175,8 @@ impl CheckedHeap {
         user as *mut u8
     }
 
-    /// Frees the block at `user`, any value at all; whatever is wrong with the pointer or the block is a finding. Never changes
-    /// errno.
+    /// Frees the block at `user`, any value at all: whatever is wrong with it or the block is a
+    /// finding. Never changes errno.
     pub fn free(&self, user: usize, release: Release) {
         if !thread::is_critical() {
             self.do_deferred();

@@ -38,7 +38,7 @@ impl CheckedHeap {
             let quarantine = self.quarantine.lock();
             quarantine
                 .iter()
-                .filter(|waiting| !thread::is_inherited(waiting.thread))
+                .filter(|waiting| !is_the_parents(waiting.thread, operation))
                 .filter(|waiting| !self.is_untouched(*waiting))
                 .collect()
         };
@@ -48,11 +48,10 @@ impl CheckedHeap {
     fn check_live(&self, operation: Operation) -> usize {
         let mut damaged: Vec<(usize, Damage)> = Vec::new();
         registry::for_each_live(|user, _| {
-            if let Some((head, damage)) = self.steady_damage(user) {
-                // What was damaged before fork is the parent's to report.
-                if !head.is_some_and(|head| thread::is_inherited(head.thread)) {
-                    damaged.push((user, damage));
-                }
+            if let Some((head, damage)) = self.steady_damage(user)
+                && !head.is_some_and(|head| is_the_parents(head.thread, operation))
+            {
+                damaged.push((user, damage));
             }
         });
         damaged.sort_unstable_by_key(|&(user, _)| user);
@@ -100,4 +99,9 @@ impl CheckedHeap {
         });
         sites
     }
+}
+
+/// What a child inherited over fork is its parent's to report at exit; who asks is told of all.
+fn is_the_parents(thread: u16, operation: Operation) -> bool {
+    operation == Operation::Exit && thread::is_inherited(thread)
 }

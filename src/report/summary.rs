@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::stacks;
 use crate::arena::Ledger;
-use crate::debug::SiteTotals;
+use crate::debug::{SiteTotals, deferred};
 use crate::options::{self, Name};
 use crate::stack::depot::{self, SiteId};
 use crate::stack::symbolize::Symbolizer;
@@ -57,6 +57,13 @@ pub fn write(
     write_counts(&mut out, sites, ledger);
     if symbolizer.is_exhausted() {
         out.push_str("mallocop: some frames have no names: 1 second of looking up was used up\n");
+    }
+    if deferred::lost() > 0 {
+        let _ = writeln!(
+            out,
+            "mallocop: {} blocks freed in signal handlers were never released: too many at once",
+            deferred::lost()
+        );
     }
     if depot::refused() > 0 {
         let _ = writeln!(out, "mallocop: {} stacks were not stored: no room", depot::refused());

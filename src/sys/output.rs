@@ -97,9 +97,3 @@ pub fn write_all(fd: i32, mut text: &[u8]) {
         }
     });
 }
-
-/// Is the kept standard error a terminal?
-pub fn stderr_is_terminal() -> bool {
-    // SAFETY: isatty(3) on a descriptor.
-    errno::preserve(|| descriptor().is_some_and(|fd| unsafe { libc::isatty(fd) } == 1))
-}
