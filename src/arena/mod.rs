@@ -1,114 +1,239 @@
-//! Many threads over the heap. One arena behind one lock so far; everything above goes through
-//! [`Arenas`], which says for a thread where to allocate and for an address where to free, so that
-//! more arenas and thread caches change nothing there.
+//! Many threads over the heap.
+//!
+//! Each thread owns an arena: a heap of its own with a cache in front, which it uses without a lock.
+//! What it frees of other arenas' chunks it collects and sends to their inboxes. When a thread ends its
+//! arena becomes an orphan, and the next new thread's. Threads that own none (too many, or already
+//! past their end) work on heaps directly, under their locks.
 
-use crate::heap::{Heap, PageSource};
-use crate::sys::lock::{Guard, Lock};
+// The module holds the type it is named for.
+#[allow(
+    clippy::module_inception,
+    reason = "Arena lives in arena::arena, as Heap does in heap::heap"
+)]
+mod arena;
+mod atomic;
+mod cache;
+pub mod class;
+mod inbox;
+pub mod ledger;
+mod outbox;
 
-/// Counts of what the program asked for; sizes in bytes as requested.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Ledger {
-    /// Blocks handed out so far.
-    pub allocations: u64,
-    /// Blocks given back so far.
-    pub frees: u64,
-    /// Bytes handed out so far.
-    pub allocated: u64,
-    /// Bytes handed out and not given back.
-    pub live: u64,
-    /// Largest value of `live` so far.
-    pub peak: u64,
+use core::ptr;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+
+pub use arena::{Arena, Books, Turn};
+pub use ledger::{Ledger, Totals};
+
+use crate::heap::{PageSource, Tuning};
+use crate::sys::lock::Lock;
+use crate::sys::memory;
+
+/// Most arenas at a time.
+const MOST: usize = 4096;
+
+/// A page source of which every arena has one of its own.
+pub trait ArenaPages: PageSource + Sized {
+    /// The source for arena `number`, which is not the main one.
+    fn for_arena(number: u32) -> Self;
 }
 
-impl Ledger {
-    /// A block of `size` bytes goes out.
-    pub fn count_allocation(&mut self, size: usize) {
-        self.allocations += 1;
-        self.allocated += size as u64;
-        self.live += size as u64;
-        self.peak = self.peak.max(self.live);
-    }
-
-    /// A block of `size` bytes came back.
-    pub fn count_free(&mut self, size: usize) {
-        self.frees += 1;
-        self.live = self.live.saturating_sub(size as u64);
-    }
-
-    /// A block of `old` bytes has `new` bytes now, in its place.
-    pub fn count_resize(&mut self, old: usize, new: usize) {
-        self.count_free(old);
-        self.count_allocation(new);
-    }
+/// What arenas are made with, and those without an owner.
+struct Registry<P, L> {
+    key: u64,
+    tuning: Tuning,
+    orphans: *mut Arena<P, L>,
 }
 
-/// What an arena's lock guards.
-pub struct Books<P> {
-    /// The chunks.
-    pub heap: Heap<P>,
-    /// The counts.
-    pub ledger: Ledger,
+// SAFETY: the pointer is to an arena, which lives for ever and may be used by any thread.
+unsafe impl<P, L> Send for Registry<P, L> {}
+
+/// All arenas of the process. `L` is what an arena's owner keeps beside its heap; all-zero memory is
+/// to be a valid value of it.
+pub struct Arenas<P: 'static, L: 'static> {
+    main: Arena<P, L>,
+    others: [AtomicPtr<Arena<P, L>>; MOST],
+    /// Number of arenas, the main one included.
+    count: AtomicUsize,
+    owners: AtomicUsize,
+    shared: Lock<Registry<P, L>>,
+    shared_is_held: AtomicBool,
+    /// Chunks from this size on are mapped on their own, by the main arena's heap.
+    mmap_threshold: AtomicUsize,
 }
 
-/// One heap behind one lock.
-pub struct Arena<P> {
-    books: Lock<Books<P>>,
-}
+/// Says that all-zero memory is a valid value of the type.
+///
+/// # Safety
+/// It is.
+pub unsafe trait ZeroIsEmpty {}
 
-impl<P: PageSource> Arena<P> {
-    /// Waits for the arena.
-    pub fn lock(&self) -> Guard<'_, Books<P>> {
-        self.books.lock()
-    }
+// SAFETY: there is only one value.
+unsafe impl ZeroIsEmpty for () {}
 
-    /// The heap without its lock, to look at a block that is the caller's: for a signal handler
-    /// that may have interrupted whoever holds it.
-    pub const fn peek(&self) -> &Heap<P> {
-        // SAFETY: only a live block's own words and the table of segments are read through it; that
-        // table is only ever appended to.
-        unsafe { &(*self.books.as_ptr()).heap }
-    }
-}
-
-/// All arenas of the process.
-pub struct Arenas<P> {
-    main: Arena<P>,
-}
-
-impl<P: PageSource> Arenas<P> {
+impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
     /// Arenas that hold nothing yet; the main one over `pages`.
-    pub const fn new(pages: P) -> Self {
-        let ledger = Ledger { allocations: 0, frees: 0, allocated: 0, live: 0, peak: 0 };
-        let books = Books { heap: Heap::new(pages, 0), ledger };
-        Self { main: Arena { books: Lock::new(books) } }
+    pub const fn new(pages: P, local: L) -> Self {
+        let shared = Registry { key: 0, tuning: Tuning::DEFAULT, orphans: ptr::null_mut() };
+        Self {
+            main: Arena::new(0, pages, local),
+            others: [const { AtomicPtr::new(ptr::null_mut()) }; MOST],
+            count: AtomicUsize::new(1),
+            owners: AtomicUsize::new(0),
+            shared: Lock::new(shared),
+            shared_is_held: AtomicBool::new(false),
+            mmap_threshold: AtomicUsize::new(Tuning::DEFAULT.mmap_threshold),
+        }
     }
 
-    /// Where the calling thread allocates.
-    pub const fn mine(&self) -> &Arena<P> {
+    /// Sets what heaps are made with; before anything is allocated.
+    pub fn prepare(&self, key: u64, tuning: Tuning) {
+        self.main.lock().heap.set_key(key);
+        self.shared.lock().key = key;
+        self.tune(|now| *now = tuning);
+    }
+
+    /// Changes the thresholds of all heaps, and of those to come.
+    pub fn tune(&self, change: impl Fn(&mut Tuning)) {
+        let mut shared = self.shared.lock();
+        change(&mut shared.tuning);
+        let tuning = shared.tuning;
+        drop(shared);
+        self.mmap_threshold.store(tuning.mmap_threshold, Ordering::Relaxed);
+        self.for_each(|arena| {
+            let heap = &mut arena.lock().heap;
+            heap.tuning = if arena.number() == 0 { tuning } else { unmapped(tuning) };
+        });
+    }
+
+    /// The main arena: it has the brk heap and all mapped blocks.
+    pub const fn main(&self) -> &Arena<P, L> {
         &self.main
     }
 
-    /// Where the block at `_address`, which one of the arenas gave, goes back.
-    pub const fn of(&self, _address: usize) -> &Arena<P> {
-        &self.main
+    /// Is a chunk of `size` bytes to have a mapping of its own?
+    pub fn maps(&self, size: usize) -> bool {
+        size >= self.mmap_threshold.load(Ordering::Relaxed)
+    }
+
+    /// Follows the main heap's threshold after a mapped block was freed.
+    pub fn follow(&self, tuning: Tuning) {
+        if self.mmap_threshold.swap(tuning.mmap_threshold, Ordering::Relaxed)
+            != tuning.mmap_threshold
+        {
+            self.tune(|now| *now = tuning);
+        }
+    }
+
+    /// The arena of a number.
+    #[inline]
+    pub fn get(&self, number: u32) -> Option<&Arena<P, L>> {
+        if number == 0 {
+            return Some(&self.main);
+        }
+        let arena = self.others.get(number as usize)?.load(Ordering::Acquire);
+        // SAFETY: a listed arena is prepared and lives for ever.
+        unsafe { arena.as_ref() }
     }
 
     /// Calls `each` with every arena.
-    pub fn for_each(&self, mut each: impl FnMut(&Arena<P>)) {
-        each(&self.main);
+    pub fn for_each(&self, mut each: impl FnMut(&Arena<P, L>)) {
+        let count = self.count.load(Ordering::Acquire).min(MOST);
+        (0..count as u32).filter_map(|number| self.get(number)).for_each(&mut each);
     }
 
-    /// Takes every arena's lock in one fixed order, to hold it over fork.
-    pub fn hold_over_fork(&self, interrupted: bool) -> bool {
-        self.main.books.hold_over_fork(interrupted)
+    /// Number of arenas that have an owner.
+    pub fn owners(&self) -> usize {
+        self.owners.load(Ordering::Relaxed)
+    }
+
+    /// An arena for a thread that has none: the main one, an orphan, or a new one. `None`: there is no
+    /// memory for one, or they are too many.
+    pub fn attach(&self) -> Option<&Arena<P, L>> {
+        let arena = self.find_or_make()?;
+        self.owners.fetch_add(1, Ordering::Relaxed);
+        Some(arena)
+    }
+
+    fn find_or_make(&self) -> Option<&Arena<P, L>> {
+        if !self.main.is_owned.swap(true, Ordering::AcqRel) {
+            return Some(&self.main);
+        }
+        let mut shared = self.shared.lock();
+        // SAFETY: orphans are arenas, which live for ever.
+        if let Some(orphan) = unsafe { shared.orphans.as_ref() } {
+            shared.orphans = orphan.next_orphan.load(Ordering::Relaxed);
+            orphan.is_owned.store(true, Ordering::Release);
+            return Some(orphan);
+        }
+        let number = self.count.load(Ordering::Relaxed);
+        let slot = self.others.get(number)?;
+        let place = memory::map(size_of::<Arena<P, L>>())? as *mut Arena<P, L>;
+        // SAFETY: fresh zeroed pages; all-zero is a valid `L`, by its trait.
+        let arena = unsafe {
+            Arena::prepare(place, number as u32, P::for_arena(number as u32));
+            &*place
+        };
+        {
+            let heap = &mut arena.lock().heap;
+            heap.set_key(shared.key);
+            heap.tuning = unmapped(shared.tuning);
+        }
+        arena.is_owned.store(true, Ordering::Release);
+        slot.store(place, Ordering::Release);
+        self.count.store(number + 1, Ordering::Release);
+        Some(arena)
+    }
+
+    /// The arena's owner is gone, or leaves it for good: the next thread may have it.
+    pub fn detach(&self, arena: &Arena<P, L>) {
+        self.owners.fetch_sub(1, Ordering::Relaxed);
+        if arena.number() == 0 {
+            return self.main.is_owned.store(false, Ordering::Release);
+        }
+        let mut shared = self.shared.lock();
+        arena.next_orphan.store(shared.orphans, Ordering::Relaxed);
+        arena.is_owned.store(false, Ordering::Release);
+        shared.orphans = ptr::from_ref(arena).cast_mut();
+    }
+
+    /// Takes every lock in one fixed order, to hold it over fork.
+    pub fn hold_over_fork(&self, interrupted: bool) {
+        self.shared_is_held.store(self.shared.hold_over_fork(interrupted), Ordering::Relaxed);
+        self.for_each(|arena| {
+            arena.is_held.store(arena.books().hold_over_fork(interrupted), Ordering::Relaxed);
+        });
     }
 
     /// Gives them back in parent and child.
     ///
     /// # Safety
-    /// The calling thread called [`Arenas::hold_over_fork`], which returned true.
+    /// The calling thread called [`Arenas::hold_over_fork`], once, before.
     pub unsafe fn release_after_fork(&self) {
-        // SAFETY: as the caller says.
-        unsafe { self.main.books.release_after_fork() };
+        self.for_each(|arena| {
+            if arena.is_held.swap(false, Ordering::Relaxed) {
+                // SAFETY: this thread took it; in the child it is that thread's copy.
+                unsafe { arena.books().release_after_fork() };
+            }
+        });
+        if self.shared_is_held.swap(false, Ordering::Relaxed) {
+            // SAFETY: as above.
+            unsafe { self.shared.release_after_fork() };
+        }
     }
+
+    /// In a forked child: the arenas of all threads but `mine` are orphans.
+    pub fn inherit(&self, mine: Option<&Arena<P, L>>) {
+        let mine = mine.map(Arena::number);
+        self.for_each(|arena| {
+            arena.repair_inbox();
+            if Some(arena.number()) != mine && arena.is_owned.load(Ordering::Relaxed) {
+                self.detach(arena);
+            }
+        });
+    }
+}
+
+/// Only the main arena maps blocks of their own.
+const fn unmapped(tuning: Tuning) -> Tuning {
+    Tuning { mmap_threshold: usize::MAX, dynamic: false, ..tuning }
 }

@@ -54,8 +54,8 @@ impl CheckedHeap {
 
     /// Damage to the canaries of a block that is not being changed right now.
     fn damage_of(&self, user: usize) -> Option<Damage> {
-        let state = registry::word(user)?.state();
-        if !self.is_guarded() || !matches!(state, State::Live | State::Quarantined) {
+        let state = registry::word(user)?.state;
+        if !self.is_guarded() || !matches!(state, State::Live(_) | State::Quarantined) {
             return None;
         }
         if self.mapped.lock().get(user).is_some_and(|m| m.block.life != Block::at(user).life) {

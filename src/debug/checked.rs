@@ -7,21 +7,19 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::block::{self, Canaries, Head};
 use super::deferred;
 use super::mapped_blocks::MappedBlocks;
+use super::program_pages::ProgramPages;
 use super::quarantine::Quarantine;
-use super::registry::{self, RegisteredPages, State};
+use super::registry::{self, RegisteredPages, State, Taken};
 use crate::arena::Arenas;
+use crate::arena::class::Class;
 use crate::finding::{Finding, Kind, Operation};
-use crate::heap::{Corrupt, Layout, Span, Tuning};
+use crate::heap::{Layout, Tuning};
 use crate::options::{self, Name};
 use crate::own::{self, Region};
 use crate::stack::capture;
 use crate::stack::depot::SiteId;
 use crate::sys::lock::Lock;
-use crate::sys::memory::{self, BrkPages};
-use crate::sys::{apart, process, thread};
-
-/// Tries after smashed chunks were put out of use, before an allocation fails.
-const TRIES: usize = 64;
+use crate::sys::{apart, memory, process, single, thread};
 
 /// What the program asks for.
 #[derive(Clone, Copy, Debug)]
@@ -61,20 +59,27 @@ impl Release {
     }
 }
 
-/// A payload fresh from the heap.
-struct Obtained {
-    payload: NonNull<u8>,
-    span: Option<Span>,
+/// What is true of a payload fresh from a heap.
+#[derive(Clone, Copy)]
+pub(super) struct Fresh {
+    /// Its class; `None` for one that is not cached.
+    pub(super) class: Option<Class>,
+    /// Has it a mapping of its own?
+    pub(super) mapped: bool,
+    /// Does it read as zero?
+    pub(super) is_zero: bool,
 }
+
+/// Where the heaps of the program's arenas get their memory.
+pub(super) type Pages = RegisteredPages<ProgramPages>;
 
 /// The program's heap with all its checks. One per process.
 pub struct CheckedHeap {
-    pub(super) arenas: Arenas<RegisteredPages<BrkPages>>,
-    pub(super) quarantine: Lock<Quarantine>,
+    pub(super) arenas: Arenas<Pages, Quarantine>,
     pub(super) mapped: Lock<MappedBlocks>,
     pub(super) key: AtomicU64,
-    /// Live bytes as of the last count, for the quarantine's size; exact values are in the ledger.
-    pub(super) live: AtomicU64,
+    /// Bytes that may wait in one thread's quarantine.
+    pub(super) quarantine_limit: AtomicUsize,
     /// Looks at everything under way: while there is one, no memory goes away.
     pub(super) frozen: AtomicUsize,
     /// Do both ends of operator new and delete come to us?
@@ -85,12 +90,12 @@ pub struct CheckedHeap {
 impl CheckedHeap {
     /// An empty heap. `on_finding` gets every finding, with no lock held; it may not return.
     pub const fn new(on_finding: fn(&Finding)) -> Self {
+        let pages = RegisteredPages { arena: 0, pages: ProgramPages::main() };
         Self {
-            arenas: Arenas::new(RegisteredPages(BrkPages::new())),
-            quarantine: Lock::new(Quarantine::new()),
+            arenas: Arenas::new(pages, Quarantine::new()),
             mapped: Lock::new(MappedBlocks::new()),
             key: AtomicU64::new(0),
-            live: AtomicU64::new(0),
+            quarantine_limit: AtomicUsize::new(0),
             frozen: AtomicUsize::new(0),
             operators_are_ours: AtomicBool::new(true),
             on_finding,
@@ -106,14 +111,10 @@ impl CheckedHeap {
         // The tables for the heap's first MiB and the first thread's number: what the first
         // malloc then asks the system for is memory alone.
         if let Some(start) = memory::heap_start() {
-            registry::cover(start, 1 << 20);
+            registry::cover_for(0, start, 1 << 20);
         }
         thread::number();
-        self.arenas.for_each(|arena| {
-            let heap = &mut arena.lock().heap;
-            heap.set_key(key.rotate_left(41));
-            heap.tuning = tuning();
-        });
+        self.arenas.prepare(key.rotate_left(41), tuning());
     }
 
     /// Says whether operator new and delete both come to us; if not, mismatches are not looked for.
@@ -122,20 +123,23 @@ impl CheckedHeap {
     }
 
     /// A block, or null when there is no memory. Sizes are checked against the heap's limits only.
+    #[inline]
     pub fn allocate(&self, request: Request) -> *mut u8 {
-        if thread::is_critical() {
-            return self.allocate_apart(own::emergency::allocate, request);
-        }
-        if thread::is_in_tool() {
-            return self.allocate_apart(own::heap::allocate, request);
+        if !thread::is_outside() {
+            return self.allocate_inside(request);
         }
         self.do_deferred();
         self.allocate_at(request, capture::site())
     }
 
-    /// A block from one of the private regions.
-    fn allocate_apart(&self, from: fn(usize, usize) -> *mut u8, request: Request) -> *mut u8 {
-        let block = from(request.size, request.align);
+    /// A block for a signal handler that interrupted us, or for the tool itself.
+    #[cold]
+    fn allocate_inside(&self, request: Request) -> *mut u8 {
+        let block = if thread::is_critical() {
+            own::emergency::allocate(request.size, request.align)
+        } else {
+            own::heap::allocate(request.size, request.align)
+        };
         if request.zeroed && !block.is_null() {
             // SAFETY: the block has that many bytes.
             unsafe { block.write_bytes(0, request.size) };
@@ -143,75 +147,114 @@ impl CheckedHeap {
         block
     }
 
+    #[inline]
     pub(super) fn allocate_at(&self, request: Request, site: SiteId) -> *mut u8 {
         let Some(layout) = self.plan(request.size, request.align) else {
             return core::ptr::null_mut();
         };
-        let Some(obtained) = self.obtain(layout, request.size) else {
-            return core::ptr::null_mut();
+        let Some(class) = Class::of(layout) else {
+            return self.allocate_large(request, layout, site);
         };
-        let user = obtained.payload.as_ptr() as usize + layout.lead;
-        let head = Head {
-            size: request.size,
-            kind: request.kind,
-            align: layout.align,
-            mapped: obtained.span.is_some(),
-            thread: thread::number(),
+        let Some(mut turn) = self.turn() else {
+            return self.allocate_large(request, layout, site);
         };
+        match turn.allocate(class) {
+            Ok(Some(payload)) => {
+                let counted = if self.is_guarded() { request.size } else { class.capacity() };
+                turn.arena().ledger().count_allocation(counted);
+                drop(turn);
+                let user = payload.as_ptr() as usize + layout.lead;
+                let fresh = Fresh { class: Some(class), mapped: false, is_zero: false };
+                // SAFETY: the payload is fresh and was planned for the request.
+                unsafe { self.hand_out(user, request, fresh, site) }
+            }
+            failed => {
+                drop(turn);
+                self.allocate_again(request, layout, site, failed.err())
+            }
+        }
+    }
+
+    /// Writes a fresh block and declares it live.
+    ///
+    /// # Safety
+    /// The payload under `user` was planned for the request and is the caller's alone; `fresh` is true
+    /// of it.
+    #[inline]
+    pub(super) unsafe fn hand_out(
+        &self,
+        user: usize,
+        request: Request,
+        fresh: Fresh,
+        site: SiteId,
+    ) -> *mut u8 {
+        let block = user as *mut u8;
         if self.is_guarded() {
+            let Request { size, kind, align, .. } = request;
+            let thread = thread::number();
+            let head = Head { size, kind, align: align.max(16), mapped: fresh.mapped, thread };
             // SAFETY: the payload was planned for this head and is ours alone.
             unsafe { self.canaries().write(user, head) };
         }
-        if let Some(span) = obtained.span
-            && !self.list_mapped(user, head, span, site)
-        {
-            self.give_back(user);
-            self.count_free(user, request.size);
-            return core::ptr::null_mut();
-        }
         // SAFETY: `size` bytes at `user` are in the payload; nobody else has the address yet.
-        unsafe { self.fill_fresh(user as *mut u8, request, obtained.span.is_some()) };
-        registry::set_live(user, site);
-        user as *mut u8
+        unsafe { self.fill_fresh(block, request, fresh.is_zero) };
+        registry::set_live(user, fresh.class, site);
+        block
     }
 
     /// Frees the block at `user`, any value at all: whatever is wrong with it or the block is a
     /// finding. Never changes errno.
+    #[inline]
     pub fn free(&self, user: usize, release: Release) {
-        if !thread::is_critical() {
-            self.do_deferred();
+        if thread::is_critical() {
+            return self.free_inside(user, release);
         }
+        self.do_deferred();
         self.free_now(user, release);
     }
 
+    #[inline]
     fn free_now(&self, user: usize, release: Release) {
-        if let Some(region) = own::region_of(user) {
-            return self.free_apart(region, user, release);
-        }
-        if thread::is_critical() {
-            return deferred::push(user, code_of(release.operation));
-        }
-        match registry::take(user, State::Quarantined) {
-            Ok(site) => self.retire(user, site, release, capture::site()),
-            Err(_) => self.refuse(user, release.operation),
+        let guarded = self.is_guarded();
+        let into = if guarded { State::Busy } else { State::Evicted };
+        match registry::take(user, into, single::is_single()) {
+            Ok(taken) if guarded => self.retire(user, taken, release, capture::site()),
+            Ok(Taken { class: Some(class), arena: Some(from), site }) => {
+                if site != SiteId::NONE {
+                    registry::set_free_site(user, capture::site());
+                }
+                self.put(user, class, from, Some(class.capacity()));
+            }
+            Ok(taken) => self.retire_large(user, taken, release),
+            Err(_) => self.free_apart(user, release),
         }
     }
 
-    fn free_apart(&self, region: Region, user: usize, release: Release) {
+    /// No block of the heap: one of the private ranges', or nobody's.
+    #[cold]
+    fn free_apart(&self, user: usize, release: Release) {
         let block = user as *mut u8;
-        match region {
-            Region::Own if thread::is_critical() => {
-                deferred::push(user, code_of(release.operation));
-            }
+        match own::region_of(user) {
             // SAFETY: libc gives back what it got from us; an address in the range is trusted.
-            Region::Own => unsafe { own::heap::release(block) },
+            Some(Region::Own) => unsafe { own::heap::release(block) },
             // SAFETY: as above.
-            Region::Emergency => unsafe { own::emergency::release(block) },
-            Region::Early => {}
+            Some(Region::Emergency) => unsafe { own::emergency::release(block) },
+            Some(Region::Early) => {}
+            None => self.refuse(user, release.operation),
+        }
+    }
+
+    /// In a signal handler that interrupted us: what would need a lock is done later.
+    #[cold]
+    fn free_inside(&self, user: usize, release: Release) {
+        match own::region_of(user) {
+            Some(Region::Emergency | Region::Early) => self.free_apart(user, release),
+            Some(Region::Own) | None => deferred::push(user, code_of(release.operation)),
         }
     }
 
     /// Does the frees that signal handlers left.
+    #[inline]
     pub(super) fn do_deferred(&self) {
         if deferred::is_waiting() && thread::is_outside() {
             deferred::drain(|pointer, code| {
@@ -220,45 +263,15 @@ impl CheckedHeap {
         }
     }
 
-    /// A payload from the heap. Before there is none, what waits in the quarantine goes.
-    fn obtain(&self, layout: Layout, size: usize) -> Option<Obtained> {
-        let mut emptied = false;
-        for _ in 0..TRIES {
-            match self.try_obtain(layout, size) {
-                Ok(Some(obtained)) => return Some(obtained),
-                Ok(None) if emptied => return None,
-                Ok(None) => {
-                    emptied = true;
-                    self.evict_over(0);
-                    self.unmap_over_budget(true);
-                }
-                Err(corrupt) => {
-                    let now = capture::full_site();
-                    self.blame_corruption(corrupt, Operation::Allocate, now);
-                }
-            }
-        }
-        None
-    }
-
-    fn try_obtain(&self, layout: Layout, size: usize) -> Result<Option<Obtained>, Corrupt> {
-        let mut books = self.arenas.mine().lock();
-        let Some(payload) = books.heap.allocate(layout)? else { return Ok(None) };
-        // SAFETY: the payload is fresh.
-        let span = unsafe { books.heap.span_of(payload)? };
-        books.ledger.count_allocation(size);
-        self.live.store(books.ledger.live, Ordering::Relaxed);
-        Ok(Some(Obtained { payload, span }))
-    }
-
     /// # Safety
-    /// `request.size` bytes at `user` are fresh and ours.
-    unsafe fn fill_fresh(&self, user: *mut u8, request: Request, mapped: bool) {
+    /// `request.size` bytes at `user` are fresh and ours; `is_zero` says whether they are zero.
+    #[inline]
+    unsafe fn fill_fresh(&self, user: *mut u8, request: Request, is_zero: bool) {
         let Request { size, zeroed, .. } = request;
         // SAFETY: all within `size` bytes.
         unsafe {
             if zeroed {
-                if !mapped {
+                if !is_zero {
                     user.write_bytes(0, size);
                 }
             } else if self.is_guarded() {
@@ -267,12 +280,6 @@ impl CheckedHeap {
                 user.write_bytes(byte, size.min(most));
             }
         }
-    }
-
-    pub(super) fn count_free(&self, user: usize, size: usize) {
-        let mut books = self.arenas.of(user).lock();
-        books.ledger.count_free(size);
-        self.live.store(books.ledger.live, Ordering::Relaxed);
     }
 
     /// Bytes the program may use at `user`: exactly what it asked for. 0 for NULL, and after a
@@ -285,8 +292,8 @@ impl CheckedHeap {
             let locked_out = region == Region::Own && thread::is_critical();
             return if locked_out { 0 } else { own::size_of_block(region, user as *mut u8) };
         }
-        match registry::word(user).filter(|_| user.is_multiple_of(16)).map(registry::Word::state) {
-            Some(State::Live | State::Busy) => self.size_of(user),
+        match registry::word(user).filter(|_| user.is_multiple_of(16)).map(|word| word.state) {
+            Some(State::Live(_) | State::Busy) => self.size_of(user),
             // A handler that interrupted one of our locks gets no answer, and no report.
             _ if thread::is_critical() => 0,
             _ => {
@@ -301,15 +308,22 @@ impl CheckedHeap {
             // SAFETY: the registry says that a block is live there.
             return unsafe { self.canaries().read_head(user) }.map_or(0, |head| head.size);
         }
-        let Some(payload) = NonNull::new(user as *mut u8) else { return 0 };
-        // SAFETY: as above.
-        unsafe { self.arenas.of(user).peek().capacity(payload) }.unwrap_or(0)
+        if let Some(State::Live(Some(class))) = registry::word(user).map(|word| word.state) {
+            return class.capacity();
+        }
+        let arena = registry::owner(user).and_then(|number| self.arenas.get(number));
+        let heap = arena.unwrap_or(self.arenas.main()).peek();
+        // SAFETY: as above; without canaries a block starts where its payload does.
+        NonNull::new(user as *mut u8)
+            .map_or(0, |payload| unsafe { heap.capacity(payload).unwrap_or(0) })
     }
 
+    #[inline]
     pub(super) fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Relaxed) != 0
     }
 
+    #[inline]
     pub(super) fn is_guarded(&self) -> bool {
         options::number(Name::Checks) == 0
     }
@@ -318,18 +332,22 @@ impl CheckedHeap {
         self.operators_are_ours.load(Ordering::Relaxed)
     }
 
+    #[inline]
     pub(super) fn canaries(&self) -> Canaries {
         Canaries { key: self.key.load(Ordering::Relaxed) }
     }
 
+    #[inline]
     pub(super) fn free_byte(&self) -> u8 {
         options::number(Name::FreeFillByte) as u8
     }
 
+    #[inline]
     pub(super) fn lead(&self) -> usize {
         if self.is_guarded() { block::LEAD } else { 0 }
     }
 
+    #[inline]
     pub(super) fn plan(&self, size: usize, align: usize) -> Option<Layout> {
         if self.is_guarded() {
             return block::plan(size, align);

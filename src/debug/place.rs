@@ -3,6 +3,7 @@
 
 use super::block;
 use super::checked::CheckedHeap;
+use super::quarantine::Waiting;
 use super::registry::{self, State};
 use crate::finding::{Block, Defect, Finding, Life, Operation, Place};
 use crate::stack::{capture, depot, modules};
@@ -59,7 +60,7 @@ impl CheckedHeap {
         if let Some(block) = self.block_over(address) {
             return Some((place_in(&block, address), Some(block)));
         }
-        if word.state() == State::Evicted && address.is_multiple_of(16) {
+        if word.state == State::Evicted && address.is_multiple_of(16) {
             return Some((Place::Start, Some(self.describe(address))));
         }
         let behind = registry::after(address).filter(|user| user - address <= NEAR);
@@ -88,26 +89,35 @@ impl CheckedHeap {
             return mapped.block;
         }
         let Some(word) = registry::word(user) else { return Block::at(user) };
-        let freed = matches!(word.state(), State::Quarantined | State::Evicted);
+        let freed = matches!(word.state, State::Quarantined | State::Evicted | State::Busy);
         // An evicted block's head is under the heap's links; the others' heads are as written.
-        let whole = self.is_guarded() && word.state() != State::Evicted;
+        let whole = self.is_guarded() && word.state != State::Evicted;
         // SAFETY: the registry says that a block is there.
         let head = if whole { unsafe { self.canaries().salvage_head(user) } } else { None };
         let known = head.map_or(Block::at(user), |head| block::facts(user, head));
         if !freed {
-            let bare = !self.is_guarded() && word.state() == State::Live;
+            let bare = !self.is_guarded() && matches!(word.state, State::Live(_));
             let size = if bare { Some(self.size_of(user)) } else { known.size };
-            return Block { site: word.site(), size, ..known };
+            return Block { site: word.site, size, ..known };
         }
-        let waiting = { self.quarantine.lock().iter().find(|waiting| waiting.user == user) };
+        let waiting = self.waiting(user);
         Block {
-            site: word.site(),
+            site: word.site,
             life: Life::Freed,
             size: known.size.or(waiting.map(|waiting| waiting.size)),
             free_site: registry::free_site(user),
             free_thread: waiting.map(|waiting| waiting.thread),
             ..known
         }
+    }
+
+    /// The block at `user` as it waits in a quarantine.
+    fn waiting(&self, user: usize) -> Option<Waiting> {
+        let mut found = None;
+        self.arenas.for_each(|arena| {
+            found = found.or_else(|| arena.local().iter().find(|waiting| waiting.user == user));
+        });
+        found
     }
 
     fn place_by_mappings(&self, address: usize) -> Place {

@@ -1,13 +1,20 @@
 //! Freed blocks wait here, poisoned, so that a write through a stale pointer is seen when they
-//! leave: a ring of addresses and sizes, out of reach of overruns. What a block in it holds is
-//! described, never followed.
+//! leave: a ring of addresses and sizes for each thread, out of reach of overruns. What a block in it
+//! holds is described, never followed.
+//!
+//! Its owner alone puts in and takes out, without a lock. Others may look: what they see was in the
+//! ring at some time, and a block's state in the registry tells whether it still is.
 
 use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
+use crate::arena::ZeroIsEmpty;
+use crate::arena::class::Class;
 use crate::sys::memory;
 
-/// Most blocks that wait at a time.
-const CAPACITY: usize = 1 << 16;
+/// Blocks that the first ring has room for, and the largest.
+const FIRST_PLACES: usize = 1 << 10;
+const MOST_PLACES: usize = 1 << 16;
 /// How far ahead of an eviction a block's memory is fetched.
 const AHEAD: usize = 12;
 /// What a block costs beyond its size.
@@ -20,65 +27,142 @@ pub struct Waiting {
     pub user: usize,
     /// Bytes asked for.
     pub size: usize,
-    /// Bytes of poison at both ends.
-    pub poison: usize,
+    /// Its class; `None` for one that is not cached.
+    pub class: Option<Class>,
     /// Number of the thread that freed it.
     pub thread: u16,
 }
 
-/// First in, first out.
-pub struct Quarantine {
-    ring: Option<&'static mut [Waiting]>,
-    first: usize,
-    count: usize,
-    bytes: usize,
+/// Address and thread in one word, size and class in the other.
+struct Place {
+    whose: AtomicU64,
+    what: AtomicU64,
 }
+
+const THREAD_SHIFT: u32 = 48;
+const CLASS_SHIFT: u32 = 48;
+const LOW: u64 = (1 << THREAD_SHIFT) - 1;
+
+impl Place {
+    fn write(&self, waiting: Waiting) {
+        let class = waiting.class.map_or(0, |class| class.index() as u64 + 1);
+        let thread = u64::from(waiting.thread) << THREAD_SHIFT;
+        self.whose.store(waiting.user as u64 | thread, Ordering::Relaxed);
+        self.what.store(waiting.size as u64 | (class << CLASS_SHIFT), Ordering::Relaxed);
+    }
+
+    fn read(&self) -> Waiting {
+        let (whose, what) = (self.whose.load(Ordering::Relaxed), self.what.load(Ordering::Relaxed));
+        let class = ((what >> CLASS_SHIFT) as usize).checked_sub(1);
+        Waiting {
+            user: (whose & LOW) as usize,
+            size: (what & LOW) as usize,
+            class: class.and_then(Class::from_index),
+            thread: (whose >> THREAD_SHIFT) as u16,
+        }
+    }
+}
+
+/// First in, first out. All zero is empty.
+pub struct Quarantine {
+    ring: AtomicPtr<Place>,
+    /// Places of the ring, a power of two.
+    places: AtomicUsize,
+    /// Blocks taken out and put in so far.
+    first: AtomicUsize,
+    next: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+// SAFETY: an all-zero one has no ring and no blocks.
+unsafe impl ZeroIsEmpty for Quarantine {}
 
 impl Quarantine {
     /// Empty.
     pub const fn new() -> Self {
-        Self { ring: None, first: 0, count: 0, bytes: 0 }
-    }
-
-    /// Adds a block. `false`: no room or no memory for the ring; the block cannot wait.
-    pub fn push(&mut self, waiting: Waiting) -> bool {
-        if self.ring.is_none() {
-            self.ring = map_ring();
-        }
-        let at = (self.first + self.count) % CAPACITY;
-        let count = self.count;
-        match self.ring.as_mut().and_then(|ring| ring.get_mut(at)) {
-            Some(slot) if count < CAPACITY => {
-                *slot = waiting;
-                self.count += 1;
-                self.bytes += waiting.size + OVERHEAD;
-                true
-            }
-            _ => false,
+        Self {
+            ring: AtomicPtr::new(core::ptr::null_mut()),
+            places: AtomicUsize::new(0),
+            first: AtomicUsize::new(0),
+            next: AtomicUsize::new(0),
+            bytes: AtomicUsize::new(0),
         }
     }
 
-    /// Takes the oldest block out while more than `most` bytes wait, or none is free in the ring.
-    pub fn pop_over(&mut self, most: usize) -> Option<Waiting> {
-        if self.count == 0 || (self.bytes <= most && self.count < CAPACITY) {
+    fn place(&self, at: usize) -> Option<&Place> {
+        // The number first: it is stored after its ring, so that the ring has at least as many.
+        let last = self.places.load(Ordering::Acquire).checked_sub(1)?;
+        let ring = self.ring.load(Ordering::Acquire);
+        // SAFETY: a ring lives for ever and has more than `last` places.
+        Some(unsafe { &*ring.add(at & last) })
+    }
+
+    /// Blocks that wait.
+    pub fn count(&self) -> usize {
+        self.next.load(Ordering::Acquire).wrapping_sub(self.first.load(Ordering::Acquire))
+    }
+
+    /// Adds a block. `false`: no room or no memory for the ring; the block cannot wait. The owner only.
+    pub fn push(&self, waiting: Waiting) -> bool {
+        if self.count() == self.places.load(Ordering::Relaxed) && !self.grow() {
+            return false;
+        }
+        let next = self.next.load(Ordering::Relaxed);
+        let Some(place) = self.place(next) else { return false };
+        place.write(waiting);
+        self.next.store(next.wrapping_add(1), Ordering::Release);
+        let bytes = self.bytes.load(Ordering::Relaxed) + waiting.size + OVERHEAD;
+        self.bytes.store(bytes, Ordering::Relaxed);
+        true
+    }
+
+    /// Takes the oldest block out while more than `most` bytes wait, or none is free in the largest
+    /// ring. The owner only.
+    pub fn pop_over(&self, most: usize) -> Option<Waiting> {
+        let count = self.count();
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        if count == 0 || (bytes <= most && count < MOST_PLACES) {
             return None;
         }
-        let ring = self.ring.as_ref()?;
-        if let Some(soon) = ring.get((self.first + AHEAD) % CAPACITY) {
+        let first = self.first.load(Ordering::Relaxed);
+        if let Some(soon) = self.place(first.wrapping_add(AHEAD)) {
+            let soon = (soon.whose.load(Ordering::Relaxed) & LOW) as *const i8;
             // SAFETY: a prefetch of any address has no effect but on caches.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(soon.user as *const i8) };
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(soon) };
         }
-        let oldest = *ring.get(self.first)?;
-        self.first = (self.first + 1) % CAPACITY;
-        self.count -= 1;
-        self.bytes -= oldest.size + OVERHEAD;
+        let oldest = self.place(first)?.read();
+        self.first.store(first.wrapping_add(1), Ordering::Release);
+        self.bytes.store(bytes - (oldest.size + OVERHEAD), Ordering::Relaxed);
         Some(oldest)
     }
 
-    /// The blocks that wait, oldest first.
+    /// A ring of twice the size. The old one stays mapped: somebody may be looking at it.
+    #[cold]
+    fn grow(&self) -> bool {
+        let places = self.places.load(Ordering::Relaxed);
+        let more = (places * 2).max(FIRST_PLACES);
+        if more > MOST_PLACES {
+            return false;
+        }
+        let Some(start) = memory::map(more * size_of::<Place>()) else { return false };
+        let ring = start as *mut Place;
+        let first = self.first.load(Ordering::Relaxed);
+        for at in (0..self.count()).map(|i| first.wrapping_add(i)) {
+            let Some(waiting) = self.place(at).map(Place::read) else { break };
+            // SAFETY: inside the fresh ring, which is zeroed memory and has `more` places.
+            unsafe { (*ring.add(at & (more - 1))).write(waiting) };
+        }
+        // The ring first: whoever sees it with the old number of places stays inside.
+        self.ring.store(ring, Ordering::Release);
+        self.places.store(more, Ordering::Release);
+        true
+    }
+
+    /// The blocks that wait, oldest first. For others than the owner: those that were there.
     pub fn iter(&self) -> impl Iterator<Item = Waiting> + '_ {
-        let ring = self.ring.as_deref().unwrap_or(&[]);
-        (0..self.count).filter_map(move |i| ring.get((self.first + i) % CAPACITY).copied())
+        let first = self.first.load(Ordering::Acquire);
+        let count = self.count().min(MOST_PLACES);
+        (0..count).filter_map(move |i| self.place(first.wrapping_add(i)).map(Place::read))
     }
 }
 
@@ -88,20 +172,17 @@ impl Default for Quarantine {
     }
 }
 
-fn map_ring() -> Option<&'static mut [Waiting]> {
-    let start = memory::map(CAPACITY * size_of::<Waiting>())? as *mut Waiting;
-    // SAFETY: fresh zeroed memory of that size, ours for ever; all zero is a valid `Waiting`.
-    Some(unsafe { core::slice::from_raw_parts_mut(start, CAPACITY) })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn waiting(i: usize) -> Waiting {
+        Waiting { user: i * 64, size: 60, class: Class::from_index(i % 100), thread: 0x7fff }
+    }
+
     #[test]
     fn blocks_leave_in_order_when_the_limit_is_passed() {
-        let mut quarantine = Quarantine::new();
-        let waiting = |i: usize| Waiting { user: i * 64, size: 60, poison: 16, thread: 1 };
+        let quarantine = Quarantine::new();
         for i in 0..10 {
             assert!(quarantine.push(waiting(i)));
         }
@@ -114,14 +195,20 @@ mod tests {
     }
 
     #[test]
-    fn a_full_ring_makes_room_before_it_refuses() {
-        let mut quarantine = Quarantine::new();
-        let waiting = Waiting { user: 64, size: 0, poison: 0, thread: 0 };
-        for _ in 0..CAPACITY {
-            assert!(quarantine.push(waiting));
+    fn the_ring_grows_and_keeps_the_order_then_refuses() {
+        let quarantine = Quarantine::new();
+        // Started in the middle, so that growing moves what has wrapped.
+        for i in 0..700 {
+            assert!(quarantine.push(waiting(i)));
+            assert_eq!(quarantine.pop_over(0), Some(waiting(i)));
         }
-        assert!(!quarantine.push(waiting));
-        assert!(quarantine.pop_over(usize::MAX).is_some());
-        assert!(quarantine.push(waiting));
+        for i in 0..MOST_PLACES {
+            assert!(quarantine.push(waiting(i)), "block {i}");
+        }
+        assert!(!quarantine.push(waiting(1)));
+        assert_eq!(quarantine.pop_over(usize::MAX), Some(waiting(0)));
+        assert!(quarantine.push(waiting(2)));
+        assert_eq!(quarantine.count(), MOST_PLACES);
+        assert!((1..MOST_PLACES).all(|i| quarantine.pop_over(0) == Some(waiting(i))));
     }
 }

@@ -5,13 +5,15 @@ use core::ptr::NonNull;
 use super::block::{self, Head};
 use super::checked::{CheckedHeap, Release, Request};
 use super::mapped_blocks::MappedBlock;
-use super::registry::{self, State};
+use super::registry::{self, State, Taken};
+use crate::arena::class::Class;
 use crate::finding::{Block, Operation};
+use crate::heap::size::PAGE;
 use crate::options::{self, Name};
 use crate::own::{self, Region};
 use crate::stack::capture;
 use crate::stack::depot::SiteId;
-use crate::sys::thread;
+use crate::sys::{single, thread};
 
 /// Blocks below this always move, so that stale pointers to them show (`realloc_moves=small`).
 const SMALL: usize = 64 << 10;
@@ -20,43 +22,90 @@ impl CheckedHeap {
     /// The block at `user`, any value but 0, made `size` bytes long, at the same place or another.
     /// Null when there is no memory or `user` is no block: then it stays as it was.
     pub fn resize(&self, user: usize, size: usize) -> *mut u8 {
-        if let Some(region) = own::region_of(user) {
-            return self.resize_apart(region, user, size);
-        }
         if thread::is_critical() {
-            return self.copy_out(user, size);
+            return self.resize_inside(user, size);
         }
         self.do_deferred();
-        let now = capture::site();
-        let old_site = match registry::take(user, State::Busy) {
-            Ok(site) => site,
-            Err(_) => {
-                self.refuse(user, Operation::Realloc);
-                return core::ptr::null_mut();
-            }
+        let Ok(taken) = registry::take(user, State::Busy, single::is_single()) else {
+            return self.resize_apart(user, size);
         };
-        let Some(head) = self.verify_taken(user, Operation::Realloc, now) else {
+        let now = capture::site();
+        if let Some(class) = taken.class
+            && self.may_keep(class, size)
+        {
+            self.count_resize(class.capacity(), class.capacity());
+            registry::set_live(user, Some(class), now);
+            return user as *mut u8;
+        }
+        let release = Release::by(Operation::Realloc);
+        let Some(head) = self.verify_taken(user, taken, Operation::Realloc, now) else {
             return core::ptr::null_mut();
         };
-        let release = Release::by(Operation::Realloc);
-        self.check_release(user, old_site, head, release);
-        if let Some(place) = self.resize_in_place(user, head, size, now) {
+        self.check_release(user, taken.site, head, release);
+        if let Some(place) = self.resize_in_place(user, taken, head, size, now) {
             return place as *mut u8;
         }
         let new = self.allocate_at(Request::malloc(size), now);
         if new.is_null() {
-            registry::set(user, State::Live, old_site);
+            registry::set_live(user, taken.class, taken.site);
             return new;
         }
         // SAFETY: both blocks are ours, apart, and at least that long.
         unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, head.size.min(size)) };
-        registry::set(user, State::Quarantined, old_site);
-        self.retire(user, old_site, release, now);
+        match (self.is_guarded(), taken.class, taken.arena) {
+            (true, ..) => self.retire(user, taken, release, now),
+            (false, Some(class), Some(from)) => {
+                registry::set(user, State::Evicted);
+                self.put(user, class, from, Some(class.capacity()));
+            }
+            (false, ..) => {
+                registry::set(user, State::Evicted);
+                self.retire_large(user, taken, release);
+            }
+        }
         new
     }
 
+    /// Without canaries a block may stay as it is while its chunk holds the new size and is not twice
+    /// as large.
+    fn may_keep(&self, class: Class, size: usize) -> bool {
+        const ALL: usize = 1;
+        !self.is_guarded()
+            && size <= class.capacity()
+            && size >= class.capacity() / 2
+            && options::number(Name::ReallocMoves) != ALL
+    }
+
+    fn count_resize(&self, old: usize, new: usize) {
+        match self.turn() {
+            Some(turn) => turn.arena().ledger().count_resize(old, new),
+            None => self.arenas.main().lock().ledger.count_resize(old, new),
+        }
+    }
+
+    /// No block of the heap: one of the private regions', or nobody's.
+    #[cold]
+    fn resize_apart(&self, user: usize, size: usize) -> *mut u8 {
+        match own::region_of(user) {
+            Some(region) => self.move_apart(region, user, size),
+            None => {
+                self.refuse(user, Operation::Realloc);
+                core::ptr::null_mut()
+            }
+        }
+    }
+
+    /// In a signal handler that interrupted us.
+    #[cold]
+    fn resize_inside(&self, user: usize, size: usize) -> *mut u8 {
+        match own::region_of(user) {
+            Some(region) => self.move_apart(region, user, size),
+            None => self.copy_out(user, size),
+        }
+    }
+
     /// Blocks of the private regions move to where the caller allocates now.
-    fn resize_apart(&self, region: Region, user: usize, size: usize) -> *mut u8 {
+    fn move_apart(&self, region: Region, user: usize, size: usize) -> *mut u8 {
         if region == Region::Own && thread::is_critical() {
             // The tool's heap may be what the handler interrupted.
             return core::ptr::null_mut();
@@ -74,8 +123,8 @@ impl CheckedHeap {
     /// In a signal handler that interrupted one of our locks: a new block; the old one is freed
     /// later.
     fn copy_out(&self, user: usize, size: usize) -> *mut u8 {
-        let state = registry::word(user).map(registry::Word::state);
-        if state != Some(State::Live) || !self.is_guarded() {
+        let state = registry::word(user).map(|word| word.state);
+        if !matches!(state, Some(State::Live(_))) || !self.is_guarded() {
             return core::ptr::null_mut();
         }
         let old = self.size_of(user);
@@ -90,32 +139,43 @@ impl CheckedHeap {
 
     /// Resizes a taken block without copying it, where that is wanted and possible. Returns its
     /// address, which for a mapped block may be a new one, live again.
-    fn resize_in_place(&self, user: usize, head: Head, size: usize, site: SiteId) -> Option<usize> {
+    fn resize_in_place(
+        &self,
+        user: usize,
+        taken: Taken,
+        head: Head,
+        size: usize,
+        site: SiteId,
+    ) -> Option<usize> {
         let both_large = head.size >= SMALL && size >= SMALL;
         let may_stay = match options::number(Name::ReallocMoves) {
-            0 => both_large,
+            0 => both_large || (!self.is_guarded() && taken.class.is_none()),
             1 => false,
             _ => true,
         };
-        if !may_stay || head.align > crate::heap::size::PAGE || self.is_frozen() {
+        if !may_stay || head.align > PAGE || self.is_frozen() {
             return None;
         }
         let layout = self.plan(size, head.align)?;
         if head.mapped {
             return self.remap(user, head, layout.size, size, site);
         }
-        let payload = NonNull::new((user - layout.lead) as *mut u8)?;
-        {
-            let mut books = self.arenas.of(user).lock();
-            // Past the threshold a mapping is the better place: it can grow by mremap.
-            let mapping_is_better =
-                size > head.size && layout.size >= books.heap.tuning.mmap_threshold;
-            // SAFETY: the block is taken, ours alone, and not mapped.
-            if mapping_is_better || unsafe { books.heap.resize(payload, layout.size) } != Ok(true) {
-                return None;
-            }
-            books.ledger.count_resize(head.size, size);
+        // Past the threshold a mapping is the better place: it can grow by mremap.
+        if size > head.size && self.arenas.maps(layout.size) {
+            return None;
         }
+        let payload = NonNull::new((user - layout.lead) as *mut u8)?;
+        let mut books = self.arenas.get(taken.arena?)?.lock();
+        // SAFETY: the block is taken, ours alone, and not mapped.
+        if unsafe { books.heap.resize(payload, layout.size) } != Ok(true) {
+            return None;
+        }
+        // SAFETY: as above.
+        let capacity = unsafe { books.heap.capacity(payload) }.unwrap_or(layout.size);
+        let counted = if self.is_guarded() { size } else { capacity };
+        books.ledger.count_resize(head.size, counted);
+        books.ledger.tell();
+        drop(books);
         self.renew(user, Head { size, ..head }, site);
         Some(user)
     }
@@ -127,7 +187,8 @@ impl CheckedHeap {
             // SAFETY: the block is taken and its chunk holds the plan for this head.
             unsafe { self.canaries().write(user, head) };
         }
-        registry::set_live(user, site);
+        // Its chunk may have any size now.
+        registry::set_live(user, None, site);
     }
 
     fn remap(
@@ -145,10 +206,11 @@ impl CheckedHeap {
         let mut list = self.mapped.lock();
         let mapped = list.get(user)?;
         let (moved, span) = {
-            let mut books = self.arenas.of(user).lock();
+            let mut books = self.arenas.main().lock();
             // SAFETY: the block is taken and ours alone; the old place is not used after a move.
             let moved = unsafe { books.heap.remap(payload, mapped.span, payload_size)? };
             books.ledger.count_resize(head.size, size);
+            books.ledger.tell();
             // SAFETY: the payload is live where it is now.
             (moved.as_ptr() as usize, unsafe { books.heap.span_of(moved) })
         };
@@ -156,7 +218,7 @@ impl CheckedHeap {
         let new_head = Head { size, ..head };
         list.remove(user);
         if new_user != user {
-            registry::set(user, State::Evicted, mapped.block.site);
+            registry::set(user, State::Evicted);
         }
         // Without memory for the list the block works; only addresses inside it are not explained.
         registry::cover(new_user - block::LEAD, 2 * block::LEAD);

@@ -1,47 +1,54 @@
-//! A block's way out: verified, poisoned, kept in the quarantine, given back to the heap.
+//! A checked block's way out: verified, poisoned, kept in the quarantine, given back to the heap.
 
-use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
 use super::block::Head;
 use super::checked::{CheckedHeap, Release};
 use super::poison;
 use super::quarantine::Waiting;
-use super::registry::{self, State};
-use crate::finding::{Defect, Finding, Kind, Operation};
+use super::registry::{self, State, Taken};
+use crate::arena::ledger;
+use crate::finding::{Defect, Finding, Operation};
 use crate::options::{self, Name};
-use crate::stack::capture;
 use crate::stack::depot::SiteId;
 use crate::sys::thread;
 
-/// Least bytes that may wait in the quarantine; beyond it an eighth of what is live.
+/// Least bytes that may wait in the quarantines of a process; beyond it an eighth of what is live.
 const LEAST_QUARANTINE: usize = 1 << 20;
+/// Least bytes for one thread.
+const LEAST_SHARE: usize = 64 << 10;
+/// The shares are looked at again each time that so many blocks have come in.
+const SHARE_EVERY: usize = 256;
 
 impl CheckedHeap {
     /// A taken block: verify, poison, let it wait.
-    pub(super) fn retire(&self, user: usize, site: SiteId, release: Release, now: SiteId) {
+    #[inline]
+    pub(super) fn retire(&self, user: usize, taken: Taken, release: Release, now: SiteId) {
         registry::set_free_site(user, now);
-        let Some(head) = self.verify_taken(user, release.operation, now) else { return };
+        let Some(head) = self.verify_taken(user, taken, release.operation, now) else {
+            return registry::set(user, State::Quarantined);
+        };
         // realloc has checked the block when it took it.
         if release.operation != Operation::Realloc {
-            self.check_release(user, site, head, release);
+            self.check_release(user, taken.site, head, release);
         }
         match self.list_of(user, head) {
-            Some(mapped) => self.seal(mapped, site, head, now),
-            None => self.quarantine_block(user, head),
+            Some(mapped) => self.seal(mapped, taken.site, head, now),
+            None => self.quarantine_block(user, head, taken),
         }
-        self.count_free(user, head.size);
     }
 
     /// Verifies a taken block. A damaged one is a finding; `None` if it cannot be used any further.
+    #[inline]
     pub(super) fn verify_taken(
         &self,
         user: usize,
+        taken: Taken,
         operation: Operation,
         now: SiteId,
     ) -> Option<Head> {
         if !self.is_guarded() {
-            return self.bare_head(user, operation, now);
+            return self.bare_head(user, taken, operation, now);
         }
         // SAFETY: the registry gave the block to us.
         match unsafe { self.canaries().verify(user) } {
@@ -56,79 +63,89 @@ impl CheckedHeap {
         }
     }
 
-    /// Without canaries the chunk word tells the size.
-    pub(super) fn bare_head(&self, user: usize, operation: Operation, now: SiteId) -> Option<Head> {
-        let payload = NonNull::new(user as *mut u8)?;
-        let books = self.arenas.of(user).lock();
-        // SAFETY: the registry gave the block to us.
-        let found = unsafe {
-            books
-                .heap
-                .capacity(payload)
-                .and_then(|size| books.heap.span_of(payload).map(|span| (size, span.is_some())))
-        };
-        drop(books);
-        match found {
-            Ok((size, mapped)) => {
-                Some(Head { size, kind: Kind::Malloc, align: 16, mapped, thread: 0 })
-            }
-            Err(corrupt) => {
-                self.blame_corruption(corrupt, operation, now);
-                None
-            }
-        }
-    }
-
-    pub(super) fn quarantine_block(&self, user: usize, head: Head) {
-        let limit = self.quarantine_limit();
-        if !self.is_guarded() || head.size > limit / 2 {
+    fn quarantine_block(&self, user: usize, head: Head, taken: Taken) {
+        let limit = self.quarantine_limit.load(Ordering::Relaxed);
+        let waiting =
+            Waiting { user, size: head.size, class: taken.class, thread: thread::number() };
+        if head.size > limit / 2 {
+            self.count_free(head.size);
             // Frozen, it stays where it is: nothing may move under a reader's hands.
-            if !self.is_frozen() {
-                self.evict_now(user);
-            }
-            return;
+            return if self.is_frozen() {
+                registry::set(user, State::Quarantined);
+            } else {
+                self.evict(waiting);
+            };
         }
-        let most = options::number(Name::MaxFreeFillSize);
         // SAFETY: the block was taken and is ours alone.
-        unsafe { poison::poison(user, head.size, most, self.free_byte()) };
-        let waiting = Waiting { user, size: head.size, poison: most, thread: thread::number() };
-        let kept = self.quarantine.lock().push(waiting);
-        if self.is_frozen() {
-            return;
+        unsafe { poison::poison(user, head.size, most_poison(), self.free_byte()) };
+        registry::set(user, State::Quarantined);
+        let Some(turn) = self.turn() else {
+            self.count_free(head.size);
+            return if self.is_frozen() {
+            } else {
+                self.evict(waiting)
+            };
+        };
+        turn.arena().ledger().count_free(head.size);
+        let quarantine = turn.arena().local();
+        let kept = quarantine.push(waiting);
+        let crowd = quarantine.count();
+        let mut due = if self.is_frozen() { None } else { quarantine.pop_over(limit) };
+        drop(turn);
+        while let Some(oldest) = due {
+            self.verify_waiting(oldest, Operation::Evict);
+            self.evict(oldest);
+            due = self.pop_over(limit);
         }
-        self.evict_over(limit);
-        if !kept {
-            self.evict_now(user);
+        if !kept && !self.is_frozen() {
+            self.evict(waiting);
+        }
+        if crowd.is_multiple_of(SHARE_EVERY) {
+            self.share_quarantine();
         }
     }
 
-    /// Evicts the oldest blocks until at most `limit` bytes wait. Says whether any went.
+    fn pop_over(&self, limit: usize) -> Option<Waiting> {
+        if self.is_frozen() {
+            return None;
+        }
+        self.turn()?.arena().local().pop_over(limit)
+    }
+
+    /// Evicts the oldest blocks of the thread's quarantine until at most `limit` bytes wait. Says
+    /// whether any went.
     pub(super) fn evict_over(&self, limit: usize) -> bool {
         let mut any = false;
-        while !self.is_frozen() {
-            let Some(waiting) = self.quarantine.lock().pop_over(limit) else { break };
+        while let Some(waiting) = self.pop_over(limit) {
             any = true;
             self.verify_waiting(waiting, Operation::Evict);
-            self.evict_now(waiting.user);
+            self.evict(waiting);
         }
         any
     }
 
     /// Is a block that waits as it was when it was freed?
     pub(super) fn is_untouched(&self, waiting: Waiting) -> bool {
-        let Waiting { user, size, poison: most, .. } = waiting;
+        let Waiting { user, size, .. } = waiting;
         // SAFETY: the block is in the quarantine: ours alone, poisoned with these arguments.
         unsafe {
-            poison::poison_damage(user, size, most, self.free_byte()).is_none()
+            poison::poison_damage(user, size, most_poison(), self.free_byte()).is_none()
                 && self.canaries().verify(user).is_ok()
         }
     }
 
     /// Verifies a block that waits: nobody may have written to it. Says whether that holds.
+    #[inline]
     pub(super) fn verify_waiting(&self, waiting: Waiting, operation: Operation) -> bool {
-        let Waiting { user, size, poison: most, .. } = waiting;
+        self.is_untouched(waiting) || self.report_waiting(waiting, operation)
+    }
+
+    #[cold]
+    fn report_waiting(&self, waiting: Waiting, operation: Operation) -> bool {
+        let Waiting { user, size, thread, .. } = waiting;
+        let (most, byte) = (most_poison(), self.free_byte());
         // SAFETY: the block is in the quarantine: ours alone, poisoned with these arguments.
-        let damage = unsafe { poison::poison_damage(user, size, most, self.free_byte()) };
+        let damage = unsafe { poison::poison_damage(user, size, most, byte) };
         let Some(damage) = damage else {
             // SAFETY: as above.
             return match unsafe { self.canaries().verify(user) } {
@@ -140,7 +157,7 @@ impl CheckedHeap {
             };
         };
         let mut block = self.describe(user);
-        block.free_thread = Some(waiting.thread);
+        block.free_thread = Some(thread);
         block.size = Some(size);
         let now = self.operation_site(operation);
         self.deliver(&Finding {
@@ -149,30 +166,42 @@ impl CheckedHeap {
             ..Finding::new(Defect::WriteAfterFree, operation, user, now)
         });
         // SAFETY: as above; made whole so that it is reported once.
-        unsafe { poison::poison(user, size, most, self.free_byte()) };
+        unsafe { poison::poison(user, size, most, byte) };
         false
     }
 
-    /// Gives a freed block's chunk back to the heap.
-    pub(super) fn evict_now(&self, user: usize) {
-        let site = registry::word(user).map_or(SiteId::NONE, registry::Word::site);
-        registry::set(user, State::Evicted, site);
-        self.give_back(user);
-    }
-
-    /// Gives the chunk under `user` back to the heap.
-    pub(super) fn give_back(&self, user: usize) {
-        let Some(payload) = NonNull::new((user - self.lead()) as *mut u8) else { return };
-        // SAFETY: the payload came from this arena and no block is in it any more.
-        let released = unsafe { self.arenas.of(user).lock().heap.release(payload) };
-        if let Err(corrupt) = released {
-            self.blame_corruption(corrupt, Operation::Free, capture::full_site());
+    /// Gives a freed block's chunk back to where it is from.
+    #[inline]
+    fn evict(&self, waiting: Waiting) {
+        let Waiting { user, class, .. } = waiting;
+        registry::set(user, State::Evicted);
+        match (class, registry::owner(user)) {
+            (Some(class), Some(from)) => self.put(user, class, from, None),
+            (_, from) => self.give_back(user, from, None),
         }
     }
 
-    pub(super) fn quarantine_limit(&self) -> usize {
-        let most = options::number(Name::QuarantineSizeMb) << 20;
-        let eighth = self.live.load(Ordering::Relaxed) as usize / 8;
-        eighth.max(LEAST_QUARANTINE).min(most)
+    /// Counts a free where the thread's turn is not at hand.
+    pub(super) fn count_free(&self, size: usize) {
+        match self.turn() {
+            Some(turn) => {
+                turn.arena().ledger().count_free(size);
+                turn.arena().ledger().tell();
+            }
+            None => self.arenas.main().lock().ledger.count_free(size),
+        }
     }
+
+    /// Shares out what may wait among the threads that have an arena.
+    pub(super) fn share_quarantine(&self) {
+        let most = options::number(Name::QuarantineSizeMb) << 20;
+        let whole = (ledger::live() / 8).max(LEAST_QUARANTINE).min(most);
+        let share = (whole / self.arenas.owners().max(1)).max(LEAST_SHARE.min(most));
+        self.quarantine_limit.store(share, Ordering::Relaxed);
+    }
+}
+
+/// Bytes of poison at both ends of a freed block.
+fn most_poison() -> usize {
+    options::number(Name::MaxFreeFillSize)
 }

@@ -4,7 +4,7 @@
 use core::ptr::NonNull;
 
 use super::block::{self, Head};
-use super::checked::CheckedHeap;
+use super::checked::{CheckedHeap, Fresh, Request};
 use super::mapped_blocks::MappedBlock;
 use super::registry::{self, State};
 use crate::finding::{Block, Life, Operation};
@@ -13,6 +13,30 @@ use crate::stack::depot::SiteId;
 use crate::sys::{memory, thread};
 
 impl CheckedHeap {
+    /// Writes a fresh mapped block, lists it and declares it live. Null: no memory for the list.
+    ///
+    /// # Safety
+    /// As [`CheckedHeap::hand_out`]; the payload is the one in `span`.
+    pub(super) unsafe fn hand_out_mapped(
+        &self,
+        user: usize,
+        request: Request,
+        span: Span,
+        site: SiteId,
+    ) -> *mut u8 {
+        let Request { size, kind, align, .. } = request;
+        let thread = thread::number();
+        let head = Head { size, kind, align: align.max(16), mapped: true, thread };
+        if !self.list_mapped(user, head, span, site) {
+            self.give_back(user, None, Some(size));
+            return core::ptr::null_mut();
+        }
+        // SAFETY: as the caller says; fresh mappings are zero.
+        unsafe {
+            self.hand_out(user, request, Fresh { class: None, mapped: true, is_zero: true }, site)
+        }
+    }
+
     /// Lists a mapped block where it can be found by any address inside it.
     pub(super) fn list_mapped(&self, user: usize, head: Head, span: Span, site: SiteId) -> bool {
         let block = Block { site, ..block::facts(user, head) };
@@ -30,13 +54,19 @@ impl CheckedHeap {
             return;
         };
         let retired = {
-            let heap = &mut self.arenas.of(mapped.block.user).lock().heap;
+            let mut books = self.arenas.main().lock();
             // SAFETY: the block is ours and mapped.
-            let span = unsafe { heap.span_of(payload) };
-            span.map(|_| heap.retire(mapped.span))
+            let span = unsafe { books.heap.span_of(payload) };
+            span.map(|_| {
+                books.heap.retire(mapped.span);
+                books.ledger.count_free(head.size);
+                books.ledger.tell();
+                books.heap.tuning
+            })
         };
-        if let Err(corrupt) = retired {
-            return self.blame_corruption(corrupt, Operation::Free, now);
+        match retired {
+            Ok(tuning) => self.arenas.follow(tuning),
+            Err(corrupt) => return self.blame_corruption(corrupt, Operation::Free, now),
         }
         {
             let mut list = self.mapped.lock();
@@ -80,8 +110,8 @@ impl CheckedHeap {
     /// Unmaps a retired mapping that is listed no more. The list's lock is held.
     pub(super) fn unmap(&self, mapped: MappedBlock) {
         let user = mapped.block.user;
-        registry::set(user, State::Evicted, mapped.block.site);
+        registry::set(user, State::Evicted);
         // SAFETY: nobody uses the mapping, by the caller's word.
-        unsafe { self.arenas.of(user).lock().heap.unmap(mapped.span) };
+        unsafe { self.arenas.main().lock().heap.unmap(mapped.span) };
     }
 }

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use super::block::Head;
 use super::checked::CheckedHeap;
-use super::registry;
+use super::quarantine::Waiting;
+use super::registry::{self, State};
 use crate::finding::{Damage, Operation};
 use crate::stack::depot::SiteId;
 use crate::sys::thread;
@@ -33,16 +34,24 @@ impl CheckedHeap {
     }
 
     fn check_quarantine(&self, operation: Operation) -> usize {
-        // While the lock is held what waits stays as it was poisoned.
-        let damaged: Vec<_> = {
-            let quarantine = self.quarantine.lock();
-            quarantine
-                .iter()
-                .filter(|waiting| !is_the_parents(waiting.thread, operation))
-                .filter(|waiting| !self.is_untouched(*waiting))
-                .collect()
-        };
+        let mut damaged = Vec::new();
+        self.arenas.for_each(|arena| {
+            let waiting = arena.local().iter().filter(|w| !is_the_parents(w.thread, operation));
+            damaged.extend(waiting.filter(|waiting| self.is_steadily_touched(*waiting)));
+        });
         damaged.iter().filter(|&&waiting| !self.verify_waiting(waiting, operation)).count()
+    }
+
+    /// Is the poison of a block damaged twice while it waits? Its owner may be evicting it.
+    fn is_steadily_touched(&self, waiting: Waiting) -> bool {
+        (0..2).all(|_| {
+            let waits = || {
+                registry::word(waiting.user).is_some_and(|word| word.state == State::Quarantined)
+            };
+            let touched = waits() && !self.is_untouched(waiting) && waits();
+            std::thread::yield_now();
+            touched
+        })
     }
 
     fn check_live(&self, operation: Operation) -> usize {

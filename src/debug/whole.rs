@@ -4,61 +4,65 @@
 use core::sync::atomic::Ordering;
 
 use super::checked::CheckedHeap;
-use crate::arena::Ledger;
+use crate::arena::Totals;
+use crate::finding::Operation;
 use crate::heap::Usage;
 use crate::own;
-use crate::stack::depot;
+use crate::stack::depot::{self, SiteId};
 use crate::sys::thread;
 
 impl CheckedHeap {
     /// Sets glibc's two tunables (mallopt); `None` leaves one as it is.
     pub fn tune(&self, mmap_threshold: Option<usize>, trim_threshold: Option<usize>) {
-        self.arenas.for_each(|arena| {
-            let tuning = &mut arena.lock().heap.tuning;
+        self.arenas.tune(|tuning| {
             tuning.dynamic = false;
             tuning.mmap_threshold = mmap_threshold.unwrap_or(tuning.mmap_threshold);
             tuning.trim_threshold = trim_threshold.unwrap_or(tuning.trim_threshold);
         });
     }
 
-    /// Gives free memory back to the system (malloc_trim): what waits goes, too. Says whether any
-    /// went.
+    /// Gives free memory back to the system (malloc_trim): what waits in this thread's quarantine and
+    /// cache goes, too. Says whether any went.
     pub fn trim(&self, keep: usize) -> bool {
         self.evict_over(0);
         let mut any = self.unmap_over_budget(true);
-        self.arenas.for_each(|arena| any |= arena.lock().heap.trim(keep));
+        if let Some(mut turn) = self.turn()
+            && let Err(corrupt) = turn.empty(&self.arenas)
+        {
+            drop(turn);
+            self.blame_corruption(corrupt, Operation::Free, SiteId::NONE);
+        }
+        self.arenas.for_each(|arena| any |= arena.trim(keep));
         any
     }
 
     /// The counts over all arenas.
-    pub fn totals(&self) -> (Ledger, Usage) {
-        let mut totals = (Ledger::default(), Usage::default());
+    pub fn totals(&self) -> (Totals, Usage) {
+        let (mut totals, mut usage) = (Totals::default(), Usage::default());
         self.arenas.for_each(|arena| {
+            arena.ledger().add_to(&mut totals);
             let books = arena.lock();
-            totals = (books.ledger, books.heap.usage());
+            books.ledger.add_to(&mut totals);
+            usage += books.heap.usage();
         });
-        totals
+        (totals, usage)
     }
 
     /// Takes all locks of the malloc path in their order, before fork. The result goes to
     /// [`CheckedHeap::release_after_fork`].
-    pub fn hold_over_fork(&self) -> [bool; 5] {
+    pub fn hold_over_fork(&self) -> [bool; 3] {
         let interrupted = thread::is_critical();
-        [
-            self.quarantine.hold_over_fork(interrupted),
-            self.mapped.hold_over_fork(interrupted),
-            self.arenas.hold_over_fork(interrupted),
-            depot::hold_over_fork(interrupted),
-            own::heap::hold_over_fork(interrupted),
-        ]
+        let mapped = self.mapped.hold_over_fork(interrupted);
+        self.arenas.hold_over_fork(interrupted);
+        [mapped, depot::hold_over_fork(interrupted), own::heap::hold_over_fork(interrupted)]
     }
 
     /// Gives them back, in the parent and in the child.
     ///
     /// # Safety
     /// `held` is what `hold_over_fork` returned to this thread.
-    pub unsafe fn release_after_fork(&self, held: [bool; 5]) {
-        let [quarantine, mapped, arenas, depot, own] = held;
+    pub unsafe fn release_after_fork(&self, held: [bool; 3]) {
+        let [mapped, depot, own] = held;
         // SAFETY: each lock is given back only if it was taken, by the caller's word.
         unsafe {
             if own {
@@ -67,14 +71,9 @@ impl CheckedHeap {
             if depot {
                 depot::release_after_fork();
             }
-            if arenas {
-                self.arenas.release_after_fork();
-            }
+            self.arenas.release_after_fork();
             if mapped {
                 self.mapped.release_after_fork();
-            }
-            if quarantine {
-                self.quarantine.release_after_fork();
             }
         }
     }
@@ -85,13 +84,13 @@ impl CheckedHeap {
         // Mappings only go away under this lock, and only when nothing is frozen.
         let _mapped = self.mapped.lock();
         self.frozen.fetch_add(1, Ordering::SeqCst);
-        self.arenas.for_each(|arena| arena.lock().heap.tuning.may_trim = false);
+        self.arenas.tune(|tuning| tuning.may_trim = false);
     }
 
     /// Ends one [`CheckedHeap::freeze`].
     pub fn thaw(&self) {
         if self.frozen.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.arenas.for_each(|arena| arena.lock().heap.tuning.may_trim = true);
+            self.arenas.tune(|tuning| tuning.may_trim = true);
         }
     }
 }

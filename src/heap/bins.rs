@@ -135,6 +135,11 @@ impl Bins {
         Ok(None)
     }
 
+    /// Is there a chunk in a bin whose chunks are all larger than `need`?
+    pub(super) fn has_larger(&self, need: usize) -> bool {
+        need < 1 << 40 && self.next_filled(bin_of(need) + 1).is_some()
+    }
+
     /// Takes a given free chunk out of its bin. Both neighbours in the list are checked first;
     /// on an error nothing has changed.
     ///
@@ -181,8 +186,13 @@ impl Bins {
 
     /// Calls `visit` with each listed chunk and its bin, as long as it returns true. Follows links only from chunks
     /// that `visit` accepted.
-    pub(super) fn walk(&self, mut visit: impl FnMut(usize, usize) -> bool) {
-        for (bin, &head) in self.heads.iter().enumerate() {
+    pub(super) fn walk(&self, visit: impl FnMut(usize, usize) -> bool) {
+        self.walk_from(0, visit);
+    }
+
+    /// As [`Bins::walk`], from one bin on.
+    pub(super) fn walk_from(&self, first: usize, mut visit: impl FnMut(usize, usize) -> bool) {
+        for (bin, &head) in self.heads.iter().enumerate().skip(first) {
             let mut chunk = head;
             while chunk != 0 && visit(chunk, bin) {
                 // SAFETY: `visit` has accepted the chunk as a free one of this heap.

@@ -24,6 +24,16 @@ pub struct Usage {
     pub mapped_chunks: usize,
 }
 
+impl core::ops::AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.held += other.held;
+        self.in_use += other.in_use;
+        self.chunks += other.chunks;
+        self.mapped += other.mapped;
+        self.mapped_chunks += other.mapped_chunks;
+    }
+}
+
 /// A chunk heap over the memory of `P`. See the [module](super) for what it promises.
 pub struct Heap<P> {
     pub(super) pages: P,
@@ -33,6 +43,10 @@ pub struct Heap<P> {
     /// The free chunk at the end of the last segment; in no bin, without a footer. 0: none.
     pub(super) top: usize,
     pub(super) top_size: usize,
+    /// From here to the last segment's fence nobody has written anything: it reads as zero.
+    pub(super) untouched: usize,
+    /// Is what was handed out last such memory?
+    pub(super) last_is_zero: bool,
     /// Thresholds; may be set at any time.
     pub tuning: Tuning,
     pub(super) usage: Usage,
@@ -53,6 +67,8 @@ impl<P: PageSource> Heap<P> {
             bins: Bins::new(),
             top: 0,
             top_size: 0,
+            untouched: 0,
+            last_is_zero: false,
             tuning: Tuning::DEFAULT,
             usage: Usage { held: 0, in_use: 0, chunks: 0, mapped: 0, mapped_chunks: 0 },
         }
@@ -70,6 +86,25 @@ impl<P: PageSource> Heap<P> {
         self.usage
     }
 
+    /// Can a payload for `layout` be had without more memory?
+    pub fn has_room_for(&self, layout: Layout) -> bool {
+        let slack = if layout.is_aligned() { layout.align + MIN_CHUNK } else { 0 };
+        let Some(need) = layout.chunk_size().and_then(|need| need.checked_add(slack)) else {
+            return false;
+        };
+        self.top_size >= need + MIN_CHUNK || self.bins.has_larger(need)
+    }
+
+    /// Free bytes that the heap holds, the top included.
+    pub const fn free_bytes(&self) -> usize {
+        self.usage.held - self.usage.in_use
+    }
+
+    /// Does the payload that `allocate` returned last read as zero throughout?
+    pub const fn last_is_zero(&self) -> bool {
+        self.last_is_zero
+    }
+
     /// The source the memory comes from.
     pub const fn pages(&mut self) -> &mut P {
         &mut self.pages
@@ -81,6 +116,7 @@ impl<P: PageSource> Heap<P> {
     pub fn allocate(&mut self, layout: Layout) -> Result<Option<NonNull<u8>>, Corrupt> {
         let Some(need) = layout.chunk_size() else { return Ok(None) };
         let slack = if layout.is_aligned() { layout.align } else { 0 };
+        self.last_is_zero = false;
         if need.saturating_add(slack) >= self.tuning.mmap_threshold
             && let Some(payload) = self.allocate_mapped(layout)
         {
@@ -110,11 +146,23 @@ impl<P: PageSource> Heap<P> {
         }
     }
 
-    /// Gives a payload back; a mapped one is unmapped. On `Err` nothing has changed.
+    /// Gives a payload back; a mapped one is unmapped. Free memory at the top goes back to the
+    /// source. On `Err` nothing has changed.
     ///
     /// # Safety
     /// `payload` came from this heap and was not released; it is used no more.
     pub unsafe fn release(&mut self, payload: NonNull<u8>) -> Result<(), Corrupt> {
+        // SAFETY: as the caller says.
+        unsafe { self.put_back(payload)? };
+        self.settle();
+        Ok(())
+    }
+
+    /// As [`Heap::release`], one of many: call [`Heap::settle`] after the last.
+    ///
+    /// # Safety
+    /// As [`Heap::release`].
+    pub unsafe fn put_back(&mut self, payload: NonNull<u8>) -> Result<(), Corrupt> {
         // SAFETY: as the caller says.
         unsafe {
             if let Some(span) = self.span_of(payload)? {
@@ -123,10 +171,8 @@ impl<P: PageSource> Heap<P> {
                 return Ok(());
             }
             let (chunk, head) = self.used_chunk(payload)?;
-            self.free_chunk(chunk, head)?;
+            self.free_chunk(chunk, head)
         }
-        self.trim(self.tuning.trim_threshold);
-        Ok(())
     }
 
     /// Makes an ordinary payload hold `size` bytes without moving it. `false`: there is no room;
@@ -150,7 +196,7 @@ impl<P: PageSource> Heap<P> {
         }
         // SAFETY: `used_chunk` has accepted the chunk.
         unsafe { self.shorten(chunk, head, need)? };
-        self.trim(self.tuning.trim_threshold);
+        self.settle();
         Ok(true)
     }
 
@@ -202,6 +248,7 @@ impl<P: PageSource> Heap<P> {
             // What lies behind cannot be trusted to be ours any more: start anew elsewhere.
             self.top = 0;
             self.top_size = 0;
+            self.untouched = usize::MAX;
             return Err(Corrupt { chunk, what: Corruption::Word });
         }
         // SAFETY: the top reaches from `chunk` on for more than `need` bytes.
@@ -210,6 +257,8 @@ impl<P: PageSource> Heap<P> {
             self.key.write(chunk, Head::used(need, true));
         }
         self.count_used(need);
+        self.last_is_zero = chunk >= self.untouched;
+        self.untouched = self.untouched.max(chunk + need);
         Ok(chunk)
     }
 
@@ -250,7 +299,7 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Safety
     /// `chunk` is a verified free chunk of `size >= need` bytes in no bin.
-    unsafe fn occupy(&mut self, chunk: usize, size: usize, need: usize) {
+    pub(super) unsafe fn occupy(&mut self, chunk: usize, size: usize, need: usize) {
         let rest = size - need;
         // SAFETY: all words written lie in the chunk, or are the verified word behind it.
         unsafe {

@@ -47,6 +47,7 @@ impl<P: PageSource> Heap<P> {
         unsafe { write_words(self.key, payload, span) };
         self.usage.mapped += len;
         self.usage.mapped_chunks += 1;
+        self.last_is_zero = true;
         NonNull::new(payload as *mut u8)
     }
 

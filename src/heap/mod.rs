@@ -7,6 +7,7 @@
 //! neighbour before it is acted on, so that smashed memory ends in [`Corrupt`], never in a fault
 //! or an endless loop.
 
+mod batch;
 mod bins;
 mod check;
 mod chunk;

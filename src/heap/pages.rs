@@ -44,4 +44,11 @@ pub unsafe trait PageSource {
     /// `[start, start + old)` is a whole mapping from `map`; no address into it is used
     /// after the call unless the result is `start`.
     unsafe fn remap(&mut self, start: usize, old: usize, new: usize) -> Option<usize>;
+
+    /// Gives the memory of whole pages back but keeps them usable; what they hold is lost. A source
+    /// that cannot does nothing.
+    ///
+    /// # Safety
+    /// The pages are from this source and their contents are not used any more.
+    unsafe fn discard(&mut self, _start: usize, _bytes: usize) {}
 }

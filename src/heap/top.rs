@@ -1,12 +1,41 @@
 //! The heap's top: where memory comes in and where it goes back.
 
-use super::chunk::{Corrupt, Head};
+use super::bins::{bin_of, check_free};
+use super::chunk::{Corrupt, Head, footer};
 use super::heap::Heap;
 use super::pages::{PageSource, Pages};
 use super::size::{MIN_CHUNK, PAGE, WORD, round_down, round_up};
-use super::tuning::TOP_PAD;
+use super::tuning::{MOST_PAD, TOP_PAD};
 
 impl<P: PageSource> Heap<P> {
+    /// Trims the top if it has grown well past the threshold. Not at every page beyond it: what is
+    /// freed now is often asked for next.
+    pub fn settle(&mut self) {
+        let keep = self.tuning.trim_threshold;
+        let slack = (keep / 2).max(self.usage.held / 8);
+        if self.top_size > keep.saturating_add(slack) {
+            self.trim(keep);
+        }
+    }
+
+    /// Gives the memory of whole pages inside free chunks of at least `least` bytes back to the
+    /// source; the chunks stay.
+    pub fn discard_free(&mut self, least: usize) {
+        let pages = &mut self.pages;
+        let (key, segments) = (self.key, &self.segments);
+        self.bins.walk_from(bin_of(least), |chunk, _| {
+            // SAFETY: `check_free` looks the address up before it reads.
+            let Ok(size) = (unsafe { check_free(key, segments, chunk) }) else { return false };
+            let start = round_up(chunk + MIN_CHUNK, PAGE);
+            let end = round_down(footer(chunk, size), PAGE);
+            if start < end {
+                // SAFETY: between the links and the footer of a free chunk nothing is kept.
+                unsafe { pages.discard(start, end - start) };
+            }
+            true
+        });
+    }
+
     /// Returns free memory at the top beyond `keep` bytes to the source. Says whether any went.
     pub fn trim(&mut self, keep: usize) -> bool {
         let Some(segment) = self.segments.last() else { return false };
@@ -24,6 +53,7 @@ impl<P: PageSource> Heap<P> {
             self.segments.set_last_end(end);
             self.usage.held -= spare;
             self.set_top(self.top, self.top_size - spare);
+            self.untouched = self.untouched.min(end - WORD);
             self.key.write(end - WORD, Head::FENCE);
         }
         true
@@ -37,7 +67,8 @@ impl<P: PageSource> Heap<P> {
             }
             let end = self.segments.last().map_or(0, |segment| segment.end);
             let more = need - self.top_size;
-            let padded = round_up(more + TOP_PAD + 2 * WORD, PAGE);
+            let pad = (self.usage.held / 16).clamp(TOP_PAD, MOST_PAD);
+            let padded = round_up(more + pad + 2 * WORD, PAGE);
             let pages = match self.pages.grow(end, padded) {
                 Some(pages) => pages,
                 None => match self.pages.grow(end, round_up(more + 2 * WORD, PAGE)) {
@@ -62,6 +93,8 @@ impl<P: PageSource> Heap<P> {
             if pages.start == end && self.key.read(fence).is_ok_and(|head| head.size == 0) {
                 self.segments.set_last_end(new_end);
                 let top = if self.top == 0 { fence } else { self.top };
+                // What was the fence reads as the rest: zero.
+                (fence as *mut u64).write(0);
                 // Without a top the chunk in front of the fence is in use (a free one is the top).
                 self.set_top(top, new_end - WORD - top);
                 self.key.write(new_end - WORD, Head::FENCE);
@@ -74,6 +107,7 @@ impl<P: PageSource> Heap<P> {
                 return false;
             }
             let first = pages.start + WORD;
+            self.untouched = first;
             self.set_top(first, new_end - WORD - first);
             self.key.write(new_end - WORD, Head::FENCE);
         }

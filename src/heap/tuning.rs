@@ -6,6 +6,8 @@ const FIRST_THRESHOLD: usize = 128 << 10;
 const MAX_THRESHOLD: usize = 32 << 20;
 /// Free bytes asked for beyond what is needed when the heap grows, and left when it is trimmed.
 pub(super) const TOP_PAD: usize = 128 << 10;
+/// Large heaps grow by more at a time, up to this.
+pub(super) const MOST_PAD: usize = 2 << 20;
 
 /// Thresholds in bytes; they follow the program as glibc's do.
 #[derive(Clone, Copy, Debug)]

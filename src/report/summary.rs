@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::stacks;
-use crate::arena::Ledger;
+use crate::arena::Totals;
 use crate::debug::{SiteTotals, deferred};
 use crate::options::{self, Name};
 use crate::stack::depot::{self, SiteId};
@@ -31,7 +31,7 @@ const fn plural(count: u64) -> &'static str {
 /// The text: the largest sites of unfreed blocks with their stacks, then the counts.
 pub fn write(
     sites: &[(SiteId, SiteTotals)],
-    ledger: &Ledger,
+    ledger: &Totals,
     symbolizer: &mut Symbolizer,
 ) -> String {
     let mut out = String::new();
@@ -71,10 +71,10 @@ pub fn write(
     out
 }
 
-fn write_counts(out: &mut String, sites: &[(SiteId, SiteTotals)], ledger: &Ledger) {
+fn write_counts(out: &mut String, sites: &[(SiteId, SiteTotals)], ledger: &Totals) {
     let blocks: u64 = sites.iter().map(|(_, totals)| totals.blocks).sum();
     let bytes: u64 = sites.iter().map(|(_, totals)| totals.bytes).sum();
-    let Ledger { allocations, frees, allocated, peak, .. } = *ledger;
+    let Totals { allocations, frees, allocated, peak, .. } = *ledger;
     let _ = writeln!(
         out,
         "mallocop: in use at exit: {bytes} byte{} in {blocks} block{}",

@@ -39,6 +39,24 @@ fn map_with(bytes: usize, protection: i32, flags: i32) -> Option<usize> {
     })
 }
 
+/// As [`map`], at a multiple of `align`, a power of two of pages.
+pub fn map_aligned(bytes: usize, align: usize) -> Option<usize> {
+    let whole = bytes.checked_add(align)?;
+    let start = map(whole)?;
+    let aligned = round_up(start, align);
+    let behind = aligned + bytes;
+    // SAFETY: fresh pages in front of and behind the aligned part, which nobody has seen.
+    unsafe {
+        if aligned > start {
+            unmap(start, aligned - start);
+        }
+        if start + whole > behind {
+            unmap(behind, start + whole - behind);
+        }
+    }
+    Some(aligned)
+}
+
 /// Unmaps whole pages.
 ///
 /// # Safety
@@ -88,8 +106,11 @@ unsafe fn remap(start: usize, old: usize, new: usize) -> Option<usize> {
     })
 }
 
+/// Heaps that are not brk's are made of regions that start and end at multiples of this, so that no
+/// two heaps have memory in the same MiB.
+pub const REGION_ALIGN: usize = 1 << 20;
 /// Smallest and largest stretch that stands in for brk where that cannot be had.
-const FIRST_STAND_IN: usize = 1 << 20;
+const FIRST_STAND_IN: usize = REGION_ALIGN;
 const LAST_STAND_IN: usize = 64 << 20;
 
 /// The program's heap: brk while that can be had and nobody else moves it, mappings after that.
@@ -156,8 +177,8 @@ unsafe impl PageSource for BrkPages {
         {
             return Some(pages);
         }
-        let len = round_up(bytes.max(self.stand_in), PAGE);
-        let start = map(len)?;
+        let len = round_up(bytes.max(self.stand_in), REGION_ALIGN);
+        let start = map_aligned(len, REGION_ALIGN)?;
         self.stand_in = (self.stand_in * 2).min(LAST_STAND_IN);
         Some(Pages { start, len })
     }
@@ -188,5 +209,10 @@ unsafe impl PageSource for BrkPages {
     unsafe fn remap(&mut self, start: usize, old: usize, new: usize) -> Option<usize> {
         // SAFETY: as the caller says.
         unsafe { remap(start, old, new) }
+    }
+
+    unsafe fn discard(&mut self, start: usize, bytes: usize) {
+        // SAFETY: as the caller says.
+        unsafe { drop_contents(start, bytes) };
     }
 }

@@ -8,5 +8,8 @@ pub mod maps;
 pub mod memory;
 pub mod output;
 pub mod process;
+pub mod regions;
 pub mod shared;
+pub mod single;
 pub mod thread;
+pub mod thread_end;

@@ -3,7 +3,7 @@
 
 use core::arch::{asm, global_asm};
 use core::cell::Cell;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering, compiler_fence};
 
 use super::errno;
 
@@ -30,11 +30,16 @@ struct Slot {
     number: Cell<u32>,
     /// Is the thread on a stack of ours?
     apart: Cell<bool>,
+    /// Is the thread past its end, as far as we are concerned?
+    ended: Cell<bool>,
+    /// Address of the arena that the thread owns; 0: none.
+    arena: Cell<usize>,
 }
 
 const _: () = assert!(size_of::<Slot>() == 64);
 
 /// Offset of the slot from the thread pointer; 0 before this library was relocated.
+#[inline]
 fn slot_offset() -> isize {
     let offset: isize;
     // SAFETY: reads a word of our own global offset table.
@@ -49,11 +54,13 @@ fn slot_offset() -> isize {
 }
 
 /// Can thread slots be used yet? Not in an IFUNC resolver that runs before our relocations.
+#[inline]
 pub fn is_relocated() -> bool {
     slot_offset() != 0
 }
 
 /// Address of the calling thread's slot: tells threads apart.
+#[inline]
 pub fn slot_address() -> usize {
     let slot: usize;
     // SAFETY: the x86-64 TLS ABI (variant II): the thread pointer is at fs:0, the offset in the GOT.
@@ -68,24 +75,31 @@ pub fn slot_address() -> usize {
     slot
 }
 
+#[inline]
 fn slot() -> &'static Slot {
     // SAFETY: the slot lives as long as its thread, and only that thread gets its address.
     unsafe { &*(slot_address() as *const Slot) }
 }
 
-/// Enters a section that holds a lock.
+/// Enters a section that holds a lock, or that a handler must keep out of for another reason.
+#[inline]
 pub fn enter_critical() {
     let slot = slot();
     slot.critical.set(slot.critical.get() + 1);
+    // What is done inside is not moved out, where a handler could come in between.
+    compiler_fence(Ordering::SeqCst);
 }
 
 /// Leaves it.
+#[inline]
 pub fn leave_critical() {
+    compiler_fence(Ordering::SeqCst);
     let slot = slot();
     slot.critical.set(slot.critical.get() - 1);
 }
 
 /// Was the caller interrupted inside a critical section (so that it must take no lock)?
+#[inline]
 pub fn is_critical() -> bool {
     slot().critical.get() != 0
 }
@@ -95,7 +109,29 @@ pub fn is_in_tool() -> bool {
     slot().tool.get() != 0
 }
 
+/// Address of the arena that the thread owns; 0: none.
+#[inline]
+pub fn arena() -> usize {
+    slot().arena.get()
+}
+
+/// Notes the arena that the thread owns from here on.
+pub fn set_arena(arena: usize) {
+    slot().arena.set(arena);
+}
+
+/// Has the thread's end been noted?
+pub fn has_ended() -> bool {
+    slot().ended.get()
+}
+
+/// Notes it: what the thread still does is done without an arena of its own.
+pub fn note_end() {
+    slot().ended.set(true);
+}
+
 /// Is the thread inside nothing of ours, so that deferred work can be done?
+#[inline]
 pub fn is_outside() -> bool {
     let slot = slot();
     slot.critical.get() == 0 && slot.tool.get() == 0
@@ -142,6 +178,7 @@ static TIDS: [AtomicU32; MAX_THREADS] = [const { AtomicU32::new(0) }; MAX_THREAD
 static STACKS: [AtomicUsize; MAX_THREADS] = [const { AtomicUsize::new(0) }; MAX_THREADS];
 
 /// Number of the calling thread. Makes one system call, the first time.
+#[inline]
 pub fn number() -> u16 {
     let slot = slot();
     match slot.number.get() {

@@ -43,6 +43,7 @@ extern "C" fn parent() {
 extern "C" fn child() {
     release();
     thread::renew_after_fork();
+    HEAP.inherit_arenas();
     reader::forget_root();
     reporter::renew_after_fork();
 }

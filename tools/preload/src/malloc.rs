@@ -65,10 +65,12 @@ pub(crate) fn allocate_aligned(call: &'static str, align: usize, size: usize) ->
 }
 
 /// Frees; null is nothing.
+#[inline]
 pub(crate) fn free(pointer: *mut u8, release: Release) {
-    if pointer.is_null() || early::owns(pointer as usize) {
+    if pointer.is_null() {
         return;
     }
+    // Before there is a heap, all there is comes from the early buffer, which keeps it.
     if let Some(heap) = start::heap() {
         heap.free(pointer as usize, release);
     }

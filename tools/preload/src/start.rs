@@ -1,11 +1,12 @@
 //! The library's beginning: ready at the first malloc, which may come before any constructor.
 
+use core::ffi::c_void;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mallocop::debug::CheckedHeap;
 use mallocop::stack::modules;
 use mallocop::sys::thread::ToolWork;
-use mallocop::sys::{process, thread};
+use mallocop::sys::{process, single, thread, thread_end};
 
 use crate::{HEAP, exit, fork, operators, reader, shims};
 
@@ -35,10 +36,16 @@ fn prepare() -> Option<&'static CheckedHeap> {
     }
     reader::read_options(|_| {});
     HEAP.prepare();
+    thread_end::register(end_thread);
     let (start, end) = own_range();
     modules::set_own(start, end);
     STATE.store(READY, Ordering::Release);
     Some(&HEAP)
+}
+
+/// A thread ends; libc calls this after the destructors of thread-local variables.
+extern "C" fn end_thread(_: *mut c_void) {
+    HEAP.end_thread();
 }
 
 /// First byte of this library and first byte behind it.
@@ -67,6 +74,7 @@ extern "C" fn construct() {
     reader::find();
     shims::prepare();
     operators::ensure_resolved();
+    single::find();
 }
 
 #[used]

@@ -3,14 +3,14 @@
 use core::ffi::{c_char, c_int};
 use std::ffi::CString;
 
-use mallocop::arena::Ledger;
+use mallocop::arena::Totals;
 use mallocop::heap::Usage;
 use mallocop::sys::output;
 use mallocop::sys::thread::ToolWork;
 
 use crate::start;
 
-fn totals() -> (Ledger, Usage) {
+fn totals() -> (Totals, Usage) {
     start::heap().map(|heap| heap.totals()).unwrap_or_default()
 }
 

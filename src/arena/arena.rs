@@ -1,0 +1,398 @@
+//! One arena: a heap behind a lock, and in front of it what its owning thread uses without one: the
+//! cache, the outbox, the ledger. Other threads reach it through the inbox, or the lock.
+
+use core::cell::UnsafeCell;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicPtr};
+
+use super::atomic::AtomicUsize;
+use super::cache::Cache;
+use super::class::Class;
+use super::inbox::Inbox;
+use super::ledger::Ledger;
+use super::outbox::{Lane, Outbox, chunk_of, entry};
+use super::{ArenaPages, Arenas, ZeroIsEmpty};
+use crate::heap::{Corrupt, Heap, Layout, PageSource};
+use crate::sys::lock::{Guard, Lock};
+use crate::sys::thread;
+
+/// Chunks that wait for an owner who does not come.
+const PLACES: usize = 1024;
+/// Larger chunks of other arenas go straight to their heap: few of them, and too much to let wait.
+const LARGEST_SENT: usize = 4 << 10;
+/// Free chunks from this size on lose their pages when a heap is trimmed.
+const LEAST_DISCARDED: usize = 8 << 10;
+/// Bytes put back into a heap after which it is worth to empty the cache and look at the top.
+const LEAST_PUT_BACK: usize = 128 << 10;
+
+/// What an arena's lock guards.
+pub struct Books<P> {
+    /// The chunks.
+    pub heap: Heap<P>,
+    /// The counts of those who come by the lock, not being the owner.
+    pub ledger: Ledger,
+}
+
+/// What only the owner touches.
+struct Own {
+    cache: Cache,
+    outbox: Outbox,
+    /// Bytes put back into the heap since the cache was emptied.
+    put_back: usize,
+}
+
+/// One heap with one owner at a time. `L` is what the owner keeps beside it.
+pub struct Arena<P, L> {
+    number: u32,
+    books: Lock<Books<P>>,
+    inbox: Inbox<PLACES>,
+    ledger: Ledger,
+    own: UnsafeCell<Own>,
+    local: L,
+    pub(super) is_owned: AtomicBool,
+    pub(super) is_held: AtomicBool,
+    pub(super) next_orphan: AtomicPtr<Self>,
+}
+
+// SAFETY: `own` is touched by the owner alone, in its turns; all else is shared by locks and atomics.
+unsafe impl<P: Send, L: Sync> Sync for Arena<P, L> {}
+
+impl<P: PageSource, L> Arena<P, L> {
+    /// An arena without an owner, over `pages`.
+    pub const fn new(number: u32, pages: P, local: L) -> Self {
+        let own = Own { cache: Cache::new(), outbox: Outbox::new(), put_back: 0 };
+        Self {
+            number,
+            books: Lock::new(Books { heap: Heap::new(pages, 0), ledger: Ledger::new() }),
+            inbox: Inbox {
+                tail: AtomicUsize::new(0),
+                head: AtomicUsize::new(0),
+                places: [const { AtomicUsize::new(0) }; PLACES],
+            },
+            ledger: Ledger::new(),
+            own: UnsafeCell::new(own),
+            local,
+            is_owned: AtomicBool::new(false),
+            is_held: AtomicBool::new(false),
+            next_orphan: AtomicPtr::new(core::ptr::null_mut()),
+        }
+    }
+
+    /// Makes all-zero memory an arena, without touching the parts that zero is right for.
+    ///
+    /// # Safety
+    /// `place` is all zero, aligned, large enough and the caller's alone; all-zero is a valid `L`.
+    pub(super) unsafe fn prepare(place: *mut Self, number: u32, pages: P) {
+        // SAFETY: by the caller's word; the other fields are atomics, counters and a free lock.
+        unsafe {
+            (&raw mut (*place).number).write(number);
+            (*place)
+                .books
+                .as_ptr()
+                .write(Books { heap: Heap::new(pages, 0), ledger: Ledger::new() });
+            (*(*place).own.get()).cache.prepare();
+        }
+    }
+
+    /// Its number; the main arena has 0.
+    pub const fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// What the owner keeps beside the heap.
+    pub const fn local(&self) -> &L {
+        &self.local
+    }
+
+    /// The owner's counts.
+    pub const fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Waits for the heap.
+    pub fn lock(&self) -> Guard<'_, Books<P>> {
+        self.books.lock()
+    }
+
+    pub(super) const fn books(&self) -> &Lock<Books<P>> {
+        &self.books
+    }
+
+    /// The heap without its lock, to look at a block that is the caller's: for a signal handler
+    /// that may have interrupted whoever holds it.
+    pub const fn peek(&self) -> &Heap<P> {
+        // SAFETY: only a live block's own words and the table of segments are read through it; that
+        // table is only ever appended to.
+        unsafe { &(*self.books.as_ptr()).heap }
+    }
+
+    /// In a forked child: what no sender will finish is given up.
+    pub(super) fn repair_inbox(&self) {
+        self.inbox.repair();
+    }
+
+    /// Takes the owner's turn: until it ends, a signal handler that comes in keeps off.
+    ///
+    /// # Safety
+    /// The calling thread owns the arena and is in no turn of it.
+    pub unsafe fn turn(&self) -> Turn<'_, P, L> {
+        thread::enter_critical();
+        Turn { arena: self }
+    }
+}
+
+/// The owner at work in its arena.
+pub struct Turn<'a, P, L> {
+    arena: &'a Arena<P, L>,
+}
+
+impl<P, L> Drop for Turn<'_, P, L> {
+    #[inline]
+    fn drop(&mut self) {
+        thread::leave_critical();
+    }
+}
+
+impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
+    /// The arena.
+    pub const fn arena(&self) -> &'a Arena<P, L> {
+        self.arena
+    }
+
+    fn own(&mut self) -> &mut Own {
+        // SAFETY: there is one turn at a time, the owner's, and `self` is borrowed for as long as
+        // the reference lives.
+        unsafe { &mut *self.arena.own.get() }
+    }
+
+    /// A payload of the class; contents undefined. `Ok(None)`: no memory. After `Err` the smashed
+    /// part is out of use and the call can be repeated.
+    #[inline]
+    pub fn allocate(&mut self, class: Class) -> Result<Option<NonNull<u8>>, Corrupt> {
+        match self.own().cache.pop(class) {
+            Some(payload) => Ok(Some(payload)),
+            None => self.refill(class),
+        }
+    }
+
+    /// Takes back a payload of the class that arena `from` gave; it is used no more. `Err`: another
+    /// chunk was found smashed on the way and is out of use; this one is back.
+    ///
+    /// # Safety
+    /// The payload came from arena `from` of `arenas`, has that class, and is the caller's to give.
+    #[inline]
+    pub unsafe fn release(
+        &mut self,
+        payload: NonNull<u8>,
+        class: Class,
+        from: u32,
+        arenas: &Arenas<P, L>,
+    ) -> Result<(), Corrupt> {
+        if from != self.arena.number {
+            // SAFETY: as the caller says.
+            return unsafe { self.send(payload, class, from, arenas) };
+        }
+        if self.own().cache.push(class, payload) {
+            return Ok(());
+        }
+        self.make_room(class, payload)
+    }
+
+    /// Fills an empty class: from the inbox, from the heap's free chunks, and only then, with the
+    /// caches emptied and coalesced, from new memory.
+    #[cold]
+    #[inline(never)]
+    fn refill(&mut self, class: Class) -> Result<Option<NonNull<u8>>, Corrupt> {
+        let arena = self.arena;
+        let mut books = arena.books.lock();
+        self.receive(&mut books)?;
+        let cache = &mut self.own().cache;
+        if let Some(payload) = cache.pop(class) {
+            return Ok(Some(payload));
+        }
+        let batch = cache.batch(class);
+        let size = class.capacity();
+        let heap = &mut books.heap;
+        let fill = |heap: &mut Heap<P>, cache: &mut Cache, grow| {
+            heap.allocate_batch(size, batch, grow, |payload| {
+                cache.push(class, payload);
+            })
+        };
+        if fill(heap, cache, false)? == 0 {
+            self.empty_cache(&mut books)?;
+            let cache = &mut self.own().cache;
+            fill(&mut books.heap, cache, true)?;
+        }
+        Ok(self.own().cache.pop(class))
+    }
+
+    /// The class is full: lets it hold more, or puts half of it back into the heap.
+    #[cold]
+    #[inline(never)]
+    fn make_room(&mut self, class: Class, payload: NonNull<u8>) -> Result<(), Corrupt> {
+        let own = self.own();
+        let mut result = Ok(());
+        if !own.cache.widen(class) {
+            let arena = self.arena;
+            let mut books = arena.books.lock();
+            result = self.put_back_half(&mut books, class);
+        }
+        let pushed = self.own().cache.push(class, payload);
+        debug_assert!(pushed, "a class that was full has room");
+        result
+    }
+
+    fn put_back_half(&mut self, books: &mut Books<P>, class: Class) -> Result<(), Corrupt> {
+        let own = self.own();
+        let half = own.cache.count(class).div_ceil(2);
+        own.put_back += half * class.chunk_size();
+        let result = put_back(&mut own.cache, books, class, half);
+        let heap = &mut books.heap;
+        let worth = LEAST_PUT_BACK.max(heap.usage().in_use / 8);
+        if result.is_ok() && own.put_back > worth && heap.free_bytes() > worth {
+            self.empty_cache(books)?;
+        }
+        books.heap.settle();
+        result
+    }
+
+    /// Puts everything the cache and the inbox hold back into the heap.
+    fn empty_cache(&mut self, books: &mut Books<P>) -> Result<(), Corrupt> {
+        let own = self.own();
+        own.put_back = 0;
+        for class in Class::all() {
+            let count = own.cache.count(class);
+            put_back(&mut own.cache, books, class, count)?;
+        }
+        self.arena.receive_into_heap(books)
+    }
+
+    /// Takes in what other threads have freed.
+    fn receive(&mut self, books: &mut Books<P>) -> Result<(), Corrupt> {
+        let arena = self.arena;
+        let own = self.own();
+        let mut result = Ok(());
+        arena.inbox.receive(|entry| {
+            if let Some((payload, class)) = chunk_of(entry)
+                && !own.cache.push(class, payload)
+                && !(own.cache.widen(class) && own.cache.push(class, payload))
+            {
+                // SAFETY: what is in the inbox is a chunk of this arena that was freed.
+                result = unsafe { books.heap.put_back(payload) };
+            }
+            result.is_ok()
+        });
+        result
+    }
+
+    /// # Safety
+    /// As [`Turn::release`].
+    #[cold]
+    #[inline(never)]
+    unsafe fn send(
+        &mut self,
+        payload: NonNull<u8>,
+        class: Class,
+        from: u32,
+        arenas: &Arenas<P, L>,
+    ) -> Result<(), Corrupt> {
+        if class.chunk_size() > LARGEST_SENT {
+            let Some(arena) = arenas.get(from) else { return Ok(()) };
+            // SAFETY: as the caller says.
+            return unsafe { arena.lock().heap.release(payload) };
+        }
+        match self.own().outbox.add(from, entry(payload, class)) {
+            Some(lane) => deliver(&lane, arenas),
+            None => Ok(()),
+        }
+    }
+
+    /// Hands over everything that the thread keeps for itself: what it has collected for others,
+    /// its cache, its inbox. To be repeated after `Err`, which is a smashed chunk put out of use.
+    pub fn empty(&mut self, arenas: &Arenas<P, L>) -> Result<(), Corrupt> {
+        while let Some(lane) = self.own().outbox.take() {
+            deliver(&lane, arenas)?;
+        }
+        let arena = self.arena;
+        let mut books = arena.books.lock();
+        self.empty_cache(&mut books)?;
+        books.heap.settle();
+        self.arena.ledger.tell();
+        Ok(())
+    }
+
+    /// The heap, locked, for a payload that is not cached. Where it would have to grow for that, the
+    /// cache is emptied and coalesced first.
+    pub fn lock_for(&mut self, layout: Layout) -> Result<Guard<'a, Books<P>>, Corrupt> {
+        let mut books = self.arena.books.lock();
+        if !books.heap.has_room_for(layout) {
+            self.empty_cache(&mut books)?;
+        }
+        Ok(books)
+    }
+
+    /// Bytes in the cache.
+    pub fn cached_bytes(&mut self) -> usize {
+        self.own().cache.bytes()
+    }
+}
+
+impl<P: PageSource, L> Arena<P, L> {
+    /// Gives what is free back to the source: the top beyond `keep` bytes, pages inside free chunks.
+    /// Says whether the heap became smaller.
+    pub fn trim(&self, keep: usize) -> bool {
+        let heap = &mut self.lock().heap;
+        heap.discard_free(LEAST_DISCARDED);
+        heap.trim(keep)
+    }
+
+    /// Frees what is in the inbox. The lock is held.
+    pub(super) fn receive_into_heap(&self, books: &mut Books<P>) -> Result<(), Corrupt> {
+        let mut result = Ok(());
+        self.inbox.receive(|entry| {
+            if let Some((payload, _)) = chunk_of(entry) {
+                // SAFETY: what is in the inbox is a chunk of this arena that was freed.
+                result = unsafe { books.heap.put_back(payload) };
+            }
+            result.is_ok()
+        });
+        result
+    }
+}
+
+/// Puts the `count` oldest chunks of a class back into the heap.
+fn put_back<P: PageSource>(
+    cache: &mut Cache,
+    books: &mut Books<P>,
+    class: Class,
+    count: usize,
+) -> Result<(), Corrupt> {
+    let mut result = Ok(());
+    cache.drain(class, count, |payload| {
+        // SAFETY: a cached chunk is the heap's and nobody uses it.
+        result = unsafe { books.heap.put_back(payload) };
+        result.is_ok()
+    });
+    result
+}
+
+/// Sends a lane to its arena, or, when that does not empty its inbox, frees all of it there.
+fn deliver<P, L>(lane: &Lane, arenas: &Arenas<P, L>) -> Result<(), Corrupt>
+where
+    P: ArenaPages + 'static,
+    L: ZeroIsEmpty + 'static,
+{
+    let Some(arena) = arenas.get(lane.to) else { return Ok(()) };
+    if arena.inbox.send(lane.entries()) {
+        return Ok(());
+    }
+    let mut books = arena.lock();
+    let mut result = arena.receive_into_heap(&mut books);
+    for (payload, _) in lane.entries().iter().filter_map(|&entry| chunk_of(entry)) {
+        // SAFETY: a lane holds freed chunks of its arena.
+        let freed = unsafe { books.heap.put_back(payload) };
+        result = result.and(freed);
+    }
+    books.heap.settle();
+    result
+}

@@ -1,0 +1,208 @@
+//! A thread's cache: for each class a stack of chunks that are the thread's to give out, kept apart from
+//! the chunks' own memory, which nothing here reads or writes. To the heap they are in use.
+
+use core::ptr::NonNull;
+
+use super::class::{CLASSES, Class};
+
+/// Most bytes that the stack of a class holds, and most and least chunks.
+const MOST_BYTES: usize = 32 << 10;
+const MOST: usize = 128;
+const LEAST: usize = 3;
+/// Chunks a class holds before it has shown that it is used much.
+const FIRST_LIMIT: usize = 8;
+
+/// Most chunks of a class.
+const fn most_of(class: Class) -> usize {
+    let fits = MOST_BYTES / class.chunk_size();
+    if fits > MOST {
+        MOST
+    } else if fits < LEAST {
+        LEAST
+    } else {
+        fits
+    }
+}
+
+/// First slot of each class, and behind the last the number of all.
+const STARTS: [u16; CLASSES + 1] = {
+    let mut starts = [0; CLASSES + 1];
+    let mut index = 0;
+    while let Some(class) = Class::from_index(index) {
+        starts[index + 1] = starts[index] + most_of(class) as u16;
+        index += 1;
+    }
+    starts
+};
+const SLOTS: usize = STARTS[CLASSES] as usize;
+
+#[derive(Clone, Copy)]
+struct Stack {
+    /// Chunks in the stack.
+    count: u16,
+    /// Chunks it may hold now; rises with use.
+    limit: u16,
+    start: u16,
+}
+
+/// The stacks of all classes.
+pub(super) struct Cache {
+    stacks: [Stack; CLASSES],
+    slots: [usize; SLOTS],
+}
+
+impl Cache {
+    /// An empty cache.
+    pub(super) const fn new() -> Self {
+        let mut stacks = [Stack { count: 0, limit: 0, start: 0 }; CLASSES];
+        let mut index = 0;
+        while index < CLASSES {
+            stacks[index].start = STARTS[index];
+            index += 1;
+        }
+        Self { stacks, slots: [0; SLOTS] }
+    }
+
+    /// Makes all-zero memory an empty cache.
+    pub(super) fn prepare(&mut self) {
+        for (stack, start) in self.stacks.iter_mut().zip(STARTS) {
+            *stack = Stack { count: 0, limit: 0, start };
+        }
+    }
+
+    /// The chunk put in last.
+    #[inline]
+    pub(super) fn pop(&mut self, class: Class) -> Option<NonNull<u8>> {
+        let stack = self.stacks.get_mut(class.index())?;
+        let count = stack.count.checked_sub(1)?;
+        stack.count = count;
+        let slot = self.slots.get(usize::from(stack.start + count))?;
+        NonNull::new(*slot as *mut u8)
+    }
+
+    /// Puts a chunk in. `false`: the stack is full.
+    #[inline]
+    pub(super) fn push(&mut self, class: Class, payload: NonNull<u8>) -> bool {
+        let Some(stack) = self.stacks.get_mut(class.index()) else { return false };
+        if stack.count >= stack.limit {
+            return false;
+        }
+        let Some(slot) = self.slots.get_mut(usize::from(stack.start + stack.count)) else {
+            return false;
+        };
+        *slot = payload.as_ptr() as usize;
+        // Counted last: what a fork in between copies lacks the chunk, but never has it twice.
+        stack.count += 1;
+        true
+    }
+
+    /// Chunks of a class.
+    pub(super) fn count(&self, class: Class) -> usize {
+        self.stacks.get(class.index()).map_or(0, |stack| usize::from(stack.count))
+    }
+
+    /// Lets a class hold more, because it is in use. `false`: it holds the most already.
+    pub(super) fn widen(&mut self, class: Class) -> bool {
+        let most = most_of(class);
+        let Some(stack) = self.stacks.get_mut(class.index()) else { return false };
+        if usize::from(stack.limit) >= most {
+            return false;
+        }
+        let limit = (usize::from(stack.limit) * 2).clamp(FIRST_LIMIT, MOST).min(most);
+        stack.limit = limit as u16;
+        true
+    }
+
+    /// How many chunks to get for an empty class.
+    pub(super) fn batch(&mut self, class: Class) -> usize {
+        self.widen(class);
+        let limit = self.stacks.get(class.index()).map_or(1, |stack| usize::from(stack.limit));
+        (limit / 2).max(1)
+    }
+
+    /// Takes the `count` oldest chunks of a class out, one at a time, as long as `each` says so.
+    /// Those not taken out stay.
+    pub(super) fn drain(
+        &mut self,
+        class: Class,
+        count: usize,
+        mut each: impl FnMut(NonNull<u8>) -> bool,
+    ) {
+        let Some(stack) = self.stacks.get_mut(class.index()) else { return };
+        let held = usize::from(stack.count);
+        let start = usize::from(stack.start);
+        let Some(slots) = self.slots.get_mut(start..start + held) else { return };
+        let mut taken = 0;
+        for slot in slots.iter().take(count) {
+            taken += 1;
+            if NonNull::new(*slot as *mut u8).is_some_and(|payload| !each(payload)) {
+                break;
+            }
+        }
+        slots.copy_within(taken.., 0);
+        stack.count -= taken as u16;
+    }
+
+    /// Bytes of all chunks held.
+    pub(super) fn bytes(&self) -> usize {
+        Class::all().map(|class| self.count(class) * class.chunk_size()).sum()
+    }
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn payload(i: usize) -> NonNull<u8> {
+        NonNull::new((i * 16) as *mut u8).expect("not null")
+    }
+
+    #[test]
+    fn classes_are_stacks_of_their_own() {
+        let mut cache = Cache::new();
+        for class in Class::all() {
+            assert!(!cache.push(class, payload(1)), "no room before the class is used");
+            while cache.widen(class) {}
+            let mut count = 0;
+            while cache.push(class, payload(class.index() * 1000 + count + 1)) {
+                count += 1;
+            }
+            assert_eq!(count, most_of(class));
+        }
+        for class in Class::all() {
+            cache.drain(class, 1, |first| {
+                assert_eq!(first, payload(class.index() * 1000 + 1));
+                true
+            });
+            for left in (1..most_of(class)).rev() {
+                assert_eq!(cache.pop(class), Some(payload(class.index() * 1000 + left + 1)));
+            }
+            assert_eq!(cache.pop(class), None);
+        }
+        assert_eq!(cache.bytes(), 0);
+    }
+
+    #[test]
+    fn a_drain_that_stops_keeps_the_rest_in_order() {
+        let class = Class::all().next().expect("a class");
+        let mut cache = Cache::new();
+        cache.widen(class);
+        (1..=8).for_each(|i| assert!(cache.push(class, payload(i))));
+        let mut seen = 0;
+        cache.drain(class, 6, |_| {
+            seen += 1;
+            seen < 3
+        });
+        assert_eq!(seen, 3);
+        assert_eq!(cache.count(class), 5);
+        for i in (4..=8).rev() {
+            assert_eq!(cache.pop(class), Some(payload(i)));
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Counts of what the program asked for; sizes in bytes as requested. Each thread keeps its own; who
+//! wants the sums reads them all.
+
+use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// Net bytes of one thread that the process's sum may lag behind.
+const LAG: i64 = 16 << 10;
+
+/// Bytes live in the whole process, as far as threads have told.
+static LIVE: AtomicI64 = AtomicI64::new(0);
+/// Largest value of that so far.
+static PEAK: AtomicI64 = AtomicI64::new(0);
+
+/// Sums over the process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Blocks handed out so far.
+    pub allocations: u64,
+    /// Blocks given back so far.
+    pub frees: u64,
+    /// Bytes handed out so far.
+    pub allocated: u64,
+    /// Bytes handed out and not given back.
+    pub live: u64,
+    /// Largest value of `live` so far; exact with one thread, within 16 KiB for each with more.
+    pub peak: u64,
+}
+
+/// One thread's counts: written by that thread alone, read by any.
+#[derive(Default)]
+pub struct Ledger {
+    allocations: AtomicU64,
+    frees: AtomicU64,
+    allocated: AtomicU64,
+    freed: AtomicU64,
+    /// Largest value of allocated - freed since the last report to the process's sum.
+    high: AtomicI64,
+    /// What the process's sum knows of allocated - freed.
+    told: AtomicI64,
+}
+
+impl Ledger {
+    /// All zero.
+    pub const fn new() -> Self {
+        Self {
+            allocations: AtomicU64::new(0),
+            frees: AtomicU64::new(0),
+            allocated: AtomicU64::new(0),
+            freed: AtomicU64::new(0),
+            high: AtomicI64::new(0),
+            told: AtomicI64::new(0),
+        }
+    }
+
+    /// A block of `size` bytes goes out. The thread's own ledger only.
+    #[inline]
+    pub fn count_allocation(&self, size: usize) {
+        bump(&self.allocations, 1);
+        bump(&self.allocated, size as u64);
+        let live = self.net();
+        if live > self.high.load(Ordering::Relaxed) {
+            self.high.store(live, Ordering::Relaxed);
+            if live - self.told.load(Ordering::Relaxed) > LAG {
+                self.tell();
+            }
+        }
+    }
+
+    /// A block of `size` bytes came back. The thread's own ledger only.
+    #[inline]
+    pub fn count_free(&self, size: usize) {
+        bump(&self.frees, 1);
+        bump(&self.freed, size as u64);
+        if self.told.load(Ordering::Relaxed) - self.net() > LAG {
+            self.tell();
+        }
+    }
+
+    /// A block of `old` bytes has `new` bytes now, in its place.
+    pub fn count_resize(&self, old: usize, new: usize) {
+        self.count_free(old);
+        self.count_allocation(new);
+    }
+
+    fn net(&self) -> i64 {
+        let allocated = self.allocated.load(Ordering::Relaxed);
+        allocated.wrapping_sub(self.freed.load(Ordering::Relaxed)).cast_signed()
+    }
+
+    /// Brings the process's sum up to date.
+    pub fn tell(&self) {
+        let (told, net) = (self.told.load(Ordering::Relaxed), self.net());
+        let high = self.high.load(Ordering::Relaxed);
+        let before = LIVE.fetch_add(net - told, Ordering::Relaxed);
+        PEAK.fetch_max(before + (high - told).max(net - told), Ordering::Relaxed);
+        self.told.store(net, Ordering::Relaxed);
+        self.high.store(net, Ordering::Relaxed);
+    }
+
+    /// Adds this ledger to `totals`.
+    pub fn add_to(&self, totals: &mut Totals) {
+        let allocated = self.allocated.load(Ordering::Relaxed);
+        totals.allocations += self.allocations.load(Ordering::Relaxed);
+        totals.frees += self.frees.load(Ordering::Relaxed);
+        totals.allocated += allocated;
+        let freed = self.freed.load(Ordering::Relaxed);
+        totals.live = totals.live.wrapping_add(allocated.wrapping_sub(freed));
+        let high = self.high.load(Ordering::Relaxed) - self.told.load(Ordering::Relaxed);
+        let peak = (LIVE.load(Ordering::Relaxed) + high).max(PEAK.load(Ordering::Relaxed));
+        totals.peak = totals.peak.max(u64::try_from(peak).unwrap_or(0));
+    }
+}
+
+/// Bytes live in the process, within 16 KiB for each thread.
+pub fn live() -> usize {
+    usize::try_from(LIVE.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
+/// Plain addition: there is one writer.
+fn bump(counter: &AtomicU64, by: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// One test, because the process's sums are shared.
+    #[test]
+    fn totals_and_the_peak_are_exact_on_one_thread() {
+        let ledger = Ledger::new();
+        for size in [100, 40_000, 7] {
+            ledger.count_allocation(size);
+        }
+        ledger.count_free(40_000);
+        ledger.count_resize(100, 20);
+        let mut totals = Totals::default();
+        ledger.add_to(&mut totals);
+        let expected =
+            Totals { allocations: 4, frees: 2, allocated: 40_127, live: 27, peak: 40_107 };
+        assert_eq!(totals, expected);
+        ledger.tell();
+        assert_eq!(live(), 27);
+    }
+}

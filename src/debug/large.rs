@@ -1,0 +1,165 @@
+//! What goes past the caches: large blocks, mapped ones, aligned ones, and everything of a thread
+//! without an arena. Under the heaps' locks.
+
+use core::ptr::NonNull;
+
+use super::block::Head;
+use super::checked::{CheckedHeap, Fresh, Pages, Release, Request};
+use super::registry::{self, Taken};
+use crate::arena::Books;
+use crate::finding::{Kind, Operation};
+use crate::heap::{Corrupt, Layout, Span};
+use crate::stack::capture;
+use crate::stack::depot::SiteId;
+
+/// Tries after smashed chunks were put out of use, before an allocation fails.
+const TRIES: usize = 64;
+
+/// A payload fresh from a heap.
+struct Obtained {
+    payload: NonNull<u8>,
+    span: Option<Span>,
+    is_zero: bool,
+}
+
+impl CheckedHeap {
+    /// A block by the heaps' locks. Before there is none, what waits in quarantine and caches goes.
+    #[inline(never)]
+    pub(super) fn allocate_large(&self, request: Request, layout: Layout, site: SiteId) -> *mut u8 {
+        self.allocate_again(request, layout, site, None)
+    }
+
+    /// Goes on after a first try has failed with `corrupt`, or for want of memory.
+    #[cold]
+    pub(super) fn allocate_again(
+        &self,
+        request: Request,
+        layout: Layout,
+        site: SiteId,
+        corrupt: Option<Corrupt>,
+    ) -> *mut u8 {
+        if let Some(corrupt) = corrupt {
+            self.blame_corruption(corrupt, Operation::Allocate, capture::full_site());
+        }
+        let Some(obtained) = self.obtain(layout, request.size) else {
+            return core::ptr::null_mut();
+        };
+        let user = obtained.payload.as_ptr() as usize + layout.lead;
+        // SAFETY: the payload is fresh and was planned for the request.
+        unsafe {
+            match obtained.span {
+                Some(span) => self.hand_out_mapped(user, request, span, site),
+                None => {
+                    let fresh = Fresh { class: None, mapped: false, is_zero: obtained.is_zero };
+                    self.hand_out(user, request, fresh, site)
+                }
+            }
+        }
+    }
+
+    fn obtain(&self, layout: Layout, size: usize) -> Option<Obtained> {
+        let mut emptied = false;
+        for _ in 0..TRIES {
+            match self.try_obtain(layout, size) {
+                Ok(Some(obtained)) => return Some(obtained),
+                Ok(None) if emptied => return None,
+                Ok(None) => {
+                    emptied = true;
+                    self.trim(0);
+                }
+                Err(corrupt) => {
+                    let now = capture::full_site();
+                    self.blame_corruption(corrupt, Operation::Allocate, now);
+                }
+            }
+        }
+        None
+    }
+
+    /// From the thread's own heap, or the main one: that has all mapped blocks.
+    fn try_obtain(&self, layout: Layout, size: usize) -> Result<Option<Obtained>, Corrupt> {
+        let Some(need) = layout.chunk_size() else { return Ok(None) };
+        let slack = if layout.is_aligned() { layout.align } else { 0 };
+        // Without canaries nobody can tell later what was asked for.
+        let counted = self.is_guarded().then_some(size);
+        if !self.arenas.maps(need.saturating_add(slack))
+            && let Some(mut turn) = self.turn()
+        {
+            turn.arena().ledger().tell();
+            let mut books = turn.lock_for(layout)?;
+            if let Some(obtained) = obtain_from(&mut books, layout, counted)? {
+                return Ok(Some(obtained));
+            }
+        }
+        obtain_from(&mut self.arenas.main().lock(), layout, counted)
+    }
+
+    /// Gives a taken block back that is not cached.
+    #[cold]
+    pub(super) fn retire_large(&self, user: usize, taken: Taken, release: Release) {
+        let now = capture::site();
+        if taken.site != SiteId::NONE {
+            registry::set_free_site(user, now);
+        }
+        let Some(head) = self.bare_head(user, taken, release.operation, now) else { return };
+        if let Some(mapped) = self.list_of(user, head) {
+            return self.seal(mapped, taken.site, head, now);
+        }
+        // Frozen, it stays where it is: nothing may move under a reader's hands.
+        if !self.is_frozen() {
+            self.give_back(user, taken.arena, Some(head.size));
+        }
+    }
+
+    /// Without canaries the class or the chunk word tells the size.
+    pub(super) fn bare_head(
+        &self,
+        user: usize,
+        taken: Taken,
+        operation: Operation,
+        now: SiteId,
+    ) -> Option<Head> {
+        let bare = |size, mapped| Head { size, kind: Kind::Malloc, align: 16, mapped, thread: 0 };
+        if let Some(class) = taken.class {
+            return Some(bare(class.capacity(), false));
+        }
+        let payload = NonNull::new(user as *mut u8)?;
+        let found = {
+            let heap = &self.arenas.get(taken.arena.unwrap_or(0))?.lock().heap;
+            // SAFETY: the registry gave the block to us.
+            unsafe {
+                heap.capacity(payload)
+                    .and_then(|size| heap.span_of(payload).map(|span| (size, span.is_some())))
+            }
+        };
+        match found {
+            Ok((size, mapped)) => Some(bare(size, mapped)),
+            Err(corrupt) => {
+                self.blame_corruption(corrupt, operation, now);
+                None
+            }
+        }
+    }
+
+    /// Gives the chunk under `user` back to the heap of arena `from`, past the caches.
+    pub(super) fn give_back(&self, user: usize, from: Option<u32>, counted: Option<usize>) {
+        let Some(payload) = NonNull::new((user - self.lead()) as *mut u8) else { return };
+        if let Err(corrupt) = self.put_under_lock(payload, from.unwrap_or(0), counted) {
+            self.blame_corruption(corrupt, Operation::Free, capture::full_site());
+        }
+    }
+}
+
+fn obtain_from(
+    books: &mut Books<Pages>,
+    layout: Layout,
+    counted: Option<usize>,
+) -> Result<Option<Obtained>, Corrupt> {
+    let Some(payload) = books.heap.allocate(layout)? else { return Ok(None) };
+    let is_zero = books.heap.last_is_zero();
+    // SAFETY: the payload is fresh.
+    let (span, capacity) = unsafe { (books.heap.span_of(payload)?, books.heap.capacity(payload)?) };
+    books.ledger.count_allocation(counted.unwrap_or(capacity));
+    books.ledger.tell();
+    Ok(Some(Obtained { payload, span, is_zero }))
+}

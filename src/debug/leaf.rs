@@ -1,0 +1,185 @@
+//! Address -> leaf: a two-level table built on demand, 13 bits, 14 bits, then a leaf for 1 MiB with a
+//! state byte and a site word for each granule of 16 bytes. Leaves are never unmapped, so readers need
+//! no lock.
+
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
+
+use crate::heap::size::GRANULE;
+use crate::options::{self, Name};
+use crate::sys::memory;
+
+const LEAF_SHIFT: u32 = 20;
+/// Bytes that a leaf speaks of; it starts at a multiple of that.
+pub(super) const LEAF_BYTES: usize = 1 << LEAF_SHIFT;
+const GRANULES: usize = LEAF_BYTES / GRANULE;
+const MIDDLE_BITS: u32 = 14;
+const TOP_BITS: u32 = 13;
+/// Addresses of programs have 47 bits.
+const ADDRESS_BITS: u32 = LEAF_SHIFT + MIDDLE_BITS + TOP_BITS;
+
+/// The words of 1 MiB. Without stacks the sites are not even mapped.
+#[repr(C)]
+pub(super) struct Leaf {
+    /// Number of the arena whose memory this is, plus one; 0: mapped blocks, of no arena.
+    pub(super) owner: AtomicU32,
+    listed: AtomicBool,
+    /// First address that the leaf speaks of.
+    pub(super) base: usize,
+    next: AtomicPtr<Leaf>,
+    pub(super) states: [AtomicU8; GRANULES],
+    sites: [AtomicU32; GRANULES],
+}
+
+struct Middle {
+    leaves: [AtomicPtr<Leaf>; 1 << MIDDLE_BITS],
+}
+
+static TOP: [AtomicPtr<Middle>; 1 << TOP_BITS] =
+    [const { AtomicPtr::new(core::ptr::null_mut()) }; 1 << TOP_BITS];
+/// All leaves, newest first.
+static LEAVES: AtomicPtr<Leaf> = AtomicPtr::new(core::ptr::null_mut());
+
+/// A granule: its leaf and its place in it.
+#[derive(Clone, Copy)]
+pub(super) struct Granule {
+    pub(super) leaf: &'static Leaf,
+    pub(super) index: usize,
+}
+
+impl Granule {
+    /// The granule that `address` is in; `None` where no leaf is, that is where no block ever was.
+    #[inline]
+    pub(super) fn at(address: usize) -> Option<Self> {
+        let leaf = leaf_of(address)?;
+        Some(Self { leaf, index: (address & (LEAF_BYTES - 1)) / GRANULE })
+    }
+
+    #[inline]
+    pub(super) fn state(self) -> &'static AtomicU8 {
+        // The index has 16 bits, and there are 2^16 states.
+        self.leaf.states.get(self.index).unwrap_or(&NOWHERE)
+    }
+
+    /// The site word; `None` where no stacks are taken.
+    #[inline]
+    pub(super) fn site(self) -> Option<&'static AtomicU32> {
+        if has_sites() { self.leaf.sites.get(self.index) } else { None }
+    }
+}
+
+/// Stands in for a state that cannot be asked for.
+static NOWHERE: AtomicU8 = AtomicU8::new(0);
+
+/// Are stacks taken at all? Fixed before the first leaf is made.
+#[inline]
+fn has_sites() -> bool {
+    options::number(Name::MallocContextSize) != 0
+}
+
+fn middle_of(address: usize) -> Option<&'static AtomicPtr<Middle>> {
+    if address >> ADDRESS_BITS != 0 {
+        return None;
+    }
+    TOP.get(address >> (LEAF_SHIFT + MIDDLE_BITS))
+}
+
+fn slot_in(middle: &'static Middle, address: usize) -> Option<&'static AtomicPtr<Leaf>> {
+    middle.leaves.get((address >> LEAF_SHIFT) & ((1 << MIDDLE_BITS) - 1))
+}
+
+#[inline]
+pub(super) fn leaf_of(address: usize) -> Option<&'static Leaf> {
+    let middle = middle_of(address)?.load(Ordering::Acquire);
+    // SAFETY: a table's pointers are null or lead to mapped tables that stay for ever.
+    let middle = unsafe { middle.as_ref() }?;
+    let leaf = slot_in(middle, address)?.load(Ordering::Acquire);
+    // SAFETY: as above; of a leaf made without sites these are never asked for.
+    unsafe { leaf.as_ref() }
+}
+
+/// Loads the pointer, putting a fresh zeroed table of `bytes` there first if it is null.
+fn load_or_map<T>(
+    slot: &AtomicPtr<T>,
+    bytes: usize,
+    prepare: impl FnOnce(*mut T),
+) -> Option<*mut T> {
+    let table = slot.load(Ordering::Acquire);
+    if !table.is_null() {
+        return Some(table);
+    }
+    let fresh = memory::map(bytes)? as *mut T;
+    prepare(fresh);
+    match slot.compare_exchange(table, fresh, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Some(fresh),
+        Err(other) => {
+            // SAFETY: the fresh table was never published.
+            unsafe { memory::unmap(fresh as usize, bytes) };
+            Some(other)
+        }
+    }
+}
+
+/// Makes sure that every address in `[start, start + len)` has a leaf. `false`: no memory.
+pub(crate) fn cover(start: usize, len: usize) -> bool {
+    each_base(start, len, |base| leaf_for(base).is_some())
+}
+
+/// The same, for memory that belongs to arena `owner`.
+pub(crate) fn cover_for(owner: u32, start: usize, len: usize) -> bool {
+    each_base(start, len, |base| {
+        let leaf = leaf_for(base);
+        if let Some(leaf) = leaf {
+            leaf.owner.store(owner + 1, Ordering::Release);
+        }
+        leaf.is_some()
+    })
+}
+
+fn each_base(start: usize, len: usize, mut each: impl FnMut(usize) -> bool) -> bool {
+    let mut base = start & !(LEAF_BYTES - 1);
+    while base < start + len {
+        if !each(base) {
+            return false;
+        }
+        base += LEAF_BYTES;
+    }
+    true
+}
+
+fn leaf_for(base: usize) -> Option<&'static Leaf> {
+    if let Some(leaf) = leaf_of(base) {
+        return Some(leaf);
+    }
+    let middle = load_or_map(middle_of(base)?, size_of::<Middle>(), |_| {})?;
+    // SAFETY: zeroed memory is a valid table, published once and never unmapped.
+    let slot = slot_in(unsafe { &*middle }, base)?;
+    let bytes = if has_sites() { size_of::<Leaf>() } else { core::mem::offset_of!(Leaf, sites) };
+    // SAFETY: `fresh` is the leaf's head in mapped memory of ours.
+    let leaf = load_or_map(slot, bytes, |fresh| unsafe { (&raw mut (*fresh).base).write(base) })?;
+    // SAFETY: as above; of a leaf made without sites these are never asked for.
+    let shared = unsafe { &*leaf };
+    // Two threads may have covered the base at once: only one lists the leaf.
+    if !shared.listed.swap(true, Ordering::AcqRel) {
+        let mut head = LEAVES.load(Ordering::Acquire);
+        loop {
+            shared.next.store(head, Ordering::Release);
+            match LEAVES.compare_exchange(head, leaf, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => break,
+                Err(now) => head = now,
+            }
+        }
+    }
+    Some(shared)
+}
+
+/// Calls `each` with every leaf.
+pub(super) fn for_each_leaf(mut each: impl FnMut(&'static Leaf)) {
+    let mut leaf = LEAVES.load(Ordering::Acquire);
+    // SAFETY: listed leaves stay mapped for ever.
+    while let Some(this) = unsafe { leaf.as_ref() } {
+        each(this);
+        leaf = this.next.load(Ordering::Acquire);
+    }
+}
+
+const _: () = assert!(GRANULES * GRANULE == LEAF_BYTES);

@@ -1,0 +1,116 @@
+//! A thread and its arena: from its first allocation to its end.
+
+use core::ptr::NonNull;
+
+use super::checked::{CheckedHeap, Pages};
+use super::quarantine::Quarantine;
+use crate::arena::class::Class;
+use crate::arena::{Arena, Turn};
+use crate::finding::Operation;
+use crate::heap::Corrupt;
+use crate::stack::capture;
+use crate::stack::depot::SiteId;
+use crate::sys::{thread, thread_end};
+
+/// What a thread that ends leaves waiting in its quarantine, in bytes: late writes are still seen.
+const LEFT_BEHIND: usize = 128 << 10;
+
+impl CheckedHeap {
+    /// The calling thread's turn in its arena, which it gets at its first call. `None`: it has none,
+    /// and works under the heaps' locks. The thread is in no critical section.
+    #[inline]
+    pub(super) fn turn(&self) -> Option<Turn<'_, Pages, Quarantine>> {
+        let arena = thread::arena() as *const Arena<Pages, Quarantine>;
+        // SAFETY: what the slot names is an arena of ours, which lives for ever.
+        let arena = match unsafe { arena.as_ref() } {
+            Some(arena) => arena,
+            None => self.attach()?,
+        };
+        // SAFETY: the slot's arena is this thread's own, and a thread in a turn is critical.
+        Some(unsafe { arena.turn() })
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn attach(&self) -> Option<&Arena<Pages, Quarantine>> {
+        if thread::has_ended() {
+            return None;
+        }
+        let arena = self.arenas.attach()?;
+        thread::set_arena(core::ptr::from_ref(arena) as usize);
+        self.share_quarantine();
+        let _work = thread::ToolWork::begin();
+        thread_end::watch();
+        Some(arena)
+    }
+
+    /// The calling thread ends: what it kept goes back, its arena to the next thread. What it still
+    /// frees and allocates later it does under the heaps' locks.
+    pub fn end_thread(&self) {
+        if !thread::is_outside() || thread::arena() == 0 {
+            return;
+        }
+        self.do_deferred();
+        thread::note_end();
+        self.evict_over(LEFT_BEHIND);
+        while let Some(mut turn) = self.turn() {
+            let emptied = turn.empty(&self.arenas);
+            let arena = turn.arena();
+            drop(turn);
+            match emptied {
+                Ok(()) => {
+                    thread::set_arena(0);
+                    self.arenas.detach(arena);
+                    break;
+                }
+                Err(corrupt) => self.blame_corruption(corrupt, Operation::Free, SiteId::NONE),
+            }
+        }
+        self.share_quarantine();
+    }
+
+    /// In a forked child: the arenas of the threads that are not here are orphans.
+    pub fn inherit_arenas(&self) {
+        // SAFETY: as in `turn`.
+        let mine = unsafe { (thread::arena() as *const Arena<Pages, Quarantine>).as_ref() };
+        self.arenas.inherit(mine);
+        self.share_quarantine();
+    }
+
+    /// Gives a chunk back that no block is in any more. `counted`: bytes of a block that the program
+    /// gives back with it.
+    #[inline]
+    pub(super) fn put(&self, user: usize, class: Class, from: u32, counted: Option<usize>) {
+        let Some(payload) = NonNull::new((user - self.lead()) as *mut u8) else { return };
+        let result = match self.turn() {
+            Some(mut turn) => {
+                if let Some(size) = counted {
+                    turn.arena().ledger().count_free(size);
+                }
+                // SAFETY: the registry gave the block to us, with its class and its arena.
+                unsafe { turn.release(payload, class, from, &self.arenas) }
+            }
+            None => self.put_under_lock(payload, from, counted),
+        };
+        if let Err(corrupt) = result {
+            self.blame_corruption(corrupt, Operation::Free, capture::full_site());
+        }
+    }
+
+    /// The same by the heap's lock, for a thread without an arena and for what is not cached.
+    #[cold]
+    pub(super) fn put_under_lock(
+        &self,
+        payload: NonNull<u8>,
+        from: u32,
+        counted: Option<usize>,
+    ) -> Result<(), Corrupt> {
+        let Some(arena) = self.arenas.get(from) else { return Ok(()) };
+        let mut books = arena.lock();
+        if let Some(size) = counted {
+            books.ledger.count_free(size);
+        }
+        // SAFETY: the payload came from this arena and no block is in it any more.
+        unsafe { books.heap.release(payload) }
+    }
+}

@@ -1,0 +1,97 @@
+//! Memory for a heap that is not brk's: mapped regions, of which the last one grows in place.
+
+use super::memory::{REGION_ALIGN, drop_contents, map_aligned};
+use crate::heap::size::{PAGE, round_up};
+use crate::heap::{PageSource, Pages};
+
+/// First region and the largest that is mapped without being asked for so much.
+const FIRST: usize = REGION_ALIGN;
+const LAST: usize = 64 << 20;
+
+/// Regions of growing size; memory is used as it is touched. Nothing is mapped apart.
+pub struct RegionPages {
+    /// End of what was handed out of the last region, and the region's.
+    end: usize,
+    limit: usize,
+    next: usize,
+}
+
+impl RegionPages {
+    /// A source that has handed out nothing yet.
+    pub const fn new() -> Self {
+        Self { end: 0, limit: 0, next: FIRST }
+    }
+}
+
+impl Default for RegionPages {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+// SAFETY: regions are fresh private mappings of ours; what comes back has its contents dropped, so
+// that it is zero when it is handed out again.
+unsafe impl PageSource for RegionPages {
+    fn grow(&mut self, _end: usize, bytes: usize) -> Option<Pages> {
+        let len = round_up(bytes, PAGE);
+        if self.limit - self.end < len {
+            let region = round_up(len.max(self.next), REGION_ALIGN);
+            let start = map_aligned(region, REGION_ALIGN)?;
+            self.next = (self.next * 2).min(LAST);
+            self.end = start;
+            self.limit = start + region;
+        }
+        let start = self.end;
+        self.end += len;
+        Some(Pages { start, len })
+    }
+
+    unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
+        if end != self.end {
+            return false;
+        }
+        // SAFETY: the end of our last region, not used any more.
+        unsafe { drop_contents(end - bytes, bytes) };
+        self.end -= bytes;
+        true
+    }
+
+    fn map(&mut self, _bytes: usize) -> Option<usize> {
+        None
+    }
+
+    unsafe fn unmap(&mut self, _start: usize, _bytes: usize) {}
+
+    unsafe fn remap(&mut self, _start: usize, _old: usize, _new: usize) -> Option<usize> {
+        None
+    }
+
+    unsafe fn discard(&mut self, start: usize, bytes: usize) {
+        // SAFETY: as the caller says.
+        unsafe { drop_contents(start, bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn regions_grow_in_place_and_read_as_zero_again() {
+        let mut source = RegionPages::new();
+        let first = source.grow(0, 100_000).expect("memory");
+        let second = source.grow(first.start + first.len, 4096).expect("memory");
+        assert_eq!(first.start % REGION_ALIGN, 0);
+        assert_eq!(second.start, first.start + first.len);
+        let byte = second.start as *mut u8;
+        // SAFETY: the pages are ours.
+        unsafe {
+            byte.write(7);
+            assert!(source.shrink(second.start + second.len, second.len));
+            let again = source.grow(second.start, 4096).expect("memory");
+            assert_eq!((again, byte.read()), (second, 0));
+        }
+        let far = source.grow(second.start + second.len, 3 << 20).expect("memory");
+        assert_eq!((far.start % REGION_ALIGN, far.len), (0, 3 << 20));
+    }
+}

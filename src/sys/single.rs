@@ -1,0 +1,25 @@
+//! Does the process have one thread? Then what only another thread could disturb need not be atomic.
+
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+/// What libc says of the process: 1 while no second thread was ever started.
+static SINGLE: AtomicPtr<u8> = AtomicPtr::new((&raw const NOT_SINGLE).cast_mut());
+static NOT_SINGLE: u8 = 0;
+
+/// Finds out where libc tells whether there are threads (`__libc_single_threaded`, since glibc 2.32).
+/// Calls dlsym(3).
+pub fn find() {
+    // SAFETY: looks a symbol up by a C string.
+    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr()) };
+    if !found.is_null() {
+        SINGLE.store(found.cast(), Ordering::Release);
+    }
+}
+
+/// Is the calling thread the only one there ever was? May say no where it is so.
+#[inline]
+pub fn is_single() -> bool {
+    // SAFETY: ours, or libc's variable, which lives as long as libc; it is written before a second
+    // thread starts.
+    unsafe { SINGLE.load(Ordering::Relaxed).read_volatile() != 0 }
+}
