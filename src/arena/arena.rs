@@ -22,8 +22,9 @@ const PLACES: usize = 1024;
 const LARGEST_SENT: usize = 4 << 10;
 /// Free chunks from this size on lose their pages when a heap is trimmed.
 const LEAST_DISCARDED: usize = 8 << 10;
-/// Bytes put back into a heap after which it is worth to empty the cache and look at the top.
-const LEAST_PUT_BACK: usize = 128 << 10;
+/// Bytes that went between cache and heap after which the cache may be emptied again: that costs as
+/// much as it holds, and what it held is soon asked for again.
+const LEAST_MOVED: usize = 128 << 10;
 
 /// What an arena's lock guards.
 pub struct Books<P> {
@@ -37,8 +38,8 @@ pub struct Books<P> {
 struct Own {
     cache: Cache,
     outbox: Outbox,
-    /// Bytes put back into the heap since the cache was emptied.
-    put_back: usize,
+    /// Bytes that went between cache and heap since the cache was emptied.
+    moved: usize,
 }
 
 /// One heap with one owner at a time. `L` is what the owner keeps beside it.
@@ -60,7 +61,7 @@ unsafe impl<P: Send, L: Sync> Sync for Arena<P, L> {}
 impl<P: PageSource, L> Arena<P, L> {
     /// An arena without an owner, over `pages`.
     pub const fn new(number: u32, pages: P, local: L) -> Self {
-        let own = Own { cache: Cache::new(), outbox: Outbox::new(), put_back: 0 };
+        let own = Own { cache: Cache::new(), outbox: Outbox::new(), moved: 0 };
         Self {
             number,
             books: Lock::new(Books { heap: Heap::new(pages, 0), ledger: Ledger::new() }),
@@ -135,6 +136,7 @@ impl<P: PageSource, L> Arena<P, L> {
     ///
     /// # Safety
     /// The calling thread owns the arena and is in no turn of it.
+    #[inline]
     pub unsafe fn turn(&self) -> Turn<'_, P, L> {
         thread::enter_critical();
         Turn { arena: self }
@@ -159,6 +161,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         self.arena
     }
 
+    #[inline]
     fn own(&mut self) -> &mut Own {
         // SAFETY: there is one turn at a time, the owner's, and `self` is borrowed for as long as
         // the reference lives.
@@ -167,12 +170,17 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
 
     /// A payload of the class; contents undefined. `Ok(None)`: no memory. After `Err` the smashed
     /// part is out of use and the call can be repeated.
-    #[inline]
     pub fn allocate(&mut self, class: Class) -> Result<Option<NonNull<u8>>, Corrupt> {
-        match self.own().cache.pop(class) {
+        match self.pop(class) {
             Some(payload) => Ok(Some(payload)),
             None => self.refill(class),
         }
+    }
+
+    /// A payload of the class if the cache has one: the common case of [`Turn::allocate`].
+    #[inline]
+    pub fn pop(&mut self, class: Class) -> Option<NonNull<u8>> {
+        self.own().cache.pop(class)
     }
 
     /// Takes back a payload of the class that arena `from` gave; it is used no more. `Err`: another
@@ -198,6 +206,12 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         self.make_room(class, payload)
     }
 
+    /// Puts a chunk of this very arena into the cache. `false`: there is no room.
+    #[inline]
+    pub fn push(&mut self, class: Class, payload: NonNull<u8>) -> bool {
+        self.own().cache.push(class, payload)
+    }
+
     /// Fills an empty class: from the inbox, from the heap's free chunks, and only then, with the
     /// caches emptied and coalesced, from new memory.
     #[cold]
@@ -219,17 +233,22 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
             })
         };
         if fill(heap, cache, false)? == 0 {
-            self.empty_cache(&mut books)?;
+            if self.is_worth_emptying(&books) {
+                self.empty_cache(&mut books)?;
+            }
             let cache = &mut self.own().cache;
             fill(&mut books.heap, cache, true)?;
         }
-        Ok(self.own().cache.pop(class))
+        let own = self.own();
+        own.moved += own.cache.count(class) * class.chunk_size();
+        Ok(own.cache.pop(class))
     }
 
     /// The class is full: lets it hold more, or puts half of it back into the heap.
     #[cold]
     #[inline(never)]
     fn make_room(&mut self, class: Class, payload: NonNull<u8>) -> Result<(), Corrupt> {
+        self.arena.ledger.tell();
         let own = self.own();
         let mut result = Ok(());
         if !own.cache.widen(class) {
@@ -245,21 +264,24 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
     fn put_back_half(&mut self, books: &mut Books<P>, class: Class) -> Result<(), Corrupt> {
         let own = self.own();
         let half = own.cache.count(class).div_ceil(2);
-        own.put_back += half * class.chunk_size();
+        own.moved += half * class.chunk_size();
         let result = put_back(&mut own.cache, books, class, half);
-        let heap = &mut books.heap;
-        let worth = LEAST_PUT_BACK.max(heap.usage().in_use / 8);
-        if result.is_ok() && own.put_back > worth && heap.free_bytes() > worth {
+        let much_is_free = books.heap.free_bytes() > LEAST_MOVED.max(books.heap.usage().in_use / 2);
+        if result.is_ok() && much_is_free && self.is_worth_emptying(books) {
             self.empty_cache(books)?;
         }
         books.heap.settle();
         result
     }
 
+    fn is_worth_emptying(&mut self, books: &Books<P>) -> bool {
+        self.own().moved > LEAST_MOVED.max(books.heap.usage().in_use)
+    }
+
     /// Puts everything the cache and the inbox hold back into the heap.
     fn empty_cache(&mut self, books: &mut Books<P>) -> Result<(), Corrupt> {
         let own = self.own();
-        own.put_back = 0;
+        own.moved = 0;
         for class in Class::all() {
             let count = own.cache.count(class);
             put_back(&mut own.cache, books, class, count)?;
@@ -302,7 +324,10 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
             return unsafe { arena.lock().heap.release(payload) };
         }
         match self.own().outbox.add(from, entry(payload, class)) {
-            Some(lane) => deliver(&lane, arenas),
+            Some(lane) => {
+                self.arena.ledger.tell();
+                deliver(&lane, arenas)
+            }
             None => Ok(()),
         }
     }
@@ -325,7 +350,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
     /// cache is emptied and coalesced first.
     pub fn lock_for(&mut self, layout: Layout) -> Result<Guard<'a, Books<P>>, Corrupt> {
         let mut books = self.arena.books.lock();
-        if !books.heap.has_room_for(layout) {
+        if !books.heap.has_room_for(layout) && self.is_worth_emptying(&books) {
             self.empty_cache(&mut books)?;
         }
         Ok(books)

@@ -39,10 +39,11 @@ const SLOTS: usize = STARTS[CLASSES] as usize;
 #[derive(Clone, Copy)]
 struct Stack {
     /// Chunks in the stack.
-    count: u16,
+    count: u32,
     /// Chunks it may hold now; rises with use.
-    limit: u16,
-    start: u16,
+    limit: u32,
+    /// Its first slot.
+    start: u32,
 }
 
 /// The stacks of all classes.
@@ -57,7 +58,7 @@ impl Cache {
         let mut stacks = [Stack { count: 0, limit: 0, start: 0 }; CLASSES];
         let mut index = 0;
         while index < CLASSES {
-            stacks[index].start = STARTS[index];
+            stacks[index].start = STARTS[index] as u32;
             index += 1;
         }
         Self { stacks, slots: [0; SLOTS] }
@@ -66,7 +67,7 @@ impl Cache {
     /// Makes all-zero memory an empty cache.
     pub(super) fn prepare(&mut self) {
         for (stack, start) in self.stacks.iter_mut().zip(STARTS) {
-            *stack = Stack { count: 0, limit: 0, start };
+            *stack = Stack { count: 0, limit: 0, start: u32::from(start) };
         }
     }
 
@@ -76,47 +77,49 @@ impl Cache {
         let stack = self.stacks.get_mut(class.index())?;
         let count = stack.count.checked_sub(1)?;
         stack.count = count;
-        let slot = self.slots.get(usize::from(stack.start + count))?;
-        NonNull::new(*slot as *mut u8)
+        // SAFETY: a stack's slots lie in `slots`: start + most <= SLOTS, and count < limit <= most.
+        NonNull::new(
+            unsafe { *self.slots.get_unchecked(stack.start as usize + count as usize) } as *mut u8
+        )
     }
 
     /// Puts a chunk in. `false`: the stack is full.
     #[inline]
     pub(super) fn push(&mut self, class: Class, payload: NonNull<u8>) -> bool {
         let Some(stack) = self.stacks.get_mut(class.index()) else { return false };
-        if stack.count >= stack.limit {
+        let count = stack.count;
+        if count >= stack.limit {
             return false;
         }
-        let Some(slot) = self.slots.get_mut(usize::from(stack.start + stack.count)) else {
-            return false;
-        };
+        // SAFETY: as in `pop`.
+        let slot = unsafe { self.slots.get_unchecked_mut(stack.start as usize + count as usize) };
         *slot = payload.as_ptr() as usize;
         // Counted last: what a fork in between copies lacks the chunk, but never has it twice.
-        stack.count += 1;
+        stack.count = count + 1;
         true
     }
 
     /// Chunks of a class.
     pub(super) fn count(&self, class: Class) -> usize {
-        self.stacks.get(class.index()).map_or(0, |stack| usize::from(stack.count))
+        self.stacks.get(class.index()).map_or(0, |stack| stack.count as usize)
     }
 
     /// Lets a class hold more, because it is in use. `false`: it holds the most already.
     pub(super) fn widen(&mut self, class: Class) -> bool {
         let most = most_of(class);
         let Some(stack) = self.stacks.get_mut(class.index()) else { return false };
-        if usize::from(stack.limit) >= most {
+        if stack.limit as usize >= most {
             return false;
         }
-        let limit = (usize::from(stack.limit) * 2).clamp(FIRST_LIMIT, MOST).min(most);
-        stack.limit = limit as u16;
+        let limit = (stack.limit as usize * 2).clamp(FIRST_LIMIT, MOST).min(most);
+        stack.limit = limit as u32;
         true
     }
 
     /// How many chunks to get for an empty class.
     pub(super) fn batch(&mut self, class: Class) -> usize {
         self.widen(class);
-        let limit = self.stacks.get(class.index()).map_or(1, |stack| usize::from(stack.limit));
+        let limit = self.stacks.get(class.index()).map_or(1, |stack| stack.limit as usize);
         (limit / 2).max(1)
     }
 
@@ -129,8 +132,8 @@ impl Cache {
         mut each: impl FnMut(NonNull<u8>) -> bool,
     ) {
         let Some(stack) = self.stacks.get_mut(class.index()) else { return };
-        let held = usize::from(stack.count);
-        let start = usize::from(stack.start);
+        let held = stack.count as usize;
+        let start = stack.start as usize;
         let Some(slots) = self.slots.get_mut(start..start + held) else { return };
         let mut taken = 0;
         for slot in slots.iter().take(count) {
@@ -140,7 +143,7 @@ impl Cache {
             }
         }
         slots.copy_within(taken.., 0);
-        stack.count -= taken as u16;
+        stack.count -= taken as u32;
     }
 
     /// Bytes of all chunks held.

@@ -32,10 +32,11 @@ pub struct Ledger {
     allocations: AtomicU64,
     frees: AtomicU64,
     allocated: AtomicU64,
-    freed: AtomicU64,
-    /// Largest value of allocated - freed since the last report to the process's sum.
+    /// Bytes handed out less bytes taken back: below zero where others' blocks are freed.
+    net: AtomicI64,
+    /// Largest value of that since the last report to the process's sum.
     high: AtomicI64,
-    /// What the process's sum knows of allocated - freed.
+    /// What the process's sum knows of it.
     told: AtomicI64,
 }
 
@@ -46,7 +47,7 @@ impl Ledger {
             allocations: AtomicU64::new(0),
             frees: AtomicU64::new(0),
             allocated: AtomicU64::new(0),
-            freed: AtomicU64::new(0),
+            net: AtomicI64::new(0),
             high: AtomicI64::new(0),
             told: AtomicI64::new(0),
         }
@@ -55,25 +56,24 @@ impl Ledger {
     /// A block of `size` bytes goes out. The thread's own ledger only.
     #[inline]
     pub fn count_allocation(&self, size: usize) {
-        bump(&self.allocations, 1);
-        bump(&self.allocated, size as u64);
-        let live = self.net();
-        if live > self.high.load(Ordering::Relaxed) {
-            self.high.store(live, Ordering::Relaxed);
-            if live - self.told.load(Ordering::Relaxed) > LAG {
-                self.tell();
-            }
+        let allocations = self.allocations.load(Ordering::Relaxed);
+        self.allocations.store(allocations.wrapping_add(1), Ordering::Relaxed);
+        let allocated = self.allocated.load(Ordering::Relaxed);
+        self.allocated.store(allocated.wrapping_add(size as u64), Ordering::Relaxed);
+        let net = self.net.load(Ordering::Relaxed).wrapping_add(size as i64);
+        self.net.store(net, Ordering::Relaxed);
+        if net > self.high.load(Ordering::Relaxed) {
+            self.rise(net);
         }
     }
 
     /// A block of `size` bytes came back. The thread's own ledger only.
     #[inline]
     pub fn count_free(&self, size: usize) {
-        bump(&self.frees, 1);
-        bump(&self.freed, size as u64);
-        if self.told.load(Ordering::Relaxed) - self.net() > LAG {
-            self.tell();
-        }
+        let frees = self.frees.load(Ordering::Relaxed);
+        self.frees.store(frees.wrapping_add(1), Ordering::Relaxed);
+        let net = self.net.load(Ordering::Relaxed).wrapping_sub(size as i64);
+        self.net.store(net, Ordering::Relaxed);
     }
 
     /// A block of `old` bytes has `new` bytes now, in its place.
@@ -82,14 +82,16 @@ impl Ledger {
         self.count_allocation(new);
     }
 
-    fn net(&self) -> i64 {
-        let allocated = self.allocated.load(Ordering::Relaxed);
-        allocated.wrapping_sub(self.freed.load(Ordering::Relaxed)).cast_signed()
+    fn rise(&self, net: i64) {
+        self.high.store(net, Ordering::Relaxed);
+        if net - self.told.load(Ordering::Relaxed) > LAG {
+            self.tell();
+        }
     }
 
-    /// Brings the process's sum up to date.
+    /// Brings the process's sum up to date. To be called now and then by who frees.
     pub fn tell(&self) {
-        let (told, net) = (self.told.load(Ordering::Relaxed), self.net());
+        let (told, net) = (self.told.load(Ordering::Relaxed), self.net.load(Ordering::Relaxed));
         let high = self.high.load(Ordering::Relaxed);
         let before = LIVE.fetch_add(net - told, Ordering::Relaxed);
         PEAK.fetch_max(before + (high - told).max(net - told), Ordering::Relaxed);
@@ -99,12 +101,10 @@ impl Ledger {
 
     /// Adds this ledger to `totals`.
     pub fn add_to(&self, totals: &mut Totals) {
-        let allocated = self.allocated.load(Ordering::Relaxed);
         totals.allocations += self.allocations.load(Ordering::Relaxed);
         totals.frees += self.frees.load(Ordering::Relaxed);
-        totals.allocated += allocated;
-        let freed = self.freed.load(Ordering::Relaxed);
-        totals.live = totals.live.wrapping_add(allocated.wrapping_sub(freed));
+        totals.allocated += self.allocated.load(Ordering::Relaxed);
+        totals.live = totals.live.wrapping_add_signed(self.net.load(Ordering::Relaxed));
         let high = self.high.load(Ordering::Relaxed) - self.told.load(Ordering::Relaxed);
         let peak = (LIVE.load(Ordering::Relaxed) + high).max(PEAK.load(Ordering::Relaxed));
         totals.peak = totals.peak.max(u64::try_from(peak).unwrap_or(0));
@@ -114,11 +114,6 @@ impl Ledger {
 /// Bytes live in the process, within 16 KiB for each thread.
 pub fn live() -> usize {
     usize::try_from(LIVE.load(Ordering::Relaxed)).unwrap_or(0)
-}
-
-/// Plain addition: there is one writer.
-fn bump(counter: &AtomicU64, by: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
 }
 
 #[cfg(test)]

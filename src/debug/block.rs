@@ -101,6 +101,7 @@ impl Canaries {
     ///
     /// # Safety
     /// The payload at `user - 16` is ours and was planned for this head.
+    #[inline]
     pub unsafe fn write(self, user: usize, head: Head) {
         let bits = head.bits();
         // SAFETY: head and front canary are the payload's first 16 bytes.
@@ -114,16 +115,15 @@ impl Canaries {
 
     /// # Safety
     /// As [`Canaries::write`].
+    #[inline]
     unsafe fn write_tail(self, user: usize, head: Head) {
         let (start, end) = (user + head.size, head.end(user));
         let pattern = self.pattern(user);
-        let words = round_up(start, WORD);
-        // SAFETY: `[start, end)` is the tail, by the caller's word; `end` is a multiple of 8.
+        // SAFETY: `[start, end)` is the tail, by the caller's word: 8 bytes at least, and `end` is a
+        // multiple of 8.
         unsafe {
-            for at in start..words {
-                (at as *mut u8).write(pattern_byte(pattern, at));
-            }
-            for at in (words..end).step_by(WORD) {
+            (start as *mut u64).write_unaligned(pattern_at(pattern, start));
+            for at in (round_up(start, WORD)..end).step_by(WORD) {
                 (at as *mut u64).write(pattern);
             }
         }
@@ -133,6 +133,7 @@ impl Canaries {
     ///
     /// # Safety
     /// A block starts at `user` and is mapped.
+    #[inline]
     pub unsafe fn read_head(self, user: usize) -> Option<Head> {
         // SAFETY: head and canary stand in front of each block.
         let (bits, front) =
@@ -155,6 +156,7 @@ impl Canaries {
     ///
     /// # Safety
     /// As [`Canaries::read_head`].
+    #[inline]
     pub unsafe fn verify(self, user: usize) -> Result<Head, (Option<Head>, Damage)> {
         // SAFETY: as the caller says.
         unsafe {
@@ -170,20 +172,18 @@ impl Canaries {
 
     /// # Safety
     /// As [`Canaries::read_head`]; `head` is the block's.
+    #[inline]
     unsafe fn tail_damage(self, user: usize, head: Head) -> Option<Damage> {
         let (start, end) = (user + head.size, head.end(user));
         let pattern = self.pattern(user);
-        let words = round_up(start, WORD);
-        let mut wrong = 0;
-        // SAFETY: `[start, end)` is the block's tail.
-        unsafe {
-            for at in start..words {
-                wrong |= u64::from((at as *const u8).read() ^ pattern_byte(pattern, at));
-            }
-            for at in (words..end).step_by(WORD) {
+        // SAFETY: `[start, end)` is the block's tail: 8 bytes at least, and `end` is a multiple of 8.
+        let wrong = unsafe {
+            let mut wrong = (start as *const u64).read_unaligned() ^ pattern_at(pattern, start);
+            for at in (round_up(start, WORD)..end).step_by(WORD) {
                 wrong |= (at as *const u64).read() ^ pattern;
             }
-        }
+            wrong
+        };
         if wrong == 0 {
             return None;
         }
@@ -228,6 +228,11 @@ impl Canaries {
         // SAFETY: the block was planned for this head.
         unsafe { self.write(user, head) };
     }
+}
+
+/// The eight bytes of a pattern from an address on.
+const fn pattern_at(pattern: u64, at: usize) -> u64 {
+    pattern.rotate_right(8 * (at % WORD) as u32)
 }
 
 /// Byte of a pattern at an address: patterns are laid out in aligned words.

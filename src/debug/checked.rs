@@ -152,27 +152,19 @@ impl CheckedHeap {
         let Some(layout) = self.plan(request.size, request.align) else {
             return core::ptr::null_mut();
         };
-        let Some(class) = Class::of(layout) else {
-            return self.allocate_large(request, layout, site);
-        };
-        let Some(mut turn) = self.turn() else {
-            return self.allocate_large(request, layout, site);
-        };
-        match turn.allocate(class) {
-            Ok(Some(payload)) => {
-                let counted = if self.is_guarded() { request.size } else { class.capacity() };
-                turn.arena().ledger().count_allocation(counted);
-                drop(turn);
-                let user = payload.as_ptr() as usize + layout.lead;
-                let fresh = Fresh { class: Some(class), mapped: false, is_zero: false };
-                // SAFETY: the payload is fresh and was planned for the request.
-                unsafe { self.hand_out(user, request, fresh, site) }
-            }
-            failed => {
-                drop(turn);
-                self.allocate_again(request, layout, site, failed.err())
-            }
+        if let Some(class) = Class::of(layout)
+            && let Some(mut turn) = self.turn()
+            && let Some(payload) = turn.pop(class)
+        {
+            let counted = if self.is_guarded() { request.size } else { class.capacity() };
+            turn.arena().ledger().count_allocation(counted);
+            drop(turn);
+            let fresh = Fresh { class: Some(class), mapped: false, is_zero: false };
+            let user = payload.as_ptr() as usize + layout.lead;
+            // SAFETY: the payload is fresh and was planned for the request.
+            return unsafe { self.hand_out(user, request, fresh, site) };
         }
+        self.allocate_slowly(request, layout, site)
     }
 
     /// Writes a fresh block and declares it live.

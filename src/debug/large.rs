@@ -7,6 +7,7 @@ use super::block::Head;
 use super::checked::{CheckedHeap, Fresh, Pages, Release, Request};
 use super::registry::{self, Taken};
 use crate::arena::Books;
+use crate::arena::class::Class;
 use crate::finding::{Kind, Operation};
 use crate::heap::{Corrupt, Layout, Span};
 use crate::stack::capture;
@@ -23,23 +24,32 @@ struct Obtained {
 }
 
 impl CheckedHeap {
-    /// A block by the heaps' locks. Before there is none, what waits in quarantine and caches goes.
-    #[inline(never)]
-    pub(super) fn allocate_large(&self, request: Request, layout: Layout, site: SiteId) -> *mut u8 {
-        self.allocate_again(request, layout, site, None)
-    }
-
-    /// Goes on after a first try has failed with `corrupt`, or for want of memory.
+    /// A block that the cache does not have at hand.
     #[cold]
-    pub(super) fn allocate_again(
+    #[inline(never)]
+    pub(super) fn allocate_slowly(
         &self,
         request: Request,
         layout: Layout,
         site: SiteId,
-        corrupt: Option<Corrupt>,
     ) -> *mut u8 {
-        if let Some(corrupt) = corrupt {
-            self.blame_corruption(corrupt, Operation::Allocate, capture::full_site());
+        if let Some(class) = Class::of(layout)
+            && let Some(mut turn) = self.turn()
+        {
+            let refilled = turn.allocate(class);
+            if let Ok(Some(payload)) = refilled {
+                let counted = if self.is_guarded() { request.size } else { class.capacity() };
+                turn.arena().ledger().count_allocation(counted);
+                drop(turn);
+                let fresh = Fresh { class: Some(class), mapped: false, is_zero: false };
+                let user = payload.as_ptr() as usize + layout.lead;
+                // SAFETY: the payload is fresh and was planned for the request.
+                return unsafe { self.hand_out(user, request, fresh, site) };
+            }
+            drop(turn);
+            if let Err(corrupt) = refilled {
+                self.blame_corruption(corrupt, Operation::Allocate, capture::full_site());
+            }
         }
         let Some(obtained) = self.obtain(layout, request.size) else {
             return core::ptr::null_mut();

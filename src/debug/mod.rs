@@ -14,6 +14,7 @@ mod place;
 mod poison;
 mod program_pages;
 pub mod quarantine;
+pub mod quick;
 pub mod registry;
 mod resize;
 mod retire;

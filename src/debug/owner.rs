@@ -37,7 +37,7 @@ impl CheckedHeap {
             return None;
         }
         let arena = self.arenas.attach()?;
-        thread::set_arena(core::ptr::from_ref(arena) as usize);
+        thread::set_arena(core::ptr::from_ref(arena) as usize, self.is_quick());
         self.share_quarantine();
         let _work = thread::ToolWork::begin();
         thread_end::watch();
@@ -59,7 +59,7 @@ impl CheckedHeap {
             drop(turn);
             match emptied {
                 Ok(()) => {
-                    thread::set_arena(0);
+                    thread::set_arena(0, false);
                     self.arenas.detach(arena);
                     break;
                 }

@@ -45,27 +45,33 @@ pub(super) unsafe fn poison_damage(
     None
 }
 
-/// Are all bytes of `[start, end)` equal to `byte`? Words are collected without a branch each, so
-/// that the loop is vectorised; a byte-wise `all` costs 3 to 30 times as much.
+/// Are all bytes of `[start, end)` equal to `byte`? Eight words at a time are collected without a branch
+/// between, so that the loop is vectorised; a byte-wise `all` costs 3 to 30 times as much.
 ///
 /// # Safety
 /// The bytes are readable.
 unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
     let pattern = u64::from_ne_bytes([byte; 8]);
+    if end - start < WORD {
+        // SAFETY: every read lies in `[start, end)`.
+        return (start..end).all(|at| unsafe { (at as *const u8).read() } == byte);
+    }
+    // SAFETY: every read lies in `[start, end)`, by the caller's word.
+    let word = |at: usize| unsafe { (at as *const u64).read_unaligned() } ^ pattern;
     let mut wrong = 0;
     let mut at = start;
-    // SAFETY: every read lies in `[start, end)`, by the caller's word.
-    unsafe {
-        while at + WORD <= end {
-            wrong |= (at as *const u64).read_unaligned() ^ pattern;
-            at += WORD;
+    while at + 8 * WORD <= end {
+        for step in 0..8 {
+            wrong |= word(at + step * WORD);
         }
-        while at < end {
-            wrong |= u64::from((at as *const u8).read() ^ byte);
-            at += 1;
-        }
+        at += 8 * WORD;
     }
-    wrong == 0
+    while at + WORD <= end {
+        wrong |= word(at);
+        at += WORD;
+    }
+    // The last word may overlap what was looked at.
+    wrong | word(end - WORD) == 0
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl State {
             Self::Busy => 3,
             Self::FreeSite => 4,
             Self::Live(None) => LIVE,
-            Self::Live(Some(class)) => LIVE + 1 + class.index() as u8,
+            Self::Live(Some(class)) => LIVE + class.byte(),
         }
     }
 
@@ -54,8 +54,7 @@ impl State {
             2 => Self::Evicted,
             3 => Self::Busy,
             4 => Self::FreeSite,
-            LIVE => Self::Live(None),
-            live if live > LIVE => Self::Live(Class::from_index((live - LIVE - 1) as usize)),
+            live if live >= LIVE => Self::Live(Class::from_byte(live - LIVE)),
             _ => Self::None,
         }
     }
@@ -118,6 +117,52 @@ pub fn set_live(user: usize, class: Option<Class>, site: SiteId) {
     granule.state().store(State::Live(class).byte(), Ordering::Release);
 }
 
+/// As [`set_live`] where no stacks are taken.
+#[inline]
+pub fn set_live_bare(user: usize, class: Class) {
+    if let Some(granule) = Granule::at(user) {
+        granule.state().store(LIVE + class.byte(), Ordering::Release);
+    }
+}
+
+/// A live block of a class, as looked up for its free.
+pub struct Live {
+    granule: Granule,
+    /// Its class.
+    pub class: Class,
+}
+
+impl Live {
+    /// The block that starts at `user`, if that is one.
+    #[inline]
+    pub fn at(user: usize) -> Option<Self> {
+        if !user.is_multiple_of(GRANULE) {
+            return None;
+        }
+        let granule = Granule::at(user)?;
+        let byte = granule.state().load(Ordering::Acquire).checked_sub(LIVE)?;
+        Some(Self { granule, class: Class::from_byte(byte)? })
+    }
+
+    /// Is it from arena `number`?
+    #[inline]
+    pub fn belongs_to(&self, number: u32) -> bool {
+        self.granule.leaf.owner.load(Ordering::Relaxed) == number + 1
+    }
+
+    /// Takes it and calls it evicted; see [`take`]. `false`: somebody else has it.
+    #[inline]
+    pub fn evict(&self, alone: bool) -> bool {
+        let (state, evicted) = (self.granule.state(), State::Evicted.byte());
+        if alone {
+            state.store(evicted, Ordering::Release);
+            return true;
+        }
+        let live = LIVE + self.class.byte();
+        state.compare_exchange(live, evicted, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+}
+
 /// Plain store of a block's state: for its one owner.
 pub fn set(user: usize, state: State) {
     if let Some(granule) = Granule::at(user) {
@@ -154,9 +199,9 @@ pub fn take(user: usize, into: State, alone: bool) -> Result<Taken, State> {
     let state = granule.state();
     let mut seen = state.load(Ordering::Acquire);
     loop {
-        let State::Live(class) = State::from_byte(seen) else {
+        if seen < LIVE {
             return Err(State::from_byte(seen));
-        };
+        }
         let new = into.byte();
         let taken = if alone {
             state.store(new, Ordering::Relaxed);
@@ -165,7 +210,10 @@ pub fn take(user: usize, into: State, alone: bool) -> Result<Taken, State> {
             state.compare_exchange_weak(seen, new, Ordering::AcqRel, Ordering::Acquire)
         };
         match taken {
-            Ok(_) => return Ok(Taken { site: site_of(granule), class, arena: owner_of(granule) }),
+            Ok(_) => {
+                let class = Class::from_byte(seen - LIVE);
+                return Ok(Taken { site: site_of(granule), class, arena: owner_of(granule) });
+            }
             Err(now) => seen = now,
         }
     }

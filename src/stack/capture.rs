@@ -44,7 +44,7 @@ impl Buffers {
 }
 
 /// The site of the calling stack: up to `malloc_context_size` frames, without ours.
-#[inline(never)]
+#[inline]
 pub fn site() -> SiteId {
     match options::number(Name::MallocContextSize) {
         0 => SiteId::NONE,
@@ -58,6 +58,7 @@ pub fn full_site() -> SiteId {
     site_of(MAX_FRAMES)
 }
 
+#[inline(never)]
 fn site_of(most: usize) -> SiteId {
     let work = ToolWork::begin();
     let mut index = None;

@@ -22,10 +22,9 @@ global_asm!(
 /// What is known of the calling thread. All zero at its start.
 #[repr(C, align(64))]
 struct Slot {
-    /// Depth of sections that hold a lock of ours; nothing in them calls out.
-    critical: Cell<u32>,
-    /// Depth of our own work that may call libc (unwinding, symbolizing, reporting).
-    tool: Cell<u32>,
+    /// Two depths: in the low half that of sections that hold a lock of ours, in which nothing calls
+    /// out; in the high half that of our own work that may call libc (unwinding, reporting).
+    inside: Cell<u64>,
     /// Number of the thread plus one; 0: not numbered yet.
     number: Cell<u32>,
     /// Is the thread on a stack of ours?
@@ -34,9 +33,15 @@ struct Slot {
     ended: Cell<bool>,
     /// Address of the arena that the thread owns; 0: none.
     arena: Cell<usize>,
+    /// The same, if the thread may take the shortest way through it.
+    quick: Cell<usize>,
 }
 
 const _: () = assert!(size_of::<Slot>() == 64);
+
+/// One section, one piece of work in [`Slot::inside`].
+const CRITICAL: u64 = 1;
+const TOOL: u64 = 1 << 32;
 
 /// Offset of the slot from the thread pointer; 0 before this library was relocated.
 #[inline]
@@ -85,7 +90,7 @@ fn slot() -> &'static Slot {
 #[inline]
 pub fn enter_critical() {
     let slot = slot();
-    slot.critical.set(slot.critical.get() + 1);
+    slot.inside.set(slot.inside.get() + CRITICAL);
     // What is done inside is not moved out, where a handler could come in between.
     compiler_fence(Ordering::SeqCst);
 }
@@ -95,18 +100,18 @@ pub fn enter_critical() {
 pub fn leave_critical() {
     compiler_fence(Ordering::SeqCst);
     let slot = slot();
-    slot.critical.set(slot.critical.get() - 1);
+    slot.inside.set(slot.inside.get() - CRITICAL);
 }
 
 /// Was the caller interrupted inside a critical section (so that it must take no lock)?
 #[inline]
 pub fn is_critical() -> bool {
-    slot().critical.get() != 0
+    slot().inside.get() % TOOL != 0
 }
 
 /// Is the tool itself at work below the caller on this thread?
 pub fn is_in_tool() -> bool {
-    slot().tool.get() != 0
+    slot().inside.get() >= TOOL
 }
 
 /// Address of the arena that the thread owns; 0: none.
@@ -115,9 +120,22 @@ pub fn arena() -> usize {
     slot().arena.get()
 }
 
-/// Notes the arena that the thread owns from here on.
-pub fn set_arena(arena: usize) {
-    slot().arena.set(arena);
+/// Notes the arena that the thread owns from here on, and whether it may take the shortest way.
+pub fn set_arena(arena: usize, quick: bool) {
+    let slot = slot();
+    slot.arena.set(arena);
+    slot.quick.set(if quick { arena } else { 0 });
+}
+
+/// Address of the thread's arena if the thread may take the shortest way through it, is outside of
+/// everything of ours, and this library was relocated; else 0.
+#[inline]
+pub fn quick_arena() -> usize {
+    let slot = slot();
+    if !is_relocated() || slot.inside.get() != 0 {
+        return 0;
+    }
+    slot.quick.get()
 }
 
 /// Has the thread's end been noted?
@@ -133,8 +151,7 @@ pub fn note_end() {
 /// Is the thread inside nothing of ours, so that deferred work can be done?
 #[inline]
 pub fn is_outside() -> bool {
-    let slot = slot();
-    slot.critical.get() == 0 && slot.tool.get() == 0
+    slot().inside.get() == 0
 }
 
 /// Is the thread on a stack of ours?
@@ -155,7 +172,7 @@ impl ToolWork {
     #[must_use]
     pub fn begin() -> Self {
         let slot = slot();
-        slot.tool.set(slot.tool.get() + 1);
+        slot.inside.set(slot.inside.get() + TOOL);
         Self(())
     }
 }
@@ -163,7 +180,7 @@ impl ToolWork {
 impl Drop for ToolWork {
     fn drop(&mut self) {
         let slot = slot();
-        slot.tool.set(slot.tool.get() - 1);
+        slot.inside.set(slot.inside.get() - TOOL);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::ptr;
 
-use mallocop::debug::{Release, Request};
+use mallocop::debug::{Release, Request, quick};
 use mallocop::finding::{BadRequest, Defect, Finding, Kind, Operation};
 use mallocop::options::{self, Name};
 use mallocop::own::early;
@@ -12,7 +12,22 @@ use mallocop::sys::errno;
 use crate::{reporter, rules, start};
 
 /// Allocates, without a word on failure.
+#[inline]
 pub(crate) fn try_allocate(request: Request) -> *mut u8 {
+    if request.align <= 16
+        && let Some(block) = quick::allocate(request.size)
+    {
+        if request.zeroed {
+            // SAFETY: the block is fresh and has that many bytes.
+            unsafe { block.write_bytes(0, request.size) };
+        }
+        return block.as_ptr();
+    }
+    allocate_fully(request)
+}
+
+#[inline(never)]
+fn allocate_fully(request: Request) -> *mut u8 {
     match start::heap() {
         Some(heap) => heap.allocate(request),
         None => early::allocate(request.size, request.align),
@@ -20,6 +35,7 @@ pub(crate) fn try_allocate(request: Request) -> *mut u8 {
 }
 
 /// Allocates; on failure errno is ENOMEM and the result null.
+#[inline]
 pub(crate) fn allocate(call: &'static str, request: Request) -> *mut u8 {
     let most = options::number(Name::MaxAllocationSizeMb) << 20;
     if let Err(bad) = rules::size(call, request.size, most) {
@@ -67,9 +83,14 @@ pub(crate) fn allocate_aligned(call: &'static str, align: usize, size: usize) ->
 /// Frees; null is nothing.
 #[inline]
 pub(crate) fn free(pointer: *mut u8, release: Release) {
-    if pointer.is_null() {
+    if pointer.is_null() || quick::free(pointer as usize) {
         return;
     }
+    free_fully(pointer, release);
+}
+
+#[inline(never)]
+fn free_fully(pointer: *mut u8, release: Release) {
     // Before there is a heap, all there is comes from the early buffer, which keeps it.
     if let Some(heap) = start::heap() {
         heap.free(pointer as usize, release);
