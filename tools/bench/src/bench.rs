@@ -14,16 +14,19 @@ use crate::table::{self, Measure};
 use crate::workload::Workload;
 use crate::{library, machine, scaling};
 
-/// A single run that takes longer is ended: it hangs.
+/// A single run that takes longer is ended.
 const LIMIT: Duration = Duration::from_secs(600);
+/// The same for heavy columns, of which some copy a growing buffer at every step.
+const HEAVY_LIMIT: Duration = Duration::from_secs(180);
 
 const METHOD: &str = "CPU is user + system time of the program and its children, memory the largest \
                       resident set of one of them; for redis-server those of the server, under a \
                       load whose wall time is measured. The spread is half of the width between \
                       the quartiles, in percent of the median: a row gives the median of its \
                       column's.";
-const HEAVY: &str = "A column with a * is heavy and gets at most 3 runs";
-const SLOW: &str = "a column that has taken 30 s on a program gets no more than 3 there";
+const SLOW: &str = "A column that has taken 30 s on a program gets no more than 3 runs there, and \
+                    none after 90 s";
+const HEAVY: &str = "; one with a * is heavy: at most 3 runs, each of at most 180 s";
 
 /// Measures and prints.
 pub(crate) fn run(settings: &Settings, out: &mut impl Write) -> Result<(), String> {
@@ -62,10 +65,8 @@ fn write(out: &mut impl Write, text: &str) -> Result<(), String> {
 fn head(settings: &Settings, columns: &[Column]) -> String {
     let quick = if settings.quick { " of smaller inputs, to compare by eye only" } else { "" };
     let heavy = if columns.iter().any(Column::is_heavy) { HEAVY } else { "" };
-    let rule =
-        if heavy.is_empty() { format!("A{}", &SLOW[1..]) } else { format!("{HEAVY}; {SLOW}") };
     format!(
-        "{}\n\nMedians of {} interleaved runs{quick}, ratio to glibc's malloc. {METHOD} {rule}.\n\n\
+        "{}\n\nMedians of {} interleaved runs{quick}, ratio to glibc's malloc. {METHOD} {SLOW}{heavy}.\n\n\
          {}{}\n",
         machine::describe(),
         settings.runs,
@@ -112,7 +113,7 @@ impl Bench<'_> {
         let job = workload.prepare(&folder, self.settings.quick)?;
         let outcomes = session::interleave(&self.columns, self.settings.runs, |column| {
             progress(".");
-            job.run(column, &folder, LIMIT)
+            job.run(column, &folder, if column.is_heavy() { HEAVY_LIMIT } else { LIMIT })
         });
         remove(&folder);
         Ok(Row { name: workload.name(), title: workload.title(), outcomes })

@@ -33,7 +33,7 @@ pub(crate) const TABLE: [Program; 8] = [
         title: "python3",
         about: "JSON, copies and syntax trees, with Python's own pools over malloc",
         prepare: |_, rounds| python(rounds, &[]),
-        size: 3,
+        size: 4,
         quick: 1,
     },
     Program {
@@ -41,7 +41,7 @@ pub(crate) const TABLE: [Program; 8] = [
         title: "python3, PYTHONMALLOC=malloc",
         about: "the same without Python's pools",
         prepare: |_, rounds| python(rounds, &[("PYTHONMALLOC", "malloc")]),
-        size: 3,
+        size: 4,
         quick: 1,
     },
     Program {
@@ -49,16 +49,16 @@ pub(crate) const TABLE: [Program; 8] = [
         title: "perl",
         about: "hashes, sorting, joining and splitting",
         prepare: perl,
-        size: 6,
-        quick: 2,
+        size: 3,
+        quick: 1,
     },
     Program {
         name: "git",
         title: "git log -p",
         about: "the differences of many small commits",
         prepare: git,
-        size: 6000,
-        quick: 1500,
+        size: 20_000,
+        quick: 5000,
     },
     Program {
         name: "sqlite3",
@@ -73,8 +73,8 @@ pub(crate) const TABLE: [Program; 8] = [
         title: "gcc's cc1 -O1",
         about: "a preprocessed file of many functions",
         prepare: cc1,
-        size: 1500,
-        quick: 400,
+        size: 400,
+        quick: 100,
     },
     Program {
         name: "node",
@@ -89,8 +89,8 @@ pub(crate) const TABLE: [Program; 8] = [
         title: "redis-server",
         about: "the server's CPU and memory for a fixed stream of requests",
         prepare: redis,
-        size: 800_000,
-        quick: 200_000,
+        size: 500_000,
+        quick: 120_000,
     },
 ];
 

@@ -9,6 +9,8 @@ use crate::statistics::Summary;
 const FEW: usize = 3;
 /// After so many seconds in one column, FEW runs are enough.
 const PATIENCE: f64 = 30.0;
+/// After so many, those that there are.
+const END_OF_PATIENCE: f64 = 90.0;
 
 /// A column's costs on a program.
 pub(crate) struct Measured {
@@ -65,8 +67,12 @@ pub(crate) fn interleave(
 }
 
 fn has_enough(column: &Column, costs: &[Cost]) -> bool {
-    let is_slow = || costs.iter().map(|cost| cost.wall).sum::<f64>() > PATIENCE;
-    costs.len() >= FEW && (column.is_heavy() || column.entry.group != Group::Base && is_slow())
+    if column.entry.group == Group::Base {
+        return false;
+    }
+    let spent: f64 = costs.iter().map(|cost| cost.wall).sum();
+    let few = costs.len() >= FEW && (column.is_heavy() || spent > PATIENCE);
+    few || spent > END_OF_PATIENCE
 }
 
 fn summarize(costs: &[Cost]) -> Outcome {
@@ -124,5 +130,9 @@ mod tests {
         let outcomes = interleave(&columns(), 5, |_| Ok(slow));
         let runs: Vec<usize> = outcomes.iter().flatten().map(|measured| measured.runs).collect();
         assert_eq!(runs, [5, 3, 3]);
+        let slower = Cost { cpu: 100.0, wall: 100.0, peak: 3.0 };
+        let outcomes = interleave(&columns(), 5, |_| Ok(slower));
+        let runs: Vec<usize> = outcomes.iter().flatten().map(|measured| measured.runs).collect();
+        assert_eq!(runs, [5, 1, 1]);
     }
 }

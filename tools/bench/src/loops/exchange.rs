@@ -4,6 +4,7 @@ use std::hint;
 use std::thread;
 
 use super::block::{Block, Ledger};
+use super::cores;
 use super::one_thread;
 use super::slot::{Slot, slots};
 use crate::random::Random;
@@ -95,13 +96,17 @@ fn small(random: &mut Random) -> usize {
     random.between(8, 1024)
 }
 
-/// Runs both at once.
+/// Runs both at once, each on a core of its own.
 fn in_two_threads(
     one: impl FnOnce() -> Ledger + Send,
     other: impl FnOnce() -> Ledger + Send,
 ) -> Ledger {
     thread::scope(|scope| {
-        let one = scope.spawn(one);
+        let one = scope.spawn(|| {
+            cores::stay_on(1);
+            one()
+        });
+        cores::stay_on(0);
         let other = other();
         one.join().map_or_else(|panic| std::panic::resume_unwind(panic), |one| one.merge(&other))
     })
