@@ -73,8 +73,11 @@ pub(crate) fn command() -> Command {
         )
         .arg(flag("quick", "Smaller inputs, fewer runs, no stacks, no peers: under 2 minutes"))
         .arg(
-            flag("drift", "Watch memory under a long load whose sizes drift instead")
-                .conflicts_with_all(["only", "runs"]),
+            flag(
+                "drift",
+                "Watch memory under a long load of drifting sizes instead, without heavy columns",
+            )
+            .conflicts_with_all(["only", "runs"]),
         )
         .arg(
             Arg::new("csv")

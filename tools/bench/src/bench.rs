@@ -28,6 +28,8 @@ const SLOW: &str = "A column that has taken 30 s on a program gets no more than 
                     none after 90 s";
 const HEAVY: &str = "; one with a * is heavy: at most 3 runs, each of at most 180 s";
 
+const SCALING: &str = "Wall time; 1.00 means that a second thread costs nothing.";
+
 /// Measures and prints.
 pub(crate) fn run(settings: &Settings, out: &mut impl Write) -> Result<(), String> {
     let library = library::build()?;
@@ -37,7 +39,7 @@ pub(crate) fn run(settings: &Settings, out: &mut impl Write) -> Result<(), Strin
     let csv = csv.map_err(|error| format!("the CSV file: {error}"))?;
     let folder = Folder::create().map_err(|error| error.to_string())?;
     write(out, &head(settings, &columns))?;
-    let mut bench = Bench { settings, columns, folder, csv, done: 0 };
+    let mut bench = Bench { settings, columns, folder, csv, done: 0, skipped: Vec::new() };
     let mut rows = Vec::new();
     for section in Section::ALL {
         let these = bench.measure(section)?;
@@ -46,14 +48,11 @@ pub(crate) fn run(settings: &Settings, out: &mut impl Write) -> Result<(), Strin
         }
         rows.extend(these);
     }
+    if !bench.skipped.is_empty() {
+        write(out, &format!("Not measured: {}.\n\n", bench.skipped.join("; ")))?;
+    }
     match scaling::render(&rows, &bench.columns, settings.quick) {
-        Some(table) => write(
-            out,
-            &format!(
-                "### Scaling\n\nWall time; 1.00: a second thread costs \
-                                            nothing.\n\n{table}\n"
-            ),
-        ),
+        Some(table) => write(out, &format!("### Scaling\n\n{SCALING}\n\n{table}\n")),
         None => Ok(()),
     }
 }
@@ -66,8 +65,8 @@ fn head(settings: &Settings, columns: &[Column]) -> String {
     let quick = if settings.quick { " of smaller inputs, to compare by eye only" } else { "" };
     let heavy = if columns.iter().any(Column::is_heavy) { HEAVY } else { "" };
     format!(
-        "{}\n\nMedians of {} interleaved runs{quick}, ratio to glibc's malloc. {METHOD} {SLOW}{heavy}.\n\n\
-         {}{}\n",
+        "{}\n\nMedians of {} interleaved runs{quick}, ratio to glibc's malloc. {METHOD} \
+         {SLOW}{heavy}.\n\n{}{}\n",
         machine::describe(),
         settings.runs,
         machine::legend(columns),
@@ -83,6 +82,8 @@ struct Bench<'a> {
     csv: Option<Csv>,
     /// Programs and loops measured.
     done: usize,
+    /// Those that could not be, with the reasons.
+    skipped: Vec<String>,
 }
 
 impl Bench<'_> {
@@ -100,9 +101,15 @@ impl Bench<'_> {
                         csv.add(section.title(), &row, &self.columns)
                             .map_err(|error| format!("the CSV file: {error}"))?;
                     }
+                    if let Some(Err(failure)) = row.outcomes.first() {
+                        self.skipped.push(format!("{} ({failure})", row.title));
+                    }
                     rows.push(row);
                 }
-                Err(why) => eprintln!("not measured: {why}"),
+                Err(why) => {
+                    eprintln!("not measured: {why}");
+                    self.skipped.push(format!("{} ({why})", workload.title()));
+                }
             }
         }
         Ok(rows)
@@ -139,19 +146,6 @@ impl Bench<'_> {
         for measure in measures {
             text.push_str(&table::render(rows, &self.columns, *measure));
             text.push('\n');
-        }
-        let missing: Vec<String> = self
-            .settings
-            .workloads
-            .iter()
-            .filter(|workload| workload.section() == section)
-            .filter(|workload| {
-                !rows.iter().any(|row| row.name == workload.name() && row.base().is_some())
-            })
-            .map(|workload| workload.title().to_owned())
-            .collect();
-        if !missing.is_empty() {
-            text.push_str(&format!("Not measured: {}.\n\n", missing.join("; ")));
         }
         text
     }

@@ -95,9 +95,10 @@ fn mean(rows: &[(&Row, &Measured)], column: usize, measure: Measure) -> String {
     }
 }
 
-/// The median of the spreads of a column's programs.
+/// The median of the spreads of a column's programs; a single run has none.
 fn spread(rows: &[(&Row, &Measured)], column: usize, measure: Measure) -> String {
     let measured = rows.iter().filter_map(|(row, _)| row.outcomes.get(column)?.as_ref().ok());
+    let measured = measured.filter(|measured| measured.runs > 1);
     let middle = median(measured.map(|measured| measure.of(measured).spread()));
     middle.map_or_else(|| "—".to_owned(), |spread| format!("{spread:.1}"))
 }
