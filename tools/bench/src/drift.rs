@@ -52,6 +52,8 @@ fn sample(done: u64) -> io::Result<()> {
 pub(crate) fn run(settings: &Settings, out: &mut impl Write) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     let library = library::build()?;
+    // Now, since the tree may change while the load runs.
+    let head = machine::describe();
     let columns: Vec<Column> = settings
         .columns
         .iter()
@@ -74,7 +76,6 @@ pub(crate) fn run(settings: &Settings, out: &mut impl Write) -> Result<(), Strin
     if let Some(path) = &settings.csv {
         write_csv(path, &columns, &series).map_err(|error| format!("the CSV file: {error}"))?;
     }
-    let head = machine::describe();
     let table = render(&columns, &series);
     let legend = machine::legend(&columns);
     let absent = machine::absent(&settings.columns, &columns).unwrap_or_default();
