@@ -1,128 +1,152 @@
 //! The programs, with inputs that are the same at every run.
 
-use std::fmt::Write as _;
-use std::fs;
-use std::io::Write as _;
+use std::env;
+use std::ffi::OsString;
 use std::path::Path;
-use std::process::{Command, Stdio};
+
+use crate::inputs;
+use crate::job::{Invocation, Job};
+use crate::libraries;
+use crate::redis::Server;
+use crate::scripts;
 
 /// A program and what it works on.
 pub(crate) struct Program {
-    /// Name in the table.
+    /// Its name for `--only` and in the CSV file.
     pub(crate) name: &'static str,
-    /// Makes its input in a fresh folder.
-    pub(crate) prepare: fn(&Path) -> Result<(), String>,
-    /// Its command line.
-    pub(crate) command: &'static [&'static str],
-    /// Set in its environment.
-    pub(crate) environment: &'static [(&'static str, &'static str)],
+    /// Its name in the tables.
+    pub(crate) title: &'static str,
+    /// What it does.
+    pub(crate) about: &'static str,
+    /// Makes its input, of this size, in a fresh folder.
+    pub(crate) prepare: fn(&Path, u64) -> Result<Job, String>,
+    /// Size of a full run's input.
+    pub(crate) size: u64,
+    /// Size of a quick run's input.
+    pub(crate) quick: u64,
 }
 
-const PYTHON: &str = "import json, re, copy, ast
-for n in range(2):
-    data = {str(i): [i, i * 2.5, 'x' * (i % 50), {'k': i}] for i in range(2500)}
-    text = json.dumps(data); assert json.loads(text) == data
-    copy.deepcopy(data); re.findall(r'x{3,}', text)
-    ast.parse('\\n'.join('a%d = [i * %d for i in range(%d)]' % (i, i, i) for i in range(300)))";
+/// All of them. The sizes give 0.5 to 1.5 s under glibc's malloc.
+pub(crate) const TABLE: [Program; 8] = [
+    Program {
+        name: "python3",
+        title: "python3",
+        about: "JSON, copies and syntax trees, with Python's own pools over malloc",
+        prepare: |_, rounds| python(rounds, &[]),
+        size: 4,
+        quick: 1,
+    },
+    Program {
+        name: "python3-malloc",
+        title: "python3, PYTHONMALLOC=malloc",
+        about: "the same without Python's pools",
+        prepare: |_, rounds| python(rounds, &[("PYTHONMALLOC", "malloc")]),
+        size: 4,
+        quick: 1,
+    },
+    Program {
+        name: "perl",
+        title: "perl",
+        about: "hashes, sorting, joining and splitting",
+        prepare: perl,
+        size: 3,
+        quick: 1,
+    },
+    Program {
+        name: "git",
+        title: "git log -p",
+        about: "the differences of many small commits",
+        prepare: git,
+        size: 20_000,
+        quick: 5000,
+    },
+    Program {
+        name: "sqlite3",
+        title: "sqlite3",
+        about: "a table in memory filled, indexed, changed and grouped",
+        prepare: sqlite,
+        size: 400_000,
+        quick: 100_000,
+    },
+    Program {
+        name: "cc1",
+        title: "gcc's cc1 -O1",
+        about: "a preprocessed file of many functions",
+        prepare: cc1,
+        size: 400,
+        quick: 100,
+    },
+    Program {
+        name: "node",
+        title: "node",
+        about: "JSON, regular expressions, maps and buffers",
+        prepare: node,
+        size: 8,
+        quick: 2,
+    },
+    Program {
+        name: "redis",
+        title: "redis-server",
+        about: "the server's CPU and memory for a fixed stream of requests",
+        prepare: redis,
+        size: 500_000,
+        quick: 120_000,
+    },
+];
 
-const PERL: &str = "for my $round (1..2) { my %h;
-for my $i (1..30000) { $h{\"key$i\"} = [$i, 'v' x ($i % 40), {n => $i}]; }
-my $s = join ',', sort { $a <=> $b } map { $_->[0] } values %h; my @p = split /,/, $s; }";
-
-const SQL: &str = "create table t(a integer, b text);
-with recursive c(x) as (select 1 union all select x+1 from c where x<100000)
-insert into t select x, 'row ' || x from c; create index i on t(b);
-select count(*), sum(a), max(b) from t; delete from t where a % 3 = 0;
-select b, count(*) from t group by substr(b, 1, 6);";
-
-/// All of them.
-pub(crate) fn all() -> Vec<Program> {
-    let ready: fn(&Path) -> Result<(), String> = |_| Ok(());
-    let none: &[(&str, &str)] = &[];
-    vec![
-        Program {
-            name: "python3",
-            prepare: ready,
-            command: &["python3", "-c", PYTHON],
-            environment: none,
-        },
-        Program {
-            name: "python3, PYTHONMALLOC=malloc",
-            prepare: ready,
-            command: &["python3", "-c", PYTHON],
-            environment: &[("PYTHONMALLOC", "malloc")],
-        },
-        Program { name: "perl", prepare: ready, command: &["perl", "-e", PERL], environment: none },
-        Program {
-            name: "git log -p",
-            prepare: write_repository,
-            command: &["git", "log", "-p", "--stat"],
-            environment: &[("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_PAGER", "cat")],
-        },
-        Program {
-            name: "sqlite3",
-            prepare: ready,
-            command: &["sqlite3", ":memory:", SQL],
-            environment: none,
-        },
-        Program {
-            name: "gcc -O1 -c",
-            prepare: write_source,
-            command: &["gcc", "-O1", "-c", "large.c"],
-            environment: none,
-        },
-    ]
+/// python3 may be a script that looks for an interpreter: the one that it finds is what runs.
+fn python(rounds: u64, environment: &[(&'static str, &'static str)]) -> Result<Job, String> {
+    let ask = ["-c", "import sys; print(sys.executable)"];
+    let python = libraries::output("python3", &ask).ok_or("python3 is not there")?;
+    let mut job = Invocation::new(python, ["-c", scripts::PYTHON, &rounds.to_string()]);
+    job.environment = vec![("PYTHONHASHSEED", "0")];
+    job.environment.extend(environment);
+    Ok(Job::Invocation(job))
 }
 
-/// 700 functions for the compiler.
-fn write_source(folder: &Path) -> Result<(), String> {
-    let mut source = String::new();
-    for i in 0..700 {
-        let _ = writeln!(
-            source,
-            "struct s{i} {{ int a, b[{}]; }};\nint f{i}(struct s{i} *p, int n) {{ int r = {i}; \
-             for (int k = 0; k < n; k++) r += p->b[k % {}] * p->a + (r >> {}); return r; }}",
-            i % 17 + 1,
-            i % 17 + 1,
-            i % 5 + 1
-        );
-    }
-    fs::write(folder.join("large.c"), source).map_err(|error| error.to_string())
+fn perl(_: &Path, rounds: u64) -> Result<Job, String> {
+    let mut job = Invocation::new(present("perl")?, ["-e", scripts::PERL, &rounds.to_string()]);
+    job.environment = vec![("PERL_HASH_SEED", "0"), ("PERL_PERTURB_KEYS", "0")];
+    Ok(Job::Invocation(job))
 }
 
-/// 1500 commits to ten files, by git's own import format.
-fn write_repository(folder: &Path) -> Result<(), String> {
-    let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
-        command.args(arguments).current_dir(folder).stdout(Stdio::null()).stderr(Stdio::null());
-        command
-    };
-    let failed = |error: std::io::Error| format!("git: {error}");
-    git(&["init", "-q", "-b", "main"]).status().map_err(failed)?;
-    let mut stream = String::new();
-    for commit in 0..1500 {
-        let mut text = String::new();
-        for line in 0..40 {
-            let _ = writeln!(
-                text,
-                "line {line} of version {}",
-                if line % 7 == commit % 7 { commit } else { 0 }
-            );
-        }
-        let _ = write!(
-            stream,
-            "commit refs/heads/main\ncommitter a <a@b.c> {} +0000\ndata 5\nnext\n\
-             M 644 inline file{}\ndata {}\n{text}\n",
-            1_700_000_000 + commit,
-            commit % 10,
-            text.len()
-        );
-    }
-    let mut import =
-        git(&["fast-import", "--quiet"]).stdin(Stdio::piped()).spawn().map_err(failed)?;
-    if let Some(mut stdin) = import.stdin.take() {
-        stdin.write_all(stream.as_bytes()).map_err(failed)?;
-    }
-    import.wait().map_err(failed)?;
-    Ok(())
+fn git(folder: &Path, commits: u64) -> Result<Job, String> {
+    let git = present("git")?;
+    inputs::write_repository(folder, commits).map_err(|error| error.to_string())?;
+    let mut job = Invocation::new(git, ["log", "-p", "--stat"]);
+    job.environment = vec![("GIT_CONFIG_GLOBAL", "/dev/null"), ("GIT_PAGER", "cat")];
+    Ok(Job::Invocation(job))
+}
+
+fn sqlite(_: &Path, rows: u64) -> Result<Job, String> {
+    let sql = scripts::SQL.replace("ROWS", &rows.to_string());
+    Ok(Job::Invocation(Invocation::new(present("sqlite3")?, [":memory:", &sql])))
+}
+
+/// The compiler proper, without the driver that starts it.
+fn cc1(folder: &Path, functions: u64) -> Result<Job, String> {
+    let cc1 = libraries::output("gcc", &["-print-prog-name=cc1"])
+        .filter(|path| path.starts_with('/'))
+        .ok_or("gcc's cc1 is not there")?;
+    inputs::write_source(folder, functions).map_err(|error| error.to_string())?;
+    let arguments = ["-quiet", "-fpreprocessed", "large.i", "-O1", "-o", "/dev/null"];
+    Ok(Job::Invocation(Invocation::new(cc1, arguments)))
+}
+
+fn node(_: &Path, rounds: u64) -> Result<Job, String> {
+    let arguments = ["-e", scripts::NODE, &rounds.to_string()];
+    Ok(Job::Invocation(Invocation::new(present("node")?, arguments)))
+}
+
+fn redis(folder: &Path, requests: u64) -> Result<Job, String> {
+    let (server, client) = (present("redis-server")?, present("redis-cli")?);
+    inputs::write_requests(folder, requests).map_err(|error| error.to_string())?;
+    Ok(Job::Server(Server { server, client, requests: folder.join("requests") }))
+}
+
+fn present(program: &str) -> Result<OsString, String> {
+    let found = libraries::in_path(program).ok_or_else(|| format!("{program} is not there"))?;
+    // A relative folder in PATH would mean another place from the run's own folder.
+    let here = env::current_dir().map_err(|error| error.to_string())?;
+    Ok(here.join(found).into())
 }

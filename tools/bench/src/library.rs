@@ -1,0 +1,19 @@
+//! The library under measurement.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Builds libmallocop.so as the command carries it, and says where it is.
+pub(crate) fn build() -> Result<PathBuf, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let status = Command::new("cargo")
+        .current_dir(&root)
+        .args(["build", "--quiet", "--package", "mallocop-preload", "--profile", "preload"])
+        .status()
+        .map_err(|error| format!("cannot run cargo: {error}"))?;
+    let library = root.join("target/preload/libmallocop.so");
+    if !status.success() || !library.is_file() {
+        return Err("libmallocop.so was not built".to_owned());
+    }
+    library.canonicalize().map_err(|error| error.to_string())
+}
