@@ -82,6 +82,7 @@ impl Ledger {
         self.count_allocation(new);
     }
 
+    #[inline]
     fn rise(&self, net: i64) {
         self.high.store(net, Ordering::Relaxed);
         if net - self.told.load(Ordering::Relaxed) > LAG {
@@ -90,6 +91,8 @@ impl Ledger {
     }
 
     /// Brings the process's sum up to date. To be called now and then by who frees.
+    #[cold]
+    #[inline(never)]
     pub fn tell(&self) {
         let (told, net) = (self.told.load(Ordering::Relaxed), self.net.load(Ordering::Relaxed));
         let high = self.high.load(Ordering::Relaxed);

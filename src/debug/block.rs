@@ -123,8 +123,10 @@ impl Canaries {
         // multiple of 8.
         unsafe {
             (start as *mut u64).write_unaligned(pattern_at(pattern, start));
-            for at in (round_up(start, WORD)..end).step_by(WORD) {
+            let mut at = end - WORD;
+            while at > start {
                 (at as *mut u64).write(pattern);
+                at -= WORD;
             }
         }
     }
@@ -170,21 +172,46 @@ impl Canaries {
         }
     }
 
+    /// The head of a block whose head and canaries are whole: [`Canaries::verify`] without the reasons.
+    ///
+    /// # Safety
+    /// As [`Canaries::read_head`].
+    #[inline]
+    pub unsafe fn whole(self, user: usize) -> Option<Head> {
+        // SAFETY: as the caller says; the tail is where the whole head says.
+        unsafe {
+            let head = self.read_head(user)?;
+            (self.tail_difference(user, head) == 0).then_some(head)
+        }
+    }
+
+    /// Not 0 if a byte of the tail is not as written.
+    ///
     /// # Safety
     /// As [`Canaries::read_head`]; `head` is the block's.
     #[inline]
-    unsafe fn tail_damage(self, user: usize, head: Head) -> Option<Damage> {
+    unsafe fn tail_difference(self, user: usize, head: Head) -> u64 {
         let (start, end) = (user + head.size, head.end(user));
         let pattern = self.pattern(user);
         // SAFETY: `[start, end)` is the block's tail: 8 bytes at least, and `end` is a multiple of 8.
-        let wrong = unsafe {
+        unsafe {
             let mut wrong = (start as *const u64).read_unaligned() ^ pattern_at(pattern, start);
-            for at in (round_up(start, WORD)..end).step_by(WORD) {
+            let mut at = end - WORD;
+            while at > start {
                 wrong |= (at as *const u64).read() ^ pattern;
+                at -= WORD;
             }
             wrong
-        };
-        if wrong == 0 {
+        }
+    }
+
+    /// # Safety
+    /// As [`Canaries::read_head`]; `head` is the block's.
+    unsafe fn tail_damage(self, user: usize, head: Head) -> Option<Damage> {
+        let (start, end) = (user + head.size, head.end(user));
+        let pattern = self.pattern(user);
+        // SAFETY: as the caller says.
+        if unsafe { self.tail_difference(user, head) } == 0 {
             return None;
         }
         // SAFETY: as above.

@@ -7,6 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use super::block::{self, Canaries, Head};
 use super::deferred;
 use super::mapped_blocks::MappedBlocks;
+use super::poison;
 use super::program_pages::ProgramPages;
 use super::quarantine::Quarantine;
 use super::registry::{self, RegisteredPages, State, Taken};
@@ -197,7 +198,7 @@ impl CheckedHeap {
     /// Frees the block at `user`, any value at all: whatever is wrong with it or the block is a
     /// finding. Never changes errno.
     #[inline]
-    pub fn free(&self, user: usize, release: Release) {
+    pub fn free(&self, user: usize, release: &Release) {
         if thread::is_critical() {
             return self.free_inside(user, release);
         }
@@ -206,12 +207,12 @@ impl CheckedHeap {
     }
 
     #[inline]
-    fn free_now(&self, user: usize, release: Release) {
+    fn free_now(&self, user: usize, release: &Release) {
         let guarded = self.is_guarded();
         let into = if guarded { State::Busy } else { State::Evicted };
         match registry::take(user, into, single::is_single()) {
             Ok(taken) if guarded => self.retire(user, taken, release, capture::site()),
-            Ok(Taken { class: Some(class), arena: Some(from), site }) => {
+            Ok(Taken { class: Some(class), arena: Some(from), site, .. }) => {
                 if site != SiteId::NONE {
                     registry::set_free_site(user, capture::site());
                 }
@@ -224,7 +225,7 @@ impl CheckedHeap {
 
     /// No block of the heap: one of the private ranges', or nobody's.
     #[cold]
-    fn free_apart(&self, user: usize, release: Release) {
+    fn free_apart(&self, user: usize, release: &Release) {
         let block = user as *mut u8;
         match own::region_of(user) {
             // SAFETY: libc gives back what it got from us; an address in the range is trusted.
@@ -238,7 +239,7 @@ impl CheckedHeap {
 
     /// In a signal handler that interrupted us: what would need a lock is done later.
     #[cold]
-    fn free_inside(&self, user: usize, release: Release) {
+    fn free_inside(&self, user: usize, release: &Release) {
         match own::region_of(user) {
             Some(Region::Emergency | Region::Early) => self.free_apart(user, release),
             Some(Region::Own) | None => deferred::push(user, code_of(release.operation)),
@@ -250,7 +251,7 @@ impl CheckedHeap {
     pub(super) fn do_deferred(&self) {
         if deferred::is_waiting() && thread::is_outside() {
             deferred::drain(|pointer, code| {
-                self.free_now(pointer, Release::by(operation_of(code)));
+                self.free_now(pointer, &Release::by(operation_of(code)));
             });
         }
     }
@@ -269,7 +270,7 @@ impl CheckedHeap {
             } else if self.is_guarded() {
                 let most = options::number(Name::MaxMallocFillSize);
                 let byte = options::number(Name::MallocFillByte) as u8;
-                user.write_bytes(byte, size.min(most));
+                poison::fill(user as usize, size.min(most), byte);
             }
         }
     }

@@ -106,7 +106,7 @@ impl CheckedHeap {
 
     /// Gives a taken block back that is not cached.
     #[cold]
-    pub(super) fn retire_large(&self, user: usize, taken: Taken, release: Release) {
+    pub(super) fn retire_large(&self, user: usize, taken: Taken, release: &Release) {
         let now = capture::site();
         if taken.site != SiteId::NONE {
             registry::set_free_site(user, now);

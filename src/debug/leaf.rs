@@ -72,7 +72,7 @@ static NOWHERE: AtomicU8 = AtomicU8::new(0);
 
 /// Are stacks taken at all? Fixed before the first leaf is made.
 #[inline]
-fn has_sites() -> bool {
+pub(super) fn has_sites() -> bool {
     options::number(Name::MallocContextSize) != 0
 }
 

@@ -10,11 +10,24 @@ use crate::sys::apart;
 
 impl CheckedHeap {
     /// Reports a taken block that is freed with the wrong call, size or alignment.
-    pub(super) fn check_release(&self, user: usize, site: SiteId, head: Head, release: Release) {
-        if !self.is_guarded() {
-            return;
+    #[inline]
+    pub(super) fn check_release(&self, user: usize, site: SiteId, head: Head, release: &Release) {
+        if self.is_guarded()
+            && let Some(defect) = defect_of(head, release)
+        {
+            self.report_release(user, site, head, release, defect);
         }
-        let Some(defect) = defect_of(head, release) else { return };
+    }
+
+    #[cold]
+    fn report_release(
+        &self,
+        user: usize,
+        site: SiteId,
+        head: Head,
+        release: &Release,
+        defect: Defect,
+    ) {
         let concerns_operators = !matches!(release.operation, Operation::FreeSized);
         if concerns_operators && !self.operators_are_ours() {
             return;
@@ -30,8 +43,9 @@ impl CheckedHeap {
     }
 }
 
-fn defect_of(head: Head, release: Release) -> Option<Defect> {
-    let Release { operation, size, align } = release;
+#[inline]
+fn defect_of(head: Head, release: &Release) -> Option<Defect> {
+    let Release { operation, size, align } = *release;
     let plain = matches!(head.kind, Kind::Malloc | Kind::Memalign);
     let family_fits = match operation {
         Operation::Delete(kind) => head.kind == kind || is_same_but_for_alignment(head.kind, kind),

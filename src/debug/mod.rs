@@ -14,7 +14,7 @@ mod place;
 mod poison;
 mod program_pages;
 pub mod quarantine;
-pub mod quick;
+mod quick;
 pub mod registry;
 mod resize;
 mod retire;

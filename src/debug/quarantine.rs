@@ -44,20 +44,21 @@ const CLASS_SHIFT: u32 = 48;
 const LOW: u64 = (1 << THREAD_SHIFT) - 1;
 
 impl Place {
+    #[inline]
     fn write(&self, waiting: Waiting) {
-        let class = waiting.class.map_or(0, |class| class.index() as u64 + 1);
+        let class = waiting.class.map_or(0, |class| u64::from(class.byte()));
         let thread = u64::from(waiting.thread) << THREAD_SHIFT;
         self.whose.store(waiting.user as u64 | thread, Ordering::Relaxed);
         self.what.store(waiting.size as u64 | (class << CLASS_SHIFT), Ordering::Relaxed);
     }
 
+    #[inline]
     fn read(&self) -> Waiting {
         let (whose, what) = (self.whose.load(Ordering::Relaxed), self.what.load(Ordering::Relaxed));
-        let class = ((what >> CLASS_SHIFT) as usize).checked_sub(1);
         Waiting {
             user: (whose & LOW) as usize,
             size: (what & LOW) as usize,
-            class: class.and_then(Class::from_index),
+            class: Class::from_byte((what >> CLASS_SHIFT) as u8),
             thread: (whose >> THREAD_SHIFT) as u16,
         }
     }
@@ -89,6 +90,7 @@ impl Quarantine {
         }
     }
 
+    #[inline]
     fn place(&self, at: usize) -> Option<&Place> {
         // The number first: it is stored after its ring, so that the ring has at least as many.
         let last = self.places.load(Ordering::Acquire).checked_sub(1)?;
@@ -103,11 +105,13 @@ impl Quarantine {
     }
 
     /// Adds a block. `false`: no room or no memory for the ring; the block cannot wait. The owner only.
+    #[inline]
     pub fn push(&self, waiting: Waiting) -> bool {
-        if self.count() == self.places.load(Ordering::Relaxed) && !self.grow() {
+        let next = self.next.load(Ordering::Relaxed);
+        let count = next.wrapping_sub(self.first.load(Ordering::Relaxed));
+        if count == self.places.load(Ordering::Relaxed) && !self.grow() {
             return false;
         }
-        let next = self.next.load(Ordering::Relaxed);
         let Some(place) = self.place(next) else { return false };
         place.write(waiting);
         self.next.store(next.wrapping_add(1), Ordering::Release);
@@ -118,13 +122,14 @@ impl Quarantine {
 
     /// Takes the oldest block out while more than `most` bytes wait, or none is free in the largest
     /// ring. The owner only.
+    #[inline]
     pub fn pop_over(&self, most: usize) -> Option<Waiting> {
-        let count = self.count();
         let bytes = self.bytes.load(Ordering::Relaxed);
+        let first = self.first.load(Ordering::Relaxed);
+        let count = self.next.load(Ordering::Relaxed).wrapping_sub(first);
         if count == 0 || (bytes <= most && count < MOST_PLACES) {
             return None;
         }
-        let first = self.first.load(Ordering::Relaxed);
         if let Some(soon) = self.place(first.wrapping_add(AHEAD)) {
             let soon = (soon.whose.load(Ordering::Relaxed) & LOW) as *const i8;
             // SAFETY: a prefetch of any address has no effect but on caches.

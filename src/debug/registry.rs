@@ -8,7 +8,7 @@
 
 use core::sync::atomic::Ordering;
 
-use super::leaf::{self, Granule, LEAF_BYTES, leaf_of};
+use super::leaf::{self, Granule, LEAF_BYTES, has_sites, leaf_of};
 pub(super) use super::leaf::{cover, cover_for};
 use crate::arena::class::{CLASSES, Class};
 use crate::heap::size::GRANULE;
@@ -76,14 +76,23 @@ pub struct Word {
 }
 
 /// What the registry gives with a block that was taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub struct Taken {
+    granule: Granule,
     /// Where it was allocated.
     pub site: SiteId,
     /// Its class; `None` for one that is not cached.
     pub class: Option<Class>,
     /// Number of the arena it is from; `None` for a mapped block.
     pub arena: Option<u32>,
+}
+
+impl Taken {
+    /// Plain store of the block's state: it is the taker's.
+    #[inline]
+    pub fn set(&self, state: State) {
+        self.granule.state().store(state.byte(), Ordering::Release);
+    }
 }
 
 fn site_of(granule: Granule) -> SiteId {
@@ -163,6 +172,23 @@ impl Live {
     }
 }
 
+/// A block of an arena's, about to be called evicted.
+pub struct Evicting(Granule);
+
+impl Evicting {
+    /// The block at `user`, if it is from arena `number`.
+    #[inline]
+    pub fn from(user: usize, number: u32) -> Option<Self> {
+        Granule::at(user).filter(|granule| owner_of(*granule) == Some(number)).map(Self)
+    }
+
+    /// It is evicted.
+    #[inline]
+    pub fn done(self) {
+        self.0.state().store(State::Evicted.byte(), Ordering::Release);
+    }
+}
+
 /// Plain store of a block's state: for its one owner.
 pub fn set(user: usize, state: State) {
     if let Some(granule) = Granule::at(user) {
@@ -171,7 +197,11 @@ pub fn set(user: usize, state: State) {
 }
 
 /// Notes the site that the block at `user` was freed from.
+#[inline]
 pub fn set_free_site(user: usize, site: SiteId) {
+    if !has_sites() {
+        return;
+    }
     let Some(granule) = Granule::at(user.wrapping_sub(GRANULE)) else { return };
     if let Some(word) = granule.site() {
         word.store(site.0, Ordering::Relaxed);
@@ -212,7 +242,8 @@ pub fn take(user: usize, into: State, alone: bool) -> Result<Taken, State> {
         match taken {
             Ok(_) => {
                 let class = Class::from_byte(seen - LIVE);
-                return Ok(Taken { site: site_of(granule), class, arena: owner_of(granule) });
+                let (site, arena) = (site_of(granule), owner_of(granule));
+                return Ok(Taken { granule, site, class, arena });
             }
             Err(now) => seen = now,
         }
@@ -321,6 +352,10 @@ mod tests {
         Class::from_index(index)
     }
 
+    fn refused(user: usize) -> Option<State> {
+        take(user, State::Quarantined, false).err()
+    }
+
     #[test]
     fn states_round_trip() {
         let plain = [State::None, State::Quarantined, State::Evicted, State::Busy, State::FreeSite];
@@ -333,7 +368,7 @@ mod tests {
     #[test]
     fn wild_addresses_have_no_word() {
         for address in [0, 1, 8, BASE - 16, 1 << 47, usize::MAX, usize::MAX - 15, 0x4141 << 48] {
-            assert_eq!(take(address, State::Quarantined, false), Err(State::None), "{address:#x}");
+            assert_eq!(refused(address), Some(State::None), "{address:#x}");
         }
         assert!(at_or_before(usize::MAX).is_none());
     }
@@ -342,17 +377,20 @@ mod tests {
     fn a_block_is_taken_once() {
         let user = BASE + 0x12_3450;
         assert!(cover_for(7, user, 64));
-        assert_eq!(take(user, State::Quarantined, false), Err(State::None));
+        assert_eq!(refused(user), Some(State::None));
         set_live(user, class(5), SiteId(77));
-        assert_eq!(take(user + 8, State::Quarantined, false), Err(State::None));
+        assert_eq!(refused(user + 8), Some(State::None));
         let winners = std::thread::scope(|scope| {
             let taking = || take(user, State::Quarantined, false);
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(taking)).collect();
             threads.into_iter().filter_map(|t| t.join().ok()?.ok()).collect::<Vec<_>>()
         });
-        let expected = Taken { site: SiteId(77), class: class(5), arena: Some(7) };
-        assert_eq!(winners, [expected]);
-        assert_eq!(take(user, State::Busy, true), Err(State::Quarantined));
+        assert_eq!(winners.len(), 1);
+        let taken = winners[0];
+        assert_eq!((taken.site, taken.class, taken.arena), (SiteId(77), class(5), Some(7)));
+        assert_eq!(refused(user), Some(State::Quarantined));
+        taken.set(State::Evicted);
+        assert_eq!(refused(user), Some(State::Evicted));
         set_free_site(user, SiteId(5));
         assert_eq!(free_site(user), SiteId(5));
     }

@@ -37,7 +37,7 @@ impl CheckedHeap {
             registry::set_live(user, Some(class), now);
             return user as *mut u8;
         }
-        let release = Release::by(Operation::Realloc);
+        let release = &Release::by(Operation::Realloc);
         let Some(head) = self.verify_taken(user, taken, Operation::Realloc, now) else {
             return core::ptr::null_mut();
         };
@@ -115,7 +115,7 @@ impl CheckedHeap {
         if !new.is_null() {
             // SAFETY: both blocks are live, apart, and at least that long.
             unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, old.min(size)) };
-            self.free(user, Release::by(Operation::Free));
+            self.free(user, &Release::by(Operation::Free));
         }
         new
     }
@@ -132,7 +132,7 @@ impl CheckedHeap {
         if !new.is_null() {
             // SAFETY: the handler's own live block and a new one.
             unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, old.min(size)) };
-            self.free(user, Release::by(Operation::Free));
+            self.free(user, &Release::by(Operation::Free));
         }
         new
     }

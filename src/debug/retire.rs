@@ -1,20 +1,21 @@
 //! A checked block's way out: verified, poisoned, kept in the quarantine, given back to the heap.
 
+use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
-use super::block::Head;
-use super::checked::{CheckedHeap, Release};
+use super::block::{self, Head};
+use super::checked::{CheckedHeap, Pages, Release};
 use super::poison;
-use super::quarantine::Waiting;
+use super::quarantine::{Quarantine, Waiting};
 use super::registry::{self, State, Taken};
-use crate::arena::ledger;
+use crate::arena::{Turn, ledger};
 use crate::finding::{Defect, Finding, Operation};
 use crate::options::{self, Name};
 use crate::stack::depot::SiteId;
 use crate::sys::thread;
 
 /// Least bytes that may wait in the quarantines of a process; beyond it an eighth of what is live.
-const LEAST_QUARANTINE: usize = 1 << 20;
+const LEAST_QUARANTINE: usize = 1024 << 10;
 /// Least bytes for one thread.
 const LEAST_SHARE: usize = 64 << 10;
 /// The shares are looked at again each time that so many blocks have come in.
@@ -23,12 +24,27 @@ const SHARE_EVERY: usize = 256;
 impl CheckedHeap {
     /// A taken block: verify, poison, let it wait.
     #[inline]
-    pub(super) fn retire(&self, user: usize, taken: Taken, release: Release, now: SiteId) {
+    pub(super) fn retire(&self, user: usize, taken: Taken, release: &Release, now: SiteId) {
         registry::set_free_site(user, now);
-        let Some(head) = self.verify_taken(user, taken, release.operation, now) else {
-            return registry::set(user, State::Quarantined);
+        // SAFETY: the registry gave the block to us.
+        let Some(head) = (unsafe { self.canaries().whole(user) }).filter(|head| !head.mapped)
+        else {
+            return self.retire_with_care(user, taken, release, now);
         };
         // realloc has checked the block when it took it.
+        if release.operation != Operation::Realloc {
+            self.check_release(user, taken.site, head, release);
+        }
+        self.quarantine_block(user, head, taken);
+    }
+
+    /// A damaged block, or a mapped one.
+    #[cold]
+    #[inline(never)]
+    fn retire_with_care(&self, user: usize, taken: Taken, release: &Release, now: SiteId) {
+        let Some(head) = self.verify_taken(user, taken, release.operation, now) else {
+            return taken.set(State::Quarantined);
+        };
         if release.operation != Operation::Realloc {
             self.check_release(user, taken.site, head, release);
         }
@@ -39,7 +55,6 @@ impl CheckedHeap {
     }
 
     /// Verifies a taken block. A damaged one is a finding; `None` if it cannot be used any further.
-    #[inline]
     pub(super) fn verify_taken(
         &self,
         user: usize,
@@ -63,45 +78,72 @@ impl CheckedHeap {
         }
     }
 
+    #[inline]
     fn quarantine_block(&self, user: usize, head: Head, taken: Taken) {
         let limit = self.quarantine_limit.load(Ordering::Relaxed);
-        let waiting =
-            Waiting { user, size: head.size, class: taken.class, thread: thread::number() };
+        let thread = thread::number();
+        let waiting = Waiting { user, size: head.size, class: taken.class, thread };
         if head.size > limit / 2 {
-            self.count_free(head.size);
-            // Frozen, it stays where it is: nothing may move under a reader's hands.
-            return if self.is_frozen() {
-                registry::set(user, State::Quarantined);
-            } else {
-                self.evict(waiting);
-            };
+            return self.pass_by(waiting);
         }
         // SAFETY: the block was taken and is ours alone.
         unsafe { poison::poison(user, head.size, most_poison(), self.free_byte()) };
-        registry::set(user, State::Quarantined);
-        let Some(turn) = self.turn() else {
-            self.count_free(head.size);
-            return if self.is_frozen() {
-            } else {
-                self.evict(waiting)
-            };
-        };
+        taken.set(State::Quarantined);
+        let Some(mut turn) = self.turn() else { return self.pass_by(waiting) };
         turn.arena().ledger().count_free(head.size);
         let quarantine = turn.arena().local();
         let kept = quarantine.push(waiting);
-        let crowd = quarantine.count();
         let mut due = if self.is_frozen() { None } else { quarantine.pop_over(limit) };
-        drop(turn);
         while let Some(oldest) = due {
-            self.verify_waiting(oldest, Operation::Evict);
-            self.evict(oldest);
-            due = self.pop_over(limit);
+            if !self.evict_in(&mut turn, oldest) {
+                drop(turn);
+                return self.evict_with_care(oldest);
+            }
+            due = quarantine.pop_over(limit);
         }
-        if !kept && !self.is_frozen() {
+        let crowd = quarantine.count();
+        drop(turn);
+        if !kept {
+            self.evict_with_care(waiting);
+        } else if crowd.is_multiple_of(SHARE_EVERY) {
+            self.share_quarantine();
+        }
+    }
+
+    /// A block that cannot wait.
+    #[cold]
+    fn pass_by(&self, waiting: Waiting) {
+        self.count_free(waiting.size);
+        // Frozen, it stays where it is: nothing may move under a reader's hands.
+        if self.is_frozen() {
+            registry::set(waiting.user, State::Quarantined);
+        } else {
             self.evict(waiting);
         }
-        if crowd.is_multiple_of(SHARE_EVERY) {
-            self.share_quarantine();
+    }
+
+    /// Evicts a block in the turn that popped it, if nothing is wrong with it and the thread's own cache
+    /// has room for it. `false`: nothing was done.
+    #[inline]
+    fn evict_in(&self, turn: &mut Turn<'_, Pages, Quarantine>, oldest: Waiting) -> bool {
+        let payload = NonNull::new((oldest.user - block::LEAD) as *mut u8);
+        let (Some(class), Some(payload)) = (oldest.class, payload) else { return false };
+        let number = turn.arena().number();
+        let Some(evicted) = registry::Evicting::from(oldest.user, number) else { return false };
+        if !self.is_untouched(oldest) || !turn.push(class, payload) {
+            return false;
+        }
+        // Nobody gets the chunk before the turn is over.
+        evicted.done();
+        true
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn evict_with_care(&self, waiting: Waiting) {
+        if !self.is_frozen() {
+            self.verify_waiting(waiting, Operation::Evict);
+            self.evict(waiting);
         }
     }
 
@@ -125,17 +167,17 @@ impl CheckedHeap {
     }
 
     /// Is a block that waits as it was when it was freed?
+    #[inline]
     pub(super) fn is_untouched(&self, waiting: Waiting) -> bool {
         let Waiting { user, size, .. } = waiting;
         // SAFETY: the block is in the quarantine: ours alone, poisoned with these arguments.
         unsafe {
-            poison::poison_damage(user, size, most_poison(), self.free_byte()).is_none()
-                && self.canaries().verify(user).is_ok()
+            poison::is_poisoned(user, size, most_poison(), self.free_byte())
+                && self.canaries().whole(user).is_some()
         }
     }
 
     /// Verifies a block that waits: nobody may have written to it. Says whether that holds.
-    #[inline]
     pub(super) fn verify_waiting(&self, waiting: Waiting, operation: Operation) -> bool {
         self.is_untouched(waiting) || self.report_waiting(waiting, operation)
     }

@@ -69,12 +69,13 @@ pub fn is_relocated() -> bool {
 pub fn slot_address() -> usize {
     let slot: usize;
     // SAFETY: the x86-64 TLS ABI (variant II): the thread pointer is at fs:0, the offset in the GOT.
+    // Neither changes while a thread runs, so that one look serves a whole function.
     unsafe {
         asm!(
             "mov {slot}, qword ptr fs:[0]",
             "add {slot}, qword ptr [rip + mallocop_thread_slot@GOTTPOFF]",
             slot = out(reg) slot,
-            options(nostack, readonly, pure),
+            options(nostack, nomem, pure),
         );
     }
     slot

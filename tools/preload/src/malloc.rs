@@ -2,28 +2,22 @@
 
 use core::ptr;
 
-use mallocop::debug::{Release, Request, quick};
+use mallocop::debug::{Release, Request};
 use mallocop::finding::{BadRequest, Defect, Finding, Kind, Operation};
 use mallocop::options::{self, Name};
 use mallocop::own::early;
 use mallocop::stack::capture;
 use mallocop::sys::errno;
 
-use crate::{reporter, rules, start};
+use crate::{HEAP, reporter, rules, start};
 
 /// Allocates, without a word on failure.
-#[inline]
+#[inline(always)]
 pub(crate) fn try_allocate(request: Request) -> *mut u8 {
-    if request.align <= 16
-        && let Some(block) = quick::allocate(request.size)
-    {
-        if request.zeroed {
-            // SAFETY: the block is fresh and has that many bytes.
-            unsafe { block.write_bytes(0, request.size) };
-        }
-        return block.as_ptr();
+    match HEAP.allocate_quickly(request) {
+        Some(block) => block.as_ptr(),
+        None => allocate_fully(request),
     }
-    allocate_fully(request)
 }
 
 #[inline(never)]
@@ -35,7 +29,7 @@ fn allocate_fully(request: Request) -> *mut u8 {
 }
 
 /// Allocates; on failure errno is ENOMEM and the result null.
-#[inline]
+#[inline(always)]
 pub(crate) fn allocate(call: &'static str, request: Request) -> *mut u8 {
     let most = options::number(Name::MaxAllocationSizeMb) << 20;
     if let Err(bad) = rules::size(call, request.size, most) {
@@ -81,16 +75,16 @@ pub(crate) fn allocate_aligned(call: &'static str, align: usize, size: usize) ->
 }
 
 /// Frees; null is nothing.
-#[inline]
+#[inline(always)]
 pub(crate) fn free(pointer: *mut u8, release: Release) {
-    if pointer.is_null() || quick::free(pointer as usize) {
+    if pointer.is_null() || HEAP.free_quickly(pointer as usize, &release) {
         return;
     }
-    free_fully(pointer, release);
+    free_fully(pointer, &release);
 }
 
 #[inline(never)]
-fn free_fully(pointer: *mut u8, release: Release) {
+fn free_fully(pointer: *mut u8, release: &Release) {
     // Before there is a heap, all there is comes from the early buffer, which keeps it.
     if let Some(heap) = start::heap() {
         heap.free(pointer as usize, release);
