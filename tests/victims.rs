@@ -120,7 +120,8 @@ victims! {
 /// depends on where the new blocks lie, but it is met, named, and the program comes to its end.
 #[test]
 fn stale_write_reused() {
-    let ran = finish(&mut watched(&[], compile("stale_write_reused.c", "stale_write_reused", &[])));
+    let program = compile("stale_write_reused.c", "stale_write_reused", &[]);
+    let ran = finish(&mut watched(&["--halt-on-error=0"], program));
     assert_eq!(ran.status, 23, "{}", ran.stderr);
     assert!(ran.stdout.ends_with("stale_write_reused: end\n"));
     assert!(ran.stderr.contains("ERROR: mallocop: heap-"), "{}", ran.stderr);

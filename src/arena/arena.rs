@@ -3,7 +3,7 @@
 
 use core::cell::UnsafeCell;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicPtr};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8};
 
 use super::atomic::AtomicUsize;
 use super::cache::Cache;
@@ -51,7 +51,8 @@ pub struct Arena<P, L> {
     own: UnsafeCell<Own>,
     local: L,
     pub(super) is_owned: AtomicBool,
-    pub(super) is_held: AtomicBool,
+    /// Level of the fork that holds the lock; 0: none does.
+    pub(super) held_at: AtomicU8,
     pub(super) next_orphan: AtomicPtr<Self>,
 }
 
@@ -74,7 +75,7 @@ impl<P: PageSource, L> Arena<P, L> {
             own: UnsafeCell::new(own),
             local,
             is_owned: AtomicBool::new(false),
-            is_held: AtomicBool::new(false),
+            held_at: AtomicU8::new(0),
             next_orphan: AtomicPtr::new(core::ptr::null_mut()),
         }
     }

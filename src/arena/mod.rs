@@ -19,14 +19,14 @@ pub mod ledger;
 mod outbox;
 
 use core::ptr;
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 pub use arena::{Arena, Books, Turn};
 pub use ledger::{Ledger, Totals};
 
 use crate::heap::{PageSource, Tuning};
 use crate::sys::lock::Lock;
-use crate::sys::memory;
+use crate::sys::{memory, thread};
 
 /// Most arenas at a time.
 const MOST: usize = 4096;
@@ -56,7 +56,7 @@ pub struct Arenas<P: 'static, L: 'static> {
     count: AtomicUsize,
     owners: AtomicUsize,
     shared: Lock<Registry<P, L>>,
-    shared_is_held: AtomicBool,
+    shared_held_at: AtomicU8,
     /// Chunks from this size on are mapped on their own, by the main arena's heap.
     mmap_threshold: AtomicUsize,
 }
@@ -80,7 +80,7 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
             count: AtomicUsize::new(1),
             owners: AtomicUsize::new(0),
             shared: Lock::new(shared),
-            shared_is_held: AtomicBool::new(false),
+            shared_held_at: AtomicU8::new(0),
             mmap_threshold: AtomicUsize::new(Tuning::DEFAULT.mmap_threshold),
         }
     }
@@ -196,11 +196,17 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
         shared.orphans = ptr::from_ref(arena).cast_mut();
     }
 
-    /// Takes every lock in one fixed order, to hold it over fork.
+    /// Takes every lock in one fixed order, to hold it over fork. A signal handler may fork in the
+    /// middle of that: what it takes and gives back is its own.
     pub fn hold_over_fork(&self, interrupted: bool) {
-        self.shared_is_held.store(self.shared.hold_over_fork(interrupted), Ordering::Relaxed);
+        let level = thread::fork_level();
+        if self.shared.hold_over_fork(interrupted) {
+            self.shared_held_at.store(level, Ordering::Relaxed);
+        }
         self.for_each(|arena| {
-            arena.is_held.store(arena.books().hold_over_fork(interrupted), Ordering::Relaxed);
+            if arena.books().hold_over_fork(interrupted) {
+                arena.held_at.store(level, Ordering::Relaxed);
+            }
         });
     }
 
@@ -209,13 +215,21 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
     /// # Safety
     /// The calling thread called [`Arenas::hold_over_fork`], once, before.
     pub unsafe fn release_after_fork(&self) {
+        let level = thread::fork_level();
+        let take_back = |held: &AtomicU8, is_mine: bool| {
+            let ours = is_mine && held.load(Ordering::Relaxed) == level;
+            if ours {
+                held.store(0, Ordering::Relaxed);
+            }
+            ours
+        };
         self.for_each(|arena| {
-            if arena.is_held.swap(false, Ordering::Relaxed) {
+            if take_back(&arena.held_at, arena.books().is_mine()) {
                 // SAFETY: this thread took it; in the child it is that thread's copy.
                 unsafe { arena.books().release_after_fork() };
             }
         });
-        if self.shared_is_held.swap(false, Ordering::Relaxed) {
+        if take_back(&self.shared_held_at, self.shared.is_mine()) {
             // SAFETY: as above.
             unsafe { self.shared.release_after_fork() };
         }

@@ -49,7 +49,9 @@ impl CheckedHeap {
                 registry::word(waiting.user).is_some_and(|word| word.state == State::Quarantined)
             };
             let touched = waits() && !self.is_untouched(waiting) && waits();
-            std::thread::yield_now();
+            if touched {
+                std::thread::yield_now();
+            }
             touched
         })
     }

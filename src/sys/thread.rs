@@ -35,9 +35,16 @@ struct Slot {
     arena: Cell<usize>,
     /// The same, if the thread may take the shortest way through it.
     quick: Cell<usize>,
+    /// Forks under way: more than one if a signal handler forks in the middle of one.
+    forks: Cell<u8>,
+    /// Which locks each of them holds, a bit each.
+    held: [Cell<u8>; DEEPEST_FORK],
 }
 
 const _: () = assert!(size_of::<Slot>() == 64);
+
+/// Forks inside each other whose locks are remembered.
+const DEEPEST_FORK: usize = 7;
 
 /// One section, one piece of work in [`Slot::inside`].
 const CRITICAL: u64 = 1;
@@ -153,6 +160,38 @@ pub fn note_end() {
 #[inline]
 pub fn is_outside() -> bool {
     slot().inside.get() == 0
+}
+
+/// Starts a fork of the calling thread. Returns its level: 1, or more inside another one.
+pub fn begin_fork() -> u8 {
+    let forks = &slot().forks;
+    forks.set(forks.get() + 1);
+    forks.get()
+}
+
+/// Level of the thread's innermost fork; 0: none.
+pub fn fork_level() -> u8 {
+    slot().forks.get()
+}
+
+/// Notes which locks the thread's innermost fork holds.
+pub fn set_held(bits: u8) {
+    let slot = slot();
+    if let Some(held) = slot.held.get(usize::from(slot.forks.get()).wrapping_sub(1)) {
+        held.set(bits);
+    }
+}
+
+/// Ends the thread's innermost fork, whose locks were given back.
+pub fn end_fork() {
+    let forks = &slot().forks;
+    forks.set(forks.get().saturating_sub(1));
+}
+
+/// What [`set_held`] noted.
+pub fn held() -> u8 {
+    let slot = slot();
+    slot.held.get(usize::from(slot.forks.get()).wrapping_sub(1)).map_or(0, Cell::get)
 }
 
 /// Is the thread on a stack of ours?
