@@ -1,7 +1,7 @@
 //! The fuzz targets' bodies over seeded bytes, and how much of each thing they must have done.
 //! Fewer in a debug build than `cargo fuzz` makes in a second, yet each kind of event many times.
 
-use mallocop_fuzz::{TARGETS, heap_ops, heap_refused_pages, play_seeded};
+use mallocop_fuzz::{TARGETS, heap_ops, heap_refused_pages, heap_smashed, play_seeded};
 
 /// Bytes of an input: as long as libFuzzer's longest.
 const LENGTH: usize = 4096;
@@ -37,6 +37,22 @@ fn heap_refused_pages_over_seeded_scripts() {
         ("moved", 50),
         ("trimmed", 1_000),
         ("checks", 10_000),
+    ]);
+}
+
+#[test]
+fn heap_smashed_over_seeded_scripts() {
+    play_seeded(heap_smashed::body, 0xbad_0000, 600, LENGTH).demand(&[
+        ("smashes", 50_000),
+        ("corrupt", 60_000),
+        ("found broken", 8_000),
+        ("found sound", 500),
+        ("replayed", 2_000),
+        ("forged", 300),
+        ("allocated", 200_000),
+        ("released", 50_000),
+        ("resized", 10_000),
+        ("capacity", 5_000),
     ]);
 }
 
