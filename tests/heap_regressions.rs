@@ -2,7 +2,8 @@
 
 use std::ptr::NonNull;
 
-use mallocop::heap::{Heap, Layout};
+use mallocop::heap::size::PAGE;
+use mallocop::heap::{Heap, Layout, PageSource, Pages};
 use mallocop_fuzz::simulated::Simulated;
 use mallocop_fuzz::source::LedgerPages;
 
@@ -121,4 +122,51 @@ fn an_old_word_of_a_mapping_put_back_does_not_wrap_the_counts() {
     }
     assert_eq!(heap.usage().mapped, 0);
     assert!(heap.pages().is_misused());
+}
+
+/// Hands out one page of a buffer at a time: 256 that are apart, one more, then the one behind the
+/// 256th.
+struct Apart {
+    buffer: Vec<[u64; PAGE / 8]>,
+    grown: usize,
+}
+
+// SAFETY: each page of the zeroed buffer is handed out once; it lives as long as the heap.
+unsafe impl PageSource for Apart {
+    fn grow(&mut self, _end: usize, _bytes: usize) -> Option<Pages> {
+        let page = if self.grown == 257 { 2 * 255 + 1 } else { 2 * self.grown };
+        self.grown += 1;
+        let start = self.buffer.get_mut(page)?.as_mut_ptr() as usize;
+        Some(Pages { start, len: PAGE })
+    }
+
+    unsafe fn shrink(&mut self, _end: usize, _bytes: usize) -> bool {
+        true
+    }
+
+    fn map(&mut self, _bytes: usize) -> Option<usize> {
+        None
+    }
+
+    unsafe fn unmap(&mut self, _start: usize, _bytes: usize) {}
+
+    unsafe fn remap(&mut self, _start: usize, _old: usize, _new: usize) -> Option<usize> {
+        None
+    }
+}
+
+/// The top went into a bin before it turned out that the table of segments was full; growth behind
+/// it then made a new top that did not know of the free chunk in front.
+#[test]
+fn the_top_stays_when_the_table_of_segments_is_full() {
+    let buffer = vec![[0; PAGE / 8]; 2 * 260];
+    let mut heap = Heap::new(Apart { buffer, grown: 0 }, 7);
+    // Each one needs a page of its own.
+    for _ in 0..256 {
+        heap.allocate(Layout::plain(2500)).expect("a sound heap").expect("memory");
+    }
+    assert_eq!(heap.allocate(Layout::plain(2500)), Ok(None), "no 257th segment");
+    heap.check().expect("the invariants hold");
+    heap.allocate(Layout::plain(2500)).expect("a sound heap").expect("memory behind the last");
+    heap.check().expect("the invariants hold");
 }
