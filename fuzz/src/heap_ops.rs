@@ -11,7 +11,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use mallocop::heap::size::PAGE;
 
 use crate::heap_player::HeapPlayer;
-use crate::script::Script;
+use crate::script::{Script, listed};
 use crate::tally::Tally;
 
 /// Memory of the simulation.
@@ -37,6 +37,16 @@ pub fn body(data: &[u8]) -> Result<Tally> {
         player.check();
     }
     Ok(player.tally)
+}
+
+/// The script as text.
+///
+/// # Errors
+/// As [`body`].
+pub fn show(data: &[u8]) -> Result<String> {
+    let script = Script::arbitrary(&mut Unstructured::new(data))?;
+    let head = format!("key {:#x}, check every {}", script.key, script.check_every);
+    Ok(listed(head, &script.ops))
 }
 
 /// Plays the operations and walks the invariants on the way.

@@ -184,6 +184,5 @@ impl HeapPlayer {
         self.check();
         let usage = self.memory.heap.usage();
         assert_eq!(usage, Usage { held: usage.held, ..Usage::default() });
-        self.memory.demand_borders();
     }
 }

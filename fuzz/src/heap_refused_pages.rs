@@ -8,7 +8,7 @@ use mallocop::heap::Layout;
 
 use crate::heap_ops::{MEMORY, play};
 use crate::heap_player::HeapPlayer;
-use crate::script::Script;
+use crate::script::{Script, listed};
 use crate::source::Refusals;
 use crate::tally::Tally;
 
@@ -20,9 +20,7 @@ use crate::tally::Tally;
 /// # Panics
 /// If a demand is broken.
 pub fn body(data: &[u8]) -> Result<Tally> {
-    let mut data = Unstructured::new(data);
-    let refusals = Refusals::arbitrary(&mut data)?;
-    let script = Script::arbitrary(&mut data)?;
+    let (refusals, script) = <(Refusals, Script)>::arbitrary(&mut Unstructured::new(data))?;
     let mut player = HeapPlayer::new(MEMORY, script.key);
     player.memory.heap.pages().refusals = refusals;
     play(&mut player, &script);
@@ -36,4 +34,14 @@ pub fn body(data: &[u8]) -> Result<Tally> {
         player.tally.count("refused");
     }
     Ok(player.tally)
+}
+
+/// The script as text.
+///
+/// # Errors
+/// As [`body`].
+pub fn show(data: &[u8]) -> Result<String> {
+    let (refusals, script) = <(Refusals, Script)>::arbitrary(&mut Unstructured::new(data))?;
+    let head = format!("{refusals:?}, key {:#x}, check every {}", script.key, script.check_every);
+    Ok(listed(head, &script.ops))
 }

@@ -7,8 +7,9 @@
 //! free chunk, and only if that chunk links back. So a write is one of three things:
 //!
 //! 1. **It leaves no new word that verifies**: flips, random bytes, overruns, words copied from
-//!    elsewhere, any link, a link's old value included. The heap must behave as if it had noticed
-//!    and no payload may ever be handed out twice:
+//!    elsewhere, any link, all that a freed payload held once (links and footer, but not the word
+//!    in front of it). The heap must behave as if it had noticed, and no payload may ever be
+//!    handed out twice:
 //!    - each call ends in `Ok` or `Err(Corrupt)`;
 //!    - `release` and `resize` that end in `Err` have changed nothing that is counted as in use;
 //!    - `allocate` that ends in `Err` can be repeated and ends in `Ok` after as many tries as there
@@ -17,14 +18,16 @@
 //!      one whose own words are smashed (a chunk in use with a bad word is never given up);
 //!    - the heap writes into no live payload, and gives nothing back that it was not given.
 //! 2. **A new word verifies by chance**: 1 in 2^24 for each write, by design. The fuzzer's many
-//!    writes would meet that, so such a write is undone, told by asking the heap itself.
+//!    writes would meet that (and libFuzzer learns from comparisons), so such a write is undone,
+//!    told by asking the heap itself. Words copied from elsewhere may verify only by chance, though:
+//!    more than three of them in a script are a defect.
 //! 3. **A word that was valid at this address once is put back** ([`Smash::Replay`]). Nothing in the
 //!    word says when it was written, so the checksum cannot tell, and an old size of a chunk in use
 //!    frees what lies behind it today: payloads may overlap from then on, and an old mapping may be
-//!    given back instead of today's. What is still demanded: no fault, no write outside of the
-//!    simulated memory, no panic, no work without bound, and no payload outside of what the source
-//!    handed out, since sizes and addresses are held against the table of segments, which
-//!    lies outside of the heap.
+//!    given back instead of today's. What is still demanded: no fault (nothing is mapped round the
+//!    simulated memory), no panic, no work without bound, and no payload outside of what the source
+//!    handed out, since sizes and addresses are held against the table of segments, which lies
+//!    outside of the heap.
 //!
 //! Work is bounded by the number of requests to the source for each call, by the number of
 //! repetitions, and by the time of the script; a call that never ends is left to libFuzzer's
@@ -34,7 +37,7 @@ use std::time::{Duration, Instant};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 
-use crate::script::Op;
+use crate::script::{Op, listed};
 use crate::smash::{SmashedScript, Step};
 use crate::smashed_player::SmashedPlayer;
 use crate::tally::Tally;
@@ -74,4 +77,14 @@ pub fn body(data: &[u8]) -> Result<Tally> {
     player.check();
     assert!(started.elapsed() < TIME, "{:?} for a script", started.elapsed());
     Ok(player.tally)
+}
+
+/// The script as text.
+///
+/// # Errors
+/// As [`body`].
+pub fn show(data: &[u8]) -> Result<String> {
+    let script = SmashedScript::arbitrary(&mut Unstructured::new(data))?;
+    let head = format!("key {:#x}", script.key);
+    Ok(listed(head, &script.steps))
 }

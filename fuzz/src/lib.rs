@@ -19,6 +19,7 @@ pub mod script;
 pub mod simulated;
 pub mod smash;
 pub mod smashed_player;
+mod smashed_writes;
 pub mod source;
 pub mod tally;
 
@@ -31,13 +32,19 @@ pub struct Target {
     pub name: &'static str,
     /// Plays the script that the bytes make.
     pub body: fn(&[u8]) -> arbitrary::Result<Tally>,
+    /// That script as text, for a person.
+    pub show: fn(&[u8]) -> arbitrary::Result<String>,
 }
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
-    Target { name: "heap_ops", body: heap_ops::body },
-    Target { name: "heap_refused_pages", body: heap_refused_pages::body },
-    Target { name: "heap_smashed", body: heap_smashed::body },
+    Target { name: "heap_ops", body: heap_ops::body, show: heap_ops::show },
+    Target {
+        name: "heap_refused_pages",
+        body: heap_refused_pages::body,
+        show: heap_refused_pages::show,
+    },
+    Target { name: "heap_smashed", body: heap_smashed::body, show: heap_smashed::show },
 ];
 
 /// The target called `name`.

@@ -148,3 +148,8 @@ pub(crate) fn to_the_end<'a, T: Arbitrary<'a>>(u: &mut Unstructured<'a>) -> Resu
     }
     if items.is_empty() { Err(Error::NotEnoughData) } else { Ok(items) }
 }
+
+/// A head and one line for each item.
+pub(crate) fn listed(head: String, items: &[impl std::fmt::Debug]) -> String {
+    items.iter().fold(head, |text, item| format!("{text}\n{item:?}"))
+}

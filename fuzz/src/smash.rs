@@ -52,7 +52,10 @@ pub enum Smash {
     Link(Place, Place),
     /// A link written each way: two chunks that look like neighbours in a list.
     Pair(Place, Place),
-    /// What once was at a place is written there again.
+    /// What was in a payload as it was released is written there again, without the chunk's word: a
+    /// copy through a dangling pointer.
+    Restore(u16),
+    /// A word that once was at a place is written there again.
     Replay(u16),
 }
 

@@ -1,16 +1,15 @@
 //! Operations on a heap whose words are written over; what is demanded is told in
 //! [`heap_smashed`](crate::heap_smashed).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ptr::NonNull;
 
-use mallocop::heap::size::{GRANULE, PAGE, WORD};
-use mallocop::heap::{Corrupt, Corruption, Layout};
+use mallocop::heap::size::{GRANULE, MIN_CHUNK, PAGE, WORD};
+use mallocop::heap::{Corrupt, Layout};
 
 use crate::model::Model;
 use crate::script::Op;
 use crate::simulated::Simulated;
-use crate::smash::{Place, Slot, Smash};
 use crate::tally::Tally;
 
 /// More than there are lists in a heap, each of which an `Err` may drop.
@@ -18,22 +17,34 @@ const MOST_ERRORS: usize = 400;
 /// More requests than one call ever has a reason for.
 const MOST_REQUESTS: usize = 16;
 /// Words and payloads that are remembered.
-const MEMORY_OF: usize = 256;
+pub(crate) const MEMORY_OF: usize = 256;
+
+/// A payload that was released lately.
+#[derive(Clone, Copy)]
+pub(crate) struct Released {
+    pub(crate) at: usize,
+    pub(crate) size: usize,
+    /// Links and footer right after: where, and what.
+    pub(crate) left: [(usize, u64); 3],
+}
 
 /// A heap under attack, its model, and what was done so far.
 pub struct SmashedPlayer {
-    memory: Simulated,
+    pub(crate) memory: Simulated,
     /// What should live in the heap.
     pub model: Model,
     /// What was done.
     pub tally: Tally,
-    /// Address and size asked for of payloads released lately.
-    released: VecDeque<(usize, usize)>,
+    pub(crate) released: VecDeque<Released>,
     /// Words that were seen: where, and what.
-    seen: VecDeque<(usize, u64)>,
+    pub(crate) seen: VecDeque<(usize, u64)>,
     /// An old word was put back: the strong demands hold no more.
-    forged: bool,
-    smashed: bool,
+    pub(crate) forged: bool,
+    pub(crate) smashed: bool,
+    /// Words that were seen to verify.
+    pub(crate) valid: BTreeSet<(usize, u64)>,
+    /// Words copied from elsewhere that verify where they never did before.
+    pub(crate) chances: BTreeSet<(usize, u64)>,
 }
 
 impl SmashedPlayer {
@@ -47,6 +58,8 @@ impl SmashedPlayer {
             seen: VecDeque::new(),
             forged: false,
             smashed: false,
+            valid: BTreeSet::new(),
+            chances: BTreeSet::new(),
         }
     }
 
@@ -219,96 +232,6 @@ impl SmashedPlayer {
         let result = self.memory.heap.check();
         assert!(self.smashed || result.is_ok(), "{result:?} in a heap that nobody wrote over");
         self.tally.count(if result.is_ok() { "found sound" } else { "found broken" });
-        self.memory.demand_borders();
-    }
-
-    /// Does one write.
-    pub fn smash(&mut self, smash: Smash) {
-        self.tally.count("smashes");
-        match smash {
-            Smash::Flip(at, bit) => self.change(at, |word| word ^ (1 << (bit % 64))),
-            Smash::Write(at, value) => self.change(at, |_| value),
-            Smash::Overrun(at, skip, len, byte) => {
-                let Some(at) = self.address(at) else { return };
-                self.overrun(at + usize::from(skip), usize::from(len), byte);
-            }
-            Smash::Swap(a, b) => {
-                let (Some(a), Some(b)) = (self.address(a), self.address(b)) else { return };
-                let (Some(at_a), Some(at_b)) = (self.read(a), self.read(b)) else { return };
-                self.write(a, at_b);
-                self.write(b, at_a);
-            }
-            Smash::Copy(from, to) => {
-                let Some(value) = self.address(from).and_then(|at| self.read(at)) else { return };
-                self.change(to, |_| value);
-            }
-            Smash::Link(at, to) => {
-                let Some(to) = self.chunk(to) else { return };
-                self.change(at, |_| to as u64);
-            }
-            Smash::Pair(a, b) => {
-                let (Some(a), Some(b)) = (self.chunk(a), self.chunk(b)) else { return };
-                self.write(a + WORD, b as u64);
-                self.write(b + 2 * WORD, a as u64);
-            }
-            Smash::Replay(pick) => {
-                let pick = usize::from(pick).checked_rem(self.seen.len());
-                let Some(&(at, value)) = pick.and_then(|pick| self.seen.get(pick)) else { return };
-                self.replay(at, value);
-            }
-        }
-    }
-
-    fn change(&mut self, at: Place, to: impl FnOnce(u64) -> u64) {
-        let Some(at) = self.address(at) else { return };
-        if let Some(word) = self.read(at) {
-            self.write(at, to(word));
-        }
-    }
-
-    fn overrun(&mut self, start: usize, len: usize, byte: u8) {
-        let mut at = start & !(WORD - 1);
-        while at < start + len {
-            if let Some(word) = self.read(at) {
-                let mut bytes = word.to_ne_bytes();
-                for (i, slot) in bytes.iter_mut().enumerate() {
-                    if (start..start + len).contains(&(at + i)) {
-                        *slot = byte;
-                    }
-                }
-                self.write(at, u64::from_ne_bytes(bytes));
-            }
-            at += WORD;
-        }
-    }
-
-    /// The word's address that a place means.
-    fn address(&self, place: Place) -> Option<usize> {
-        let (payload, size) = self.payload(place)?;
-        let end = payload - WORD + Layout::plain(size).chunk_size()?;
-        Some(match place.slot {
-            Slot::Word => payload - WORD,
-            Slot::Front => payload - 2 * WORD,
-            Slot::Next => payload,
-            Slot::Prev => payload + WORD,
-            Slot::Footer => end - WORD,
-            Slot::Behind => end,
-            Slot::Words(n) => payload.wrapping_add_signed(8 * isize::from(n)),
-        })
-    }
-
-    /// The chunk of the payload that a place means.
-    fn chunk(&self, place: Place) -> Option<usize> {
-        self.payload(place).map(|(payload, _)| payload - WORD)
-    }
-
-    fn payload(&self, place: Place) -> Option<(usize, usize)> {
-        if place.released {
-            let pick = usize::from(place.pick).checked_rem(self.released.len())?;
-            return self.released.get(pick).copied();
-        }
-        let payload = self.model.live()[self.model.index(place.pick)?];
-        Some((payload.address(), payload.size))
     }
 
     fn gone(&mut self, at: usize, size: usize) {
@@ -316,78 +239,11 @@ impl SmashedPlayer {
         if self.released.len() == MEMORY_OF {
             self.released.pop_front();
         }
-        self.released.push_back((at, size));
+        let chunk_size = Layout::plain(size).chunk_size().unwrap_or(MIN_CHUNK);
+        let left = [at, at + WORD, at - WORD + chunk_size - WORD];
+        let left = left.map(|at| (at, self.read(at).unwrap_or(0)));
+        self.released.push_back(Released { at, size, left });
         self.tally.count("released");
-    }
-
-    /// Remembers the words round a payload's start: for a replay.
-    fn see_chunk(&mut self, payload: usize) {
-        for at in [payload - 2 * WORD, payload - WORD, payload, payload + WORD] {
-            self.see(at);
-        }
-    }
-
-    fn see(&mut self, at: usize) {
-        if let Some(word) = self.read(at) {
-            if self.seen.len() == MEMORY_OF {
-                self.seen.pop_front();
-            }
-            self.seen.push_back((at, word));
-        }
-    }
-
-    /// The word at `at` if that is in the simulated memory.
-    fn read(&mut self, at: usize) -> Option<u64> {
-        let (low, high) = self.memory.heap.pages().range();
-        // SAFETY: 8-aligned inside the simulated memory, which nobody holds a reference into.
-        (at > low && at + WORD < high).then(|| unsafe { (at as *const u64).read() })
-    }
-
-    /// Writes a word, but no new one that verifies (see the target's second case).
-    fn write(&mut self, at: usize, value: u64) {
-        let Some(old) = self.put(at, value) else { return };
-        if !self.forged && self.verifies(at) {
-            self.put(at, old);
-            self.tally.count("undone");
-        }
-    }
-
-    /// Writes a word that was there once. If it verifies the strong demands end here.
-    fn replay(&mut self, at: usize, value: u64) {
-        if self.put(at, value).is_none() {
-            return;
-        }
-        self.tally.count("replayed");
-        if !self.forged && self.verifies(at) {
-            self.forged = true;
-            self.model.distrust();
-            self.tally.count("forged");
-        }
-    }
-
-    /// Returns what was there before; `None` if nothing was changed.
-    fn put(&mut self, at: usize, value: u64) -> Option<u64> {
-        let old = self.read(at).filter(|&old| old != value)?;
-        self.smashed = true;
-        self.model.spoil(at, at + WORD);
-        self.see(at);
-        // SAFETY: `read` has found the word in the simulated memory.
-        unsafe { (at as *mut u64).write(value) };
-        Some(old)
-    }
-
-    /// Would the heap take what is at `at` for a chunk's word, or a mapping's offset? Footers are
-    /// left out: they are believed only where a chunk's word agrees.
-    fn verifies(&self, at: usize) -> bool {
-        let is_word = at % GRANULE == WORD;
-        let payload = at + if is_word { WORD } else { 2 * WORD };
-        let Some(payload) = NonNull::new(payload as *mut u8) else { return false };
-        // SAFETY: `span_of` reads the two words in front of the payload, both in the simulated
-        // memory: `read` never goes to its first word.
-        match unsafe { self.memory.heap.span_of(payload) } {
-            Ok(span) => is_word || span.is_some(),
-            Err(corrupt) => is_word && (corrupt.chunk != at || corrupt.what != Corruption::Word),
-        }
     }
 
     /// `size` bytes at `payload` must be memory that the source handed out.
