@@ -51,7 +51,7 @@ fn heap_smashed_over_seeded_scripts() {
         ("forged", 300),
         ("allocated", 200_000),
         ("released", 50_000),
-        ("resized", 10_000),
+        ("resized", 6_000),
         ("capacity", 5_000),
     ]);
 }

@@ -20,7 +20,7 @@
 //! 2. **A new word verifies by chance**: 1 in 2^24 for each write, by design. The fuzzer's many
 //!    writes would meet that (and libFuzzer learns from comparisons), so such a write is undone,
 //!    told by asking the heap itself. Words copied from elsewhere may verify only by chance, though:
-//!    more than three of them in a script are a defect.
+//!    two of them in a script are a defect.
 //! 3. **A word that was valid at this address once is put back** ([`Smash::Replay`]). Nothing in the
 //!    word says when it was written, so the checksum cannot tell, and an old size of a chunk in use
 //!    frees what lies behind it today: payloads may overlap from then on, and an old mapping may be

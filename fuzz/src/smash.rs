@@ -2,6 +2,7 @@
 //! lie relative to a payload, since a blind write would hardly ever meet one.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use mallocop::heap::Layout;
 
 use crate::script::{Op, to_the_end};
 
@@ -82,12 +83,24 @@ impl<'a> Arbitrary<'a> for Step {
 pub struct SmashedScript {
     /// Key of the checksums.
     pub key: u64,
+    /// Are all payloads allocated with one of few small sizes? Then lists are long, neighbours
+    /// join often, and dangling pointers meet.
+    pub few_sizes: bool,
     /// What is done, in order.
     pub steps: Vec<Step>,
 }
 
 impl<'a> Arbitrary<'a> for SmashedScript {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(Self { key: u.arbitrary()?, steps: to_the_end(u)? })
+        let (key, few_sizes) = (u.arbitrary()?, u.arbitrary()?);
+        let mut steps: Vec<Step> = to_the_end(u)?;
+        for step in &mut steps {
+            if let Step::Op(Op::Allocate(request)) = step
+                && few_sizes
+            {
+                request.0 = Layout::plain(24 + request.0.size % 4 * 16);
+            }
+        }
+        Ok(Self { key, few_sizes, steps })
     }
 }
