@@ -1,6 +1,7 @@
 //! A heap over simulated memory that it owns. Round the memory nothing is mapped: whoever reads or
 //! writes past an end of it faults.
 
+use std::cell::RefCell;
 use std::ptr;
 
 use mallocop::heap::Heap;
@@ -16,8 +17,7 @@ const START: usize = 8 << 20;
 pub struct Simulated {
     /// The heap under test.
     pub heap: Box<Heap<LedgerPages>>,
-    reserved: *mut libc::c_void,
-    len: usize,
+    memory: Option<Memory>,
 }
 
 impl Simulated {
@@ -26,27 +26,67 @@ impl Simulated {
     /// # Panics
     /// If the system has no such memory.
     pub fn new(bytes: usize, key: u64) -> Self {
-        let len = bytes + 2 * START;
-        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: a new mapping, in nobody's way.
-        let reserved = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
-        assert_ne!(reserved, libc::MAP_FAILED, "no memory for the simulation");
-        // At least a page of the reservation is left in front.
-        let start = (reserved as usize + 1).next_multiple_of(START) as *mut u8;
-        // SAFETY: `[start, start + bytes)` lies in the reservation, is zero, and goes to nobody
-        // but the source.
-        let sim = unsafe {
-            let access = libc::PROT_READ | libc::PROT_WRITE;
-            assert_eq!(libc::mprotect(start.cast(), bytes, access), 0, "no memory");
-            SimPages::new(start, bytes)
-        };
-        Self { heap: Box::new(Heap::new(LedgerPages::new(sim), key)), reserved, len }
+        let memory = Memory::take(bytes);
+        // SAFETY: the memory is zero and goes to nobody but the source.
+        let sim = unsafe { SimPages::new(memory.start, bytes) };
+        Self { heap: Box::new(Heap::new(LedgerPages::new(sim), key)), memory: Some(memory) }
     }
 }
 
 impl Drop for Simulated {
     fn drop(&mut self) {
-        // SAFETY: the reservation is ours, and the heap over it goes now.
-        unsafe { libc::munmap(self.reserved, self.len) };
+        let Some(memory) = self.memory.take() else { return };
+        if std::thread::panicking() {
+            // Who knows what was written where: not for another heap.
+            return;
+        }
+        for part in self.heap.pages().touched() {
+            // SAFETY: the part lies in the memory, and the heap over it goes now.
+            unsafe { (part.start as *mut u8).write_bytes(0, part.len()) };
+        }
+        SPARE.with_borrow_mut(|spare| spare.push(memory));
+    }
+}
+
+thread_local! {
+    /// Zeroed memory for the next heap: what the system maps anew costs more than a script.
+    static SPARE: RefCell<Vec<Memory>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A stretch of accessible memory in the middle of a reservation that is not.
+struct Memory {
+    reserved: *mut libc::c_void,
+    start: *mut u8,
+    bytes: usize,
+}
+
+impl Memory {
+    fn take(bytes: usize) -> Self {
+        SPARE.with_borrow_mut(|spare| {
+            let found = spare.iter().position(|memory| memory.bytes == bytes);
+            found.map_or_else(|| Self::map(bytes), |index| spare.swap_remove(index))
+        })
+    }
+
+    fn map(bytes: usize) -> Self {
+        let len = bytes + 2 * START;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        // SAFETY: a new mapping, in nobody's way.
+        let reserved = unsafe { libc::mmap(ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
+        assert_ne!(reserved, libc::MAP_FAILED, "no memory for the simulation");
+        // At least a page of the reservation is left on either side.
+        let start = (reserved as usize + 1).next_multiple_of(START) as *mut u8;
+        let access = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: `[start, start + bytes)` lies in the reservation.
+        let changed = unsafe { libc::mprotect(start.cast(), bytes, access) };
+        assert_eq!(changed, 0, "no memory for the simulation");
+        Self { reserved, start, bytes }
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        // SAFETY: the reservation is ours, and no heap is over it.
+        unsafe { libc::munmap(self.reserved, self.bytes + 2 * START) };
     }
 }

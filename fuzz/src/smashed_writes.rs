@@ -126,10 +126,11 @@ impl SmashedPlayer {
         }
     }
 
-    /// The word at `at` if that is in the simulated memory.
+    /// The word at `at` if that is the heap's.
     pub(crate) fn read(&mut self, at: usize) -> Option<u64> {
-        let (low, high) = self.memory.heap.pages().range();
-        if at <= low || at + WORD >= high {
+        let pages = self.memory.heap.pages();
+        let (low, high) = pages.range();
+        if !pages.holds(at, at + WORD) || at == low || at + WORD == high {
             return None;
         }
         // SAFETY: 8-aligned inside the simulated memory, which nobody holds a reference into.

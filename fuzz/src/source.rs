@@ -40,6 +40,8 @@ pub struct LedgerPages {
     foreign_left: usize,
     grown: Vec<Range<usize>>,
     mapped: Vec<Range<usize>>,
+    /// What lies between these was never handed out.
+    untouched: Range<usize>,
     misused: bool,
 }
 
@@ -56,6 +58,7 @@ impl LedgerPages {
             refused: 0,
             grown: Vec::new(),
             mapped: Vec::new(),
+            untouched: start..end,
             misused: false,
         }
     }
@@ -76,6 +79,12 @@ impl LedgerPages {
     /// Was something given back that was never handed out?
     pub const fn is_misused(&self) -> bool {
         self.misused || self.sim.misused
+    }
+
+    /// Everything that was ever handed out, with what lies between.
+    pub const fn touched(&self) -> [Range<usize>; 2] {
+        let (start, end) = self.sim.range();
+        [start..self.untouched.start, self.untouched.end..end]
     }
 
     /// Does `[start, end)` lie in one stretch that is handed out?
@@ -104,6 +113,7 @@ unsafe impl PageSource for LedgerPages {
             return None;
         }
         let pages = self.sim.grow(end, bytes)?;
+        self.untouched.start = self.untouched.start.max(pages.start + pages.len);
         match self.grown.iter_mut().find(|part| part.end == pages.start) {
             Some(part) => part.end += pages.len,
             None => self.grown.push(pages.start..pages.start + pages.len),
@@ -137,6 +147,7 @@ unsafe impl PageSource for LedgerPages {
             return None;
         }
         let start = self.sim.map(bytes)?;
+        self.untouched.end = self.untouched.end.min(start);
         self.mapped.push(start..start + bytes);
         Some(start)
     }
@@ -160,6 +171,7 @@ unsafe impl PageSource for LedgerPages {
         }
         // SAFETY: that is a whole mapping that the heap got.
         let moved = unsafe { self.sim.remap(start, old, new) };
+        self.untouched.end = self.untouched.end.min(moved.unwrap_or(start));
         self.mapped.push(moved.map_or(start..start + old, |at| at..at + new));
         moved
     }
