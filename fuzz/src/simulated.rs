@@ -29,7 +29,10 @@ impl Simulated {
         let memory = Memory::take(bytes);
         // SAFETY: the memory is zero and goes to nobody but the source.
         let sim = unsafe { SimPages::new(memory.start, bytes) };
-        Self { heap: Box::new(Heap::new(LedgerPages::new(sim), key)), memory: Some(memory) }
+        // As those do it who learn the key late.
+        let mut heap = Box::new(Heap::new(LedgerPages::new(sim), 0));
+        heap.set_key(key);
+        Self { heap, memory: Some(memory) }
     }
 }
 
