@@ -144,6 +144,16 @@ impl Key {
         // SAFETY: the caller says the word is writable and aligned.
         unsafe { (chunk as *mut u64).write(low | self.checksum(chunk, low)) };
     }
+
+    /// Erases the word of a chunk that became part of another: left as it is it would still
+    /// verify, and a smashed link could lead to it.
+    ///
+    /// # Safety
+    /// As [`Key::write`].
+    pub(super) unsafe fn erase(self, chunk: usize) {
+        // SAFETY: the caller says the word is writable and aligned.
+        unsafe { (chunk as *mut u64).write(0) };
+    }
 }
 
 /// Links of a free chunk: neighbours in its bin's list, 0 at the ends.

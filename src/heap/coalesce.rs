@@ -28,7 +28,10 @@ impl<P: PageSource> Heap<P> {
             self.carve_top(more)?;
             self.usage.chunks -= 1;
             // SAFETY: the carved chunk lies directly behind and becomes part of this one.
-            unsafe { self.key.write(chunk, Head { size: need, ..head }) };
+            unsafe {
+                self.key.write(chunk, Head { size: need, ..head });
+                self.key.erase(next);
+            }
             return Ok(Some(need));
         }
         // SAFETY: the caller verified the word behind; `check_free` stays inside the segments.
@@ -43,50 +46,63 @@ impl<P: PageSource> Heap<P> {
             self.bins.unlink(self.key, &self.segments, next, more)?;
             let size = head.size + more;
             self.key.write(chunk, Head { size, ..head });
+            self.key.erase(next);
             self.set_prev_in_use(chunk + size, true);
             self.usage.in_use += more;
             Ok(Some(size))
         }
     }
 
-    /// Frees a chunk and joins it with its free neighbours. Everything is verified before anything
-    /// is changed.
+    /// Frees a chunk and joins it with its free neighbours. On an error nothing has changed.
     ///
     /// # Safety
     /// `chunk` is a chunk in use with the word `head`, the one behind it verified.
     pub(super) unsafe fn free_chunk(&mut self, chunk: usize, head: Head) -> Result<(), Corrupt> {
         let next = chunk + head.size;
-        let (mut start, mut size) = (chunk, head.size);
+        let mut start = chunk;
         // SAFETY: every address read is in a segment: the neighbours of a verified chunk, and
-        // `check_free` looks before it reads.
+        // `check_free` looks before it reads. What is unlinked and pushed was accepted by it.
         unsafe {
             let in_front = self.free_in_front(chunk, head)?;
-            let behind = self.free_behind(next)?;
+            let behind = self.unlink_behind(next)?;
             if let Some((prev, prev_size)) = in_front {
-                self.bins.unlink(self.key, &self.segments, prev, prev_size)?;
-                start = prev;
-                size += prev_size;
-            }
-            self.usage.in_use -= head.size;
-            self.usage.chunks -= 1;
-            if next == self.top {
-                self.set_top(start, size + self.top_size);
-                return Ok(());
-            }
-            let unlinked = match behind {
-                Some(more) => {
-                    self.bins.unlink(self.key, &self.segments, next, more).map(|()| size += more)
+                if let Err(corrupt) = self.bins.unlink(self.key, &self.segments, prev, prev_size) {
+                    if let Some(more) = behind {
+                        self.bins.push(self.key, &self.segments, next, more);
+                    }
+                    return Err(corrupt);
                 }
-                None => Ok(()),
-            };
-            if unlinked.is_err() {
-                // The chunk behind has broken links: it stays free and apart (only I4 suffers).
-                size = next - start;
+                start = prev;
+                self.key.erase(chunk);
+            }
+            self.usage.forget_used(head.size, 1);
+            self.join(start, next, behind);
+        }
+        Ok(())
+    }
+
+    /// Makes `[start, next)` free, together with what is free behind: the top, or the `behind`
+    /// bytes of a chunk that is in no bin any more.
+    ///
+    /// # Safety
+    /// `[start, next)` is memory of the heap behind a chunk in use, `behind` from
+    /// [`Heap::unlink_behind`].
+    pub(super) unsafe fn join(&mut self, start: usize, next: usize, behind: Option<usize>) {
+        let mut size = next - start;
+        // SAFETY: the caller says that it is ours, up to `next` or the end of what is free there.
+        unsafe {
+            if next == self.top {
+                self.key.erase(next);
+                self.set_top(start, size + self.top_size);
+                return;
+            }
+            if let Some(more) = behind {
+                self.key.erase(next);
+                size += more;
             }
             self.set_free(start, size);
             self.set_prev_in_use(start + size, false);
             self.bins.push(self.key, &self.segments, start, size);
-            unlinked
         }
     }
 
@@ -114,17 +130,20 @@ impl<P: PageSource> Heap<P> {
         Ok(Some((prev, size)))
     }
 
-    /// Size of the free chunk at `next`, verified; `None` if that is in use, the fence or the top.
+    /// Takes the free chunk at `next` out of its bin and returns its size; `None` if `next` is in
+    /// use, the fence or the top. On an error nothing has changed.
     ///
     /// # Safety
     /// A chunk's word is at `next`.
-    unsafe fn free_behind(&self, next: usize) -> Result<Option<usize>, Corrupt> {
+    pub(super) unsafe fn unlink_behind(&mut self, next: usize) -> Result<Option<usize>, Corrupt> {
         // SAFETY: as the caller says; `check_free` looks before it reads.
         unsafe {
             if next == self.top || self.key.read(next)?.in_use {
                 return Ok(None);
             }
-            check_free(self.key, &self.segments, next).map(Some)
+            let more = check_free(self.key, &self.segments, next)?;
+            self.bins.unlink(self.key, &self.segments, next, more)?;
+            Ok(Some(more))
         }
     }
 }

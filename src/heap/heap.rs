@@ -34,6 +34,20 @@ impl core::ops::AddAssign for Usage {
     }
 }
 
+// Words that were valid once and are put back can make chunks larger than they are: then the counts
+// go wrong, but do not wrap.
+impl Usage {
+    pub(super) fn forget_used(&mut self, size: usize, chunks: usize) {
+        self.in_use = self.in_use.saturating_sub(size);
+        self.chunks = self.chunks.saturating_sub(chunks);
+    }
+
+    pub(super) fn forget_mapped(&mut self, len: usize) {
+        self.mapped = self.mapped.saturating_sub(len);
+        self.mapped_chunks = self.mapped_chunks.saturating_sub(1);
+    }
+}
+
 /// A chunk heap over the memory of `P`. See the [module](super) for what it promises.
 pub struct Heap<P> {
     pub(super) pages: P,
@@ -97,7 +111,7 @@ impl<P: PageSource> Heap<P> {
 
     /// Free bytes that the heap holds, the top included.
     pub const fn free_bytes(&self) -> usize {
-        self.usage.held - self.usage.in_use
+        self.usage.held.saturating_sub(self.usage.in_use)
     }
 
     /// Does the payload that `allocate` returned last read as zero throughout?
@@ -176,7 +190,7 @@ impl<P: PageSource> Heap<P> {
     }
 
     /// Makes an ordinary payload hold `size` bytes without moving it. `false`: there is no room;
-    /// nothing has changed.
+    /// nothing has changed. On `Err` the payload is as it was.
     ///
     /// # Safety
     /// `payload` came from this heap, is not mapped and was not released.
@@ -317,6 +331,7 @@ impl<P: PageSource> Heap<P> {
     }
 
     /// Cuts a chunk in use down to `need` bytes where the rest is worth a chunk, and frees that.
+    /// On an error nothing has changed.
     ///
     /// # Safety
     /// `chunk` is a chunk in use with the word `head`, the one behind it verified.
@@ -325,14 +340,15 @@ impl<P: PageSource> Heap<P> {
         if rest < MIN_CHUNK {
             return Ok(());
         }
-        // SAFETY: both parts lie in the chunk; the rest has a word and is in use until freed.
+        let next = chunk + head.size;
+        // SAFETY: the rest lies in the chunk, and what is free behind is unlinked by then.
         unsafe {
-            let tail = Head::used(rest, true);
+            let behind = self.unlink_behind(next)?;
             self.key.write(chunk, Head { size: need, ..head });
-            self.key.write(chunk + need, tail);
-            self.usage.chunks += 1;
-            self.free_chunk(chunk + need, tail)
+            self.usage.forget_used(rest, 0);
+            self.join(chunk + need, next, behind);
         }
+        Ok(())
     }
 
     /// # Safety

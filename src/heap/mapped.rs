@@ -80,8 +80,7 @@ impl<P: PageSource> Heap<P> {
     /// Takes a mapped payload out of the heap's books and raises the threshold. The mapping
     /// itself stays: give it to [`Heap::unmap`] or do something better with it.
     pub fn retire(&mut self, span: Span) {
-        self.usage.mapped -= span.len;
-        self.usage.mapped_chunks -= 1;
+        self.usage.forget_mapped(span.len);
         self.tuning.follow(span.len);
     }
 
@@ -113,7 +112,7 @@ impl<P: PageSource> Heap<P> {
         let start = unsafe { self.pages.remap(span.start, span.len, len)? };
         // SAFETY: the mapping is ours and starts with the same words as before.
         unsafe { write_words(self.key, start + offset, Span { start, len }) };
-        self.usage.mapped = self.usage.mapped - span.len + len;
+        self.usage.mapped = self.usage.mapped.saturating_sub(span.len) + len;
         NonNull::new((start + offset) as *mut u8)
     }
 }

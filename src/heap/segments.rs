@@ -52,11 +52,11 @@ impl Segments {
         self.count == MAX_SEGMENTS
     }
 
-    pub(super) fn push(&mut self, pages: Pages) -> bool {
-        let Some(slot) = self.all.get_mut(self.count) else { return false };
+    /// Adds a segment; the caller has asked [`Segments::is_full`].
+    pub(super) fn push(&mut self, pages: Pages) {
+        let Some(slot) = self.all.get_mut(self.count) else { return };
         *slot = Segment { start: pages.start, end: pages.start + pages.len };
         self.count += 1;
-        true
     }
 
     pub(super) fn set_last_end(&mut self, end: usize) {

@@ -100,12 +100,14 @@ impl<P: PageSource> Heap<P> {
                 self.key.write(new_end - WORD, Head::FENCE);
                 return true;
             }
-            self.bin_top();
-            if !self.segments.push(pages) {
+            if self.segments.is_full() {
+                // The top stays what it is: growth behind it may still come.
                 self.usage.held -= pages.len;
                 self.pages.shrink(new_end, pages.len);
                 return false;
             }
+            self.bin_top();
+            self.segments.push(pages);
             let first = pages.start + WORD;
             self.untouched = first;
             self.set_top(first, new_end - WORD - first);

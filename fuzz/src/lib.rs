@@ -1,0 +1,79 @@
+//! Fuzzing of mallocop: scripts of operations, played on a piece of it and on a model beside it.
+//!
+//! - **Generators** make a script out of a fuzzer's bytes: [`script`] (operations on a heap),
+//!   [`smash`] (writes over its words). They know nothing of verdicts.
+//! - **Models** say what a correct allocator must do: [`model`] (which payloads live, what they
+//!   hold), [`source`] (which memory was handed out). They panic where that does not hold.
+//! - A **target** is a body, `fn(&[u8])`, in a module of its own: bytes in, a panic if a demand
+//!   is broken, else a [`Tally`] of what was done, or an error if the bytes make no script.
+//!   `fuzz_targets/` holds nothing but libFuzzer's way into the bodies, and the root package's
+//!   `tests/fuzz_scripts.rs` runs the same bodies over seeded bytes.
+
+pub mod heap_ops;
+pub mod heap_player;
+pub mod heap_refused_pages;
+pub mod heap_smashed;
+pub mod model;
+pub mod random;
+pub mod script;
+pub mod simulated;
+pub mod smash;
+pub mod smashed_player;
+mod smashed_writes;
+pub mod source;
+pub mod tally;
+
+use random::Random;
+use tally::Tally;
+
+/// A body with the name that cargo-fuzz knows it by.
+pub struct Target {
+    /// Name of the file in `fuzz_targets/`.
+    pub name: &'static str,
+    /// Plays the script that the bytes make.
+    pub body: fn(&[u8]) -> arbitrary::Result<Tally>,
+    /// That script as text, for a person.
+    pub show: fn(&[u8]) -> arbitrary::Result<String>,
+}
+
+/// All targets.
+pub const TARGETS: &[Target] = &[
+    Target { name: "heap_ops", body: heap_ops::body, show: heap_ops::show },
+    Target {
+        name: "heap_refused_pages",
+        body: heap_refused_pages::body,
+        show: heap_refused_pages::show,
+    },
+    Target { name: "heap_smashed", body: heap_smashed::body, show: heap_smashed::show },
+];
+
+/// The target called `name`.
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
+
+/// Runs `body` over `wanted` scripts made of seeded bytes, `len` for each, and sums up what they
+/// did.
+///
+/// # Panics
+/// If a demand is broken, or if more inputs are rejected than accepted: a generator that turns
+/// nearly everything down tests nearly nothing.
+pub fn play_seeded(
+    body: fn(&[u8]) -> arbitrary::Result<Tally>,
+    first_seed: u64,
+    wanted: usize,
+    len: usize,
+) -> Tally {
+    let mut sum = Tally::default();
+    let mut accepted = 0;
+    for seed in (first_seed..).take(2 * wanted) {
+        if let Ok(tally) = body(&Random::new(seed).bytes(len)) {
+            sum += tally;
+            accepted += 1;
+        }
+        if accepted == wanted {
+            return sum;
+        }
+    }
+    panic!("only {accepted} of {} inputs made a script", 2 * wanted);
+}
