@@ -55,11 +55,11 @@ options! {
         "Frames of a stack that are stored and shown; 0 takes no stacks";
     QuarantineSizeMb, "quarantine_size_mb", Type::Number(1 << 20), 16,
         "Most MiB of freed blocks that wait for a late write; 0 turns the wait off";
-    MaxMallocFillSize, "max_malloc_fill_size", Type::Number(1 << 40), 4096,
+    MaxMallocFillSize, "max_malloc_fill_size", Type::Number(1 << 40), 64,
         "Bytes at the start of a new block that are filled";
     MallocFillByte, "malloc_fill_byte", Type::Number(255), 0xbe,
         "Byte that new blocks are filled with";
-    MaxFreeFillSize, "max_free_fill_size", Type::Number(1 << 40), 4096,
+    MaxFreeFillSize, "max_free_fill_size", Type::Number(1 << 40), 128,
         "Bytes at both ends of a freed block that are filled and watched";
     FreeFillByte, "free_fill_byte", Type::Number(255), 0x55,
         "Byte that freed blocks are filled with";

@@ -23,12 +23,16 @@ const PLACES: usize = 1024;
 const LARGEST_SENT: usize = 4 << 10;
 /// Free chunks from this size on lose their pages when a heap is trimmed.
 const LEAST_DISCARDED: usize = 8 << 10;
+/// Bytes that a thread may leave in its cache for the next one.
+const MOST_LEFT: usize = 256 << 10;
 /// Bytes in stock that are coalesced before the heap grows, and those that are when so much comes back.
 const MOST_STOCK_TO_GROW: usize = 64 << 10;
 const LEAST_MOVED_STOCK: usize = 1 << 20;
 /// Bytes that went between cache and heap after which the cache may be emptied again: that costs as
 /// much as it holds, and what it held is soon asked for again.
 const LEAST_MOVED: usize = 128 << 10;
+/// Free bytes of a heap that are many, whatever it holds besides.
+const MUCH_FREE: usize = 512 << 10;
 
 /// What an arena's lock guards.
 pub struct Books<P> {
@@ -264,7 +268,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         if !take_stock(cache, &mut books, class, batch)?
             && !get_chunks(cache, &mut books, class, batch, false)?
         {
-            if self.is_worth_emptying(&books) {
+            if self.own().moved > MUCH_FREE.max(books.in_use()) {
                 self.empty_cache(&mut books)?;
             } else if books.stock.bytes() > MOST_STOCK_TO_GROW.max(books.heap.usage().held / 16) {
                 books.consolidate()?;
@@ -303,7 +307,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         if books.stock.bytes() > LEAST_MOVED_STOCK.max(in_use) {
             books.consolidate()?;
         }
-        if books.heap.free_bytes() > LEAST_MOVED.max(in_use / 2) && self.is_worth_emptying(books) {
+        if books.heap.free_bytes() > MUCH_FREE.max(in_use / 2) && self.is_worth_emptying(books) {
             self.empty_cache(books)?;
         }
         books.heap.settle();
@@ -369,12 +373,28 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         }
     }
 
-    /// Hands over everything that the thread keeps for itself: what it has collected for others,
-    /// its cache, its inbox. To be repeated after `Err`, which is a smashed chunk put out of use.
-    pub fn empty(&mut self, arenas: &Arenas<P, L>) -> Result<(), Corrupt> {
+    /// Leaves the arena to the next owner: what was collected for others goes to them, and a cache that
+    /// holds much is emptied and coalesced. To be repeated after `Err`.
+    pub fn leave(&mut self, arenas: &Arenas<P, L>) -> Result<(), Corrupt> {
+        if self.cached_bytes() > MOST_LEFT {
+            return self.empty(arenas);
+        }
+        self.send_all(arenas)?;
+        self.arena.ledger.tell();
+        Ok(())
+    }
+
+    fn send_all(&mut self, arenas: &Arenas<P, L>) -> Result<(), Corrupt> {
         while let Some(lane) = self.own().outbox.take() {
             deliver(&lane, arenas)?;
         }
+        Ok(())
+    }
+
+    /// Hands over everything that the thread keeps for itself: what it has collected for others,
+    /// its cache, its inbox. To be repeated after `Err`, which is a smashed chunk put out of use.
+    pub fn empty(&mut self, arenas: &Arenas<P, L>) -> Result<(), Corrupt> {
+        self.send_all(arenas)?;
         let arena = self.arena;
         let mut books = arena.books.lock();
         self.empty_cache(&mut books)?;

@@ -101,7 +101,7 @@ impl Canaries {
     ///
     /// # Safety
     /// The payload at `user - 16` is ours and was planned for this head.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn write(self, user: usize, head: Head) {
         let bits = head.bits();
         // SAFETY: head and front canary are the payload's first 16 bytes.
@@ -115,7 +115,7 @@ impl Canaries {
 
     /// # Safety
     /// As [`Canaries::write`].
-    #[inline]
+    #[inline(always)]
     unsafe fn write_tail(self, user: usize, head: Head) {
         let (start, end) = (user + head.size, head.end(user));
         let pattern = self.pattern(user);
@@ -135,7 +135,7 @@ impl Canaries {
     ///
     /// # Safety
     /// A block starts at `user` and is mapped.
-    #[inline]
+    #[inline(always)]
     pub unsafe fn read_head(self, user: usize) -> Option<Head> {
         // SAFETY: head and canary stand in front of each block.
         let (bits, front) =
@@ -176,7 +176,7 @@ impl Canaries {
     ///
     /// # Safety
     /// As [`Canaries::read_head`].
-    #[inline]
+    #[inline(always)]
     pub unsafe fn whole(self, user: usize) -> Option<Head> {
         // SAFETY: as the caller says; the tail is where the whole head says.
         unsafe {
@@ -189,7 +189,7 @@ impl Canaries {
     ///
     /// # Safety
     /// As [`Canaries::read_head`]; `head` is the block's.
-    #[inline]
+    #[inline(always)]
     unsafe fn tail_difference(self, user: usize, head: Head) -> u64 {
         let (start, end) = (user + head.size, head.end(user));
         let pattern = self.pattern(user);

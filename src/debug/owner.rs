@@ -54,7 +54,7 @@ impl CheckedHeap {
         thread::note_end();
         self.evict_over(LEFT_BEHIND);
         while let Some(mut turn) = self.turn() {
-            let emptied = turn.empty(&self.arenas);
+            let emptied = turn.leave(&self.arenas);
             let arena = turn.arena();
             drop(turn);
             match emptied {

@@ -17,7 +17,7 @@ fn poisoned(user: usize, size: usize, most: usize) -> [(usize, usize); 2] {
 ///
 /// # Safety
 /// The `size` bytes at `user` are ours.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn poison(user: usize, size: usize, most: usize, byte: u8) {
     // SAFETY: inside the block.
     unsafe {
@@ -33,7 +33,7 @@ pub(super) unsafe fn poison(user: usize, size: usize, most: usize, byte: u8) {
 ///
 /// # Safety
 /// The bytes at `start` are ours.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn fill(start: usize, size: usize, byte: u8) {
     const HALF: usize = 16;
     let at = |offset: usize| (start + offset) as *mut [u8; HALF];
@@ -55,7 +55,7 @@ pub(super) unsafe fn fill(start: usize, size: usize, byte: u8) {
 ///
 /// # Safety
 /// The `size` bytes at `user` are ours.
-#[inline]
+#[inline(always)]
 pub(super) unsafe fn is_poisoned(user: usize, size: usize, most: usize, byte: u8) -> bool {
     // SAFETY: inside the block.
     unsafe {
@@ -92,7 +92,7 @@ pub(super) unsafe fn poison_damage(
 ///
 /// # Safety
 /// The bytes are readable.
-#[inline]
+#[inline(always)]
 unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
     let size = end - start;
     // SAFETY: every read lies in `[start, end)`, by the caller's word.

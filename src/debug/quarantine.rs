@@ -112,11 +112,11 @@ impl Quarantine {
         if count == self.places.load(Ordering::Relaxed) && !self.grow() {
             return false;
         }
-        let Some(place) = self.place(next) else { return false };
-        place.write(waiting);
-        self.next.store(next.wrapping_add(1), Ordering::Release);
         let bytes = self.bytes.load(Ordering::Relaxed) + waiting.size + OVERHEAD;
         self.bytes.store(bytes, Ordering::Relaxed);
+        // SAFETY: there is a ring by now.
+        unsafe { self.own_place(next) }.write(waiting);
+        self.next.store(next.wrapping_add(1), Ordering::Release);
         true
     }
 
@@ -127,18 +127,29 @@ impl Quarantine {
         let bytes = self.bytes.load(Ordering::Relaxed);
         let first = self.first.load(Ordering::Relaxed);
         let count = self.next.load(Ordering::Relaxed).wrapping_sub(first);
-        if count == 0 || (bytes <= most && count < MOST_PLACES) {
+        if (bytes <= most && count < MOST_PLACES) || count == 0 {
             return None;
         }
-        if let Some(soon) = self.place(first.wrapping_add(AHEAD)) {
-            let soon = (soon.whose.load(Ordering::Relaxed) & LOW) as *const i8;
-            // SAFETY: a prefetch of any address has no effect but on caches.
-            unsafe { _mm_prefetch::<_MM_HINT_T0>(soon) };
-        }
-        let oldest = self.place(first)?.read();
+        // SAFETY: what is not empty has a ring.
+        let (soon, oldest) =
+            unsafe { (self.own_place(first.wrapping_add(AHEAD)), self.own_place(first).read()) };
+        let soon = (soon.whose.load(Ordering::Relaxed) & LOW) as *const i8;
+        // SAFETY: a prefetch of any address has no effect but on caches.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(soon) };
         self.first.store(first.wrapping_add(1), Ordering::Release);
         self.bytes.store(bytes - (oldest.size + OVERHEAD), Ordering::Relaxed);
         Some(oldest)
+    }
+
+    /// The owner's way to a place.
+    ///
+    /// # Safety
+    /// The calling thread is the owner, and there is a ring.
+    #[inline]
+    unsafe fn own_place(&self, at: usize) -> &Place {
+        let last = self.places.load(Ordering::Relaxed).wrapping_sub(1);
+        // SAFETY: the ring has `last` + 1 places, and only the owner changes it.
+        unsafe { &*self.ring.load(Ordering::Relaxed).add(at & last) }
     }
 
     /// A ring of twice the size. The old one stays mapped: somebody may be looking at it.

@@ -33,7 +33,7 @@ impl CheckedHeap {
             return None;
         }
         if self.is_guarded() {
-            return self.allocate_guarded(request.size, request.kind, request.zeroed);
+            return self.allocate_guarded(mine, request.size, request.kind, request.zeroed);
         }
         let block = allocate_bare(mine, request.size)?;
         if request.zeroed {
@@ -55,10 +55,16 @@ impl CheckedHeap {
     }
 
     #[inline(never)]
-    fn allocate_guarded(&self, size: usize, kind: Kind, zeroed: bool) -> Option<NonNull<u8>> {
+    fn allocate_guarded(
+        &self,
+        mine: &'static Mine,
+        size: usize,
+        kind: Kind,
+        zeroed: bool,
+    ) -> Option<NonNull<u8>> {
         let site = capture::site();
         let class = Class::of_payload(LEAD + size + TAIL);
-        let mut turn = turn(mine()?);
+        let mut turn = turn(mine);
         let payload = turn.pop(class)?;
         turn.arena().ledger().count_allocation(size);
         let user = payload.as_ptr() as usize + LEAD;

@@ -23,7 +23,7 @@ const SHARE_EVERY: usize = 256;
 
 impl CheckedHeap {
     /// A taken block: verify, poison, let it wait.
-    #[inline]
+    #[inline(always)]
     pub(super) fn retire(&self, user: usize, taken: Taken, release: &Release, now: SiteId) {
         registry::set_free_site(user, now);
         // SAFETY: the registry gave the block to us.
@@ -78,7 +78,7 @@ impl CheckedHeap {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn quarantine_block(&self, user: usize, head: Head, taken: Taken) {
         let limit = self.quarantine_limit.load(Ordering::Relaxed);
         let thread = thread::number();
@@ -124,7 +124,7 @@ impl CheckedHeap {
 
     /// Evicts a block in the turn that popped it, if nothing is wrong with it and the thread's own cache
     /// has room for it. `false`: nothing was done.
-    #[inline]
+    #[inline(always)]
     fn evict_in(&self, turn: &mut Turn<'_, Pages, Quarantine>, oldest: Waiting) -> bool {
         let payload = NonNull::new((oldest.user - block::LEAD) as *mut u8);
         let (Some(class), Some(payload)) = (oldest.class, payload) else { return false };
@@ -167,7 +167,7 @@ impl CheckedHeap {
     }
 
     /// Is a block that waits as it was when it was freed?
-    #[inline]
+    #[inline(always)]
     pub(super) fn is_untouched(&self, waiting: Waiting) -> bool {
         let Waiting { user, size, .. } = waiting;
         // SAFETY: the block is in the quarantine: ours alone, poisoned with these arguments.
