@@ -12,18 +12,22 @@
 )]
 mod arena;
 mod atomic;
+mod books;
 mod cache;
 pub mod class;
 mod inbox;
 pub mod ledger;
 mod outbox;
 mod stock;
+mod turn;
 
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
-pub use arena::{Arena, Books, Turn};
+pub use arena::Arena;
+pub use books::Books;
 pub use ledger::{Ledger, Totals};
+pub use turn::Turn;
 
 use crate::heap::{PageSource, Tuning};
 use crate::sys::lock::Lock;

@@ -15,6 +15,7 @@ mod poison;
 mod program_pages;
 pub mod quarantine;
 mod quick;
+mod registered_pages;
 pub mod registry;
 mod resize;
 mod retire;

@@ -111,6 +111,6 @@ impl CheckedHeap {
             books.ledger.count_free(size);
         }
         // SAFETY: the payload came from this arena and no block is in it any more.
-        unsafe { books.heap.release(payload) }
+        unsafe { books.release(payload) }
     }
 }

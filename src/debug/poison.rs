@@ -39,7 +39,7 @@ pub(super) unsafe fn fill(start: usize, size: usize, byte: u8) {
     let at = |offset: usize| (start + offset) as *mut [u8; HALF];
     // SAFETY: all stores lie in the bytes.
     unsafe {
-        if size > 4 * HALF || size < HALF {
+        if !(HALF..=4 * HALF).contains(&size) {
             return (start as *mut u8).write_bytes(byte, size);
         }
         at(0).write([byte; HALF]);

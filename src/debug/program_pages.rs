@@ -1,13 +1,13 @@
 //! The memory of the program's arenas: brk for the main one, regions for the others.
 
-use super::registry::RegisteredPages;
+use super::registered_pages::RegisteredPages;
 use crate::arena::ArenaPages;
 use crate::heap::{PageSource, Pages};
 use crate::sys::memory::BrkPages;
 use crate::sys::regions::RegionPages;
 
 /// One arena's source.
-pub enum ProgramPages {
+pub(super) enum ProgramPages {
     /// The main arena's: brk, and all that is mapped on its own.
     Brk(BrkPages),
     /// Another arena's.
@@ -16,7 +16,7 @@ pub enum ProgramPages {
 
 impl ProgramPages {
     /// The main arena's source.
-    pub const fn main() -> Self {
+    pub(super) const fn main() -> Self {
         Self::Brk(BrkPages::new())
     }
 }

@@ -12,7 +12,6 @@ use super::leaf::{self, Granule, LEAF_BYTES, has_sites, leaf_of};
 pub(super) use super::leaf::{cover, cover_for};
 use crate::arena::class::{CLASSES, Class};
 use crate::heap::size::GRANULE;
-use crate::heap::{PageSource, Pages};
 use crate::stack::depot::SiteId;
 
 /// What a granule's state says of the block that starts there.
@@ -294,51 +293,6 @@ pub fn for_each_live(mut each: impl FnMut(usize, SiteId)) {
             }
         }
     });
-}
-
-/// A page source whose memory has leaves before anybody gets it.
-pub struct RegisteredPages<P> {
-    /// Number of the arena that the memory is for.
-    pub arena: u32,
-    /// Where it comes from.
-    pub pages: P,
-}
-
-// SAFETY: hands through what the inner source gives.
-unsafe impl<P: PageSource> PageSource for RegisteredPages<P> {
-    fn grow(&mut self, end: usize, bytes: usize) -> Option<Pages> {
-        let pages = self.pages.grow(end, bytes)?;
-        if cover_for(self.arena, pages.start, pages.len) {
-            return Some(pages);
-        }
-        // SAFETY: nobody has seen the pages yet.
-        unsafe { self.pages.shrink(pages.start + pages.len, pages.len) };
-        None
-    }
-
-    unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
-        // SAFETY: as the caller says.
-        unsafe { self.pages.shrink(end, bytes) }
-    }
-
-    fn map(&mut self, bytes: usize) -> Option<usize> {
-        self.pages.map(bytes)
-    }
-
-    unsafe fn unmap(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says.
-        unsafe { self.pages.unmap(start, bytes) };
-    }
-
-    unsafe fn remap(&mut self, start: usize, old: usize, new: usize) -> Option<usize> {
-        // SAFETY: as the caller says.
-        unsafe { self.pages.remap(start, old, new) }
-    }
-
-    unsafe fn discard(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says.
-        unsafe { self.pages.discard(start, bytes) };
-    }
 }
 
 #[cfg(test)]

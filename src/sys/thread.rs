@@ -114,7 +114,7 @@ pub fn leave_critical() {
 /// Was the caller interrupted inside a critical section (so that it must take no lock)?
 #[inline]
 pub fn is_critical() -> bool {
-    slot().inside.get() % TOOL != 0
+    !slot().inside.get().is_multiple_of(TOOL)
 }
 
 /// Is the tool itself at work below the caller on this thread?
