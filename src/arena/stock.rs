@@ -133,11 +133,13 @@ mod tests {
         let mut memory = [[0u64; 8]; 2];
         let mut stock = Stock::new();
         stock.set_key(77);
-        for chunk in &mut memory {
+        let payloads = memory.each_mut().map(|chunk| NonNull::from(chunk).cast::<u8>());
+        for payload in payloads {
             // SAFETY: the test's own memory, 64 bytes each.
-            unsafe { stock.put(class(), NonNull::from(chunk).cast()) };
+            unsafe { stock.put(class(), payload) };
         }
-        memory[1][0] = 0x4141_4141_4141_4141;
+        // SAFETY: as above.
+        unsafe { payloads[1].cast::<u64>().write(0x4141_4141_4141_4141) };
         let taken = stock.take(class(), 2, |_| true);
         assert!(matches!(taken, Err(Corrupt { what: Corruption::Link, .. })));
         assert_eq!(stock.take(class(), 2, |_| true), Ok(0));

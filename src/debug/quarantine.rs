@@ -99,6 +99,12 @@ impl Quarantine {
         Some(unsafe { &*ring.add(at & last) })
     }
 
+    /// What they are counted with, in bytes.
+    #[inline]
+    pub fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// Blocks that wait.
     pub fn count(&self) -> usize {
         self.next.load(Ordering::Acquire).wrapping_sub(self.first.load(Ordering::Acquire))

@@ -101,13 +101,23 @@ impl CheckedHeap {
             }
             due = quarantine.pop_over(limit);
         }
-        let crowd = quarantine.count();
+        let (crowd, bytes) = (quarantine.count(), quarantine.bytes());
         drop(turn);
+        if bytes > 4 * limit {
+            Self::hold_back();
+        }
         if !kept {
             self.evict_with_care(waiting);
         } else if crowd.is_multiple_of(SHARE_EVERY) {
             self.share_quarantine();
         }
+    }
+
+    /// While the heap is frozen nothing leaves, and a thread that goes on would fill memory: who looks
+    /// through the heap gets the processor first.
+    #[cold]
+    fn hold_back() {
+        std::thread::yield_now();
     }
 
     /// A block that cannot wait.
