@@ -125,7 +125,7 @@ pub(crate) fn cover(start: usize, len: usize) -> bool {
 }
 
 /// The same, for memory that belongs to arena `owner`.
-pub(crate) fn cover_for(owner: u32, start: usize, len: usize) -> bool {
+pub fn cover_for(owner: u32, start: usize, len: usize) -> bool {
     each_base(start, len, |base| {
         let leaf = leaf_for(base);
         if let Some(leaf) = leaf {

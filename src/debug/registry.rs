@@ -8,8 +8,9 @@
 
 use core::sync::atomic::Ordering;
 
+pub(super) use super::leaf::cover;
+pub use super::leaf::cover_for;
 use super::leaf::{self, Granule, LEAF_BYTES, has_sites, leaf_of};
-pub(super) use super::leaf::{cover, cover_for};
 use crate::arena::class::{CLASSES, Class};
 use crate::heap::size::GRANULE;
 use crate::stack::depot::SiteId;

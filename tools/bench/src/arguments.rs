@@ -20,6 +20,8 @@ pub(crate) enum Task {
     Bench(Settings),
     /// Watches memory under the long load.
     Drift(Settings),
+    /// Measures the registry by itself.
+    Registry,
     /// Names programs and columns.
     List,
     /// Is a loop, in a process of its own.
@@ -95,6 +97,7 @@ pub(crate) fn command() -> Command {
                 )))
                 .arg(operations()),
         )
+        .arg(flag("registry", "Measure the registry by itself instead").exclusive(true))
         .subcommand(Command::new("drift-load").hide(true).arg(operations()))
 }
 
@@ -118,6 +121,7 @@ pub(crate) fn task(matches: &ArgMatches) -> Task {
         },
         Some((_, matches)) => Task::DriftLoad { operations: operations(matches) },
         None if matches.get_flag("list") => Task::List,
+        None if matches.get_flag("registry") => Task::Registry,
         None if matches.get_flag("drift") => Task::Drift(settings(matches)),
         None => Task::Bench(settings(matches)),
     }

@@ -19,6 +19,7 @@ mod memory;
 mod programs;
 mod random;
 mod redis;
+mod registry;
 mod scaling;
 mod scripts;
 mod section;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
     let done = match task {
         Task::Bench(settings) => bench::run(&settings, out),
         Task::Drift(settings) => drift::run(&settings, out),
+        Task::Registry => registry::run(out),
         Task::List => list(out).map_err(|error| error.to_string()),
         Task::Loop { name, operations } => run_loop(&name, operations),
         Task::DriftLoad { operations } => drift::load(operations),
