@@ -139,9 +139,13 @@ impl Quarantine {
         // SAFETY: what is not empty has a ring.
         let (soon, oldest) =
             unsafe { (self.own_place(first.wrapping_add(AHEAD)), self.own_place(first).read()) };
-        let soon = (soon.whose.load(Ordering::Relaxed) & LOW) as *const i8;
-        // SAFETY: a prefetch of any address has no effect but on caches.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(soon) };
+        let soon = soon.read();
+        // SAFETY: a prefetch of any address has no effect but on caches. A block's head and the end of
+        // its tail: what lies between follows by itself.
+        unsafe {
+            _mm_prefetch::<_MM_HINT_T0>(soon.user.wrapping_sub(16) as *const i8);
+            _mm_prefetch::<_MM_HINT_T0>(soon.user.wrapping_add(soon.size + 7) as *const i8);
+        }
         self.first.store(first.wrapping_add(1), Ordering::Release);
         self.bytes.store(bytes - (oldest.size + OVERHEAD), Ordering::Relaxed);
         Some(oldest)
