@@ -26,6 +26,7 @@ pub(super) struct Leaf {
     /// First address that the leaf speaks of.
     pub(super) base: usize,
     next: AtomicPtr<Leaf>,
+    /// At a multiple of 8.
     pub(super) states: [AtomicU8; GRANULES],
     sites: [AtomicU32; GRANULES],
 }
@@ -183,3 +184,4 @@ pub(super) fn for_each_leaf(mut each: impl FnMut(&'static Leaf)) {
 }
 
 const _: () = assert!(GRANULES * GRANULE == LEAF_BYTES);
+const _: () = assert!(core::mem::offset_of!(Leaf, states) % 8 == 0);
