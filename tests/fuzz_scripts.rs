@@ -1,10 +1,27 @@
 //! The fuzz targets' bodies over seeded bytes, and how much of each thing they must have done.
 //! Fewer in a debug build than `cargo fuzz` makes in a second, yet each kind of event many times.
 
-use mallocop_fuzz::{TARGETS, heap_ops, heap_refused_pages, heap_smashed, play_seeded};
+use mallocop_fuzz::{TARGETS, arena_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded};
 
 /// Bytes of an input: as long as libFuzzer's longest.
 const LENGTH: usize = 4096;
+
+#[test]
+fn arena_ops_over_seeded_scripts() {
+    play_seeded(arena_ops::body, 0xa2e_0000, 100, LENGTH).demand(&[
+        ("allocated", 50_000),
+        ("allocated large", 1_000),
+        ("released own", 10_000),
+        ("released foreign", 10_000),
+        ("started", 1_000),
+        ("ended", 1_000),
+        ("forked", 1_000),
+        ("emptied", 1_000),
+        ("trimmed", 1_000),
+        ("no memory", 5),
+        ("checks", 1_000),
+    ]);
+}
 
 #[test]
 fn heap_ops_over_seeded_scripts() {

@@ -9,6 +9,8 @@
 //!   `fuzz_targets/` holds nothing but libFuzzer's way into the bodies, and the root package's
 //!   `tests/fuzz_scripts.rs` runs the same bodies over seeded bytes.
 
+pub mod arena_ops;
+pub mod arena_pages;
 pub mod heap_ops;
 pub mod heap_player;
 pub mod heap_refused_pages;
@@ -38,6 +40,7 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    Target { name: "arena_ops", body: arena_ops::body, show: arena_ops::show },
     Target { name: "heap_ops", body: heap_ops::body, show: heap_ops::show },
     Target {
         name: "heap_refused_pages",

@@ -252,6 +252,22 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
     }
 }
 
+impl<P: 'static, L: 'static> Drop for Arenas<P, L> {
+    /// The process's own are never dropped; a test's are.
+    fn drop(&mut self) {
+        for other in &mut self.others {
+            let arena = core::mem::replace(other.get_mut(), ptr::null_mut());
+            if !arena.is_null() {
+                // SAFETY: made by `find_or_make`, and nobody can refer to it any more.
+                unsafe {
+                    ptr::drop_in_place(arena);
+                    memory::unmap(arena as usize, size_of::<Arena<P, L>>());
+                }
+            }
+        }
+    }
+}
+
 /// Only the main arena maps blocks of their own.
 const fn unmapped(tuning: Tuning) -> Tuning {
     Tuning { mmap_threshold: usize::MAX, dynamic: false, ..tuning }
