@@ -11,6 +11,7 @@
 
 pub mod arena_ops;
 pub mod arena_pages;
+pub mod checked_ops;
 pub mod heap_ops;
 pub mod heap_player;
 pub mod heap_refused_pages;
@@ -41,6 +42,7 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     Target { name: "arena_ops", body: arena_ops::body, show: arena_ops::show },
+    Target { name: "checked_ops", body: checked_ops::body, show: checked_ops::show },
     Target { name: "heap_ops", body: heap_ops::body, show: heap_ops::show },
     Target {
         name: "heap_refused_pages",
