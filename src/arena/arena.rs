@@ -11,6 +11,7 @@ use super::class::Class;
 use super::inbox::Inbox;
 use super::ledger::Ledger;
 use super::outbox::{Lane, Outbox, chunk_of, entry};
+use super::stock::Stock;
 use super::{ArenaPages, Arenas, ZeroIsEmpty};
 use crate::heap::{Corrupt, Heap, Layout, PageSource};
 use crate::sys::lock::{Guard, Lock};
@@ -22,6 +23,9 @@ const PLACES: usize = 1024;
 const LARGEST_SENT: usize = 4 << 10;
 /// Free chunks from this size on lose their pages when a heap is trimmed.
 const LEAST_DISCARDED: usize = 8 << 10;
+/// Bytes in stock that are coalesced before the heap grows, and those that are when so much comes back.
+const MOST_STOCK_TO_GROW: usize = 64 << 10;
+const LEAST_MOVED_STOCK: usize = 1 << 20;
 /// Bytes that went between cache and heap after which the cache may be emptied again: that costs as
 /// much as it holds, and what it held is soon asked for again.
 const LEAST_MOVED: usize = 128 << 10;
@@ -30,8 +34,42 @@ const LEAST_MOVED: usize = 128 << 10;
 pub struct Books<P> {
     /// The chunks.
     pub heap: Heap<P>,
+    /// Small free chunks that are not coalesced yet.
+    pub(super) stock: Stock,
     /// The counts of those who come by the lock, not being the owner.
     pub ledger: Ledger,
+}
+
+impl<P: PageSource> Books<P> {
+    const fn new(pages: P) -> Self {
+        Self { heap: Heap::new(pages, 0), stock: Stock::new(), ledger: Ledger::new() }
+    }
+
+    /// Sets the key of heap and stock, which hold nothing yet.
+    pub(super) fn set_key(&mut self, key: u64) {
+        self.heap.set_key(key);
+        self.stock.set_key(key.rotate_left(23));
+    }
+
+    /// Coalesces the stock. To be repeated after `Err`.
+    pub(super) fn consolidate(&mut self) -> Result<(), Corrupt> {
+        let heap = &mut self.heap;
+        for class in Class::all().filter(|class| Stock::takes(*class)) {
+            let mut freed = Ok(());
+            self.stock.take(class, usize::MAX, |payload| {
+                // SAFETY: a stocked chunk is in use to the heap and nobody's.
+                freed = unsafe { heap.put_back(payload) };
+                freed.is_ok()
+            })?;
+            freed?;
+        }
+        Ok(())
+    }
+
+    /// Bytes that the program has, as far as the heap can tell.
+    const fn in_use(&self) -> usize {
+        self.heap.usage().in_use.saturating_sub(self.stock.bytes())
+    }
 }
 
 /// What only the owner touches.
@@ -65,7 +103,7 @@ impl<P: PageSource, L> Arena<P, L> {
         let own = Own { cache: Cache::new(), outbox: Outbox::new(), moved: 0 };
         Self {
             number,
-            books: Lock::new(Books { heap: Heap::new(pages, 0), ledger: Ledger::new() }),
+            books: Lock::new(Books::new(pages)),
             inbox: Inbox {
                 tail: AtomicUsize::new(0),
                 head: AtomicUsize::new(0),
@@ -88,10 +126,7 @@ impl<P: PageSource, L> Arena<P, L> {
         // SAFETY: by the caller's word; the other fields are atomics, counters and a free lock.
         unsafe {
             (&raw mut (*place).number).write(number);
-            (*place)
-                .books
-                .as_ptr()
-                .write(Books { heap: Heap::new(pages, 0), ledger: Ledger::new() });
+            (*place).books.as_ptr().write(Books::new(pages));
             (*(*place).own.get()).cache.prepare();
         }
     }
@@ -226,19 +261,15 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
             return Ok(Some(payload));
         }
         let batch = cache.batch(class);
-        let size = class.capacity();
-        let heap = &mut books.heap;
-        let fill = |heap: &mut Heap<P>, cache: &mut Cache, grow| {
-            heap.allocate_batch(size, batch, grow, |payload| {
-                cache.push(class, payload);
-            })
-        };
-        if fill(heap, cache, false)? == 0 {
+        if !take_stock(cache, &mut books, class, batch)?
+            && !get_chunks(cache, &mut books, class, batch, false)?
+        {
             if self.is_worth_emptying(&books) {
                 self.empty_cache(&mut books)?;
+            } else if books.stock.bytes() > MOST_STOCK_TO_GROW.max(books.heap.usage().held / 16) {
+                books.consolidate()?;
             }
-            let cache = &mut self.own().cache;
-            fill(&mut books.heap, cache, true)?;
+            get_chunks(&mut self.own().cache, &mut books, class, batch, true)?;
         }
         let own = self.own();
         own.moved += own.cache.count(class) * class.chunk_size();
@@ -267,16 +298,20 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         let half = own.cache.count(class).div_ceil(2);
         own.moved += half * class.chunk_size();
         let result = put_back(&mut own.cache, books, class, half);
-        let much_is_free = books.heap.free_bytes() > LEAST_MOVED.max(books.heap.usage().in_use / 2);
-        if result.is_ok() && much_is_free && self.is_worth_emptying(books) {
+        result?;
+        let in_use = books.in_use();
+        if books.stock.bytes() > LEAST_MOVED_STOCK.max(in_use) {
+            books.consolidate()?;
+        }
+        if books.heap.free_bytes() > LEAST_MOVED.max(in_use / 2) && self.is_worth_emptying(books) {
             self.empty_cache(books)?;
         }
         books.heap.settle();
-        result
+        Ok(())
     }
 
     fn is_worth_emptying(&mut self, books: &Books<P>) -> bool {
-        self.own().moved > LEAST_MOVED.max(books.heap.usage().in_use)
+        self.own().moved > LEAST_MOVED.max(books.in_use())
     }
 
     /// Puts everything the cache and the inbox hold back into the heap.
@@ -287,6 +322,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
             let count = own.cache.count(class);
             put_back(&mut own.cache, books, class, count)?;
         }
+        books.consolidate()?;
         self.arena.receive_into_heap(books)
     }
 
@@ -365,11 +401,12 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
 
 impl<P: PageSource, L> Arena<P, L> {
     /// Gives what is free back to the source: the top beyond `keep` bytes, pages inside free chunks.
-    /// Says whether the heap became smaller.
-    pub fn trim(&self, keep: usize) -> bool {
-        let heap = &mut self.lock().heap;
-        heap.discard_free(LEAST_DISCARDED);
-        heap.trim(keep)
+    /// Says whether the heap became smaller. To be repeated after `Err`.
+    pub fn trim(&self, keep: usize) -> Result<bool, Corrupt> {
+        let mut books = self.lock();
+        books.consolidate()?;
+        books.heap.discard_free(LEAST_DISCARDED);
+        Ok(books.heap.trim(keep))
     }
 
     /// Frees what is in the inbox. The lock is held.
@@ -386,7 +423,32 @@ impl<P: PageSource, L> Arena<P, L> {
     }
 }
 
-/// Puts the `count` oldest chunks of a class back into the heap.
+/// Fills a class from the stock. `false`: there is none.
+fn take_stock<P: PageSource>(
+    cache: &mut Cache,
+    books: &mut Books<P>,
+    class: Class,
+    batch: usize,
+) -> Result<bool, Corrupt> {
+    let taken = books.stock.take(class, batch, |payload| cache.push(class, payload))?;
+    Ok(taken != 0)
+}
+
+/// Fills a class from the heap. `false`: it has none, or with `grow`, there is no memory.
+fn get_chunks<P: PageSource>(
+    cache: &mut Cache,
+    books: &mut Books<P>,
+    class: Class,
+    batch: usize,
+    grow: bool,
+) -> Result<bool, Corrupt> {
+    let got = books.heap.allocate_batch(class.capacity(), batch, grow, |payload| {
+        cache.push(class, payload);
+    })?;
+    Ok(got != 0)
+}
+
+/// Puts the `count` oldest chunks of a class back: small ones into the stock, others into the heap.
 fn put_back<P: PageSource>(
     cache: &mut Cache,
     books: &mut Books<P>,
@@ -395,8 +457,14 @@ fn put_back<P: PageSource>(
 ) -> Result<(), Corrupt> {
     let mut result = Ok(());
     cache.drain(class, count, |payload| {
-        // SAFETY: a cached chunk is the heap's and nobody uses it.
-        result = unsafe { books.heap.put_back(payload) };
+        // SAFETY: a cached chunk is in use to the heap and nobody's.
+        unsafe {
+            if Stock::takes(class) {
+                books.stock.put(class, payload);
+            } else {
+                result = books.heap.put_back(payload);
+            }
+        }
         result.is_ok()
     });
     result

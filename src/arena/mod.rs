@@ -17,6 +17,7 @@ pub mod class;
 mod inbox;
 pub mod ledger;
 mod outbox;
+mod stock;
 
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
@@ -87,7 +88,7 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
 
     /// Sets what heaps are made with; before anything is allocated.
     pub fn prepare(&self, key: u64, tuning: Tuning) {
-        self.main.lock().heap.set_key(key);
+        self.main.lock().set_key(key);
         self.shared.lock().key = key;
         self.tune(|now| *now = tuning);
     }
@@ -174,9 +175,9 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
             &*place
         };
         {
-            let heap = &mut arena.lock().heap;
-            heap.set_key(shared.key);
-            heap.tuning = unmapped(shared.tuning);
+            let mut books = arena.lock();
+            books.set_key(shared.key);
+            books.heap.tuning = unmapped(shared.tuning);
         }
         arena.is_owned.store(true, Ordering::Release);
         slot.store(place, Ordering::Release);

@@ -32,7 +32,14 @@ impl CheckedHeap {
             drop(turn);
             self.blame_corruption(corrupt, Operation::Free, SiteId::NONE);
         }
-        self.arenas.for_each(|arena| any |= arena.trim(keep));
+        let mut smashed = None;
+        self.arenas.for_each(|arena| match arena.trim(keep) {
+            Ok(trimmed) => any |= trimmed,
+            Err(corrupt) => smashed = Some(corrupt),
+        });
+        if let Some(corrupt) = smashed {
+            self.blame_corruption(corrupt, Operation::Free, SiteId::NONE);
+        }
         any
     }
 

@@ -67,8 +67,8 @@ impl Bins {
     pub(super) unsafe fn push(&mut self, key: Key, segments: &Segments, chunk: usize, size: usize) {
         let bin = bin_of(size);
         let mut next = self.head(bin);
-        // SAFETY: `check_free` reads inside a segment only.
-        if next != 0 && unsafe { check_free(key, segments, next) }.is_err() {
+        // SAFETY: `check_word` reads inside a segment only.
+        if next != 0 && unsafe { check_word(key, segments, next) }.is_err() {
             // What is left of the list cannot be trusted: it is lost, the new chunk is not.
             next = 0;
         }
@@ -213,16 +213,16 @@ impl Bins {
 /// The links of `chunk` if it is a free chunk, `broken` if not.
 ///
 /// # Safety
-/// As [`check_free`].
+/// As [`check_word`].
 unsafe fn linked(
     key: Key,
     segments: &Segments,
     chunk: usize,
     broken: Corrupt,
 ) -> Result<Links, Corrupt> {
-    // SAFETY: `check_free` reads inside a segment only; what it accepts has links.
+    // SAFETY: `check_word` reads inside a segment only; what it accepts has links.
     unsafe {
-        check_free(key, segments, chunk).map_err(|_| broken)?;
+        check_word(key, segments, chunk).map_err(|_| broken)?;
         Ok(read_links(chunk))
     }
 }
@@ -238,6 +238,28 @@ pub(super) unsafe fn check_free(
     chunk: usize,
 ) -> Result<usize, Corrupt> {
     let fail = |what| Err(Corrupt { chunk, what });
+    // SAFETY: as the caller says.
+    let size = unsafe { check_word(key, segments, chunk)? };
+    // SAFETY: the footer and the next word lie at or below the segment's fence.
+    let (foot, next) = unsafe { (key.read(footer(chunk, size)), key.read(chunk + size)) };
+    if foot.map(|foot| foot.size) != Ok(size) {
+        return fail(Corruption::Footer);
+    }
+    match next {
+        Ok(next) if !next.prev_in_use => Ok(size),
+        Ok(_) => fail(Corruption::Next),
+        Err(corrupt) => Err(corrupt),
+    }
+}
+
+/// Verifies that the word at `chunk` is a free chunk's: enough for a neighbour in a list, which links
+/// back, and of which nothing but its links is used. Returns its size.
+///
+/// # Safety
+/// The segments are mapped.
+#[inline]
+unsafe fn check_word(key: Key, segments: &Segments, chunk: usize) -> Result<usize, Corrupt> {
+    let fail = |what| Err(Corrupt { chunk, what });
     if !is_chunk_address(chunk) {
         return fail(Corruption::Outside);
     }
@@ -250,16 +272,7 @@ pub(super) unsafe fn check_free(
     if head.size < MIN_CHUNK || head.size > segment.fence() - chunk {
         return fail(Corruption::Size);
     }
-    // SAFETY: the footer and the next word lie at or below the segment's fence.
-    let (foot, next) = unsafe { (key.read(footer(chunk, head.size)), key.read(chunk + head.size)) };
-    if foot.map(|foot| foot.size) != Ok(head.size) {
-        return fail(Corruption::Footer);
-    }
-    match next {
-        Ok(next) if !next.prev_in_use => Ok(head.size),
-        Ok(_) => fail(Corruption::Next),
-        Err(corrupt) => Err(corrupt),
-    }
+    Ok(head.size)
 }
 
 const _: () = assert!(bin_of(MIN_CHUNK) == 0);

@@ -125,6 +125,7 @@ impl Key {
     ///
     /// # Safety
     /// `chunk` is 8-aligned and 8 bytes there are readable.
+    #[inline]
     pub(super) unsafe fn read(self, chunk: usize) -> Result<Head, Corrupt> {
         // SAFETY: the caller says the word is readable and aligned.
         let word = unsafe { (chunk as *const u64).read() };
@@ -139,6 +140,7 @@ impl Key {
     ///
     /// # Safety
     /// `chunk` is 8-aligned and 8 bytes there are the heap's to write.
+    #[inline]
     pub(super) unsafe fn write(self, chunk: usize, head: Head) {
         let low = head.bits();
         // SAFETY: the caller says the word is writable and aligned.
