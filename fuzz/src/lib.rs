@@ -9,6 +9,10 @@
 //!   `fuzz_targets/` holds nothing but libFuzzer's way into the bodies, and the root package's
 //!   `tests/fuzz_scripts.rs` runs the same bodies over seeded bytes.
 
+pub mod arena_ops;
+mod arena_player;
+mod arena_pool;
+mod arena_script;
 pub mod heap_ops;
 pub mod heap_player;
 pub mod heap_refused_pages;
@@ -38,6 +42,7 @@ pub struct Target {
 
 /// All targets.
 pub const TARGETS: &[Target] = &[
+    Target { name: "arena_ops", body: arena_ops::body, show: arena_ops::show },
     Target { name: "heap_ops", body: heap_ops::body, show: heap_ops::show },
     Target {
         name: "heap_refused_pages",
