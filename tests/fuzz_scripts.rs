@@ -46,19 +46,23 @@ fn checked_ops_over_seeded_scripts() {
 #[test]
 fn heap_ops_over_seeded_scripts() {
     play_seeded(heap_ops::body, 0x5eed_0000, 200, LENGTH).demand(&[
-        ("allocated", 80_000),
+        ("allocated", 70_000),
         ("aligned", 15_000),
         ("mapped", 5_000),
         ("no memory", 3_000),
         ("released", 80_000),
-        ("retired", 800),
-        ("resized", 12_000),
-        ("moved", 100),
-        ("not resized", 8_000),
-        ("capacity", 5_000),
+        ("retired", 100),
+        ("resized", 8_000),
+        ("moved", 10),
+        ("not resized", 6_000),
+        ("capacity", 4_000),
         ("trimmed", 1_500),
-        ("foreign", 5_000),
-        ("tuned", 5_000),
+        ("foreign", 4_000),
+        ("tuned", 4_000),
+        ("in batches", 200_000),
+        ("put back", 200_000),
+        ("discarded", 50_000),
+        ("zero", 5_000),
         ("checks", 10_000),
     ]);
 }
@@ -67,12 +71,16 @@ fn heap_ops_over_seeded_scripts() {
 fn heap_refused_pages_over_seeded_scripts() {
     play_seeded(heap_refused_pages::body, 0xf0_0000, 200, LENGTH).demand(&[
         ("refused", 5_000),
-        ("allocated", 80_000),
-        ("mapped", 3_000),
+        ("allocated", 70_000),
+        ("mapped", 2_500),
         ("released", 80_000),
-        ("resized", 12_000),
-        ("moved", 50),
+        ("resized", 8_000),
+        ("moved", 5),
         ("trimmed", 1_000),
+        ("in batches", 200_000),
+        ("put back", 200_000),
+        ("discarded", 50_000),
+        ("zero", 5_000),
         ("checks", 10_000),
     ]);
 }
@@ -80,8 +88,10 @@ fn heap_refused_pages_over_seeded_scripts() {
 #[test]
 fn heap_smashed_over_seeded_scripts() {
     play_seeded(heap_smashed::body, 0xbad_0000, 600, LENGTH).demand(&[
-        ("smashes", 50_000),
-        ("corrupt", 60_000),
+        ("smashes", 40_000),
+        ("in batches", 50_000),
+        ("discarded", 5_000),
+        ("corrupt", 30_000),
         ("found broken", 8_000),
         ("found sound", 500),
         ("replayed", 2_000),
@@ -90,6 +100,23 @@ fn heap_smashed_over_seeded_scripts() {
         ("released", 50_000),
         ("resized", 6_000),
         ("capacity", 5_000),
+    ]);
+}
+
+#[test]
+fn arena_ops_over_seeded_scripts() {
+    play_seeded(arena_ops::body, 0xa4e_0000, 100, LENGTH).demand(&[
+        ("attached", 500),
+        ("allocated", 20_000),
+        ("large", 1_000),
+        ("released", 5_000),
+        ("by others", 5_000),
+        ("ended", 100),
+        ("forked", 100),
+        ("adopted", 100),
+        ("trimmed", 100),
+        ("refused", 20),
+        ("checks", 1_000),
     ]);
 }
 

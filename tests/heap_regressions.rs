@@ -170,3 +170,17 @@ fn the_top_stays_when_the_table_of_segments_is_full() {
     heap.allocate(Layout::plain(2500)).expect("a sound heap").expect("memory behind the last");
     heap.check().expect("the invariants hold");
 }
+
+/// It followed a link that leads back to where it came from for ever.
+#[test]
+fn discard_ends_on_a_list_that_leads_in_a_circle() {
+    let (mut memory, [first, _, second, _]) = neighbours([20_000, 40, 20_000, 40]);
+    let heap = &mut memory.heap;
+    release(heap, first);
+    release(heap, second);
+    for (from, to) in [(first, first), (second, first), (first, second)] {
+        // SAFETY: the payload is free memory of the simulation; a write as a dangling pointer makes it.
+        unsafe { link(from).write(to.as_ptr() as usize - 8) };
+        heap.discard_free(8 << 10);
+    }
+}

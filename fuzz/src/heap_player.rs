@@ -2,7 +2,7 @@
 
 use std::ptr::NonNull;
 
-use mallocop::heap::size::{GRANULE, PAGE};
+use mallocop::heap::size::{GRANULE, MIN_CHUNK, PAGE};
 use mallocop::heap::{Layout, Usage};
 
 use crate::model::Model;
@@ -68,6 +68,9 @@ impl HeapPlayer {
                 tune.apply(&mut self.memory.heap.tuning);
                 self.tally.count("tuned");
             }
+            Op::Batch(size, most, grow) => self.allocate_batch(size.0, most.into(), grow),
+            Op::PutBack(pick, count) => self.put_back(pick, count),
+            Op::Discard(least) => self.discard(least),
         }
     }
 
@@ -83,6 +86,12 @@ impl HeapPlayer {
         assert_eq!(at % GRANULE, 0);
         assert_eq!((at + layout.lead) % layout.align, 0, "{layout:?}");
         self.demand_room(payload, layout.size);
+        if self.memory.heap.last_is_zero() {
+            // SAFETY: the heap has just handed out these bytes.
+            let bytes = unsafe { std::slice::from_raw_parts(payload.as_ptr(), layout.size) };
+            assert!(is_zero(bytes), "{layout:?} at {at:#x} is said to be zero");
+            self.tally.count("zero");
+        }
         // SAFETY: the heap has just handed out these bytes.
         unsafe { self.model.insert(payload, layout.size, layout.align) };
         self.tally.count("allocated");
@@ -93,6 +102,44 @@ impl HeapPlayer {
             self.tally.count("aligned");
         }
         true
+    }
+
+    /// Allocates many of a size; with `grow` some, if there is memory for one.
+    fn allocate_batch(&mut self, size: usize, most: usize, grow: bool) {
+        let mut payloads = Vec::new();
+        let heap = &mut self.memory.heap;
+        let count = heap.allocate_batch(size, most, grow, |payload| payloads.push(payload));
+        assert_eq!(count, Ok(payloads.len()), "all are counted and the heap is sound");
+        assert!(payloads.len() <= most);
+        for payload in payloads {
+            assert_eq!(payload.as_ptr() as usize % GRANULE, 0);
+            self.demand_room(payload, size);
+            // SAFETY: the heap has just handed out these bytes.
+            unsafe { self.model.insert(payload, size, GRANULE) };
+            self.tally.count("in batches");
+        }
+    }
+
+    /// Gives many payloads back and settles once.
+    fn put_back(&mut self, pick: u16, count: u8) {
+        for _ in 0..count {
+            let Some(index) = self.model.index(pick) else { break };
+            let payload = self.model.remove(index);
+            // SAFETY: the payload is live and forgotten from here on.
+            unsafe { self.memory.heap.put_back(payload.at) }.expect("the heap is sound");
+            self.tally.count("put back");
+        }
+        self.memory.heap.settle();
+    }
+
+    /// Gives pages inside free chunks back: none that a payload is in.
+    fn discard(&mut self, least: usize) {
+        self.memory.heap.discard_free(least.max(MIN_CHUNK));
+        for pages in self.memory.heap.pages().take_discarded() {
+            let start = NonNull::new(pages.start as *mut u8).expect("not null");
+            self.model.demand_apart(start, pages.len());
+            self.tally.count("discarded");
+        }
     }
 
     /// Gives a payload back.
@@ -185,4 +232,9 @@ impl HeapPlayer {
         let usage = self.memory.heap.usage();
         assert_eq!(usage, Usage { held: usage.held, ..Usage::default() });
     }
+}
+
+/// Are all bytes zero? (By comparing them with themselves, one byte on.)
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.first().is_none_or(|&first| first == 0 && bytes[1..] == bytes[..bytes.len() - 1])
 }

@@ -1,6 +1,7 @@
 //! What any correct allocator must do, whatever is underneath: payloads that live do not overlap,
 //! and each holds what was written into it.
 
+use std::collections::BTreeMap;
 use std::ptr::NonNull;
 
 /// One live payload as the model knows it.
@@ -58,6 +59,8 @@ fn edges(size: usize) -> impl Iterator<Item = usize> {
 #[derive(Default)]
 pub struct Model {
     live: Vec<Payload>,
+    /// End by start, as long as they do not overlap; one of no bytes takes up one.
+    ends: BTreeMap<usize, usize>,
     seed: u8,
     distrusted: bool,
 }
@@ -80,12 +83,9 @@ impl Model {
         if self.distrusted {
             return;
         }
-        for other in &self.live {
-            let start = other.address();
-            assert!(
-                at + size <= start || start + other.size <= at,
-                "{at:#x} with {size} bytes overlaps {other:?}"
-            );
+        let last = self.ends.range(..at + size.max(1)).next_back();
+        if let Some((&start, &end)) = last {
+            assert!(end <= at, "{at:#x} with {size} bytes overlaps {start:#x} to {end:#x}");
         }
     }
 
@@ -101,7 +101,18 @@ impl Model {
         self.seed = self.seed.wrapping_add(37);
         let payload = Payload { at, size, align, spoiled: self.distrusted, seed: self.seed };
         payload.fill();
+        self.list(payload);
+    }
+
+    fn list(&mut self, payload: Payload) {
+        self.ends.insert(payload.address(), payload.address() + payload.size.max(1));
         self.live.push(payload);
+    }
+
+    fn unlist(&mut self, index: usize) -> Payload {
+        let payload = self.live.swap_remove(index);
+        self.ends.remove(&payload.address());
+        payload
     }
 
     /// The payload leaves the model; it must hold what it should.
@@ -109,14 +120,14 @@ impl Model {
     /// # Panics
     /// If it does not.
     pub fn remove(&mut self, index: usize) -> Payload {
-        let payload = self.live.swap_remove(index);
+        let payload = self.unlist(index);
         payload.verify(payload.at, payload.size);
         payload
     }
 
     /// Puts back what [`Model::remove`] took: it could not be released.
     pub fn keep(&mut self, payload: Payload) {
-        self.live.push(payload);
+        self.list(payload);
     }
 
     /// A payload has been resized, perhaps moved: its old contents must be there, as far as both
@@ -128,12 +139,20 @@ impl Model {
     /// # Panics
     /// If a demand is broken.
     pub unsafe fn moved(&mut self, index: usize, at: NonNull<u8>, size: usize) {
-        let old = self.live.swap_remove(index);
+        let old = self.unlist(index);
         old.verify(at, old.size.min(size));
         self.demand_apart(at, size);
         let new = Payload { at, size, ..old };
         new.fill();
-        self.live.push(new);
+        self.list(new);
+    }
+
+    /// All contents must be what was written.
+    ///
+    /// # Panics
+    /// If they are not.
+    pub fn verify_all(&self) {
+        self.live.iter().for_each(|payload| payload.verify(payload.at, payload.size));
     }
 
     /// From here on the model only keeps the list: contents and overlaps are left alone.

@@ -9,6 +9,8 @@ use mallocop::heap::{Layout, Tuning};
 
 /// Most operations of one script.
 const MAX_OPS: usize = 2000;
+/// Step between the sizes from which free chunks lose their pages.
+const LEAST_DISCARDED: usize = 1 << 10;
 
 /// What is asked of [`Heap::allocate`](mallocop::heap::Heap::allocate).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,11 +79,17 @@ pub enum Op {
     Foreign(usize),
     /// Set the thresholds.
     Tune(Tune),
+    /// Allocate so many of one size at once; the flag says whether the heap may grow for it.
+    Batch(Size, u8, bool),
+    /// Release so many, one after the other, and settle after the last.
+    PutBack(u16, u8),
+    /// Give the pages inside free chunks back that have at least so many bytes.
+    Discard(usize),
 }
 
 impl<'a> Arbitrary<'a> for Op {
     fn arbitrary(u: &mut Unstructured<'a>) -> Result<Self> {
-        Ok(match u.arbitrary::<u8>()? % 32 {
+        Ok(match u.arbitrary::<u8>()? % 40 {
             0..=13 => Self::Allocate(u.arbitrary()?),
             14..=21 => Self::Release(u.arbitrary()?),
             22 | 23 => Self::Retire(u.arbitrary()?),
@@ -89,7 +97,10 @@ impl<'a> Arbitrary<'a> for Op {
             28 => Self::Capacity(u.arbitrary()?),
             29 => Self::Trim(256 * usize::from(u.arbitrary::<u8>()?)),
             30 => Self::Foreign(16 * usize::from(u.arbitrary::<u8>()?)),
-            _ => Self::Tune(u.arbitrary()?),
+            31 => Self::Tune(u.arbitrary()?),
+            32..=34 => Self::Batch(u.arbitrary()?, 1 + u.arbitrary::<u8>()? % 64, u.arbitrary()?),
+            35..=37 => Self::PutBack(u.arbitrary()?, 1 + u.arbitrary::<u8>()? % 64),
+            _ => Self::Discard(LEAST_DISCARDED * usize::from(u.arbitrary::<u8>()? % 16)),
         })
     }
 }

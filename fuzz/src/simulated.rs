@@ -2,6 +2,7 @@
 //! writes past an end of it faults.
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::ptr;
 
 use mallocop::heap::Heap;
@@ -43,11 +44,8 @@ impl Drop for Simulated {
             // Who knows what was written where: not for another heap.
             return;
         }
-        for part in self.heap.pages().touched() {
-            // SAFETY: the part lies in the memory, and the heap over it goes now.
-            unsafe { (part.start as *mut u8).write_bytes(0, part.len()) };
-        }
-        SPARE.with_borrow_mut(|spare| spare.push(memory));
+        // SAFETY: the heap over the memory goes now.
+        unsafe { memory.put_back(&self.heap.pages().touched()) };
     }
 }
 
@@ -57,18 +55,30 @@ thread_local! {
 }
 
 /// A stretch of accessible memory in the middle of a reservation that is not.
-struct Memory {
+pub(crate) struct Memory {
     reserved: *mut libc::c_void,
-    start: *mut u8,
+    pub(crate) start: *mut u8,
     bytes: usize,
 }
 
 impl Memory {
-    fn take(bytes: usize) -> Self {
+    pub(crate) fn take(bytes: usize) -> Self {
         SPARE.with_borrow_mut(|spare| {
             let found = spare.iter().position(|memory| memory.bytes == bytes);
             found.map_or_else(|| Self::map(bytes), |index| spare.swap_remove(index))
         })
+    }
+
+    /// Keeps the memory for the next one who takes some.
+    ///
+    /// # Safety
+    /// All that was written lies in the `touched` parts, and nobody uses it any more.
+    pub(crate) unsafe fn put_back(self, touched: &[Range<usize>]) {
+        for part in touched {
+            // SAFETY: the part lies in the memory, by the caller's word.
+            unsafe { (part.start as *mut u8).write_bytes(0, part.len()) };
+        }
+        SPARE.with_borrow_mut(|spare| spare.push(self));
     }
 
     fn map(bytes: usize) -> Self {

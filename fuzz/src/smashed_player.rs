@@ -5,19 +5,25 @@ use std::collections::{BTreeSet, VecDeque};
 use std::ptr::NonNull;
 
 use mallocop::heap::size::{GRANULE, MIN_CHUNK, PAGE, WORD};
-use mallocop::heap::{Corrupt, Layout};
+use mallocop::heap::{Corrupt, Heap, Layout};
 
 use crate::model::Model;
 use crate::script::Op;
 use crate::simulated::Simulated;
+use crate::source::LedgerPages;
 use crate::tally::Tally;
 
 /// More than there are lists in a heap, each of which an `Err` may drop.
 const MOST_ERRORS: usize = 400;
 /// More requests than one call ever has a reason for.
 const MOST_REQUESTS: usize = 16;
+/// Released by one operation, each of which may make a request.
+const MOST_PUT_BACK: u8 = 8;
 /// Words and payloads that are remembered.
 pub(crate) const MEMORY_OF: usize = 256;
+
+/// One of the heap's two ways to take a payload.
+type GiveBack = unsafe fn(&mut Heap<LedgerPages>, NonNull<u8>) -> Result<(), Corrupt>;
 
 /// A payload that was released lately.
 #[derive(Clone, Copy)]
@@ -98,6 +104,16 @@ impl SmashedPlayer {
             }
             Op::Foreign(bytes) => self.memory.heap.pages().move_break(bytes),
             Op::Tune(tune) => tune.apply(&mut self.memory.heap.tuning),
+            Op::Batch(size, most, grow) => self.allocate_batch(size.0, most.into(), grow),
+            Op::PutBack(pick, count) => {
+                for _ in 0..count.min(MOST_PUT_BACK) {
+                    if let Some(index) = self.model.index(pick) {
+                        self.give_back(index, Heap::put_back);
+                    }
+                }
+                self.memory.heap.settle();
+            }
+            Op::Discard(least) => self.discard(least),
         }
         let pages = self.memory.heap.pages();
         assert!(pages.requests - requests <= MOST_REQUESTS, "{op:?}: work without bound");
@@ -137,14 +153,50 @@ impl SmashedPlayer {
         false
     }
 
+    /// Allocates many of a size, again after each error.
+    fn allocate_batch(&mut self, size: usize, most: usize, grow: bool) {
+        for _ in 0..MOST_ERRORS {
+            let mut payloads = Vec::new();
+            let heap = &mut self.memory.heap;
+            let result = heap.allocate_batch(size, most, grow, |payload| payloads.push(payload));
+            assert!(result.is_err() || result == Ok(payloads.len()));
+            assert!(payloads.len() <= most);
+            for payload in payloads {
+                self.demand_inside(payload, size);
+                // SAFETY: as in `allocate`.
+                unsafe { self.model.insert(payload, size, GRANULE) };
+                self.see_chunk(payload.as_ptr() as usize);
+                self.tally.count("in batches");
+            }
+            if self.note(result).is_some() {
+                return;
+            }
+        }
+        assert!(self.forged, "no progress after {MOST_ERRORS} errors");
+    }
+
+    /// Gives pages inside free chunks back: none that a payload is in.
+    fn discard(&mut self, least: usize) {
+        self.memory.heap.discard_free(least.max(MIN_CHUNK));
+        for pages in self.memory.heap.pages().take_discarded() {
+            let start = NonNull::new(pages.start as *mut u8).expect("not null");
+            self.model.demand_apart(start, pages.len());
+            self.tally.count("discarded");
+        }
+    }
+
     fn release(&mut self, index: usize) {
+        self.give_back(index, Heap::release);
+    }
+
+    fn give_back(&mut self, index: usize, by: GiveBack) {
         let payload = self.model.remove(index);
         let at = payload.address();
         self.see_chunk(at);
         let usage = self.memory.heap.usage();
         // SAFETY: the payload is live and forgotten if the heap takes it; that its words may be
         // smashed is the test.
-        let result = unsafe { self.memory.heap.release(payload.at) };
+        let result = unsafe { by(&mut self.memory.heap, payload.at) };
         if self.note(result).is_none() {
             let now = self.memory.heap.usage();
             assert!(self.forged || now == usage, "an error changed {usage:?} to {now:?}");

@@ -5,7 +5,11 @@ use std::ops::Range;
 
 use arbitrary::Arbitrary;
 use mallocop::heap::sim::SimPages;
+use mallocop::heap::size::PAGE;
 use mallocop::heap::{PageSource, Pages};
+
+/// What discarded pages hold.
+const LOST: u8 = 0xd5;
 
 /// Which requests (`grow`, `shrink`, `map` and `remap`, counted from 0) are refused.
 #[derive(Clone, Copy, Debug, Default, Arbitrary)]
@@ -42,6 +46,8 @@ pub struct LedgerPages {
     mapped: Vec<Range<usize>>,
     /// What lies between these was never handed out.
     untouched: Range<usize>,
+    /// Pages whose contents were given up since somebody last asked.
+    discarded: Vec<Range<usize>>,
     misused: bool,
 }
 
@@ -59,6 +65,7 @@ impl LedgerPages {
             grown: Vec::new(),
             mapped: Vec::new(),
             untouched: start..end,
+            discarded: Vec::new(),
             misused: false,
         }
     }
@@ -90,6 +97,11 @@ impl LedgerPages {
     /// Does `[start, end)` lie in one stretch that is handed out?
     pub fn holds(&self, start: usize, end: usize) -> bool {
         self.grown.iter().chain(&self.mapped).any(|part| part.start <= start && end <= part.end)
+    }
+
+    /// The pages that were given up since the last call.
+    pub fn take_discarded(&mut self) -> Vec<Range<usize>> {
+        std::mem::take(&mut self.discarded)
     }
 
     fn refuses(&mut self) -> bool {
@@ -174,5 +186,17 @@ unsafe impl PageSource for LedgerPages {
         self.untouched.end = self.untouched.end.min(moved.unwrap_or(start));
         self.mapped.push(moved.map_or(start..start + old, |at| at..at + new));
         moved
+    }
+
+    /// What was in the pages is lost at once, and not for zeros.
+    unsafe fn discard(&mut self, start: usize, bytes: usize) {
+        let whole = start.is_multiple_of(PAGE) && bytes.is_multiple_of(PAGE);
+        if !whole || !self.holds(start, start + bytes) {
+            self.misused = true;
+            return;
+        }
+        // SAFETY: memory that was handed out, which its user gives up.
+        unsafe { (start as *mut u8).write_bytes(LOST, bytes) };
+        self.discarded.push(start..start + bytes);
     }
 }

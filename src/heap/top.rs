@@ -1,7 +1,7 @@
 //! The heap's top: where memory comes in and where it goes back.
 
 use super::bins::{bin_of, check_free};
-use super::chunk::{Corrupt, Head, footer};
+use super::chunk::{Corrupt, Head, footer, read_links};
 use super::heap::Heap;
 use super::pages::{PageSource, Pages};
 use super::size::{MIN_CHUNK, PAGE, WORD, round_down, round_up};
@@ -23,9 +23,19 @@ impl<P: PageSource> Heap<P> {
     pub fn discard_free(&mut self, least: usize) {
         let pages = &mut self.pages;
         let (key, segments) = (self.key, &self.segments);
-        self.bins.walk_from(bin_of(least), |chunk, _| {
+        let (mut last_bin, mut before) = (usize::MAX, 0);
+        self.bins.walk_from(bin_of(least), |chunk, bin| {
             // SAFETY: `check_free` looks the address up before it reads.
             let Ok(size) = (unsafe { check_free(key, segments, chunk) }) else { return false };
+            if bin != last_bin {
+                (last_bin, before) = (bin, 0);
+            }
+            // Each links back to the one before it, the first to none: then no list leads in a circle.
+            // SAFETY: `check_free` has accepted the chunk.
+            if unsafe { read_links(chunk) }.prev != before {
+                return false;
+            }
+            before = chunk;
             let start = round_up(chunk + MIN_CHUNK, PAGE);
             let end = round_down(footer(chunk, size), PAGE);
             if start < end {
