@@ -1,7 +1,9 @@
 //! The fuzz targets' bodies over seeded bytes, and how much of each thing they must have done.
 //! Fewer in a debug build than `cargo fuzz` makes in a second, yet each kind of event many times.
 
-use mallocop_fuzz::{TARGETS, arena_ops, checked_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded};
+use mallocop_fuzz::{
+    TARGETS, arena_ops, checked_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded,
+};
 
 /// Bytes of an input: as long as libFuzzer's longest.
 const LENGTH: usize = 4096;
@@ -100,23 +102,6 @@ fn heap_smashed_over_seeded_scripts() {
         ("released", 50_000),
         ("resized", 6_000),
         ("capacity", 5_000),
-    ]);
-}
-
-#[test]
-fn arena_ops_over_seeded_scripts() {
-    play_seeded(arena_ops::body, 0xa4e_0000, 100, LENGTH).demand(&[
-        ("attached", 500),
-        ("allocated", 20_000),
-        ("large", 1_000),
-        ("released", 5_000),
-        ("by others", 5_000),
-        ("ended", 100),
-        ("forked", 100),
-        ("adopted", 100),
-        ("trimmed", 100),
-        ("refused", 20),
-        ("checks", 1_000),
     ]);
 }
 
