@@ -13,6 +13,9 @@ pub mod arena_ops;
 mod arena_player;
 mod arena_pool;
 mod arena_script;
+pub mod checked_ops;
+mod checked_player;
+mod checked_script;
 pub mod heap_ops;
 pub mod heap_player;
 pub mod heap_refused_pages;
@@ -43,6 +46,7 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     Target { name: "arena_ops", body: arena_ops::body, show: arena_ops::show },
+    Target { name: "checked_ops", body: checked_ops::body, show: checked_ops::show },
     Target { name: "heap_ops", body: heap_ops::body, show: heap_ops::show },
     Target {
         name: "heap_refused_pages",
