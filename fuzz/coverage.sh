@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Line coverage of a folder of the root package's sources when the saved corpora are replayed.
+# Line coverage of folders of the root package's sources when the saved corpora are replayed.
 #
 #   fuzz/coverage.sh [TARGET...]          all targets that have a corpus, if none is named
-#   SOURCES=src/heap fuzz/coverage.sh     another folder than src/heap
+#   SOURCES=src/heap fuzz/coverage.sh     other folders than src/heap, src/arena and src/debug
 #
 # Needs llvm-profdata and llvm-cov of rustc's LLVM version (`rustc -vV`), which the toolchain does not
 # bring: for rustc 1.95 Debian's package llvm-22.
@@ -24,9 +24,12 @@ profiles=()
 report() {
     local profile=$1 name=$2
     echo "== $name"
-    # Columns: file, then three each (all, missed, percent) for regions, functions and lines.
-    "llvm-cov-$version" report "$replay" -instr-profile "$profile" "../${SOURCES:-src/heap}" |
-        awk '/\.rs |^TOTAL/ { printf "%-16s %4d lines, %3d missed, %7s\n", $1, $8, $9, $10 }'
+    for folder in ${SOURCES:-src/heap src/arena src/debug}; do
+        echo "-- $folder"
+        # Columns: file, then three each (all, missed, percent) for regions, functions and lines.
+        "llvm-cov-$version" report "$replay" -instr-profile "$profile" "../$folder" |
+            awk '/\.rs |^TOTAL/ { printf "%-18s %4d lines, %3d missed, %7s\n", $1, $8, $9, $10 }'
+    done
 }
 for target in "${targets[@]}"; do
     LLVM_PROFILE_FILE="$out/$target.profraw" "$replay" "$target" "corpus/$target"

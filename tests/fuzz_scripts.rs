@@ -47,61 +47,61 @@ fn checked_ops_over_seeded_scripts() {
 
 #[test]
 fn heap_ops_over_seeded_scripts() {
-    play_seeded(heap_ops::body, 0x5eed_0000, 200, LENGTH).demand(&[
-        ("allocated", 70_000),
-        ("aligned", 15_000),
-        ("mapped", 5_000),
-        ("no memory", 3_000),
-        ("released", 80_000),
-        ("retired", 100),
-        ("resized", 8_000),
-        ("moved", 10),
-        ("not resized", 6_000),
-        ("capacity", 4_000),
-        ("trimmed", 1_500),
-        ("foreign", 4_000),
-        ("tuned", 4_000),
-        ("in batches", 200_000),
-        ("put back", 200_000),
-        ("discarded", 50_000),
-        ("zero", 5_000),
-        ("checks", 10_000),
+    play_seeded(heap_ops::body, 0x5eed_0000, 80, LENGTH).demand(&[
+        ("allocated", 24_500),
+        ("aligned", 5_250),
+        ("mapped", 1_750),
+        ("no memory", 1_050),
+        ("released", 28_000),
+        ("retired", 35),
+        ("resized", 2_800),
+        ("moved", 3),
+        ("not resized", 2_100),
+        ("capacity", 1_400),
+        ("trimmed", 525),
+        ("foreign", 1_400),
+        ("tuned", 1_400),
+        ("in batches", 70_000),
+        ("put back", 70_000),
+        ("discarded", 17_500),
+        ("zero", 1_750),
+        ("checks", 3_500),
     ]);
 }
 
 #[test]
 fn heap_refused_pages_over_seeded_scripts() {
-    play_seeded(heap_refused_pages::body, 0xf0_0000, 200, LENGTH).demand(&[
-        ("refused", 5_000),
-        ("allocated", 70_000),
-        ("mapped", 2_500),
-        ("released", 80_000),
-        ("resized", 8_000),
-        ("moved", 5),
-        ("trimmed", 1_000),
-        ("in batches", 200_000),
-        ("put back", 200_000),
-        ("discarded", 50_000),
-        ("zero", 5_000),
-        ("checks", 10_000),
+    play_seeded(heap_refused_pages::body, 0xf0_0000, 80, LENGTH).demand(&[
+        ("refused", 1_750),
+        ("allocated", 24_500),
+        ("mapped", 875),
+        ("released", 28_000),
+        ("resized", 2_800),
+        ("moved", 1),
+        ("trimmed", 350),
+        ("in batches", 70_000),
+        ("put back", 70_000),
+        ("discarded", 17_500),
+        ("zero", 1_750),
+        ("checks", 3_500),
     ]);
 }
 
 #[test]
 fn heap_smashed_over_seeded_scripts() {
-    play_seeded(heap_smashed::body, 0xbad_0000, 600, LENGTH).demand(&[
-        ("smashes", 40_000),
-        ("in batches", 50_000),
-        ("discarded", 5_000),
-        ("corrupt", 30_000),
-        ("found broken", 8_000),
-        ("found sound", 500),
-        ("replayed", 2_000),
-        ("forged", 300),
-        ("allocated", 200_000),
-        ("released", 50_000),
-        ("resized", 6_000),
-        ("capacity", 5_000),
+    play_seeded(heap_smashed::body, 0xbad_0000, 300, LENGTH).demand(&[
+        ("smashes", 18_000),
+        ("in batches", 22_500),
+        ("discarded", 2_250),
+        ("corrupt", 13_500),
+        ("found broken", 3_600),
+        ("found sound", 225),
+        ("replayed", 900),
+        ("forged", 135),
+        ("allocated", 90_000),
+        ("released", 22_500),
+        ("resized", 2_700),
+        ("capacity", 2_250),
     ]);
 }
 
