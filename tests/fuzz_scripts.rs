@@ -1,9 +1,7 @@
 //! The fuzz targets' bodies over seeded bytes, and how much of each thing they must have done.
 //! Fewer in a debug build than `cargo fuzz` makes in a second, yet each kind of event many times.
 
-use mallocop_fuzz::{
-    TARGETS, arena_ops, checked_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded,
-};
+use mallocop_fuzz::{TARGETS, arena_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded};
 
 /// Bytes of an input: as long as libFuzzer's longest.
 const LENGTH: usize = 4096;
@@ -22,26 +20,6 @@ fn arena_ops_over_seeded_scripts() {
         ("trimmed", 1_000),
         ("no memory", 5),
         ("checks", 1_000),
-    ]);
-}
-
-#[test]
-fn checked_ops_over_seeded_scripts() {
-    play_seeded(checked_ops::body, 0xc4ec_0000, 30, LENGTH).demand(&[
-        ("allocated", 2_000),
-        ("freed", 1_000),
-        ("freed by size", 200),
-        ("resized", 200),
-        ("sized", 200),
-        ("looked", 500),
-        ("trimmed", 500),
-        ("overrun", 200),
-        ("underrun", 200),
-        ("written late", 100),
-        ("freed twice", 200),
-        ("freed inside", 200),
-        ("freed wild", 500),
-        ("told a wrong size", 200),
     ]);
 }
 

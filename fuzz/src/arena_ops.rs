@@ -92,6 +92,9 @@ fn script(data: &[u8]) -> Result<(usize, Vec<Op>)> {
     while ops.len() < MAX_OPS && !u.is_empty() {
         ops.push(Op::arbitrary(&mut u)?);
     }
+    if ops.is_empty() {
+        return Err(arbitrary::Error::NotEnoughData);
+    }
     Ok((check_every, ops))
 }
 
