@@ -279,6 +279,16 @@ impl CheckedHeap {
     /// Bytes the program may use at `user`: exactly what it asked for. 0 for NULL, and after a
     /// finding.
     pub fn usable_size(&self, user: usize) -> usize {
+        let word = registry::word(user).filter(|_| user.is_multiple_of(16));
+        if matches!(word.map(|word| word.state), Some(State::Live(_) | State::Busy)) {
+            return self.size_of(user);
+        }
+        self.size_apart(user)
+    }
+
+    /// Bytes at what is no live block of the heap's.
+    #[cold]
+    fn size_apart(&self, user: usize) -> usize {
         if user == 0 {
             return 0;
         }
@@ -286,15 +296,11 @@ impl CheckedHeap {
             let locked_out = region == Region::Own && thread::is_critical();
             return if locked_out { 0 } else { own::size_of_block(region, user as *mut u8) };
         }
-        match registry::word(user).filter(|_| user.is_multiple_of(16)).map(|word| word.state) {
-            Some(State::Live(_) | State::Busy) => self.size_of(user),
-            // A handler that interrupted one of our locks gets no answer, and no report.
-            _ if thread::is_critical() => 0,
-            _ => {
-                self.refuse(user, Operation::UsableSize);
-                0
-            }
+        // A handler that interrupted one of our locks gets no answer, and no report.
+        if !thread::is_critical() {
+            self.refuse(user, Operation::UsableSize);
         }
+        0
     }
 
     pub(super) fn size_of(&self, user: usize) -> usize {
