@@ -278,12 +278,13 @@ impl CheckedHeap {
 
     /// Bytes the program may use at `user`: exactly what it asked for. 0 for NULL, and after a
     /// finding.
+    #[inline]
     pub fn usable_size(&self, user: usize) -> usize {
-        let word = registry::word(user).filter(|_| user.is_multiple_of(16));
-        if matches!(word.map(|word| word.state), Some(State::Live(_) | State::Busy)) {
-            return self.size_of(user);
+        match registry::state(user) {
+            Some(State::Live(Some(class))) if !self.is_guarded() => class.capacity(),
+            Some(State::Live(_) | State::Busy) => self.size_of(user),
+            _ => self.size_apart(user),
         }
-        self.size_apart(user)
     }
 
     /// Bytes at what is no live block of the heap's.
@@ -308,7 +309,7 @@ impl CheckedHeap {
             // SAFETY: the registry says that a block is live there.
             return unsafe { self.canaries().read_head(user) }.map_or(0, |head| head.size);
         }
-        if let Some(State::Live(Some(class))) = registry::word(user).map(|word| word.state) {
+        if let Some(State::Live(Some(class))) = registry::state(user) {
             return class.capacity();
         }
         let arena = registry::owner(user).and_then(|number| self.arenas.get(number));

@@ -113,6 +113,15 @@ pub fn word(address: usize) -> Option<Word> {
     Some(Word { state, site: site_of(granule) })
 }
 
+/// What is known of the block that starts at `user`; `None` where none can.
+#[inline]
+pub fn state(user: usize) -> Option<State> {
+    if !user.is_multiple_of(GRANULE) {
+        return None;
+    }
+    Some(State::from_byte(Granule::at(user)?.state().load(Ordering::Acquire)))
+}
+
 /// Number of the arena that the memory at `address` belongs to; `None`: to none.
 pub fn owner(address: usize) -> Option<u32> {
     Granule::at(address).and_then(owner_of)
