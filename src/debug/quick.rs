@@ -96,7 +96,7 @@ impl CheckedHeap {
 type Mine = Arena<Pages, Quarantine>;
 
 /// The thread's arena, if it may go this way and is outside of everything of ours.
-#[inline]
+#[inline(always)]
 fn mine() -> Option<&'static Mine> {
     let arena = thread::quick_arena() as *const Mine;
     // SAFETY: what the slot names is the thread's own arena, which lives for ever.
@@ -110,7 +110,7 @@ fn turn(mine: &'static Mine) -> Turn<'static, Pages, Quarantine> {
 }
 
 /// `size` bytes without checks, contents undefined.
-#[inline]
+#[inline(always)]
 fn allocate_bare(mine: &'static Mine, size: usize) -> Option<NonNull<u8>> {
     let class = Class::of_payload(size);
     let mut turn = turn(mine);
@@ -121,7 +121,7 @@ fn allocate_bare(mine: &'static Mine, size: usize) -> Option<NonNull<u8>> {
 }
 
 /// Frees a block without checks.
-#[inline]
+#[inline(always)]
 fn free_bare(mine: &'static Mine, user: usize) -> bool {
     let (Some(live), Some(payload)) = (registry::Live::at(user), NonNull::new(user as *mut u8))
     else {
