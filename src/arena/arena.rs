@@ -10,10 +10,8 @@ use super::cache::Cache;
 use super::inbox::Inbox;
 use super::ledger::Ledger;
 use super::outbox::{Outbox, chunk_of};
-use super::turn::Turn;
 use crate::heap::{Corrupt, Heap, PageSource};
 use crate::sys::lock::{Guard, Lock};
-use crate::sys::thread;
 
 /// Chunks that wait for an owner who does not come.
 const PLACES: usize = 1024;
@@ -112,16 +110,6 @@ impl<P: PageSource, L> Arena<P, L> {
     /// In a forked child: what no sender will finish is given up.
     pub(super) fn repair_inbox(&self) {
         self.inbox.repair();
-    }
-
-    /// Takes the owner's turn: until it ends, a signal handler that comes in keeps off.
-    ///
-    /// # Safety
-    /// The calling thread owns the arena and is in no turn of it.
-    #[inline]
-    pub unsafe fn turn(&self) -> Turn<'_, P, L> {
-        thread::enter_critical();
-        Turn::new(self)
     }
 }
 

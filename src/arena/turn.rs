@@ -32,11 +32,15 @@ pub struct Turn<'a, P, L> {
     arena: &'a Arena<P, L>,
 }
 
-impl<'a, P, L> Turn<'a, P, L> {
-    /// The arena's owner is critical from here on.
+impl<P: PageSource, L> Arena<P, L> {
+    /// Takes the owner's turn: until it ends, a signal handler that comes in keeps off.
+    ///
+    /// # Safety
+    /// The calling thread owns the arena and is in no turn of it.
     #[inline]
-    pub(super) const fn new(arena: &'a Arena<P, L>) -> Self {
-        Self { arena }
+    pub unsafe fn turn(&self) -> Turn<'_, P, L> {
+        thread::enter_critical();
+        Turn { arena: self }
     }
 }
 
