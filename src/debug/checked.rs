@@ -12,8 +12,8 @@ use super::program_pages::ProgramPages;
 use super::quarantine::Quarantine;
 use super::registered_pages::RegisteredPages;
 use super::registry::{self, State, Taken};
-use crate::arena::Arenas;
 use crate::arena::class::Class;
+use crate::arena::{Arenas, Turn};
 use crate::finding::{Finding, Kind, Operation};
 use crate::heap::{Layout, Tuning};
 use crate::options::{self, Name};
@@ -158,15 +158,31 @@ impl CheckedHeap {
             && let Some(mut turn) = self.turn()
             && let Some(payload) = turn.pop(class)
         {
-            let counted = if self.is_guarded() { request.size } else { class.capacity() };
-            turn.arena().ledger().count_allocation(counted);
-            drop(turn);
-            let fresh = Fresh { class: Some(class), mapped: false, is_zero: false };
-            let user = payload.as_ptr() as usize + layout.lead;
-            // SAFETY: the payload is fresh and was planned for the request.
-            return unsafe { self.hand_out(user, request, fresh, site) };
+            // SAFETY: the payload is fresh, of that class, and was planned for the request.
+            return unsafe { self.hand_out_cached(turn, payload, class, request, site) };
         }
         self.allocate_slowly(request, layout, site)
+    }
+
+    /// Counts and hands out a payload from the thread's cache.
+    ///
+    /// # Safety
+    /// The payload is fresh, of that class, and was planned for the request.
+    #[inline]
+    pub(super) unsafe fn hand_out_cached(
+        &self,
+        turn: Turn<'_, Pages, Quarantine>,
+        payload: NonNull<u8>,
+        class: Class,
+        request: Request,
+        site: SiteId,
+    ) -> *mut u8 {
+        let counted = if self.is_guarded() { request.size } else { class.capacity() };
+        turn.arena().ledger().count_allocation(counted);
+        drop(turn);
+        let fresh = Fresh { class: Some(class), mapped: false, is_zero: false };
+        // SAFETY: as the caller says.
+        unsafe { self.hand_out(payload.as_ptr() as usize + self.lead(), request, fresh, site) }
     }
 
     /// Writes a fresh block and declares it live.
@@ -274,49 +290,6 @@ impl CheckedHeap {
                 poison::fill(user as usize, size.min(most), byte);
             }
         }
-    }
-
-    /// Bytes the program may use at `user`: exactly what it asked for. 0 for NULL, and after a
-    /// finding.
-    #[inline]
-    pub fn usable_size(&self, user: usize) -> usize {
-        match registry::state(user) {
-            Some(State::Live(Some(class))) if !self.is_guarded() => class.capacity(),
-            Some(State::Live(_) | State::Busy) => self.size_of(user),
-            _ => self.size_apart(user),
-        }
-    }
-
-    /// Bytes at what is no live block of the heap's.
-    #[cold]
-    fn size_apart(&self, user: usize) -> usize {
-        if user == 0 {
-            return 0;
-        }
-        if let Some(region) = own::region_of(user) {
-            let locked_out = region == Region::Own && thread::is_critical();
-            return if locked_out { 0 } else { own::size_of_block(region, user as *mut u8) };
-        }
-        // A handler that interrupted one of our locks gets no answer, and no report.
-        if !thread::is_critical() {
-            self.refuse(user, Operation::UsableSize);
-        }
-        0
-    }
-
-    pub(super) fn size_of(&self, user: usize) -> usize {
-        if self.is_guarded() {
-            // SAFETY: the registry says that a block is live there.
-            return unsafe { self.canaries().read_head(user) }.map_or(0, |head| head.size);
-        }
-        if let Some(State::Live(Some(class))) = registry::state(user) {
-            return class.capacity();
-        }
-        let arena = registry::owner(user).and_then(|number| self.arenas.get(number));
-        let heap = arena.unwrap_or(self.arenas.main()).peek();
-        // SAFETY: as above; without canaries a block starts where its payload does.
-        NonNull::new(user as *mut u8)
-            .map_or(0, |payload| unsafe { heap.capacity(payload).unwrap_or(0) })
     }
 
     #[inline]

@@ -38,13 +38,8 @@ impl CheckedHeap {
         {
             let refilled = turn.allocate(class);
             if let Ok(Some(payload)) = refilled {
-                let counted = if self.is_guarded() { request.size } else { class.capacity() };
-                turn.arena().ledger().count_allocation(counted);
-                drop(turn);
-                let fresh = Fresh { class: Some(class), mapped: false, is_zero: false };
-                let user = payload.as_ptr() as usize + layout.lead;
-                // SAFETY: the payload is fresh and was planned for the request.
-                return unsafe { self.hand_out(user, request, fresh, site) };
+                // SAFETY: the payload is fresh, of that class, and was planned for the request.
+                return unsafe { self.hand_out_cached(turn, payload, class, request, site) };
             }
             drop(turn);
             if let Err(corrupt) = refilled {

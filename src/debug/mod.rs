@@ -21,6 +21,7 @@ mod resize;
 mod retire;
 mod seal;
 mod sweep;
+mod usable;
 mod whole;
 
 pub use checked::{CheckedHeap, Release, Request};

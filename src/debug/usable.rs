@@ -1,0 +1,54 @@
+//! malloc_usable_size: how many bytes are at an address.
+
+use core::ptr::NonNull;
+
+use super::checked::CheckedHeap;
+use super::registry::{self, State};
+use crate::finding::Operation;
+use crate::own::{self, Region};
+use crate::sys::thread;
+
+impl CheckedHeap {
+    /// Bytes the program may use at `user`: exactly what it asked for. 0 for NULL, and after a
+    /// finding.
+    #[inline]
+    pub fn usable_size(&self, user: usize) -> usize {
+        match registry::state(user) {
+            Some(State::Live(Some(class))) if !self.is_guarded() => class.capacity(),
+            Some(State::Live(_) | State::Busy) => self.size_of(user),
+            _ => self.size_apart(user),
+        }
+    }
+
+    /// Bytes at what is no live block of the heap's.
+    #[cold]
+    fn size_apart(&self, user: usize) -> usize {
+        if user == 0 {
+            return 0;
+        }
+        if let Some(region) = own::region_of(user) {
+            let locked_out = region == Region::Own && thread::is_critical();
+            return if locked_out { 0 } else { own::size_of_block(region, user as *mut u8) };
+        }
+        // A handler that interrupted one of our locks gets no answer, and no report.
+        if !thread::is_critical() {
+            self.refuse(user, Operation::UsableSize);
+        }
+        0
+    }
+
+    pub(super) fn size_of(&self, user: usize) -> usize {
+        if self.is_guarded() {
+            // SAFETY: the registry says that a block is live there.
+            return unsafe { self.canaries().read_head(user) }.map_or(0, |head| head.size);
+        }
+        if let Some(State::Live(Some(class))) = registry::state(user) {
+            return class.capacity();
+        }
+        let arena = registry::owner(user).and_then(|number| self.arenas.get(number));
+        let heap = arena.unwrap_or(self.arenas.main()).peek();
+        // SAFETY: as above; without canaries a block starts where its payload does.
+        NonNull::new(user as *mut u8)
+            .map_or(0, |payload| unsafe { heap.capacity(payload).unwrap_or(0) })
+    }
+}
