@@ -124,9 +124,9 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         if !take_stock(cache, &mut books, class, batch)?
             && !get_chunks(cache, &mut books, class, batch, false)?
         {
-            if self.own().moved > MUCH_FREE.max(books.in_use()) {
+            if self.own().moved > MUCH_FREE.max(books.in_use() / 4) {
                 self.empty_cache(&mut books)?;
-            } else if books.stock.bytes() > STOCK_TO_GROW.max(books.heap.usage().held / 16) {
+            } else if books.stock.bytes() > STOCK_TO_GROW.max(books.heap.usage().held / 64) {
                 books.consolidate()?;
             }
             get_chunks(&mut self.own().cache, &mut books, class, batch, true)?;
