@@ -12,7 +12,7 @@ impl<P: PageSource> Heap<P> {
     /// freed now is often asked for next.
     pub fn settle(&mut self) {
         let keep = self.tuning.trim_threshold;
-        let slack = (keep / 2).max(self.usage.held / 8);
+        let slack = (keep / 2).max(self.usage.held / 32);
         if self.top_size > keep.saturating_add(slack) {
             self.trim(keep);
         }
