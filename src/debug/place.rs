@@ -57,11 +57,14 @@ impl CheckedHeap {
 
     fn locate_by_registry(&self, address: usize) -> Option<(Place, Option<Block>)> {
         let word = registry::word(address)?;
-        if let Some(block) = self.block_over(address) {
-            return Some((place_in(&block, address), Some(block)));
-        }
-        if word.state == State::Evicted && address.is_multiple_of(16) {
+        let over = self.block_over(address).map(|block| (place_in(&block, address), block));
+        let is_inside = matches!(over, Some((Place::Start | Place::Inside(_), _)));
+        // Nearer than any neighbour: the block that was here, unless its memory is another's by now.
+        if !is_inside && word.state == State::Evicted && address.is_multiple_of(16) {
             return Some((Place::Start, Some(self.describe(address))));
+        }
+        if let Some((place, block)) = over {
+            return Some((place, Some(block)));
         }
         let behind = registry::after(address).filter(|user| user - address <= NEAR);
         if let Some(user) = behind {
