@@ -54,7 +54,9 @@ options! {
     MallocContextSize, "malloc_context_size", Type::Number(256), 256,
         "Frames of a stack that are stored and shown; 0 takes no stacks";
     QuarantineSizeMb, "quarantine_size_mb", Type::Number(1 << 20), 16,
-        "Most MiB of freed blocks that wait for a late write; 0 turns the wait off";
+        "Most MiB of freed blocks that wait for a late write, over all threads; 0 turns the wait off";
+    ThreadLocalQuarantineSizeKb, "thread_local_quarantine_size_kb", Type::Number(1 << 30), 64,
+        "Most KiB of freed blocks that wait in each thread: more sees later writes, and costs time";
     MaxMallocFillSize, "max_malloc_fill_size", Type::Number(1 << 40), 64,
         "Bytes at the start of a new block that are filled";
     MallocFillByte, "malloc_fill_byte", Type::Number(255), 0xbe,

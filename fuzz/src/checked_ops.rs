@@ -211,7 +211,7 @@ impl Player {
         let block = self.take(at);
         let size = Some(block.size + wrong_by);
         let operation = Operation::FreeSized;
-        HEAP.free(block.user, &Release { operation, size, align: None });
+        HEAP.free(block.user, &Release::sized(operation, size, None));
         match wrong_by {
             0 => self.demand(&[]),
             _ => self.demand(&[(Defect::DeleteMismatch { size, align: None }, block.user)]),

@@ -36,14 +36,18 @@ const STARTS: [u16; CLASSES + 1] = {
 };
 const SLOTS: usize = STARTS[CLASSES] as usize;
 
+const _: () = assert!(SLOTS * 2 < u16::MAX as usize);
+
+/// Eight bytes, so that a class leads to its stack by one address.
 #[derive(Clone, Copy)]
+#[repr(align(8))]
 struct Stack {
     /// Chunks in the stack.
-    count: u32,
+    count: u16,
     /// Chunks it may hold now; rises with use.
-    limit: u32,
+    limit: u16,
     /// Its first slot.
-    start: u32,
+    start: u16,
 }
 
 /// The stacks of all classes.
@@ -58,7 +62,7 @@ impl Cache {
         let mut stacks = [Stack { count: 0, limit: 0, start: 0 }; CLASSES];
         let mut index = 0;
         while index < CLASSES {
-            stacks[index].start = STARTS[index] as u32;
+            stacks[index].start = STARTS[index];
             index += 1;
         }
         Self { stacks, slots: [0; SLOTS] }
@@ -67,7 +71,7 @@ impl Cache {
     /// Makes all-zero memory an empty cache.
     pub(super) fn prepare(&mut self) {
         for (stack, start) in self.stacks.iter_mut().zip(STARTS) {
-            *stack = Stack { count: 0, limit: 0, start: u32::from(start) };
+            *stack = Stack { count: 0, limit: 0, start };
         }
     }
 
@@ -112,7 +116,7 @@ impl Cache {
             return false;
         }
         let limit = (stack.limit as usize * 2).clamp(FIRST_LIMIT, MOST).min(most);
-        stack.limit = limit as u32;
+        stack.limit = limit as u16;
         true
     }
 
@@ -143,7 +147,7 @@ impl Cache {
             }
         }
         slots.copy_within(taken.., 0);
-        stack.count -= taken as u32;
+        stack.count -= taken as u16;
     }
 
     /// Bytes of all chunks held.

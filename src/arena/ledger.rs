@@ -31,12 +31,13 @@ pub struct Totals {
 pub struct Ledger {
     allocations: AtomicU64,
     frees: AtomicU64,
+    /// Bytes handed out and taken back. The difference is below zero where others' blocks are freed.
     allocated: AtomicU64,
-    /// Bytes handed out less bytes taken back: below zero where others' blocks are freed.
-    net: AtomicI64,
-    /// Largest value of that since the last report to the process's sum.
-    high: AtomicI64,
-    /// What the process's sum knows of it.
+    freed: AtomicU64,
+    /// `freed` and the largest difference since the process's sum was last told: where `allocated` is
+    /// larger, the difference is at a new height.
+    mark: AtomicU64,
+    /// The difference that the process's sum knows of.
     told: AtomicI64,
 }
 
@@ -47,33 +48,29 @@ impl Ledger {
             allocations: AtomicU64::new(0),
             frees: AtomicU64::new(0),
             allocated: AtomicU64::new(0),
-            net: AtomicI64::new(0),
-            high: AtomicI64::new(0),
+            freed: AtomicU64::new(0),
+            mark: AtomicU64::new(0),
             told: AtomicI64::new(0),
         }
     }
 
     /// A block of `size` bytes goes out. The thread's own ledger only.
-    #[inline]
+    #[inline(always)]
     pub fn count_allocation(&self, size: usize) {
-        let allocations = self.allocations.load(Ordering::Relaxed);
-        self.allocations.store(allocations.wrapping_add(1), Ordering::Relaxed);
-        let allocated = self.allocated.load(Ordering::Relaxed);
-        self.allocated.store(allocated.wrapping_add(size as u64), Ordering::Relaxed);
-        let net = self.net.load(Ordering::Relaxed).wrapping_add(size as i64);
-        self.net.store(net, Ordering::Relaxed);
-        if net > self.high.load(Ordering::Relaxed) {
-            self.rise(net);
+        add(&self.allocations, 1);
+        let allocated = self.allocated.load(Ordering::Relaxed).wrapping_add(size as u64);
+        self.allocated.store(allocated, Ordering::Relaxed);
+        if allocated > self.mark.load(Ordering::Relaxed) {
+            self.rise(allocated);
         }
     }
 
     /// A block of `size` bytes came back. The thread's own ledger only.
-    #[inline]
+    #[inline(always)]
     pub fn count_free(&self, size: usize) {
-        let frees = self.frees.load(Ordering::Relaxed);
-        self.frees.store(frees.wrapping_add(1), Ordering::Relaxed);
-        let net = self.net.load(Ordering::Relaxed).wrapping_sub(size as i64);
-        self.net.store(net, Ordering::Relaxed);
+        add(&self.frees, 1);
+        add(&self.freed, size);
+        add(&self.mark, size);
     }
 
     /// A block of `old` bytes has `new` bytes now, in its place.
@@ -83,23 +80,35 @@ impl Ledger {
     }
 
     #[inline]
-    fn rise(&self, net: i64) {
-        self.high.store(net, Ordering::Relaxed);
+    fn rise(&self, allocated: u64) {
+        self.mark.store(allocated, Ordering::Relaxed);
+        let net = allocated.wrapping_sub(self.freed.load(Ordering::Relaxed)) as i64;
         if net - self.told.load(Ordering::Relaxed) > LAG {
             self.tell();
         }
+    }
+
+    /// Bytes handed out less bytes taken back, now.
+    fn net(&self) -> i64 {
+        let freed = self.freed.load(Ordering::Relaxed);
+        self.allocated.load(Ordering::Relaxed).wrapping_sub(freed) as i64
+    }
+
+    /// Largest value of that since the process's sum was told.
+    fn high(&self) -> i64 {
+        let freed = self.freed.load(Ordering::Relaxed);
+        self.mark.load(Ordering::Relaxed).wrapping_sub(freed) as i64
     }
 
     /// Brings the process's sum up to date. To be called now and then by who frees.
     #[cold]
     #[inline(never)]
     pub fn tell(&self) {
-        let (told, net) = (self.told.load(Ordering::Relaxed), self.net.load(Ordering::Relaxed));
-        let high = self.high.load(Ordering::Relaxed);
+        let (told, net) = (self.told.load(Ordering::Relaxed), self.net());
         let before = LIVE.fetch_add(net - told, Ordering::Relaxed);
-        PEAK.fetch_max(before + (high - told).max(net - told), Ordering::Relaxed);
+        PEAK.fetch_max(before + self.high().max(net) - told, Ordering::Relaxed);
         self.told.store(net, Ordering::Relaxed);
-        self.high.store(net, Ordering::Relaxed);
+        self.mark.store(self.allocated.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Adds this ledger to `totals`.
@@ -107,11 +116,17 @@ impl Ledger {
         totals.allocations += self.allocations.load(Ordering::Relaxed);
         totals.frees += self.frees.load(Ordering::Relaxed);
         totals.allocated += self.allocated.load(Ordering::Relaxed);
-        totals.live = totals.live.wrapping_add_signed(self.net.load(Ordering::Relaxed));
-        let high = self.high.load(Ordering::Relaxed) - self.told.load(Ordering::Relaxed);
+        totals.live = totals.live.wrapping_add_signed(self.net());
+        let high = self.high() - self.told.load(Ordering::Relaxed);
         let peak = (LIVE.load(Ordering::Relaxed) + high).max(PEAK.load(Ordering::Relaxed));
         totals.peak = totals.peak.max(u64::try_from(peak).unwrap_or(0));
     }
+}
+
+/// Adds to a count that this thread alone writes.
+#[inline(always)]
+fn add(count: &AtomicU64, more: usize) {
+    count.store(count.load(Ordering::Relaxed).wrapping_add(more as u64), Ordering::Relaxed);
 }
 
 /// Bytes live in the process, within 16 KiB for each thread.

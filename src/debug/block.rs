@@ -6,12 +6,12 @@
 //!
 //! The head holds size, kind, alignment and thread. The front canary is a pattern of the block's
 //! own (keyed by its address, so that bytes copied from another block do not pass), its low 16
-//! bits a checksum of the head. Pattern bytes have their top bit set: no NUL and no ASCII text
-//! passes for one.
+//! bits mixed with a checksum of the head. Pattern bytes have their top bit set: no NUL and no ASCII
+//! text passes for one.
 
 use crate::finding::{Block, Damage, Kind, Side};
 use crate::heap::Layout;
-use crate::heap::size::{GRANULE, MIN_CHUNK, PAGE, WORD, round_up};
+use crate::heap::size::{GRANULE, PAGE, WORD, round_up};
 
 /// Bytes from the payload's start to the user's.
 pub const LEAD: usize = 16;
@@ -62,12 +62,47 @@ impl Head {
     }
 
     /// End of the block's chunk: the canary reaches up to there.
-    const fn end(&self, user: usize) -> usize {
+    const fn end(self, user: usize) -> usize {
         if self.mapped {
-            return round_up(user + self.size + TAIL, PAGE);
+            round_up(user + self.size + TAIL, PAGE)
+        } else {
+            end_in_chunk(user, self.size)
         }
-        let chunk = round_up(WORD + LEAD + self.size + TAIL, GRANULE);
-        user - LEAD - WORD + if chunk < MIN_CHUNK { MIN_CHUNK } else { chunk }
+    }
+}
+
+/// As [`Head::end`] for a block without a mapping of its own. Its tail has 8 to 23 bytes, the last 8
+/// of them at a multiple of 8.
+const fn end_in_chunk(user: usize, size: usize) -> usize {
+    user + round_up(size, GRANULE) + WORD
+}
+
+/// A head as it stands in memory, whole.
+#[derive(Clone, Copy)]
+pub(super) struct HeadWord(u64);
+
+impl HeadWord {
+    /// [`Head::size`].
+    #[inline(always)]
+    pub(super) const fn size(self) -> usize {
+        (self.0 & ((1 << KIND_SHIFT) - 1)) as usize
+    }
+
+    /// [`Head::mapped`].
+    #[inline(always)]
+    pub(super) const fn is_mapped(self) -> bool {
+        (self.0 >> MAPPED_SHIFT) & 1 != 0
+    }
+
+    /// Is its kind among these, a bit each?
+    #[inline(always)]
+    pub(super) const fn is_any_of(self, kinds: u8) -> bool {
+        (kinds >> ((self.0 >> KIND_SHIFT) & 7)) & 1 != 0
+    }
+
+    /// All of it.
+    pub(super) fn head(self) -> Head {
+        Head::from_bits(self.0)
     }
 }
 
@@ -87,14 +122,16 @@ pub struct Canaries {
 }
 
 impl Canaries {
+    #[inline(always)]
     fn pattern(self, user: usize) -> u64 {
         let mixed = (user as u64 ^ self.key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (mixed ^ (mixed >> 32)) | 0x8080_8080_8080_8080
     }
 
+    #[inline(always)]
     fn front(self, user: usize, head: u64) -> u64 {
         let sum = (head ^ self.key).wrapping_mul(0xd6e8_feb8_6659_fd93) >> 48;
-        (self.pattern(user) & !0xffff) | sum
+        self.pattern(user) ^ sum
     }
 
     /// Writes head and canaries of a new block.
@@ -123,11 +160,14 @@ impl Canaries {
         // multiple of 8.
         unsafe {
             (start as *mut u64).write_unaligned(pattern_at(pattern, start));
-            let mut at = end - WORD;
-            while at > start {
-                (at as *mut u64).write(pattern);
-                at -= WORD;
+            if head.mapped {
+                (round_up(start, WORD)..end)
+                    .step_by(WORD)
+                    .for_each(|at| (at as *mut u64).write(pattern));
+                return;
             }
+            ((end - WORD) as *mut u64).write(pattern);
+            (middle(start, end) as *mut u64).write(pattern);
         }
     }
 
@@ -172,16 +212,51 @@ impl Canaries {
         }
     }
 
-    /// The head of a block whose head and canaries are whole: [`Canaries::verify`] without the reasons.
+    /// The head of a block whose head and canaries are whole, or of one with a mapping of its own whose
+    /// head is: [`Canaries::verify`] without the reasons, for the paths that everything takes.
     ///
     /// # Safety
     /// As [`Canaries::read_head`].
     #[inline(always)]
-    pub unsafe fn whole(self, user: usize) -> Option<Head> {
-        // SAFETY: as the caller says; the tail is where the whole head says.
+    pub(super) unsafe fn whole(self, user: usize) -> Option<HeadWord> {
+        // SAFETY: head and canary stand in front of each block; the tail is where the whole head says.
         unsafe {
-            let head = self.read_head(user)?;
-            (self.tail_difference(user, head) == 0).then_some(head)
+            let word = HeadWord(((user - LEAD) as *const u64).read());
+            if ((user - WORD) as *const u64).read() != self.front(user, word.0) {
+                return None;
+            }
+            (word.is_mapped() || self.tail_holds(user, word.size())).then_some(word)
+        }
+    }
+
+    /// Is the tail of a block of `size` bytes, without a mapping of its own, as written?
+    ///
+    /// # Safety
+    /// As [`Canaries::read_head`]; the block has that size.
+    #[inline(always)]
+    unsafe fn tail_holds(self, user: usize, size: usize) -> bool {
+        let (start, end) = (user + size, end_in_chunk(user, size));
+        let pattern = self.pattern(user);
+        // SAFETY: the three words lie in `[start, end)`, the block's tail.
+        unsafe {
+            let first = (start as *const u64).read_unaligned() ^ pattern_at(pattern, start);
+            let middle = (middle(start, end) as *const u64).read() ^ pattern;
+            let last = ((end - WORD) as *const u64).read() ^ pattern;
+            first | middle | last == 0
+        }
+    }
+
+    /// Are the canaries of a block of `size` bytes, without a mapping of its own, whole, and is its head?
+    ///
+    /// # Safety
+    /// As [`Canaries::read_head`]; the block was written with that size.
+    #[inline(always)]
+    pub(super) unsafe fn are_whole(self, user: usize, size: usize) -> bool {
+        // SAFETY: as the caller says.
+        unsafe {
+            let bits = ((user - LEAD) as *const u64).read();
+            let front = ((user - WORD) as *const u64).read();
+            front == self.front(user, bits) && self.tail_holds(user, size)
         }
     }
 
@@ -189,19 +264,14 @@ impl Canaries {
     ///
     /// # Safety
     /// As [`Canaries::read_head`]; `head` is the block's.
-    #[inline(always)]
     unsafe fn tail_difference(self, user: usize, head: Head) -> u64 {
         let (start, end) = (user + head.size, head.end(user));
         let pattern = self.pattern(user);
         // SAFETY: `[start, end)` is the block's tail: 8 bytes at least, and `end` is a multiple of 8.
         unsafe {
-            let mut wrong = (start as *const u64).read_unaligned() ^ pattern_at(pattern, start);
-            let mut at = end - WORD;
-            while at > start {
-                wrong |= (at as *const u64).read() ^ pattern;
-                at -= WORD;
-            }
-            wrong
+            let first = (start as *const u64).read_unaligned() ^ pattern_at(pattern, start);
+            let aligned = (round_up(start, WORD)..end).step_by(WORD);
+            aligned.fold(first, |wrong, at| wrong | ((at as *const u64).read() ^ pattern))
         }
     }
 
@@ -257,7 +327,15 @@ impl Canaries {
     }
 }
 
+/// Address of the word in front of a tail's last one where the tail reaches that far, else of the last:
+/// with the first eight bytes these two are all of a tail of up to 23.
+#[inline(always)]
+const fn middle(start: usize, end: usize) -> usize {
+    if end - 2 * WORD > start { end - 2 * WORD } else { end - WORD }
+}
+
 /// The eight bytes of a pattern from an address on.
+#[inline(always)]
 const fn pattern_at(pattern: u64, at: usize) -> u64 {
     pattern.rotate_right(8 * (at % WORD) as u32)
 }
@@ -323,6 +401,8 @@ pub fn facts(user: usize, head: Head) -> Block {
 
 const _: () = assert!(MAX_SIZE < 1 << KIND_SHIFT);
 const _: () = assert!(MAX_ALIGN.trailing_zeros() < 32);
+// The smallest block is a chunk of the least size: no chunk is longer than its block's plan says.
+const _: () = assert!(WORD + LEAD + TAIL == crate::heap::size::MIN_CHUNK);
 const _: () = assert!(crate::sys::thread::MAX_THREADS <= 1 << (64 - THREAD_SHIFT));
 
 #[cfg(test)]

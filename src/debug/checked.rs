@@ -46,18 +46,26 @@ impl Request {
 /// How the program gives a block back.
 #[derive(Clone, Copy, Debug)]
 pub struct Release {
-    /// The call.
-    pub operation: Operation,
-    /// The size it says the block has.
-    pub size: Option<usize>,
-    /// The alignment it says the block has.
-    pub align: Option<usize>,
+    pub(super) operation: Operation,
+    pub(super) size: Option<usize>,
+    pub(super) align: Option<usize>,
+    /// The kinds of block that the call is right for, a bit each.
+    pub(super) kinds: u8,
 }
 
 impl Release {
     /// By a call that says nothing of size or alignment.
     pub const fn by(operation: Operation) -> Self {
-        Self { operation, size: None, align: None }
+        Self::sized(operation, None, None)
+    }
+
+    /// By a call that says what size and alignment the block has.
+    pub const fn sized(operation: Operation, size: Option<usize>, align: Option<usize>) -> Self {
+        let kinds = match operation {
+            Operation::Delete(kind) => 1 << kind as u8,
+            _ => 1 << Kind::Malloc as u8 | 1 << Kind::Memalign as u8,
+        };
+        Self { operation, size, align, kinds }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::sys::apart;
 
 impl CheckedHeap {
     /// Reports a taken block that is freed with the wrong call, size or alignment.
-    #[inline]
+    #[cold]
     pub(super) fn check_release(&self, user: usize, site: SiteId, head: Head, release: &Release) {
         if self.is_guarded()
             && let Some(defect) = defect_of(head, release)
@@ -43,9 +43,8 @@ impl CheckedHeap {
     }
 }
 
-#[inline]
 fn defect_of(head: Head, release: &Release) -> Option<Defect> {
-    let Release { operation, size, align } = *release;
+    let Release { operation, size, align, .. } = *release;
     let plain = matches!(head.kind, Kind::Malloc | Kind::Memalign);
     let family_fits = match operation {
         Operation::Delete(kind) => head.kind == kind || is_same_but_for_alignment(head.kind, kind),

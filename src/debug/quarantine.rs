@@ -110,20 +110,21 @@ impl Quarantine {
         self.next.load(Ordering::Acquire).wrapping_sub(self.first.load(Ordering::Acquire))
     }
 
-    /// Adds a block. `false`: no room or no memory for the ring; the block cannot wait. The owner only.
+    /// Adds a block and returns what all are counted with, in bytes. `None`: no room or no memory for
+    /// the ring; the block cannot wait. The owner only.
     #[inline]
-    pub fn push(&self, waiting: Waiting) -> bool {
+    pub fn push(&self, waiting: Waiting) -> Option<usize> {
         let next = self.next.load(Ordering::Relaxed);
         let count = next.wrapping_sub(self.first.load(Ordering::Relaxed));
         if count == self.places.load(Ordering::Relaxed) && !self.grow() {
-            return false;
+            return None;
         }
         let bytes = self.bytes.load(Ordering::Relaxed) + waiting.size + OVERHEAD;
         self.bytes.store(bytes, Ordering::Relaxed);
         // SAFETY: there is a ring by now.
         unsafe { self.own_place(next) }.write(waiting);
         self.next.store(next.wrapping_add(1), Ordering::Release);
-        true
+        Some(bytes)
     }
 
     /// Takes the oldest block out while more than `most` bytes wait, or none is free in the largest
@@ -210,7 +211,7 @@ mod tests {
     fn blocks_leave_in_order_when_the_limit_is_passed() {
         let quarantine = Quarantine::new();
         for i in 0..10 {
-            assert!(quarantine.push(waiting(i)));
+            assert!(quarantine.push(waiting(i)).is_some());
         }
         assert_eq!(quarantine.pop_over(1000), None);
         assert_eq!(quarantine.pop_over(950), Some(waiting(0)));
@@ -225,15 +226,15 @@ mod tests {
         let quarantine = Quarantine::new();
         // Started in the middle, so that growing moves what has wrapped.
         for i in 0..700 {
-            assert!(quarantine.push(waiting(i)));
+            assert!(quarantine.push(waiting(i)).is_some());
             assert_eq!(quarantine.pop_over(0), Some(waiting(i)));
         }
         for i in 0..MOST_PLACES {
-            assert!(quarantine.push(waiting(i)), "block {i}");
+            assert!(quarantine.push(waiting(i)).is_some(), "block {i}");
         }
-        assert!(!quarantine.push(waiting(1)));
+        assert!(quarantine.push(waiting(1)).is_none());
         assert_eq!(quarantine.pop_over(usize::MAX), Some(waiting(0)));
-        assert!(quarantine.push(waiting(2)));
+        assert!(quarantine.push(waiting(2)).is_some());
         assert_eq!(quarantine.count(), MOST_PLACES);
         assert!((1..MOST_PLACES).all(|i| quarantine.pop_over(0) == Some(waiting(i))));
     }

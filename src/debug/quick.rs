@@ -29,16 +29,17 @@ impl CheckedHeap {
     #[inline(always)]
     pub fn allocate_quickly(&self, request: Request) -> Option<NonNull<u8>> {
         let mine = mine()?;
-        if request.size > LARGEST_REQUEST || request.align > GRANULE {
+        let Request { size, align, kind, zeroed } = request;
+        if align > GRANULE {
             return None;
         }
         if self.is_guarded() {
-            return self.allocate_guarded(mine, request.size, request.kind, request.zeroed);
+            return self.allocate_guarded(mine, size, kind, zeroed);
         }
-        let block = allocate_bare(mine, request.size)?;
-        if request.zeroed {
+        let block = allocate_bare(mine, size)?;
+        if zeroed {
             // SAFETY: the block is fresh and has that many bytes.
-            unsafe { block.write_bytes(0, request.size) };
+            unsafe { block.write_bytes(0, size) };
         }
         Some(block)
     }
@@ -49,7 +50,7 @@ impl CheckedHeap {
         match mine() {
             None => false,
             Some(_) if deferred::is_waiting() => false,
-            Some(_) if self.is_guarded() => self.free_guarded(user, release),
+            Some(mine) if self.is_guarded() => self.free_guarded(mine, user, release),
             Some(mine) => free_bare(mine, user),
         }
     }
@@ -62,6 +63,9 @@ impl CheckedHeap {
         kind: Kind,
         zeroed: bool,
     ) -> Option<NonNull<u8>> {
+        if size > LARGEST_REQUEST {
+            return None;
+        }
         let site = capture::site();
         let class = Class::of_payload(LEAD + size + TAIL);
         let mut turn = turn(mine);
@@ -84,10 +88,16 @@ impl CheckedHeap {
     }
 
     #[inline(never)]
-    fn free_guarded(&self, user: usize, release: &Release) -> bool {
-        match registry::take(user, State::Busy, single::is_single()) {
-            Ok(taken) => self.retire(user, taken, release, capture::site()),
-            Err(_) => return false,
+    fn free_guarded(&self, mine: &'static Mine, user: usize, release: &Release) -> bool {
+        let Ok(taken) = registry::take(user, State::Busy, single::is_single()) else {
+            return false;
+        };
+        if let Some(waiting) = self.verify_release(user, &taken, release, capture::site()) {
+            if waiting.size > self.largest_waiting() {
+                self.pass_by(waiting);
+            } else {
+                self.let_wait(turn(mine), waiting, &taken);
+            }
         }
         true
     }
@@ -112,6 +122,9 @@ fn turn(mine: &'static Mine) -> Turn<'static, Pages, Quarantine> {
 /// `size` bytes without checks, contents undefined.
 #[inline(always)]
 fn allocate_bare(mine: &'static Mine, size: usize) -> Option<NonNull<u8>> {
+    if size > LARGEST_REQUEST {
+        return None;
+    }
     let class = Class::of_payload(size);
     let mut turn = turn(mine);
     let payload = turn.pop(class)?;

@@ -184,21 +184,14 @@ impl Live {
     }
 }
 
-/// A block of an arena's, about to be called evicted.
-pub struct Evicting(Granule);
-
-impl Evicting {
-    /// The block at `user`, if it is from arena `number`.
-    #[inline]
-    pub fn from(user: usize, number: u32) -> Option<Self> {
-        Granule::at(user).filter(|granule| owner_of(*granule) == Some(number)).map(Self)
-    }
-
-    /// It is evicted.
-    #[inline]
-    pub fn done(self) {
-        self.0.state().store(State::Evicted.byte(), Ordering::Release);
-    }
+/// Calls a quarantined block evicted and returns the arena it is from; `None`, and nothing done, for a
+/// mapped one.
+#[inline]
+pub fn evict(user: usize) -> Option<u32> {
+    let granule = Granule::at(user)?;
+    let from = owner_of(granule)?;
+    granule.state().store(State::Evicted.byte(), Ordering::Release);
+    Some(from)
 }
 
 /// Plain store of a block's state: for its one owner.

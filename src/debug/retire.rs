@@ -8,50 +8,82 @@ use super::checked::{CheckedHeap, Pages, Release};
 use super::poison;
 use super::quarantine::{Quarantine, Waiting};
 use super::registry::{self, State, Taken};
-use crate::arena::{Turn, ledger};
+use crate::arena::Turn;
 use crate::finding::{Defect, Finding, Operation};
+use crate::heap::Corrupt;
 use crate::options::{self, Name};
+use crate::stack::capture;
 use crate::stack::depot::SiteId;
 use crate::sys::thread;
 
-/// Least bytes that may wait in the quarantines of a process; beyond it an eighth of what is live.
-const LEAST_QUARANTINE: usize = 1024 << 10;
-/// Least bytes for one thread.
-const LEAST_SHARE: usize = 64 << 10;
-/// The shares are looked at again each time that so many blocks have come in.
-const SHARE_EVERY: usize = 256;
+/// What part of a full quarantine goes at once: one by one costs more, many make a free slow.
+const EVICTED_AT_ONCE: usize = 16;
 
 impl CheckedHeap {
     /// A taken block: verify, poison, let it wait.
-    #[inline(always)]
     pub(super) fn retire(&self, user: usize, taken: Taken, release: &Release, now: SiteId) {
+        let Some(waiting) = self.verify_release(user, &taken, release, now) else { return };
+        match self.turn() {
+            Some(turn) if waiting.size <= self.largest_waiting() => {
+                self.let_wait(turn, waiting, &taken);
+            }
+            _ => self.pass_by(waiting),
+        }
+    }
+
+    /// Verifies a taken block and how it is given back. `None`: it is dealt with.
+    #[inline(always)]
+    pub(super) fn verify_release(
+        &self,
+        user: usize,
+        taken: &Taken,
+        release: &Release,
+        now: SiteId,
+    ) -> Option<Waiting> {
         registry::set_free_site(user, now);
         // SAFETY: the registry gave the block to us.
-        let Some(head) = (unsafe { self.canaries().whole(user) }).filter(|head| !head.mapped)
-        else {
-            return self.retire_with_care(user, taken, release, now);
+        let word = match unsafe { self.canaries().whole(user) } {
+            Some(word) if !word.is_mapped() => word,
+            _ => return self.verify_with_care(user, *taken, release, now),
         };
-        // realloc has checked the block when it took it.
+        let size = word.size();
+        if !word.is_any_of(release.kinds)
+            || release.size.is_some_and(|said| said != size)
+            || release.align.is_some()
+        {
+            self.judge(user, taken, word.head(), release);
+        }
+        Some(Waiting { user, size, class: taken.class, thread: thread::number() })
+    }
+
+    /// realloc has checked the block when it took it.
+    #[cold]
+    fn judge(&self, user: usize, taken: &Taken, head: Head, release: &Release) {
         if release.operation != Operation::Realloc {
             self.check_release(user, taken.site, head, release);
         }
-        self.quarantine_block(user, head, taken);
     }
 
     /// A damaged block, or a mapped one.
     #[cold]
     #[inline(never)]
-    fn retire_with_care(&self, user: usize, taken: Taken, release: &Release, now: SiteId) {
+    fn verify_with_care(
+        &self,
+        user: usize,
+        taken: Taken,
+        release: &Release,
+        now: SiteId,
+    ) -> Option<Waiting> {
         let Some(head) = self.verify_taken(user, taken, release.operation, now) else {
-            return taken.set(State::Quarantined);
+            taken.set(State::Quarantined);
+            return None;
         };
-        if release.operation != Operation::Realloc {
-            self.check_release(user, taken.site, head, release);
+        self.judge(user, &taken, head, release);
+        if let Some(mapped) = self.list_of(user, head) {
+            self.seal(mapped, taken.site, head, now);
+            return None;
         }
-        match self.list_of(user, head) {
-            Some(mapped) => self.seal(mapped, taken.site, head, now),
-            None => self.quarantine_block(user, head, taken),
-        }
+        Some(Waiting { user, size: head.size, class: taken.class, thread: thread::number() })
     }
 
     /// Verifies a taken block. A damaged one is a finding; `None` if it cannot be used any further.
@@ -78,38 +110,64 @@ impl CheckedHeap {
         }
     }
 
+    /// Largest block that waits, in bytes.
     #[inline(always)]
-    fn quarantine_block(&self, user: usize, head: Head, taken: Taken) {
-        let limit = self.quarantine_limit.load(Ordering::Relaxed);
-        let thread = thread::number();
-        let waiting = Waiting { user, size: head.size, class: taken.class, thread };
-        if head.size > limit / 2 {
-            return self.pass_by(waiting);
-        }
+    pub(super) fn largest_waiting(&self) -> usize {
+        self.quarantine_limit.load(Ordering::Relaxed) / 2
+    }
+
+    /// Poisons a verified block and keeps it.
+    #[inline(always)]
+    pub(super) fn let_wait<'a>(
+        &'a self,
+        turn: Turn<'a, Pages, Quarantine>,
+        waiting: Waiting,
+        taken: &Taken,
+    ) {
         // SAFETY: the block was taken and is ours alone.
-        unsafe { poison::poison(user, head.size, most_poison(), self.free_byte()) };
+        unsafe { poison::poison(waiting.user, waiting.size, most_poison(), self.free_byte()) };
         taken.set(State::Quarantined);
-        let Some(mut turn) = self.turn() else { return self.pass_by(waiting) };
-        turn.arena().ledger().count_free(head.size);
-        let quarantine = turn.arena().local();
-        let kept = quarantine.push(waiting);
-        let mut due = if self.is_frozen() { None } else { quarantine.pop_over(limit) };
-        while let Some(oldest) = due {
-            if !self.evict_in(&mut turn, oldest) {
-                drop(turn);
-                return self.evict_with_care(oldest);
+        turn.arena().ledger().count_free(waiting.size);
+        match turn.arena().local().push(waiting) {
+            Some(bytes) if bytes <= self.quarantine_limit.load(Ordering::Relaxed) => {}
+            Some(_) => self.make_way(turn),
+            None => {
+                self.make_way(turn);
+                self.evict_with_care(waiting);
             }
-            due = quarantine.pop_over(limit);
         }
-        let (crowd, bytes) = (quarantine.count(), quarantine.bytes());
+    }
+
+    /// Evicts the oldest blocks of a quarantine that is too full, a few more than need be.
+    #[inline(never)]
+    fn make_way<'a>(&'a self, mut turn: Turn<'a, Pages, Quarantine>) {
+        let limit = self.quarantine_limit.load(Ordering::Relaxed);
+        let quarantine = turn.arena().local();
+        while let Some(oldest) = self.pop_from(quarantine, limit - limit / EVICTED_AT_ONCE) {
+            let evicted = self.evict_in(&mut turn, oldest);
+            if evicted != Ok(true) {
+                drop(turn);
+                self.evict_after(oldest, evicted);
+                match self.turn() {
+                    Some(next) => turn = next,
+                    None => return,
+                }
+            }
+        }
         drop(turn);
-        if bytes > 4 * limit {
+        if quarantine.bytes() > 4 * limit {
             Self::hold_back();
         }
-        if !kept {
-            self.evict_with_care(waiting);
-        } else if crowd.is_multiple_of(SHARE_EVERY) {
-            self.share_quarantine();
+    }
+
+    /// What [`CheckedHeap::evict_in`] could not do.
+    #[cold]
+    fn evict_after(&self, oldest: Waiting, evicted: Result<bool, Corrupt>) {
+        match evicted {
+            Ok(_) => self.evict_with_care(oldest),
+            Err(corrupt) => {
+                self.blame_corruption(corrupt, Operation::Free, capture::full_site());
+            }
         }
     }
 
@@ -122,7 +180,7 @@ impl CheckedHeap {
 
     /// A block that cannot wait.
     #[cold]
-    fn pass_by(&self, waiting: Waiting) {
+    pub(super) fn pass_by(&self, waiting: Waiting) {
         self.count_free(waiting.size);
         // Frozen, it stays where it is: nothing may move under a reader's hands.
         if self.is_frozen() {
@@ -132,20 +190,23 @@ impl CheckedHeap {
         }
     }
 
-    /// Evicts a block in the turn that popped it, if nothing is wrong with it and the thread's own cache
-    /// has room for it. `false`: nothing was done.
+    /// Evicts a block in the turn that popped it, if nothing is wrong with it. `Ok(false)`: nothing was
+    /// done. `Err`: it is evicted, and another chunk was found smashed.
     #[inline(always)]
-    fn evict_in(&self, turn: &mut Turn<'_, Pages, Quarantine>, oldest: Waiting) -> bool {
+    fn evict_in(
+        &self,
+        turn: &mut Turn<'_, Pages, Quarantine>,
+        oldest: Waiting,
+    ) -> Result<bool, Corrupt> {
         let payload = NonNull::new((oldest.user - block::LEAD) as *mut u8);
-        let (Some(class), Some(payload)) = (oldest.class, payload) else { return false };
-        let number = turn.arena().number();
-        let Some(evicted) = registry::Evicting::from(oldest.user, number) else { return false };
-        if !self.is_untouched(oldest) || !turn.push(class, payload) {
-            return false;
+        let (Some(class), Some(payload)) = (oldest.class, payload) else { return Ok(false) };
+        if !self.is_untouched(oldest) {
+            return Ok(false);
         }
-        // Nobody gets the chunk before the turn is over.
-        evicted.done();
-        true
+        let Some(from) = registry::evict(oldest.user) else { return Ok(false) };
+        // SAFETY: the block was taken when it came in: with its class, its arena, and nobody's since.
+        unsafe { turn.release(payload, class, from, &self.arenas)? };
+        Ok(true)
     }
 
     #[cold]
@@ -157,18 +218,16 @@ impl CheckedHeap {
         }
     }
 
-    fn pop_over(&self, limit: usize) -> Option<Waiting> {
-        if self.is_frozen() {
-            return None;
-        }
-        self.turn()?.arena().local().pop_over(limit)
+    fn pop_from(&self, quarantine: &Quarantine, limit: usize) -> Option<Waiting> {
+        if self.is_frozen() { None } else { quarantine.pop_over(limit) }
     }
 
     /// Evicts the oldest blocks of the thread's quarantine until at most `limit` bytes wait. Says
     /// whether any went.
     pub(super) fn evict_over(&self, limit: usize) -> bool {
         let mut any = false;
-        while let Some(waiting) = self.pop_over(limit) {
+        let oldest = || self.pop_from(self.turn()?.arena().local(), limit);
+        while let Some(waiting) = oldest() {
             any = true;
             self.verify_waiting(waiting, Operation::Evict);
             self.evict(waiting);
@@ -183,7 +242,7 @@ impl CheckedHeap {
         // SAFETY: the block is in the quarantine: ours alone, poisoned with these arguments.
         unsafe {
             poison::is_poisoned(user, size, most_poison(), self.free_byte())
-                && self.canaries().whole(user).is_some()
+                && self.canaries().are_whole(user, size)
         }
     }
 
@@ -244,11 +303,11 @@ impl CheckedHeap {
         }
     }
 
-    /// Shares out what may wait among the threads that have an arena.
+    /// Sets what may wait in each thread: fewer bytes where many threads have an arena.
     pub(super) fn share_quarantine(&self) {
-        let most = options::number(Name::QuarantineSizeMb) << 20;
-        let whole = (ledger::live() / 8).max(LEAST_QUARANTINE).min(most);
-        let share = (whole / self.arenas.owners().max(1)).max(LEAST_SHARE.min(most));
+        let each = options::number(Name::ThreadLocalQuarantineSizeKb) << 10;
+        let all = options::number(Name::QuarantineSizeMb) << 20;
+        let share = each.min(all / self.arenas.owners().max(1));
         self.quarantine_limit.store(share, Ordering::Relaxed);
     }
 }

@@ -47,14 +47,12 @@ extern "C" fn cfree(pointer: *mut c_void) {
 
 #[unsafe(no_mangle)]
 extern "C" fn free_sized(pointer: *mut c_void, size: usize) {
-    let release = Release { operation: Operation::FreeSized, size: Some(size), align: None };
-    give_back(pointer.cast(), release);
+    give_back(pointer.cast(), Release::sized(Operation::FreeSized, Some(size), None));
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn free_aligned_sized(pointer: *mut c_void, align: usize, size: usize) {
-    let operation = Operation::FreeSized;
-    give_back(pointer.cast(), Release { operation, size: Some(size), align: Some(align) });
+    give_back(pointer.cast(), Release::sized(Operation::FreeSized, Some(size), Some(align)));
 }
 
 #[unsafe(no_mangle)]
