@@ -4,15 +4,16 @@ use core::ptr::NonNull;
 
 use super::class::Class;
 use super::ledger::Ledger;
+use super::returns::Returns;
 use super::stock::Stock;
 use crate::heap::{Corrupt, Heap, PageSource};
 use crate::sys::process;
 
 /// Free chunks from this size on lose their pages when a heap is trimmed.
 const LEAST_DISCARDED: usize = 16 << 10;
-/// Free bytes that are worth it without being asked, and how often that is done, in milliseconds.
+/// Free bytes that are worth it without being asked, and how long they are to be idle, in milliseconds.
 const MUCH_TO_DISCARD: usize = 4 << 20;
-const DISCARD_EVERY: u64 = 1000;
+const DISCARD_AFTER: u64 = 1000;
 
 /// One arena's books.
 pub struct Books<P> {
@@ -20,8 +21,11 @@ pub struct Books<P> {
     pub heap: Heap<P>,
     /// Small free chunks that are not coalesced yet.
     pub(super) stock: Stock,
-    /// When pages inside free chunks were last given back, in milliseconds.
-    discarded_at: u64,
+    /// What of it is on its way into the heap.
+    returns: Returns,
+    /// Least bytes that were free since a moment, in milliseconds; 0: not many.
+    idle: usize,
+    idle_since: u64,
     /// The counts of those who come by the lock, not being the owner.
     pub ledger: Ledger,
 }
@@ -31,7 +35,9 @@ impl<P: PageSource> Books<P> {
         Self {
             heap: Heap::new(pages, 0),
             stock: Stock::new(),
-            discarded_at: 0,
+            returns: Returns::new(),
+            idle: 0,
+            idle_since: 0,
             ledger: Ledger::new(),
         }
     }
@@ -55,30 +61,69 @@ impl<P: PageSource> Books<P> {
 
     /// Coalesces the stock. To be repeated after `Err`.
     pub(super) fn consolidate(&mut self) -> Result<(), Corrupt> {
-        let heap = &mut self.heap;
-        for class in Class::all().filter(|class| Stock::takes(*class)) {
-            let mut freed = Ok(());
-            self.stock.take(class, usize::MAX, |payload| {
-                // SAFETY: a stocked chunk is in use to the heap and nobody's.
-                freed = unsafe { heap.put_back(payload) };
-                freed.is_ok()
-            })?;
-            freed?;
+        self.return_rest()?;
+        while self.stock.bytes() != 0 {
+            let mut result = Ok(());
+            for class in Class::all().filter(|class| Stock::takes(*class)) {
+                result = self.set_out(class);
+                if result.is_err() {
+                    break;
+                }
+            }
+            self.returns.sort();
+            result.and(self.return_rest())?;
         }
         Ok(())
     }
 
-    /// Gives memory back after a peak: the top at once, and from time to time, while most of the heap is
-    /// free, the pages inside large free chunks. To be called when chunks have come back.
+    /// Takes a class out of stock as far as there is room on the way to the heap.
+    fn set_out(&mut self, class: Class) -> Result<(), Corrupt> {
+        let (heap, returns) = (&mut self.heap, &mut self.returns);
+        let mut result = Ok(());
+        let mut refused = false;
+        self.stock.take(class, usize::MAX, |payload| {
+            refused = !returns.push(payload);
+            if refused {
+                // SAFETY: a stocked chunk is in use to the heap and nobody's.
+                result = unsafe { heap.put_back(payload) };
+            }
+            !refused
+        })?;
+        result
+    }
+
+    /// Goes on with what an error interrupted.
+    fn return_rest(&mut self) -> Result<(), Corrupt> {
+        // SAFETY: what is on its way is in use to the heap and nobody's.
+        let (done, result) = unsafe { self.heap.put_back_sorted(self.returns.rest()) };
+        self.returns.done(done);
+        result
+    }
+
+    /// Gives memory back after a peak: the top at once, and the pages inside large free chunks when more
+    /// was free throughout a second than the program has. To be called when chunks have come back.
     pub fn settle(&mut self) {
         self.heap.settle();
-        if self.heap.free_bytes() > MUCH_TO_DISCARD.max(self.in_use()) {
-            let now = process::coarse_milliseconds();
-            if now.wrapping_sub(self.discarded_at) >= DISCARD_EVERY {
-                self.discarded_at = now;
+        let free = self.heap.free_bytes();
+        if free <= MUCH_TO_DISCARD.max(self.in_use()) {
+            self.idle = 0;
+            return;
+        }
+        let now = process::coarse_milliseconds();
+        if self.idle == 0 {
+            (self.idle, self.idle_since) = (free, now);
+        }
+        if now.wrapping_sub(self.idle_since) >= DISCARD_AFTER {
+            if self.idle > MUCH_TO_DISCARD.max(self.in_use()) {
                 self.heap.discard_free(LEAST_DISCARDED);
             }
+            (self.idle, self.idle_since) = (free, now);
         }
+    }
+
+    /// To be called when chunks go out.
+    pub(super) fn note_use(&mut self) {
+        self.idle = self.idle.min(self.heap.free_bytes());
     }
 
     /// Bytes that the program has, as far as the heap can tell.

@@ -18,6 +18,7 @@ pub mod class;
 mod inbox;
 pub mod ledger;
 mod outbox;
+mod returns;
 mod stock;
 mod turn;
 

@@ -131,6 +131,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
             }
             get_chunks(&mut self.own().cache, &mut books, class, batch, true)?;
         }
+        books.note_use();
         let own = self.own();
         own.moved += own.cache.count(class) * class.chunk_size();
         Ok(own.cache.pop(class))

@@ -1,0 +1,76 @@
+//! Many chunks given back at a time, in the order of their addresses: neighbours are joined before
+//! anything else is done for them.
+
+use core::ptr::NonNull;
+
+use super::chunk::{Corrupt, Corruption, Head};
+use super::heap::{Heap, payload_of};
+use super::pages::PageSource;
+use super::size::MIN_CHUNK;
+
+impl<P: PageSource> Heap<P> {
+    /// As [`Heap::put_back`] for all of `payloads`, which ascend. Returns how many are dealt with and the
+    /// reason where these are not all: the last of them was found smashed or beside something smashed, and
+    /// with the neighbours it was joined to it is out of use. Call [`Heap::settle`] after the last.
+    ///
+    /// # Safety
+    /// As [`Heap::put_back`] for each of them; none is mapped on its own.
+    pub unsafe fn put_back_sorted(&mut self, payloads: &[usize]) -> (usize, Result<(), Corrupt>) {
+        let mut done = 0;
+        while let Some(rest) = payloads.get(done..)
+            && let Some(first) = rest.first().and_then(|&first| NonNull::new(first as *mut u8))
+        {
+            // SAFETY: as the caller says.
+            let (count, result) = unsafe { self.put_back_run(first, rest) };
+            done += count;
+            if result.is_err() {
+                return (done, result);
+            }
+        }
+        (done, Ok(()))
+    }
+
+    /// Gives back the first of `payloads` and those that follow without a gap.
+    ///
+    /// # Safety
+    /// As [`Heap::put_back_sorted`].
+    unsafe fn put_back_run(
+        &mut self,
+        first: NonNull<u8>,
+        payloads: &[usize],
+    ) -> (usize, Result<(), Corrupt>) {
+        // SAFETY: as the caller says.
+        let (chunk, head) = match unsafe { self.used_chunk(first) } {
+            Ok(found) => found,
+            Err(corrupt) => return (1, Err(corrupt)),
+        };
+        let fence = self.segments.find(chunk).map_or(chunk, |segment| segment.fence());
+        let (mut size, mut count) = (head.size, 1);
+        // SAFETY: a word stands behind each chunk: the first one's is verified, and sizes are looked at
+        // before they lead on. Joined, the words in between belong to nobody.
+        unsafe {
+            while payloads.get(count) == Some(&payload_of(chunk + size))
+                && let Ok(next) = self.key.read(chunk + size)
+                && next.in_use
+                && next.prev_in_use
+                && !next.mapped
+                && (MIN_CHUNK..=fence - (chunk + size)).contains(&next.size)
+            {
+                self.key.erase(chunk + size);
+                size += next.size;
+                count += 1;
+            }
+            let whole = Head { size, ..head };
+            if count > 1 {
+                self.key.write(chunk, whole);
+                self.usage.forget_used(0, count - 1);
+                match self.key.read(chunk + size) {
+                    Ok(behind) if behind.prev_in_use => {}
+                    Ok(_) => return (count, Err(Corrupt { chunk, what: Corruption::Next })),
+                    Err(corrupt) => return (count, Err(corrupt)),
+                }
+            }
+            (count, self.free_chunk(chunk, whole))
+        }
+    }
+}
