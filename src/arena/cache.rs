@@ -127,25 +127,19 @@ impl Cache {
         (limit / 2).max(1)
     }
 
-    /// Takes the `count` oldest chunks of a class out, one at a time, as long as `each` says so.
-    /// Those not taken out stay.
+    /// Hands the `count` oldest chunks of a class to `take`, which says how many it took. Those stay that it
+    /// did not.
     pub(super) fn drain(
         &mut self,
         class: Class,
         count: usize,
-        mut each: impl FnMut(NonNull<u8>) -> bool,
+        take: impl FnOnce(&[usize]) -> usize,
     ) {
         let Some(stack) = self.stacks.get_mut(class.index()) else { return };
-        let held = stack.count as usize;
-        let start = stack.start as usize;
+        let held = usize::from(stack.count);
+        let start = usize::from(stack.start);
         let Some(slots) = self.slots.get_mut(start..start + held) else { return };
-        let mut taken = 0;
-        for slot in slots.iter().take(count) {
-            taken += 1;
-            if NonNull::new(*slot as *mut u8).is_some_and(|payload| !each(payload)) {
-                break;
-            }
-        }
+        let taken = take(slots.get(..count.min(held)).unwrap_or(&[])).min(held);
         slots.copy_within(taken.., 0);
         stack.count -= taken as u16;
     }
@@ -183,9 +177,9 @@ mod tests {
             assert_eq!(count, most_of(class));
         }
         for class in Class::all() {
-            cache.drain(class, 1, |first| {
-                assert_eq!(first, payload(class.index() * 1000 + 1));
-                true
+            cache.drain(class, 1, |oldest| {
+                assert_eq!(oldest, [payload(class.index() * 1000 + 1).as_ptr() as usize]);
+                1
             });
             for left in (1..most_of(class)).rev() {
                 assert_eq!(cache.pop(class), Some(payload(class.index() * 1000 + left + 1)));
@@ -201,12 +195,10 @@ mod tests {
         let mut cache = Cache::new();
         cache.widen(class);
         (1..=8).for_each(|i| assert!(cache.push(class, payload(i))));
-        let mut seen = 0;
-        cache.drain(class, 6, |_| {
-            seen += 1;
-            seen < 3
+        cache.drain(class, 6, |oldest| {
+            assert_eq!(oldest.len(), 6);
+            3
         });
-        assert_eq!(seen, 3);
         assert_eq!(cache.count(class), 5);
         for i in (4..=8).rev() {
             assert_eq!(cache.pop(class), Some(payload(i)));

@@ -80,27 +80,29 @@ impl Stock {
         (entry as u64 ^ self.key).wrapping_mul((2 * index as u64 + 1) ^ 0x9e37_79b9_7f4a_7c14)
     }
 
-    /// Puts a chunk in.
+    /// Puts chunks in, by the addresses of their payloads.
     ///
     /// # Safety
-    /// The payload is of a chunk in use of the heap beside, has that class, and is the caller's to give.
-    pub(super) unsafe fn put(&mut self, class: Class, payload: NonNull<u8>) {
-        let at = payload.as_ptr() as usize;
+    /// Each is a payload of a chunk in use of the heap beside, has that class, and is the caller's to give.
+    pub(super) unsafe fn put(&mut self, class: Class, payloads: &[usize]) {
         let Some(mut list) = self.lists.get(class.index()).copied() else { return };
-        if list.node != 0 && list.count < room(class) {
-            // SAFETY: the node is a chunk of the class, put in before: it has room for so many.
-            unsafe { entry(list.node, list.count).write(at) };
-            list.sum = list.sum.wrapping_add(self.share(at, list.count));
-            list.count += 1;
-        } else {
-            let seal = self.seal(at, list.node, list.sum);
-            let node = Node { next: list.node, sum: list.sum, seal };
-            // SAFETY: a payload is 16-aligned and has 24 bytes, by the caller's word the heap's.
-            unsafe { payload.cast::<Node>().write(node) };
-            list = List { node: at, count: 0, sum: 0, ..list };
+        let room = room(class);
+        for &at in payloads {
+            if list.node != 0 && list.count < room {
+                // SAFETY: the node is a chunk of the class, put in before: it has room for so many.
+                unsafe { entry(list.node, list.count).write(at) };
+                list.sum = list.sum.wrapping_add(self.share(at, list.count));
+                list.count += 1;
+            } else {
+                let seal = self.seal(at, list.node, list.sum);
+                let node = Node { next: list.node, sum: list.sum, seal };
+                // SAFETY: a payload is 16-aligned and has 24 bytes, by the caller's word the heap's.
+                unsafe { (at as *mut Node).write(node) };
+                list = List { node: at, count: 0, sum: 0, ..list };
+            }
         }
-        list.chunks += 1;
-        self.bytes += class.chunk_size();
+        list.chunks += payloads.len();
+        self.bytes += payloads.len() * class.chunk_size();
         self.set(class, list);
     }
 
@@ -192,16 +194,14 @@ mod tests {
         let mut stock = Stock::new();
         stock.set_key(77);
         let payloads: Vec<_> =
-            memory.iter_mut().map(|chunk| NonNull::from(chunk).cast::<u8>()).collect();
-        for &payload in &payloads {
-            // SAFETY: the test's own memory, 64 bytes each.
-            unsafe { stock.put(class(), payload) };
-        }
+            memory.iter_mut().map(|chunk| core::ptr::from_mut(chunk) as usize).collect();
+        // SAFETY: the test's own memory, 64 bytes each.
+        unsafe { stock.put(class(), &payloads) };
         assert_eq!(stock.bytes(), count * class().chunk_size());
         let mut seen = Vec::new();
         let mut take = |most| {
             stock.take(class(), most, |payload| {
-                seen.push(payload);
+                seen.push(payload.as_ptr() as usize);
                 true
             })
         };
@@ -218,7 +218,7 @@ mod tests {
         stock.set_key(77);
         for chunk in &mut memory {
             // SAFETY: the test's own memory, 64 bytes each.
-            unsafe { stock.put(class(), NonNull::from(chunk).cast()) };
+            unsafe { stock.put(class(), &[core::ptr::from_mut(chunk) as usize]) };
         }
         let start = memory.as_ptr() as usize;
         // SAFETY: as above.

@@ -309,16 +309,20 @@ fn put_back<P: PageSource>(
     count: usize,
 ) -> Result<(), Corrupt> {
     let mut result = Ok(());
-    cache.drain(class, count, |payload| {
+    cache.drain(class, count, |oldest| {
         // SAFETY: a cached chunk is in use to the heap and nobody's.
         unsafe {
             if Stock::takes(class) {
-                books.stock.put(class, payload);
-            } else {
-                result = books.heap.put_back(payload);
+                books.stock.put(class, oldest);
+                return oldest.len();
             }
+            let sound =
+                oldest.iter().filter_map(|&at| NonNull::new(at as *mut u8)).position(|payload| {
+                    result = books.heap.put_back(payload);
+                    result.is_err()
+                });
+            sound.map_or(oldest.len(), |smashed| smashed + 1)
         }
-        result.is_ok()
     });
     result
 }

@@ -159,13 +159,27 @@ impl Canaries {
         // SAFETY: `[start, end)` is the tail, by the caller's word: 8 bytes at least, and `end` is a
         // multiple of 8.
         unsafe {
-            (start as *mut u64).write_unaligned(pattern_at(pattern, start));
-            if head.mapped {
-                (round_up(start, WORD)..end)
-                    .step_by(WORD)
-                    .for_each(|at| (at as *mut u64).write(pattern));
-                return;
+            if !head.mapped {
+                return self.write_small_tail(user, head.size);
             }
+            (start as *mut u64).write_unaligned(pattern_at(pattern, start));
+            for at in (round_up(start, WORD)..end).step_by(WORD) {
+                (at as *mut u64).write(pattern);
+            }
+        }
+    }
+
+    /// Writes the tail of a block of `size` bytes without a mapping of its own.
+    ///
+    /// # Safety
+    /// As [`Canaries::write`].
+    #[inline(always)]
+    pub(super) unsafe fn write_small_tail(self, user: usize, size: usize) {
+        let (start, end) = (user + size, end_in_chunk(user, size));
+        let pattern = self.pattern(user);
+        // SAFETY: the three words lie in `[start, end)`, which is the tail by the caller's word.
+        unsafe {
+            (start as *mut u64).write_unaligned(pattern_at(pattern, start));
             ((end - WORD) as *mut u64).write(pattern);
             (middle(start, end) as *mut u64).write(pattern);
         }

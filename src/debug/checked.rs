@@ -11,7 +11,7 @@ use super::poison;
 use super::program_pages::ProgramPages;
 use super::quarantine::Quarantine;
 use super::registered_pages::RegisteredPages;
-use super::registry::{self, State, Taken};
+use super::registry::{self, State};
 use crate::arena::class::Class;
 use crate::arena::{Arenas, Turn};
 use crate::finding::{Finding, Kind, Operation};
@@ -207,6 +207,8 @@ impl CheckedHeap {
         site: SiteId,
     ) -> *mut u8 {
         let block = user as *mut u8;
+        // SAFETY: `size` bytes at `user` and a tail behind are in the payload; nobody else has the address.
+        unsafe { self.fill_fresh(block, request, fresh.is_zero) };
         if self.is_guarded() {
             let Request { size, kind, align, .. } = request;
             let thread = thread::number();
@@ -214,8 +216,6 @@ impl CheckedHeap {
             // SAFETY: the payload was planned for this head and is ours alone.
             unsafe { self.canaries().write(user, head) };
         }
-        // SAFETY: `size` bytes at `user` are in the payload; nobody else has the address yet.
-        unsafe { self.fill_fresh(block, request, fresh.is_zero) };
         registry::set_live(user, fresh.class, site);
         block
     }
@@ -237,13 +237,13 @@ impl CheckedHeap {
         let into = if guarded { State::Busy } else { State::Evicted };
         match registry::take(user, into, single::is_single()) {
             Ok(taken) if guarded => self.retire(user, taken, release, capture::site()),
-            Ok(Taken { class: Some(class), arena: Some(from), site, .. }) => {
-                if site != SiteId::NONE {
+            Ok(taken) => match (taken.class, taken.arena()) {
+                (Some(class), Some(from)) => {
                     registry::set_free_site(user, capture::site());
+                    self.put(user, class, from, Some(class.capacity()));
                 }
-                self.put(user, class, from, Some(class.capacity()));
-            }
-            Ok(taken) => self.retire_large(user, taken, release),
+                _ => self.retire_large(user, taken, release),
+            },
             Err(_) => self.free_apart(user, release),
         }
     }
@@ -281,8 +281,11 @@ impl CheckedHeap {
         }
     }
 
+    /// Fills a block whose canaries are not written yet.
+    ///
     /// # Safety
-    /// `request.size` bytes at `user` are fresh and ours; `is_zero` says whether they are zero.
+    /// `request.size` bytes at `user` are fresh and ours, up to a multiple of 16; `is_zero` says whether
+    /// they are zero.
     #[inline]
     unsafe fn fill_fresh(&self, user: *mut u8, request: Request, is_zero: bool) {
         let Request { size, zeroed, .. } = request;
@@ -295,7 +298,7 @@ impl CheckedHeap {
             } else if self.is_guarded() {
                 let most = options::number(Name::MaxMallocFillSize);
                 let byte = options::number(Name::MallocFillByte) as u8;
-                poison::fill(user as usize, size.min(most), byte);
+                poison::fill_up(user as usize, size.min(most), byte);
             }
         }
     }

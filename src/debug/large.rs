@@ -103,16 +103,14 @@ impl CheckedHeap {
     #[cold]
     pub(super) fn retire_large(&self, user: usize, taken: Taken, release: &Release) {
         let now = capture::site();
-        if taken.site != SiteId::NONE {
-            registry::set_free_site(user, now);
-        }
+        registry::set_free_site(user, now);
         let Some(head) = self.bare_head(user, taken, release.operation, now) else { return };
         if let Some(mapped) = self.list_of(user, head) {
-            return self.seal(mapped, taken.site, head, now);
+            return self.seal(mapped, taken.site(), head, now);
         }
         // Frozen, it stays where it is: nothing may move under a reader's hands.
         if !self.is_frozen() {
-            self.give_back(user, taken.arena, Some(head.size));
+            self.give_back(user, taken.arena(), Some(head.size));
         }
     }
 
@@ -130,7 +128,7 @@ impl CheckedHeap {
         }
         let payload = NonNull::new(user as *mut u8)?;
         let found = {
-            let heap = &self.arenas.get(taken.arena.unwrap_or(0))?.lock().heap;
+            let heap = &self.arenas.get(taken.arena().unwrap_or(0))?.lock().heap;
             // SAFETY: the registry gave the block to us.
             unsafe {
                 heap.capacity(payload)

@@ -7,7 +7,7 @@ use core::arch::x86_64::{
 
 use super::block::describe;
 use crate::finding::{Damage, Side};
-use crate::heap::size::WORD;
+use crate::heap::size::{WORD, round_up};
 
 /// Where the poison of a freed block of `size` bytes lies: at both ends, `most` bytes each.
 fn poisoned(user: usize, size: usize, most: usize) -> [(usize, usize); 2] {
@@ -18,19 +18,20 @@ fn poisoned(user: usize, size: usize, most: usize) -> [(usize, usize); 2] {
     }
 }
 
-/// Fills both ends of a freed block with `byte`, `most` bytes each at most.
+/// Fills both ends of a freed block with `byte`, `most` bytes each at most. Small blocks in whole 16 bytes:
+/// then up to 15 bytes behind the block are filled, too.
 ///
 /// # Safety
-/// The `size` bytes at `user` are ours.
+/// The `size` bytes at `user` are ours, up to a multiple of 16.
 #[inline(always)]
 pub(super) unsafe fn poison(user: usize, size: usize, most: usize, byte: u8) {
-    // SAFETY: inside the block.
+    // SAFETY: inside the block, or by the caller's word behind it.
     unsafe {
         if size <= 2 * most {
-            return fill(user, size, byte);
+            return fill_up(user, size, byte);
         }
-        fill(user, most, byte);
-        fill(user + size - most, most, byte);
+        fill_apart(user, most, byte);
+        fill_apart(user + size - most, most, byte);
     }
 }
 
@@ -46,49 +47,38 @@ fn parts(start: usize, size: usize) -> [usize; 4] {
     [start, start + last.min(STORE), start + last.min(2 * STORE), start + last]
 }
 
-/// Fills `size` bytes.
+/// Fills `size` bytes: few in whole 16 bytes, up to 15 more than asked for.
 ///
 /// # Safety
-/// The bytes at `start` are ours.
+/// The bytes at `start`, up to a multiple of 16, are ours.
 #[inline(always)]
-pub(super) unsafe fn fill(start: usize, size: usize, byte: u8) {
-    // SAFETY: all stores lie in the bytes.
+pub(super) unsafe fn fill_up(start: usize, size: usize, byte: u8) {
+    // SAFETY: as the caller says.
     unsafe {
-        if !(STORE..=STORES).contains(&size) {
+        if size.wrapping_sub(1) >= STORES {
             return fill_apart(start, size, byte);
         }
         let pattern = _mm_set1_epi8(byte as i8);
-        for at in parts(start, size) {
+        for at in parts(start, round_up(size, STORE)) {
             _mm_storeu_si128(at as *mut __m128i, pattern);
         }
     }
 }
 
-/// The same for very small sizes, byte by byte, and for large ones, by libc.
+/// Fills `size` bytes and no more.
 ///
 /// # Safety
-/// As [`fill`].
+/// The bytes at `start` are ours.
 #[inline(never)]
 unsafe fn fill_apart(start: usize, size: usize, byte: u8) {
-    let block = start as *mut u8;
-    // SAFETY: inside the bytes.
-    unsafe {
-        if size > STORES {
-            return block.write_bytes(byte, size);
-        }
-        let pattern = u64::from_ne_bytes([byte; WORD]);
-        if size >= WORD {
-            (start as *mut u64).write_unaligned(pattern);
-            return ((start + size - WORD) as *mut u64).write_unaligned(pattern);
-        }
-        (0..size).for_each(|at| block.add(at).write_volatile(byte));
-    }
+    // SAFETY: as the caller says.
+    unsafe { (start as *mut u8).write_bytes(byte, size) };
 }
 
 /// Is the poison of a freed block as [`poison`] left it?
 ///
 /// # Safety
-/// The `size` bytes at `user` are ours.
+/// The `size` bytes at `user` are ours, and 16 from there on readable.
 #[inline(always)]
 pub(super) unsafe fn is_poisoned(user: usize, size: usize, most: usize, byte: u8) -> bool {
     // SAFETY: inside the block.
@@ -103,7 +93,8 @@ pub(super) unsafe fn is_poisoned(user: usize, size: usize, most: usize, byte: u8
 /// What was written over the poison of a freed block.
 ///
 /// # Safety
-/// The `size` bytes at `user` are ours and were poisoned with the same arguments.
+/// The `size` bytes at `user` are ours and were poisoned with the same arguments; 16 from there on are
+/// readable.
 pub(super) unsafe fn poison_damage(
     user: usize,
     size: usize,
@@ -124,43 +115,40 @@ pub(super) unsafe fn poison_damage(
 /// Are all bytes of `[start, end)` equal to `byte`?
 ///
 /// # Safety
-/// The bytes are readable.
+/// The bytes are readable, and 16 from `start` on.
 #[inline(always)]
 unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
     let size = end - start;
-    // SAFETY: every look lies in `[start, end)`, by the caller's word.
+    if size > STORES {
+        // SAFETY: as the caller says.
+        return unsafe { is_filled_apart(start, size, byte) };
+    }
+    // SAFETY: the looks lie in `[start, end)`, or for a small size in the 16 bytes from `start` on.
     unsafe {
-        if !(STORE..=STORES).contains(&size) {
-            return is_filled_apart(start, end, byte);
-        }
         let pattern = _mm_set1_epi8(byte as i8);
         let equal = |at: usize| _mm_cmpeq_epi8(_mm_loadu_si128(at as *const __m128i), pattern);
-        let [a, b, c, d] = parts(start, size).map(equal);
-        _mm_movemask_epi8(_mm_and_si128(_mm_and_si128(a, b), _mm_and_si128(c, d))) == 0xffff
+        let [a, b, c, d] = parts(start, size.max(STORE)).map(equal);
+        let equal = _mm_movemask_epi8(_mm_and_si128(_mm_and_si128(a, b), _mm_and_si128(c, d)));
+        // A bit for each byte; those beyond a small size do not count.
+        let counted = 0xffff >> (STORE - size.min(STORE));
+        equal & counted == counted
     }
 }
 
-/// The same for very small sizes, and for large ones, by comparing them with themselves, one byte on:
-/// libc's memcmp is as fast as memory.
+/// The same for large sizes, by comparing them with themselves, one byte on: libc's memcmp is as fast as
+/// memory.
 ///
 /// # Safety
 /// As [`is_filled`].
 #[inline(never)]
-unsafe fn is_filled_apart(start: usize, end: usize, byte: u8) -> bool {
-    let size = end - start;
+unsafe fn is_filled_apart(start: usize, size: usize, byte: u8) -> bool {
     let pattern = u64::from_ne_bytes([byte; WORD]);
     // SAFETY: every read lies in `[start, end)`, by the caller's word; nobody writes to a block that
     // waits, but for the bug that is looked for.
     unsafe {
-        let word = |at: usize| (at as *const u64).read_unaligned();
-        if size < WORD {
-            return (start..end).all(|at| (at as *const u8).read_volatile() == byte);
-        }
-        if size <= STORES {
-            return word(start) == pattern && word(end - WORD) == pattern;
-        }
+        let first = (start as *const u64).read_unaligned();
         let bytes = core::slice::from_raw_parts(start as *const u8, size);
-        word(start) == pattern && bytes.get(1..) == bytes.get(..size - 1)
+        first == pattern && bytes.get(1..) == bytes.get(..size - 1)
     }
 }
 
@@ -172,7 +160,7 @@ mod tests {
     fn both_ends_are_watched() {
         const MOST: usize = 4096;
         for size in [0, 1, 7, 8, 15, 16, 17, 33, 63, 64, 65, 100, 4096, 8192, 8193, 50_000] {
-            let mut buffer = vec![0u8; size];
+            let mut buffer = vec![0u8; size + 16];
             let start = buffer.as_mut_ptr() as usize;
             // SAFETY: the buffer has `size` bytes and is used through `start` alone.
             unsafe {

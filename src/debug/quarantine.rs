@@ -64,6 +64,16 @@ impl Place {
     }
 }
 
+/// Has a block's head and the end of its tail brought into the cache: what lies between follows by itself.
+#[inline(always)]
+fn fetch(soon: Waiting) {
+    // SAFETY: a prefetch of any address has no effect but on caches.
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(soon.user.wrapping_sub(16) as *const i8);
+        _mm_prefetch::<_MM_HINT_T0>(soon.user.wrapping_add(soon.size + 7) as *const i8);
+    }
+}
+
 /// First in, first out. All zero is empty.
 pub struct Quarantine {
     ring: AtomicPtr<Place>,
@@ -140,16 +150,34 @@ impl Quarantine {
         // SAFETY: what is not empty has a ring.
         let (soon, oldest) =
             unsafe { (self.own_place(first.wrapping_add(AHEAD)), self.own_place(first).read()) };
-        let soon = soon.read();
-        // SAFETY: a prefetch of any address has no effect but on caches. A block's head and the end of
-        // its tail: what lies between follows by itself.
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(soon.user.wrapping_sub(16) as *const i8);
-            _mm_prefetch::<_MM_HINT_T0>(soon.user.wrapping_add(soon.size + 7) as *const i8);
-        }
+        fetch(soon.read());
         self.first.store(first.wrapping_add(1), Ordering::Release);
         self.bytes.store(bytes - (oldest.size + OVERHEAD), Ordering::Relaxed);
         Some(oldest)
+    }
+
+    /// Hands the oldest blocks to `each` while more than `most` bytes wait and it says to go on; they are
+    /// out. The owner only.
+    #[inline(always)]
+    pub fn drain_over(&self, most: usize, mut each: impl FnMut(Waiting) -> bool) {
+        let (mut bytes, mut first) =
+            (self.bytes.load(Ordering::Relaxed), self.first.load(Ordering::Relaxed));
+        let next = self.next.load(Ordering::Relaxed);
+        let mut goes_on = true;
+        while goes_on && first != next && (bytes > most || next.wrapping_sub(first) >= MOST_PLACES)
+        {
+            // SAFETY: what is not empty has a ring.
+            let (soon, oldest) = unsafe {
+                (self.own_place(first.wrapping_add(AHEAD)), self.own_place(first).read())
+            };
+            fetch(soon.read());
+            first = first.wrapping_add(1);
+            bytes -= oldest.size + OVERHEAD;
+            goes_on = each(oldest);
+        }
+        // Others who look meanwhile see by a block's state that it is out.
+        self.first.store(first, Ordering::Release);
+        self.bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// The owner's way to a place.
@@ -217,7 +245,16 @@ mod tests {
         assert_eq!(quarantine.pop_over(950), Some(waiting(0)));
         assert_eq!(quarantine.pop_over(950), None);
         assert!(quarantine.iter().map(|w| w.user / 64).eq(1..10));
-        assert!((1..10).all(|i| quarantine.pop_over(0) == Some(waiting(i))));
+        assert!((1..5).all(|i| quarantine.pop_over(0) == Some(waiting(i))));
+        let mut seen = 5;
+        quarantine.drain_over(200, |oldest| {
+            assert_eq!(oldest, waiting(seen));
+            seen += 1;
+            true
+        });
+        assert_eq!((seen, quarantine.bytes(), quarantine.count()), (8, 200, 2));
+        quarantine.drain_over(0, |oldest| oldest != waiting(8));
+        assert_eq!(quarantine.pop_over(0), Some(waiting(9)));
         assert_eq!(quarantine.pop_over(0), None);
     }
 

@@ -3,17 +3,18 @@
 
 use core::ptr::NonNull;
 
-use super::block::{Head, LEAD, TAIL};
+use super::block::{Canaries, Head, LEAD, TAIL};
 use super::checked::{CheckedHeap, Pages, Release, Request};
-use super::quarantine::Quarantine;
-use super::registry::{self, State};
+use super::quarantine::{Quarantine, Waiting};
+use super::registry::{self, State, Taken};
 use super::{deferred, poison};
 use crate::arena::class::{Class, LARGEST};
 use crate::arena::{Arena, Turn};
-use crate::finding::Kind;
+use crate::finding::{Kind, Operation};
 use crate::heap::size::{GRANULE, WORD};
 use crate::options::{self, Name};
 use crate::stack::capture;
+use crate::stack::depot::SiteId;
 use crate::sys::{single, thread};
 
 /// Largest request that goes this way.
@@ -34,7 +35,7 @@ impl CheckedHeap {
             return None;
         }
         if self.is_guarded() {
-            return self.allocate_guarded(mine, size, kind, zeroed);
+            return self.allocate_guarded(mine, size, kind, zeroed, capture::site());
         }
         let block = allocate_bare(mine, size)?;
         if zeroed {
@@ -62,11 +63,11 @@ impl CheckedHeap {
         size: usize,
         kind: Kind,
         zeroed: bool,
+        site: SiteId,
     ) -> Option<NonNull<u8>> {
         if size > LARGEST_REQUEST {
             return None;
         }
-        let site = capture::site();
         let class = Class::of_payload(LEAD + size + TAIL);
         let mut turn = turn(mine);
         let payload = turn.pop(class)?;
@@ -75,16 +76,57 @@ impl CheckedHeap {
         let head = Head { size, kind, align: GRANULE, mapped: false, thread: thread::number() };
         // SAFETY: the payload is fresh and its class was chosen for the size with head and canaries.
         unsafe {
-            self.canaries().write(user, head);
             if zeroed {
                 (user as *mut u8).write_bytes(0, size);
             } else {
                 let most = options::number(Name::MaxMallocFillSize);
-                poison::fill(user, size.min(most), options::number(Name::MallocFillByte) as u8);
+                let byte = options::number(Name::MallocFillByte) as u8;
+                poison::fill_up(user, size.min(most), byte);
             }
+            // What the fill wrote behind the block is the tail's.
+            self.canaries().write(user, head);
         }
         registry::set_live(user, Some(class), site);
         NonNull::new(user as *mut u8)
+    }
+
+    /// The block at `user`, any value but 0, moved to a new one of `size` bytes. `None`: nothing was done;
+    /// by the full path.
+    #[inline(never)]
+    pub fn move_quickly(&self, user: usize, size: usize) -> Option<NonNull<u8>> {
+        let mine = mine()?;
+        if !self.is_guarded() || deferred::is_waiting() || !self.moves_small() {
+            return None;
+        }
+        let taken = registry::take(user, State::Busy, single::is_single()).ok()?;
+        let now = capture::site();
+        let canaries = self.canaries();
+        let moved = self.movable_size(canaries, user, &taken).and_then(|old| {
+            let new = self.allocate_guarded(mine, size, Kind::Malloc, false, now)?;
+            // SAFETY: both blocks are ours, apart, and at least that long.
+            unsafe { new.copy_from_nonoverlapping(NonNull::new(user as *mut u8)?, old.min(size)) };
+            Some((old, new))
+        });
+        let Some((old, new)) = moved else {
+            taken.set(State::Live(taken.class));
+            return None;
+        };
+        registry::set_free_site(user, now);
+        let waiting = Waiting { user, size: old, class: taken.class, thread: thread::number() };
+        self.let_wait(turn(mine), canaries, waiting, &taken);
+        Some(new)
+    }
+
+    /// Size of a taken block that is whole, malloc's, cached and small enough to wait.
+    #[inline(always)]
+    fn movable_size(&self, canaries: Canaries, user: usize, taken: &Taken) -> Option<usize> {
+        taken.class?;
+        // SAFETY: the registry gave the block to us.
+        let word = unsafe { canaries.whole(user) }?;
+        let fits = !word.is_mapped()
+            && word.is_any_of(Release::by(Operation::Realloc).kinds)
+            && word.size() <= self.largest_waiting();
+        fits.then_some(word.size())
     }
 
     #[inline(never)]
@@ -92,12 +134,15 @@ impl CheckedHeap {
         let Ok(taken) = registry::take(user, State::Busy, single::is_single()) else {
             return false;
         };
-        if let Some(waiting) = self.verify_release(user, &taken, release, capture::site()) {
-            if waiting.size > self.largest_waiting() {
-                self.pass_by(waiting);
-            } else {
-                self.let_wait(turn(mine), waiting, &taken);
-            }
+        let (canaries, now) = (self.canaries(), capture::site());
+        let Some(size) = self.verify_release(canaries, user, &taken, release, now) else {
+            return true;
+        };
+        let waiting = Waiting { user, size, class: taken.class, thread: thread::number() };
+        if size > self.largest_waiting() {
+            self.pass_by(waiting);
+        } else {
+            self.let_wait(turn(mine), canaries, waiting, &taken);
         }
         true
     }

@@ -10,7 +10,7 @@ use core::sync::atomic::Ordering;
 
 pub(super) use super::leaf::cover;
 pub use super::leaf::cover_for;
-use super::leaf::{self, Granule, LEAF_BYTES, has_sites, leaf_of};
+use super::leaf::{self, Granule, LEAF_BYTES, leaf_of};
 use crate::arena::class::{CLASSES, Class};
 use crate::heap::size::GRANULE;
 use crate::stack::depot::SiteId;
@@ -82,15 +82,22 @@ pub struct Word {
 #[derive(Clone, Copy)]
 pub struct Taken {
     granule: Granule,
-    /// Where it was allocated.
-    pub site: SiteId,
     /// Its class; `None` for one that is not cached.
     pub class: Option<Class>,
-    /// Number of the arena it is from; `None` for a mapped block.
-    pub arena: Option<u32>,
 }
 
 impl Taken {
+    /// Where it was allocated.
+    pub fn site(&self) -> SiteId {
+        site_of(self.granule)
+    }
+
+    /// Number of the arena it is from; `None` for a mapped block.
+    #[inline]
+    pub fn arena(&self) -> Option<u32> {
+        owner_of(self.granule)
+    }
+
     /// Plain store of the block's state: it is the taker's.
     #[inline]
     pub fn set(&self, state: State) {
@@ -204,7 +211,7 @@ pub fn set(user: usize, state: State) {
 /// Notes the site that the block at `user` was freed from.
 #[inline]
 pub fn set_free_site(user: usize, site: SiteId) {
-    if !has_sites() {
+    if site == SiteId::NONE {
         return;
     }
     let Some(granule) = Granule::at(user.wrapping_sub(GRANULE)) else { return };
@@ -246,9 +253,7 @@ pub fn take(user: usize, into: State, alone: bool) -> Result<Taken, State> {
         };
         match taken {
             Ok(_) => {
-                let class = Class::from_byte(seen - LIVE);
-                let (site, arena) = (site_of(granule), owner_of(granule));
-                return Ok(Taken { granule, site, class, arena });
+                return Ok(Taken { granule, class: Class::from_byte(seen - LIVE) });
             }
             Err(now) => seen = now,
         }
@@ -357,7 +362,7 @@ mod tests {
         });
         assert_eq!(winners.len(), 1);
         let taken = winners[0];
-        assert_eq!((taken.site, taken.class, taken.arena), (SiteId(77), class(5), Some(7)));
+        assert_eq!((taken.site(), taken.class, taken.arena()), (SiteId(77), class(5), Some(7)));
         assert_eq!(refused(user), Some(State::Quarantined));
         taken.set(State::Evicted);
         assert_eq!(refused(user), Some(State::Evicted));

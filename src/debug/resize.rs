@@ -41,18 +41,18 @@ impl CheckedHeap {
         let Some(head) = self.verify_taken(user, taken, Operation::Realloc, now) else {
             return core::ptr::null_mut();
         };
-        self.check_release(user, taken.site, head, release);
+        self.check_release(user, taken.site(), head, release);
         if let Some(place) = self.resize_in_place(user, taken, head, size, now) {
             return place as *mut u8;
         }
         let new = self.allocate_at(Request::malloc(size), now);
         if new.is_null() {
-            registry::set_live(user, taken.class, taken.site);
+            registry::set_live(user, taken.class, taken.site());
             return new;
         }
         // SAFETY: both blocks are ours, apart, and at least that long.
         unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, head.size.min(size)) };
-        match (self.is_guarded(), taken.class, taken.arena) {
+        match (self.is_guarded(), taken.class, taken.arena()) {
             (true, ..) => self.retire(user, taken, release, now),
             (false, Some(class), Some(from)) => {
                 registry::set(user, State::Evicted);
@@ -64,6 +64,12 @@ impl CheckedHeap {
             }
         }
         new
+    }
+
+    /// Do small blocks always move?
+    pub(super) fn moves_small(&self) -> bool {
+        const NONE: usize = 2;
+        options::number(Name::ReallocMoves) != NONE
     }
 
     /// Without canaries a block may stay as it is while its chunk holds the new size and is not twice
@@ -165,7 +171,7 @@ impl CheckedHeap {
             return None;
         }
         let payload = NonNull::new((user - layout.lead) as *mut u8)?;
-        let mut books = self.arenas.get(taken.arena?)?.lock();
+        let mut books = self.arenas.get(taken.arena()?)?.lock();
         // SAFETY: the block is taken, ours alone, and not mapped.
         if unsafe { books.heap.resize(payload, layout.size) } != Ok(true) {
             return None;

@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
-use super::block::{self, Head};
+use super::block::{self, Canaries, Head};
 use super::checked::{CheckedHeap, Pages, Release};
 use super::poison;
 use super::quarantine::{Quarantine, Waiting};
@@ -22,27 +22,30 @@ const EVICTED_AT_ONCE: usize = 16;
 impl CheckedHeap {
     /// A taken block: verify, poison, let it wait.
     pub(super) fn retire(&self, user: usize, taken: Taken, release: &Release, now: SiteId) {
-        let Some(waiting) = self.verify_release(user, &taken, release, now) else { return };
+        let canaries = self.canaries();
+        let Some(size) = self.verify_release(canaries, user, &taken, release, now) else { return };
+        let waiting = Waiting { user, size, class: taken.class, thread: thread::number() };
         match self.turn() {
-            Some(turn) if waiting.size <= self.largest_waiting() => {
-                self.let_wait(turn, waiting, &taken);
+            Some(turn) if size <= self.largest_waiting() => {
+                self.let_wait(turn, canaries, waiting, &taken);
             }
             _ => self.pass_by(waiting),
         }
     }
 
-    /// Verifies a taken block and how it is given back. `None`: it is dealt with.
+    /// Verifies a taken block and how it is given back. Returns its size; `None`: it is dealt with.
     #[inline(always)]
     pub(super) fn verify_release(
         &self,
+        canaries: Canaries,
         user: usize,
         taken: &Taken,
         release: &Release,
         now: SiteId,
-    ) -> Option<Waiting> {
+    ) -> Option<usize> {
         registry::set_free_site(user, now);
         // SAFETY: the registry gave the block to us.
-        let word = match unsafe { self.canaries().whole(user) } {
+        let word = match unsafe { canaries.whole(user) } {
             Some(word) if !word.is_mapped() => word,
             _ => return self.verify_with_care(user, *taken, release, now),
         };
@@ -53,14 +56,14 @@ impl CheckedHeap {
         {
             self.judge(user, taken, word.head(), release);
         }
-        Some(Waiting { user, size, class: taken.class, thread: thread::number() })
+        Some(size)
     }
 
     /// realloc has checked the block when it took it.
     #[cold]
     fn judge(&self, user: usize, taken: &Taken, head: Head, release: &Release) {
         if release.operation != Operation::Realloc {
-            self.check_release(user, taken.site, head, release);
+            self.check_release(user, taken.site(), head, release);
         }
     }
 
@@ -73,17 +76,17 @@ impl CheckedHeap {
         taken: Taken,
         release: &Release,
         now: SiteId,
-    ) -> Option<Waiting> {
+    ) -> Option<usize> {
         let Some(head) = self.verify_taken(user, taken, release.operation, now) else {
             taken.set(State::Quarantined);
             return None;
         };
         self.judge(user, &taken, head, release);
         if let Some(mapped) = self.list_of(user, head) {
-            self.seal(mapped, taken.site, head, now);
+            self.seal(mapped, taken.site(), head, now);
             return None;
         }
-        Some(Waiting { user, size: head.size, class: taken.class, thread: thread::number() })
+        Some(head.size)
     }
 
     /// Verifies a taken block. A damaged one is a finding; `None` if it cannot be used any further.
@@ -121,11 +124,12 @@ impl CheckedHeap {
     pub(super) fn let_wait<'a>(
         &'a self,
         turn: Turn<'a, Pages, Quarantine>,
+        canaries: Canaries,
         waiting: Waiting,
         taken: &Taken,
     ) {
         // SAFETY: the block was taken and is ours alone.
-        unsafe { poison::poison(waiting.user, waiting.size, most_poison(), self.free_byte()) };
+        unsafe { self.poison(canaries, waiting) };
         taken.set(State::Quarantined);
         turn.arena().ledger().count_free(waiting.size);
         match turn.arena().local().push(waiting) {
@@ -138,20 +142,42 @@ impl CheckedHeap {
         }
     }
 
+    /// Fills a freed block; its canaries are whole.
+    ///
+    /// # Safety
+    /// The block is ours alone, and not mapped.
+    #[inline(always)]
+    unsafe fn poison(&self, canaries: Canaries, waiting: Waiting) {
+        let Waiting { user, size, .. } = waiting;
+        // SAFETY: as the caller says; what the poison of a small block covers of its tail is written again.
+        unsafe {
+            poison::poison(user, size, most_poison(), self.free_byte());
+            canaries.write_small_tail(user, size);
+        }
+    }
+
     /// Evicts the oldest blocks of a quarantine that is too full, a few more than need be.
     #[inline(never)]
     fn make_way<'a>(&'a self, mut turn: Turn<'a, Pages, Quarantine>) {
         let limit = self.quarantine_limit.load(Ordering::Relaxed);
         let quarantine = turn.arena().local();
-        while let Some(oldest) = self.pop_from(quarantine, limit - limit / EVICTED_AT_ONCE) {
-            let evicted = self.evict_in(&mut turn, oldest);
-            if evicted != Ok(true) {
-                drop(turn);
-                self.evict_after(oldest, evicted);
-                match self.turn() {
-                    Some(next) => turn = next,
-                    None => return,
+        let look = self.look();
+        while !self.is_frozen() {
+            let mut stopped = None;
+            quarantine.drain_over(limit - limit / EVICTED_AT_ONCE, |oldest| {
+                let evicted = self.evict_in(&mut turn, oldest, look);
+                let goes_on = evicted == Ok(true);
+                if !goes_on {
+                    stopped = Some((oldest, evicted));
                 }
+                goes_on
+            });
+            let Some((oldest, evicted)) = stopped else { break };
+            drop(turn);
+            self.evict_after(oldest, evicted);
+            match self.turn() {
+                Some(next) => turn = next,
+                None => return,
             }
         }
         drop(turn);
@@ -197,10 +223,11 @@ impl CheckedHeap {
         &self,
         turn: &mut Turn<'_, Pages, Quarantine>,
         oldest: Waiting,
+        look: Look,
     ) -> Result<bool, Corrupt> {
         let payload = NonNull::new((oldest.user - block::LEAD) as *mut u8);
         let (Some(class), Some(payload)) = (oldest.class, payload) else { return Ok(false) };
-        if !self.is_untouched(oldest) {
+        if !look.is_untouched(oldest) {
             return Ok(false);
         }
         let Some(from) = registry::evict(oldest.user) else { return Ok(false) };
@@ -236,14 +263,12 @@ impl CheckedHeap {
     }
 
     /// Is a block that waits as it was when it was freed?
-    #[inline(always)]
     pub(super) fn is_untouched(&self, waiting: Waiting) -> bool {
-        let Waiting { user, size, .. } = waiting;
-        // SAFETY: the block is in the quarantine: ours alone, poisoned with these arguments.
-        unsafe {
-            poison::is_poisoned(user, size, most_poison(), self.free_byte())
-                && self.canaries().are_whole(user, size)
-        }
+        self.look().is_untouched(waiting)
+    }
+
+    fn look(&self) -> Look {
+        Look { canaries: self.canaries(), most: most_poison(), byte: self.free_byte() }
     }
 
     /// Verifies a block that waits: nobody may have written to it. Says whether that holds.
@@ -277,7 +302,7 @@ impl CheckedHeap {
             ..Finding::new(Defect::WriteAfterFree, operation, user, now)
         });
         // SAFETY: as above; made whole so that it is reported once.
-        unsafe { poison::poison(user, size, most, byte) };
+        unsafe { self.poison(self.canaries(), waiting) };
         false
     }
 
@@ -309,6 +334,26 @@ impl CheckedHeap {
         let all = options::number(Name::QuarantineSizeMb) << 20;
         let share = each.min(all / self.arenas.owners().max(1));
         self.quarantine_limit.store(share, Ordering::Relaxed);
+    }
+}
+
+/// What a look at a block that waits goes by.
+#[derive(Clone, Copy)]
+struct Look {
+    canaries: Canaries,
+    most: usize,
+    byte: u8,
+}
+
+impl Look {
+    #[inline(always)]
+    fn is_untouched(self, waiting: Waiting) -> bool {
+        let Waiting { user, size, .. } = waiting;
+        // SAFETY: the block is in the quarantine: ours alone, poisoned with these arguments.
+        unsafe {
+            poison::is_poisoned(user, size, self.most, self.byte)
+                && self.canaries.are_whole(user, size)
+        }
     }
 }
 

@@ -68,7 +68,7 @@ unsafe fn throw_bad_alloc() {
 }
 
 fn delete(block: *mut c_void, kind: Kind, size: Option<usize>, align: Option<usize>) {
-    free(block.cast(), Release::sized(Operation::Delete(kind), size, align));
+    free(block.cast(), &Release::sized(Operation::Delete(kind), size, align));
 }
 
 macro_rules! forward {

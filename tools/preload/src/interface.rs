@@ -37,22 +37,22 @@ extern "C" fn reallocarray(pointer: *mut c_void, count: usize, size: usize) -> *
 
 #[unsafe(no_mangle)]
 extern "C" fn free(pointer: *mut c_void) {
-    give_back(pointer.cast(), Release::by(Operation::Free));
+    give_back(pointer.cast(), &Release::by(Operation::Free));
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cfree(pointer: *mut c_void) {
-    give_back(pointer.cast(), Release::by(Operation::Free));
+    give_back(pointer.cast(), &Release::by(Operation::Free));
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn free_sized(pointer: *mut c_void, size: usize) {
-    give_back(pointer.cast(), Release::sized(Operation::FreeSized, Some(size), None));
+    give_back(pointer.cast(), &Release::sized(Operation::FreeSized, Some(size), None));
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn free_aligned_sized(pointer: *mut c_void, align: usize, size: usize) {
-    give_back(pointer.cast(), Release::sized(Operation::FreeSized, Some(size), Some(align)));
+    give_back(pointer.cast(), &Release::sized(Operation::FreeSized, Some(size), Some(align)));
 }
 
 #[unsafe(no_mangle)]

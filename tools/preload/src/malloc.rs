@@ -31,11 +31,19 @@ fn allocate_fully(request: Request) -> *mut u8 {
 /// Allocates; on failure errno is ENOMEM and the result null.
 #[inline(always)]
 pub(crate) fn allocate(call: &'static str, request: Request) -> *mut u8 {
+    match HEAP.allocate_quickly(request) {
+        Some(block) => block.as_ptr(),
+        None => allocate_or_fail(call, request),
+    }
+}
+
+#[inline(never)]
+fn allocate_or_fail(call: &'static str, request: Request) -> *mut u8 {
     let most = options::number(Name::MaxAllocationSizeMb) << 20;
     if let Err(bad) = rules::size(call, request.size, most) {
         return refuse(bad, libc::ENOMEM);
     }
-    let block = try_allocate(request);
+    let block = allocate_fully(request);
     if block.is_null() {
         errno::set(libc::ENOMEM);
     }
@@ -76,11 +84,11 @@ pub(crate) fn allocate_aligned(call: &'static str, align: usize, size: usize) ->
 
 /// Frees; null is nothing.
 #[inline(always)]
-pub(crate) fn free(pointer: *mut u8, release: Release) {
-    if pointer.is_null() || HEAP.free_quickly(pointer as usize, &release) {
+pub(crate) fn free(pointer: *mut u8, release: &Release) {
+    if pointer.is_null() || HEAP.free_quickly(pointer as usize, release) {
         return;
     }
-    free_fully(pointer, &release);
+    free_fully(pointer, release);
 }
 
 #[inline(never)]
@@ -97,8 +105,11 @@ pub(crate) fn resize(call: &'static str, pointer: *mut u8, size: usize) -> *mut 
         return allocate(call, Request::malloc(size));
     }
     if size == 0 {
-        free(pointer, Release::by(Operation::Free));
+        free(pointer, &Release::by(Operation::Free));
         return ptr::null_mut();
+    }
+    if let Some(block) = HEAP.move_quickly(pointer as usize, size) {
+        return block.as_ptr();
     }
     let most = options::number(Name::MaxAllocationSizeMb) << 20;
     if let Err(bad) = rules::size(call, size, most) {
