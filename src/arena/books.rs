@@ -15,6 +15,9 @@ const LEAST_DISCARDED: usize = 16 << 10;
 const MUCH_TO_DISCARD: usize = 4 << 20;
 const DISCARD_AFTER: u64 = 1000;
 
+/// Bytes in stock that are coalesced before the heap grows.
+const STOCK_TO_GROW: usize = 64 << 10;
+
 /// One arena's books.
 pub struct Books<P> {
     /// The chunks.
@@ -74,6 +77,11 @@ impl<P: PageSource> Books<P> {
             result.and(self.return_rest())?;
         }
         Ok(())
+    }
+
+    /// Is there so much in stock that it is to be coalesced before the heap grows?
+    pub(super) fn has_much_in_stock(&self) -> bool {
+        self.stock.bytes() > STOCK_TO_GROW.max(self.heap.usage().held / 64)
     }
 
     /// Takes a class out of stock as far as there is room on the way to the heap.

@@ -18,8 +18,7 @@ use crate::sys::thread;
 const LARGEST_SENT: usize = 4 << 10;
 /// Bytes that a thread may leave in its cache for the next one.
 const MOST_LEFT: usize = 512 << 10;
-/// Bytes in stock that are coalesced before the heap grows, and those that are when so much comes back.
-const STOCK_TO_GROW: usize = 64 << 10;
+/// Bytes in stock that are coalesced when so much comes back.
 const STOCK_TO_KEEP: usize = 1 << 20;
 /// Bytes that went between cache and heap after which the cache may be emptied again: that costs as
 /// much as it holds, and what it held is soon asked for again.
@@ -126,7 +125,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         {
             if self.own().moved > MUCH_FREE.max(books.in_use() / 4) {
                 self.empty_cache(&mut books)?;
-            } else if books.stock.bytes() > STOCK_TO_GROW.max(books.heap.usage().held / 64) {
+            } else if books.has_much_in_stock() {
                 books.consolidate()?;
             }
             get_chunks(&mut self.own().cache, &mut books, class, batch, true)?;
@@ -260,10 +259,13 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         Ok(())
     }
 
-    /// The heap, locked, for a payload that is not cached. Where it would have to grow for that, the
-    /// cache is emptied and coalesced first.
+    /// The heap, locked, for a payload that is not cached. Where it would have to grow for that, stock and
+    /// cache are emptied and coalesced first.
     pub fn lock_for(&mut self, layout: Layout) -> Result<Guard<'a, Books<P>>, Corrupt> {
         let mut books = self.arena.books.lock();
+        if !books.heap.has_room_for(layout) && books.has_much_in_stock() {
+            books.consolidate()?;
+        }
         if !books.heap.has_room_for(layout) && self.is_worth_emptying(&books) {
             self.empty_cache(&mut books)?;
         }

@@ -189,12 +189,9 @@ impl Canaries {
     ///
     /// # Safety
     /// A block starts at `user` and is mapped.
-    #[inline(always)]
     pub unsafe fn read_head(self, user: usize) -> Option<Head> {
-        // SAFETY: head and canary stand in front of each block.
-        let (bits, front) =
-            unsafe { (((user - LEAD) as *const u64).read(), ((user - WORD) as *const u64).read()) };
-        (front == self.front(user, bits)).then(|| Head::from_bits(bits))
+        // SAFETY: as the caller says.
+        unsafe { self.head_word(user) }.map(HeadWord::head)
     }
 
     /// The head of a block whose front canary may be damaged, if the head's own checksum holds.
@@ -233,14 +230,23 @@ impl Canaries {
     /// As [`Canaries::read_head`].
     #[inline(always)]
     pub(super) unsafe fn whole(self, user: usize) -> Option<HeadWord> {
-        // SAFETY: head and canary stand in front of each block; the tail is where the whole head says.
+        // SAFETY: as the caller says; the tail is where the whole head says.
         unsafe {
-            let word = HeadWord(((user - LEAD) as *const u64).read());
-            if ((user - WORD) as *const u64).read() != self.front(user, word.0) {
-                return None;
-            }
+            let word = self.head_word(user)?;
             (word.is_mapped() || self.tail_holds(user, word.size())).then_some(word)
         }
+    }
+
+    /// The head of a block if it and the front canary are whole.
+    ///
+    /// # Safety
+    /// As [`Canaries::read_head`].
+    #[inline(always)]
+    pub(super) unsafe fn head_word(self, user: usize) -> Option<HeadWord> {
+        // SAFETY: head and canary stand in front of each block.
+        let (bits, front) =
+            unsafe { (((user - LEAD) as *const u64).read(), ((user - WORD) as *const u64).read()) };
+        (front == self.front(user, bits)).then_some(HeadWord(bits))
     }
 
     /// Is the tail of a block of `size` bytes, without a mapping of its own, as written?
@@ -267,11 +273,7 @@ impl Canaries {
     #[inline(always)]
     pub(super) unsafe fn are_whole(self, user: usize, size: usize) -> bool {
         // SAFETY: as the caller says.
-        unsafe {
-            let bits = ((user - LEAD) as *const u64).read();
-            let front = ((user - WORD) as *const u64).read();
-            front == self.front(user, bits) && self.tail_holds(user, size)
-        }
+        unsafe { self.head_word(user).is_some() && self.tail_holds(user, size) }
     }
 
     /// Not 0 if a byte of the tail is not as written.

@@ -163,14 +163,17 @@ impl Quarantine {
         let (mut bytes, mut first) =
             (self.bytes.load(Ordering::Relaxed), self.first.load(Ordering::Relaxed));
         let next = self.next.load(Ordering::Relaxed);
+        let last = self.places.load(Ordering::Relaxed).wrapping_sub(1);
+        let ring = self.ring.load(Ordering::Relaxed);
         let mut goes_on = true;
         while goes_on && first != next && (bytes > most || next.wrapping_sub(first) >= MOST_PLACES)
         {
-            // SAFETY: what is not empty has a ring.
-            let (soon, oldest) = unsafe {
-                (self.own_place(first.wrapping_add(AHEAD)), self.own_place(first).read())
+            let place = |at: usize| {
+                // SAFETY: what is not empty has a ring, of `last` + 1 places, which only the owner changes.
+                unsafe { (*ring.add(at & last)).read() }
             };
-            fetch(soon.read());
+            fetch(place(first.wrapping_add(AHEAD)));
+            let oldest = place(first);
             first = first.wrapping_add(1);
             bytes -= oldest.size + OVERHEAD;
             goes_on = each(oldest);

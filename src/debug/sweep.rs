@@ -83,10 +83,14 @@ impl CheckedHeap {
     /// Damage to a live block that is there twice while the block's word stays the same: other
     /// threads may be at work.
     fn steady_damage(&self, user: usize) -> Option<(Option<Head>, Damage)> {
+        // SAFETY: the registry said live, and while exiting no block's memory goes away.
+        if unsafe { self.canaries().whole(user) }.is_some_and(|word| !word.is_mapped()) {
+            return None;
+        }
         let before = registry::word(user);
         let mut found = None;
         for _ in 0..2 {
-            // SAFETY: the registry said live, and while exiting no block's memory goes away.
+            // SAFETY: as above.
             found = unsafe { self.canaries().verify(user) }.err();
             if found.is_none() || registry::word(user) != before {
                 return None;

@@ -2,6 +2,7 @@
 
 use core::ptr::NonNull;
 
+use super::block::HeadWord;
 use super::checked::CheckedHeap;
 use super::registry::{self, State};
 use crate::finding::Operation;
@@ -9,6 +10,17 @@ use crate::own::{self, Region};
 use crate::sys::thread;
 
 impl CheckedHeap {
+    /// As [`CheckedHeap::usable_size`] for a live block of a cached class, if it is whole; `None` for all else.
+    #[inline(always)]
+    pub fn usable_quickly(&self, user: usize) -> Option<usize> {
+        let live = registry::Live::at(user)?;
+        if !self.is_guarded() {
+            return Some(live.class.capacity());
+        }
+        // SAFETY: the registry says that a block is live there.
+        unsafe { self.canaries().head_word(user) }.map(HeadWord::size)
+    }
+
     /// Bytes the program may use at `user`: exactly what it asked for. 0 for NULL, and after a
     /// finding.
     #[inline]

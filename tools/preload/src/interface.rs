@@ -100,10 +100,10 @@ extern "C" fn pvalloc(size: usize) -> *mut c_void {
 
 #[unsafe(no_mangle)]
 extern "C" fn malloc_usable_size(pointer: *mut c_void) -> usize {
-    if pointer.is_null() {
-        return 0;
+    match HEAP.usable_quickly(pointer as usize) {
+        Some(size) => size,
+        None => start::heap().map_or(0, |heap| heap.usable_size(pointer as usize)),
     }
-    start::heap().map_or(0, |heap| heap.usable_size(pointer as usize))
 }
 
 #[unsafe(no_mangle)]
