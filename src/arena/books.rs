@@ -6,7 +6,7 @@ use super::class::Class;
 use super::ledger::Ledger;
 use super::returns::Returns;
 use super::stock::Stock;
-use crate::heap::{Corrupt, Heap, PageSource};
+use crate::heap::{Corrupt, Heap, PageSource, PutBack};
 use crate::sys::process;
 
 /// Free chunks from this size on lose their pages when a heap is trimmed.
@@ -18,6 +18,13 @@ const DISCARD_AFTER: u64 = 1000;
 /// Bytes in stock that are coalesced before the heap grows.
 const STOCK_TO_GROW: usize = 64 << 10;
 
+/// Bytes that stay in stock when nobody asks for memory: what was freed in order is joined soon and given
+/// out in order again, which programs feel; what was not is worth more as it is.
+const LEAST_KEPT: usize = 1 << 20;
+/// Chunks a stretch has on average where coalescing was worth it, and how many tell.
+const WORTH_IT: usize = 4;
+const TELLING: usize = 1024;
+
 /// One arena's books.
 pub struct Books<P> {
     /// The chunks.
@@ -26,6 +33,10 @@ pub struct Books<P> {
     pub(super) stock: Stock,
     /// What of it is on its way into the heap.
     returns: Returns,
+    /// Chunks that went that way so far, and stretches that they were.
+    returned: (usize, usize),
+    /// Bytes of stock that are kept: more than the least where coalescing joined few.
+    keep: usize,
     /// Least bytes that were free since a moment, in milliseconds; 0: not many.
     idle: usize,
     idle_since: u64,
@@ -39,6 +50,8 @@ impl<P: PageSource> Books<P> {
             heap: Heap::new(pages, 0),
             stock: Stock::new(),
             returns: Returns::new(),
+            returned: (0, 0),
+            keep: LEAST_KEPT,
             idle: 0,
             idle_since: 0,
             ledger: Ledger::new(),
@@ -65,6 +78,7 @@ impl<P: PageSource> Books<P> {
     /// Coalesces the stock. To be repeated after `Err`.
     pub(super) fn consolidate(&mut self) -> Result<(), Corrupt> {
         self.return_rest()?;
+        let (chunks, runs) = self.returned;
         while self.stock.bytes() != 0 {
             let mut result = Ok(());
             for class in Class::all().filter(|class| Stock::takes(*class)) {
@@ -76,7 +90,17 @@ impl<P: PageSource> Books<P> {
             self.returns.sort();
             result.and(self.return_rest())?;
         }
+        let (chunks, runs) = (self.returned.0 - chunks, self.returned.1 - runs);
+        if chunks >= TELLING {
+            let pays = chunks >= WORTH_IT * runs;
+            self.keep = if pays { LEAST_KEPT } else { self.keep.saturating_mul(2) };
+        }
         Ok(())
+    }
+
+    /// Is so much in stock that it is to be coalesced although nobody asks for memory?
+    pub(super) fn is_overstocked(&self) -> bool {
+        self.stock.bytes() > self.keep.min(self.in_use()).max(LEAST_KEPT)
     }
 
     /// Is there so much in stock that it is to be coalesced before the heap grows?
@@ -103,8 +127,10 @@ impl<P: PageSource> Books<P> {
     /// Goes on with what an error interrupted.
     fn return_rest(&mut self) -> Result<(), Corrupt> {
         // SAFETY: what is on its way is in use to the heap and nobody's.
-        let (done, result) = unsafe { self.heap.put_back_sorted(self.returns.rest()) };
-        self.returns.done(done);
+        let PutBack { chunks, runs, result } =
+            unsafe { self.heap.put_back_sorted(self.returns.rest()) };
+        self.returns.done(chunks);
+        self.returned = (self.returned.0 + chunks, self.returned.1 + runs);
         result
     }
 

@@ -18,8 +18,6 @@ use crate::sys::thread;
 const LARGEST_SENT: usize = 4 << 10;
 /// Bytes that a thread may leave in its cache for the next one.
 const MOST_LEFT: usize = 512 << 10;
-/// Bytes in stock that are coalesced when so much comes back.
-const STOCK_TO_KEEP: usize = 1 << 20;
 /// Bytes that went between cache and heap after which the cache may be emptied again: that costs as
 /// much as it holds, and what it held is soon asked for again.
 const LEAST_MOVED: usize = 128 << 10;
@@ -159,10 +157,10 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         own.moved += half * class.chunk_size();
         let result = put_back(&mut own.cache, books, class, half);
         result?;
-        let in_use = books.in_use();
-        if books.stock.bytes() > STOCK_TO_KEEP.max(in_use) {
+        if books.is_overstocked() {
             books.consolidate()?;
         }
+        let in_use = books.in_use();
         if books.heap.free_bytes() > MUCH_FREE.max(in_use / 2) && self.is_worth_emptying(books) {
             self.empty_cache(books)?;
         }

@@ -29,5 +29,6 @@ pub use chunk::{Corrupt, Corruption};
 pub use heap::{Heap, Usage};
 pub use mapped::Span;
 pub use pages::{PageSource, Pages};
+pub use run::PutBack;
 pub use size::Layout;
 pub use tuning::Tuning;

@@ -8,26 +8,37 @@ use super::heap::{Heap, payload_of};
 use super::pages::PageSource;
 use super::size::MIN_CHUNK;
 
+/// What [`Heap::put_back_sorted`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PutBack {
+    /// Chunks dealt with.
+    pub chunks: usize,
+    /// Stretches that these were.
+    pub runs: usize,
+    /// Were that all?
+    pub result: Result<(), Corrupt>,
+}
+
 impl<P: PageSource> Heap<P> {
-    /// As [`Heap::put_back`] for all of `payloads`, which ascend. Returns how many are dealt with and the
-    /// reason where these are not all: the last of them was found smashed or beside something smashed, and
-    /// with the neighbours it was joined to it is out of use. Call [`Heap::settle`] after the last.
+    /// As [`Heap::put_back`] for all of `payloads`, which ascend. After an error the last one dealt with was
+    /// found smashed or beside something smashed, and with the neighbours it was joined to it is out of use;
+    /// go on with the rest. Call [`Heap::settle`] after the last.
     ///
     /// # Safety
     /// As [`Heap::put_back`] for each of them; none is mapped on its own.
-    pub unsafe fn put_back_sorted(&mut self, payloads: &[usize]) -> (usize, Result<(), Corrupt>) {
-        let mut done = 0;
-        while let Some(rest) = payloads.get(done..)
+    pub unsafe fn put_back_sorted(&mut self, payloads: &[usize]) -> PutBack {
+        let mut put_back = PutBack { chunks: 0, runs: 0, result: Ok(()) };
+        while put_back.result.is_ok()
+            && let Some(rest) = payloads.get(put_back.chunks..)
             && let Some(first) = rest.first().and_then(|&first| NonNull::new(first as *mut u8))
         {
             // SAFETY: as the caller says.
             let (count, result) = unsafe { self.put_back_run(first, rest) };
-            done += count;
-            if result.is_err() {
-                return (done, result);
-            }
+            put_back.chunks += count;
+            put_back.runs += 1;
+            put_back.result = result;
         }
-        (done, Ok(()))
+        put_back
     }
 
     /// Gives back the first of `payloads` and those that follow without a gap.
