@@ -37,6 +37,7 @@ impl CheckedHeap {
             return None;
         }
         let arena = self.arenas.attach()?;
+        thread::number();
         thread::set_arena(core::ptr::from_ref(arena) as usize, self.is_quick());
         self.share_quarantine();
         let _work = thread::ToolWork::begin();

@@ -157,16 +157,22 @@ impl Quarantine {
     }
 
     /// Hands the oldest blocks to `each` while more than `most` bytes wait and it says to go on; they are
-    /// out. The owner only.
+    /// out. Returns the one at which it stopped. The owner only.
     #[inline(always)]
-    pub fn drain_over(&self, most: usize, mut each: impl FnMut(Waiting) -> bool) {
+    pub fn drain_over(
+        &self,
+        most: usize,
+        mut each: impl FnMut(Waiting) -> bool,
+    ) -> Option<Waiting> {
         let (mut bytes, mut first) =
             (self.bytes.load(Ordering::Relaxed), self.first.load(Ordering::Relaxed));
         let next = self.next.load(Ordering::Relaxed);
         let last = self.places.load(Ordering::Relaxed).wrapping_sub(1);
         let ring = self.ring.load(Ordering::Relaxed);
-        let mut goes_on = true;
-        while goes_on && first != next && (bytes > most || next.wrapping_sub(first) >= MOST_PLACES)
+        let mut stopped = None;
+        while stopped.is_none()
+            && first != next
+            && (bytes > most || next.wrapping_sub(first) >= MOST_PLACES)
         {
             let place = |at: usize| {
                 // SAFETY: what is not empty has a ring, of `last` + 1 places, which only the owner changes.
@@ -176,11 +182,14 @@ impl Quarantine {
             let oldest = place(first);
             first = first.wrapping_add(1);
             bytes -= oldest.size + OVERHEAD;
-            goes_on = each(oldest);
+            if !each(oldest) {
+                stopped = Some(oldest);
+            }
         }
         // Others who look meanwhile see by a block's state that it is out.
         self.first.store(first, Ordering::Release);
         self.bytes.store(bytes, Ordering::Relaxed);
+        stopped
     }
 
     /// The owner's way to a place.
@@ -250,13 +259,14 @@ mod tests {
         assert!(quarantine.iter().map(|w| w.user / 64).eq(1..10));
         assert!((1..5).all(|i| quarantine.pop_over(0) == Some(waiting(i))));
         let mut seen = 5;
-        quarantine.drain_over(200, |oldest| {
+        let stopped = quarantine.drain_over(200, |oldest| {
             assert_eq!(oldest, waiting(seen));
             seen += 1;
             true
         });
-        assert_eq!((seen, quarantine.bytes(), quarantine.count()), (8, 200, 2));
-        quarantine.drain_over(0, |oldest| oldest != waiting(8));
+        assert_eq!((stopped, seen, quarantine.bytes(), quarantine.count()), (None, 8, 200, 2));
+        let stopped = quarantine.drain_over(0, |oldest| oldest != waiting(8));
+        assert_eq!(stopped, Some(waiting(8)));
         assert_eq!(quarantine.pop_over(0), Some(waiting(9)));
         assert_eq!(quarantine.pop_over(0), None);
     }

@@ -73,7 +73,8 @@ impl CheckedHeap {
         let payload = turn.pop(class)?;
         turn.arena().ledger().count_allocation(size);
         let user = payload.as_ptr() as usize + LEAD;
-        let head = Head { size, kind, align: GRANULE, mapped: false, thread: thread::number() };
+        let head =
+            Head { size, kind, align: GRANULE, mapped: false, thread: thread::known_number() };
         // SAFETY: the payload is fresh and its class was chosen for the size with head and canaries.
         unsafe {
             if zeroed {
@@ -101,7 +102,8 @@ impl CheckedHeap {
         let taken = registry::take(user, State::Busy, single::is_single()).ok()?;
         let now = capture::site();
         let canaries = self.canaries();
-        let moved = self.movable_size(canaries, user, &taken).and_then(|old| {
+        let release = &Release::by(Operation::Realloc);
+        let moved = quick_size(canaries, user, &taken, release).and_then(|old| {
             let new = self.allocate_guarded(mine, size, Kind::Malloc, false, now)?;
             // SAFETY: both blocks are ours, apart, and at least that long.
             unsafe { new.copy_from_nonoverlapping(NonNull::new(user as *mut u8)?, old.min(size)) };
@@ -112,21 +114,10 @@ impl CheckedHeap {
             return None;
         };
         registry::set_free_site(user, now);
-        let waiting = Waiting { user, size: old, class: taken.class, thread: thread::number() };
+        let thread = thread::known_number();
+        let waiting = Waiting { user, size: old, class: taken.class, thread };
         self.let_wait(turn(mine), canaries, waiting, &taken);
         Some(new)
-    }
-
-    /// Size of a taken block that is whole, malloc's, cached and small enough to wait.
-    #[inline(always)]
-    fn movable_size(&self, canaries: Canaries, user: usize, taken: &Taken) -> Option<usize> {
-        taken.class?;
-        // SAFETY: the registry gave the block to us.
-        let word = unsafe { canaries.whole(user) }?;
-        let fits = !word.is_mapped()
-            && word.is_any_of(Release::by(Operation::Realloc).kinds)
-            && word.size() <= self.largest_waiting();
-        fits.then_some(word.size())
     }
 
     #[inline(never)]
@@ -135,15 +126,13 @@ impl CheckedHeap {
             return false;
         };
         let (canaries, now) = (self.canaries(), capture::site());
-        let Some(size) = self.verify_release(canaries, user, &taken, release, now) else {
+        let Some(size) = quick_size(canaries, user, &taken, release) else {
+            self.retire(user, taken, release, now);
             return true;
         };
-        let waiting = Waiting { user, size, class: taken.class, thread: thread::number() };
-        if size > self.largest_waiting() {
-            self.pass_by(waiting);
-        } else {
-            self.let_wait(turn(mine), canaries, waiting, &taken);
-        }
+        registry::set_free_site(user, now);
+        let waiting = Waiting { user, size, class: taken.class, thread: thread::known_number() };
+        self.let_wait(turn(mine), canaries, waiting, &taken);
         true
     }
 }
@@ -162,6 +151,19 @@ fn mine() -> Option<&'static Mine> {
 fn turn(mine: &'static Mine) -> Turn<'static, Pages, Quarantine> {
     // SAFETY: the arena is this thread's own, and it is outside, so that it has no turn.
     unsafe { mine.turn() }
+}
+
+/// Size of a taken block that is whole, cached, and given back as it should be.
+#[inline(always)]
+fn quick_size(canaries: Canaries, user: usize, taken: &Taken, release: &Release) -> Option<usize> {
+    // SAFETY: the registry gave the block to us.
+    let word = unsafe { canaries.whole(user) }?;
+    let fits = taken.class.is_some()
+        && !word.is_mapped()
+        && word.is_any_of(release.kinds)
+        && release.align.is_none()
+        && release.size.is_none_or(|size| size == word.size());
+    fits.then_some(word.size())
 }
 
 /// `size` bytes without checks, contents undefined.

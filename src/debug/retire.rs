@@ -20,73 +20,29 @@ use crate::sys::thread;
 const EVICTED_AT_ONCE: usize = 16;
 
 impl CheckedHeap {
-    /// A taken block: verify, poison, let it wait.
+    /// A taken block, any: verify it and how it is given back, then let it wait.
+    #[inline(never)]
     pub(super) fn retire(&self, user: usize, taken: Taken, release: &Release, now: SiteId) {
-        let canaries = self.canaries();
-        let Some(size) = self.verify_release(canaries, user, &taken, release, now) else { return };
-        let waiting = Waiting { user, size, class: taken.class, thread: thread::number() };
-        match self.turn() {
-            Some(turn) if size <= self.largest_waiting() => {
-                self.let_wait(turn, canaries, waiting, &taken);
-            }
-            _ => self.pass_by(waiting),
-        }
-    }
-
-    /// Verifies a taken block and how it is given back. Returns its size; `None`: it is dealt with.
-    #[inline(always)]
-    pub(super) fn verify_release(
-        &self,
-        canaries: Canaries,
-        user: usize,
-        taken: &Taken,
-        release: &Release,
-        now: SiteId,
-    ) -> Option<usize> {
         registry::set_free_site(user, now);
-        // SAFETY: the registry gave the block to us.
-        let word = match unsafe { canaries.whole(user) } {
-            Some(word) if !word.is_mapped() => word,
-            _ => return self.verify_with_care(user, *taken, release, now),
+        let Some(head) = self.verify_taken(user, taken, release.operation, now) else {
+            return taken.set(State::Quarantined);
         };
-        let size = word.size();
-        if !word.is_any_of(release.kinds)
-            || release.size.is_some_and(|said| said != size)
-            || release.align.is_some()
-        {
-            self.judge(user, taken, word.head(), release);
-        }
-        Some(size)
-    }
-
-    /// realloc has checked the block when it took it.
-    #[cold]
-    fn judge(&self, user: usize, taken: &Taken, head: Head, release: &Release) {
-        if release.operation != Operation::Realloc {
+        // realloc has checked the block when it took it.
+        if release.operation != Operation::Realloc && !release.suits(head) {
             self.check_release(user, taken.site(), head, release);
         }
-    }
-
-    /// A damaged block, or a mapped one.
-    #[cold]
-    #[inline(never)]
-    fn verify_with_care(
-        &self,
-        user: usize,
-        taken: Taken,
-        release: &Release,
-        now: SiteId,
-    ) -> Option<usize> {
-        let Some(head) = self.verify_taken(user, taken, release.operation, now) else {
-            taken.set(State::Quarantined);
-            return None;
-        };
-        self.judge(user, &taken, head, release);
         if let Some(mapped) = self.list_of(user, head) {
-            self.seal(mapped, taken.site(), head, now);
-            return None;
+            return self.seal(mapped, taken.site(), head, now);
         }
-        Some(head.size)
+        let size = head.size;
+        let waiting = Waiting { user, size, class: taken.class, thread: thread::number() };
+        if size > self.quarantine_limit.load(Ordering::Relaxed) / 2 {
+            return self.pass_by(waiting);
+        }
+        match self.turn() {
+            Some(turn) => self.let_wait(turn, self.canaries(), waiting, &taken),
+            None => self.pass_by(waiting),
+        }
     }
 
     /// Verifies a taken block. A damaged one is a finding; `None` if it cannot be used any further.
@@ -111,12 +67,6 @@ impl CheckedHeap {
                 Some(head)
             }
         }
-    }
-
-    /// Largest block that waits, in bytes.
-    #[inline(always)]
-    pub(super) fn largest_waiting(&self) -> usize {
-        self.quarantine_limit.load(Ordering::Relaxed) / 2
     }
 
     /// Poisons a verified block and keeps it.
@@ -163,18 +113,19 @@ impl CheckedHeap {
         let quarantine = turn.arena().local();
         let look = self.look();
         while !self.is_frozen() {
-            let mut stopped = None;
-            quarantine.drain_over(limit - limit / EVICTED_AT_ONCE, |oldest| {
-                let evicted = self.evict_in(&mut turn, oldest, look);
-                let goes_on = evicted == Ok(true);
-                if !goes_on {
-                    stopped = Some((oldest, evicted));
-                }
-                goes_on
+            let mut evicted = Evicted::Yes;
+            let last = quarantine.drain_over(limit - limit / EVICTED_AT_ONCE, |oldest| {
+                evicted = self.evict_in(&mut turn, oldest, look);
+                matches!(evicted, Evicted::Yes)
             });
-            let Some((oldest, evicted)) = stopped else { break };
+            let Some(last) = last else { break };
             drop(turn);
-            self.evict_after(oldest, evicted);
+            match evicted {
+                Evicted::Beside(corrupt) => {
+                    self.blame_corruption(corrupt, Operation::Free, capture::full_site());
+                }
+                _ => self.evict_with_care(last),
+            }
             match self.turn() {
                 Some(next) => turn = next,
                 None => return,
@@ -183,17 +134,6 @@ impl CheckedHeap {
         drop(turn);
         if quarantine.bytes() > 4 * limit {
             Self::hold_back();
-        }
-    }
-
-    /// What [`CheckedHeap::evict_in`] could not do.
-    #[cold]
-    fn evict_after(&self, oldest: Waiting, evicted: Result<bool, Corrupt>) {
-        match evicted {
-            Ok(_) => self.evict_with_care(oldest),
-            Err(corrupt) => {
-                self.blame_corruption(corrupt, Operation::Free, capture::full_site());
-            }
         }
     }
 
@@ -206,7 +146,7 @@ impl CheckedHeap {
 
     /// A block that cannot wait.
     #[cold]
-    pub(super) fn pass_by(&self, waiting: Waiting) {
+    fn pass_by(&self, waiting: Waiting) {
         self.count_free(waiting.size);
         // Frozen, it stays where it is: nothing may move under a reader's hands.
         if self.is_frozen() {
@@ -216,24 +156,28 @@ impl CheckedHeap {
         }
     }
 
-    /// Evicts a block in the turn that popped it, if nothing is wrong with it. `Ok(false)`: nothing was
-    /// done. `Err`: it is evicted, and another chunk was found smashed.
+    /// Evicts a block in the turn that popped it, if nothing is wrong with it.
     #[inline(always)]
     fn evict_in(
         &self,
         turn: &mut Turn<'_, Pages, Quarantine>,
         oldest: Waiting,
         look: Look,
-    ) -> Result<bool, Corrupt> {
-        let payload = NonNull::new((oldest.user - block::LEAD) as *mut u8);
-        let (Some(class), Some(payload)) = (oldest.class, payload) else { return Ok(false) };
-        if !look.is_untouched(oldest) {
-            return Ok(false);
+    ) -> Evicted {
+        // SAFETY: a block lies behind its lead, so that this is not null.
+        let payload = unsafe { NonNull::new_unchecked((oldest.user - block::LEAD) as *mut u8) };
+        let Some(class) = oldest.class.filter(|_| look.is_untouched(oldest)) else {
+            return Evicted::Not;
+        };
+        let Some(from) = registry::evict(oldest.user) else { return Evicted::Not };
+        if from == turn.arena().number() && turn.push(class, payload) {
+            return Evicted::Yes;
         }
-        let Some(from) = registry::evict(oldest.user) else { return Ok(false) };
         // SAFETY: the block was taken when it came in: with its class, its arena, and nobody's since.
-        unsafe { turn.release(payload, class, from, &self.arenas)? };
-        Ok(true)
+        match unsafe { turn.release(payload, class, from, &self.arenas) } {
+            Ok(()) => Evicted::Yes,
+            Err(corrupt) => Evicted::Beside(corrupt),
+        }
     }
 
     #[cold]
@@ -335,6 +279,15 @@ impl CheckedHeap {
         let share = each.min(all / self.arenas.owners().max(1));
         self.quarantine_limit.store(share, Ordering::Relaxed);
     }
+}
+
+/// What came of an eviction.
+enum Evicted {
+    Yes,
+    /// Nothing was done: the block is damaged, or not a cached one.
+    Not,
+    /// It is evicted, and another chunk was found smashed.
+    Beside(Corrupt),
 }
 
 /// What a look at a block that waits goes by.

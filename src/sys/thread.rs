@@ -135,12 +135,13 @@ pub fn set_arena(arena: usize, quick: bool) {
     slot.quick.set(if quick { arena } else { 0 });
 }
 
-/// Address of the thread's arena if the thread may take the shortest way through it, is outside of
-/// everything of ours, and this library was relocated; else 0.
+/// Address of the thread's arena if the thread may take the shortest way through it and is outside of
+/// everything of ours; else 0. Before this library was relocated the slot seems to be where the thread
+/// pointer leads, whose first word is its own address (x86-64 TLS ABI) and never 0: that is not outside.
 #[inline]
 pub fn quick_arena() -> usize {
     let slot = slot();
-    if !is_relocated() || slot.inside.get() != 0 {
+    if slot.inside.get() != 0 {
         return 0;
     }
     slot.quick.get()
@@ -242,6 +243,12 @@ pub fn number() -> u16 {
         0 => take_number(slot),
         number => (number - 1) as u16,
     }
+}
+
+/// The same for a thread that has its number already, as one with an arena has.
+#[inline]
+pub fn known_number() -> u16 {
+    slot().number.get().wrapping_sub(1) as u16
 }
 
 #[cold]

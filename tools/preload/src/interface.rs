@@ -37,12 +37,12 @@ extern "C" fn reallocarray(pointer: *mut c_void, count: usize, size: usize) -> *
 
 #[unsafe(no_mangle)]
 extern "C" fn free(pointer: *mut c_void) {
-    give_back(pointer.cast(), &Release::by(Operation::Free));
+    give_back(pointer.cast(), const { &Release::by(Operation::Free) });
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn cfree(pointer: *mut c_void) {
-    give_back(pointer.cast(), &Release::by(Operation::Free));
+    give_back(pointer.cast(), const { &Release::by(Operation::Free) });
 }
 
 #[unsafe(no_mangle)]

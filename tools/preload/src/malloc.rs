@@ -33,12 +33,20 @@ fn allocate_fully(request: Request) -> *mut u8 {
 pub(crate) fn allocate(call: &'static str, request: Request) -> *mut u8 {
     match HEAP.allocate_quickly(request) {
         Some(block) => block.as_ptr(),
-        None => allocate_or_fail(call, request),
+        None => allocate_or_fail(call, request.size, request.align, request.kind, request.zeroed),
     }
 }
 
+/// Takes what it needs in registers: the short path spills nothing for it.
 #[inline(never)]
-fn allocate_or_fail(call: &'static str, request: Request) -> *mut u8 {
+fn allocate_or_fail(
+    call: &'static str,
+    size: usize,
+    align: usize,
+    kind: Kind,
+    zeroed: bool,
+) -> *mut u8 {
+    let request = Request { size, align, kind, zeroed };
     let most = options::number(Name::MaxAllocationSizeMb) << 20;
     if let Err(bad) = rules::size(call, request.size, most) {
         return refuse(bad, libc::ENOMEM);
