@@ -65,7 +65,7 @@ fn head(settings: &Settings, columns: &[Column]) -> String {
     let quick = if settings.quick { " of smaller inputs, to compare by eye only" } else { "" };
     let heavy = if columns.iter().any(Column::is_heavy) { HEAVY } else { "" };
     format!(
-        "{}\n\nMedians of {} interleaved runs{quick}, ratio to glibc's malloc. {METHOD} \
+        "{}\n\n{} interleaved runs{quick}; medians of each run's ratio to glibc's malloc in the same round. {METHOD} \
          {SLOW}{heavy}.\n\n{}{}\n",
         machine::describe(),
         settings.runs,

@@ -54,8 +54,8 @@ fn values(outcome: &Outcome, base: Option<&Measured>) -> String {
         Ok(measured) => {
             let mut line = format!("ok,{}", measured.runs);
             for (_, measure) in MEASURES {
-                let summary = measure.of(measured);
-                let ratio = base.map(|base| format!("{:.4}", measure.ratio(measured, base)));
+                let summary = measure.of(measured).cost;
+                let ratio = base.map(|_| format!("{:.4}", measure.ratio(measured)));
                 line.push_str(&format!(
                     ",{:.6},{:.6},{:.6},{:.2},{}",
                     summary.median,

@@ -31,7 +31,7 @@ fn compare(rows: &[Row], (one, two): (&str, &str), quick: bool) -> Option<[Strin
         let entry = loops::named(name)?;
         let operations = if quick { entry.quick } else { entry.operations };
         let each = operations / entry.threads;
-        let cost = |measured: &Measured| measured.wall.median * 1e9 / each as f64;
+        let cost = |measured: &Measured| measured.wall.cost.median * 1e9 / each as f64;
         Some(row.outcomes.iter().map(|outcome| outcome.as_ref().ok().map(cost)).collect())
     };
     let (alone, together) = (costs(one)?, costs(two)?);

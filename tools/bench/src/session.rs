@@ -12,12 +12,22 @@ const PATIENCE: f64 = 30.0;
 /// After so many, those that there are.
 const END_OF_PATIENCE: f64 = 90.0;
 
+/// One kind of cost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Figure {
+    /// As measured.
+    pub(crate) cost: Summary,
+    /// Each run's against glibc's of the same round: a mood of the machine that lasts longer than a
+    /// round does not show.
+    pub(crate) ratio: Summary,
+}
+
 /// A column's costs on a program.
 pub(crate) struct Measured {
     pub(crate) runs: usize,
-    pub(crate) cpu: Summary,
-    pub(crate) wall: Summary,
-    pub(crate) peak: Summary,
+    pub(crate) cpu: Figure,
+    pub(crate) wall: Figure,
+    pub(crate) peak: Figure,
 }
 
 /// A column's costs on a program, or why there are none.
@@ -63,7 +73,11 @@ pub(crate) fn interleave(
             break;
         }
     }
-    costs.into_iter().map(|costs| costs.and_then(|costs| summarize(&costs))).collect()
+    let base: Vec<Cost> = match costs.first() {
+        Some(Ok(base)) => base.clone(),
+        _ => Vec::new(),
+    };
+    costs.into_iter().map(|costs| costs.and_then(|costs| summarize(&costs, &base))).collect()
 }
 
 fn has_enough(column: &Column, costs: &[Cost]) -> bool {
@@ -75,9 +89,13 @@ fn has_enough(column: &Column, costs: &[Cost]) -> bool {
     few || spent > END_OF_PATIENCE
 }
 
-fn summarize(costs: &[Cost]) -> Outcome {
+fn summarize(costs: &[Cost], base: &[Cost]) -> Outcome {
     let of = |which: fn(&Cost) -> f64| {
-        Summary::of(costs.iter().map(which)).ok_or_else(|| Failure::Start("not run".to_owned()))
+        let ratios = costs.iter().zip(base).map(|(this, base)| which(this) / which(base));
+        Summary::of(costs.iter().map(which))
+            .zip(Summary::of(ratios))
+            .map(|(cost, ratio)| Figure { cost, ratio })
+            .ok_or_else(|| Failure::Start("not run".to_owned()))
     };
     Ok(Measured {
         runs: costs.len(),
@@ -107,6 +125,19 @@ mod tests {
         });
         assert_eq!(order, ["glibc", "checks-off", "checks", "glibc", "checks-off", "checks"]);
         assert!(outcomes.iter().flatten().all(|measured| measured.runs == 2));
+    }
+
+    #[test]
+    fn ratios_are_of_the_same_round() {
+        let mut rounds = 0.0;
+        let outcomes = interleave(&columns(), 3, |column| {
+            rounds += if column.entry.name == "glibc" { 1.0 } else { 0.0 };
+            let cpu = if column.entry.name == "checks" { 2.0 * rounds } else { rounds };
+            Ok(Cost { cpu, wall: 1.0, peak: 1.0 })
+        });
+        let checks = outcomes[2].as_ref().map(|measured| measured.cpu).expect("measured");
+        assert_eq!((checks.cost.median, checks.ratio.median), (4.0, 2.0));
+        assert!(checks.ratio.spread() < 1e-9 && checks.cost.spread() > 10.0);
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Markdown tables of ratios.
 
 use crate::columns::Column;
-use crate::session::{Measured, Row};
-use crate::statistics::{Summary, geometric_mean, median};
+use crate::session::{Figure, Measured, Row};
+use crate::statistics::{geometric_mean, median};
 
 /// What a table is about.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -26,7 +26,7 @@ impl Measure {
     }
 
     /// The measurements of it.
-    pub(crate) const fn of(self, measured: &Measured) -> &Summary {
+    pub(crate) const fn of(self, measured: &Measured) -> &Figure {
         match self {
             Self::Cpu => &measured.cpu,
             Self::Wall => &measured.wall,
@@ -34,13 +34,13 @@ impl Measure {
         }
     }
 
-    /// The median of a column relative to that of glibc's.
-    pub(crate) const fn ratio(self, measured: &Measured, base: &Measured) -> f64 {
-        self.of(measured).median / self.of(base).median
+    /// A column's relative to glibc's.
+    pub(crate) const fn ratio(self, measured: &Measured) -> f64 {
+        self.of(measured).ratio.median
     }
 
     fn absolute(self, measured: &Measured) -> String {
-        let median = self.of(measured).median;
+        let median = self.of(measured).cost.median;
         match self {
             Self::Cpu | Self::Wall => format!("{median:.2} s"),
             Self::Peak => format!("{:.0} MiB", median / 1024.0),
@@ -73,7 +73,7 @@ pub(crate) fn render(rows: &[Row], columns: &[Column], measure: Measure) -> Stri
 /// A row's: what glibc's took, then the others' ratios to it.
 fn cells(row: &Row, base: &Measured, measure: Measure) -> Vec<String> {
     let others = row.outcomes.iter().skip(1).map(|outcome| match outcome {
-        Ok(measured) => number(measure.ratio(measured, base)),
+        Ok(measured) => number(measure.ratio(measured)),
         Err(failure) => failure.to_string(),
     });
     std::iter::once(measure.absolute(base)).chain(others).collect()
@@ -83,9 +83,7 @@ fn cells(row: &Row, base: &Measured, measure: Measure) -> Vec<String> {
 fn mean(rows: &[(&Row, &Measured)], column: usize, measure: Measure) -> String {
     let ratios: Vec<f64> = rows
         .iter()
-        .filter_map(|(row, base)| {
-            Some(measure.ratio(row.outcomes.get(column)?.as_ref().ok()?, base))
-        })
+        .filter_map(|(row, _)| Some(measure.ratio(row.outcomes.get(column)?.as_ref().ok()?)))
         .collect();
     match geometric_mean(&ratios) {
         _ if column == 0 => String::new(),
@@ -95,11 +93,15 @@ fn mean(rows: &[(&Row, &Measured)], column: usize, measure: Measure) -> String {
     }
 }
 
-/// The median of the spreads of a column's programs; a single run has none.
+/// The median of the spreads of a column's programs, for glibc's of the costs, for others of the ratios; a
+/// single run has none.
 fn spread(rows: &[(&Row, &Measured)], column: usize, measure: Measure) -> String {
     let measured = rows.iter().filter_map(|(row, _)| row.outcomes.get(column)?.as_ref().ok());
     let measured = measured.filter(|measured| measured.runs > 1);
-    let middle = median(measured.map(|measured| measure.of(measured).spread()));
+    let middle = median(measured.map(|measured| match column {
+        0 => measure.of(measured).cost.spread(),
+        _ => measure.of(measured).ratio.spread(),
+    }));
     middle.map_or_else(|| "—".to_owned(), |spread| format!("{spread:.1}"))
 }
 
@@ -120,19 +122,20 @@ pub(crate) mod tests {
     use crate::columns::TABLE;
     use crate::measure::Failure;
     use crate::session::Outcome;
+    use crate::statistics::Summary;
 
     pub(crate) fn columns() -> Vec<Column> {
         TABLE.iter().take(3).filter_map(|entry| entry.find(Path::new("/none"))).collect()
     }
 
     pub(crate) fn outcome(seconds: f64) -> Outcome {
+        outcome_against(seconds, seconds)
+    }
+
+    pub(crate) fn outcome_against(seconds: f64, base: f64) -> Outcome {
         let same = |value| Summary { lower: value * 0.98, median: value, upper: value * 1.02 };
-        Ok(Measured {
-            runs: 3,
-            cpu: same(seconds),
-            wall: same(2.0 * seconds),
-            peak: same(1024.0 * seconds),
-        })
+        let figure = |scale| Figure { cost: same(scale * seconds), ratio: same(seconds / base) };
+        Ok(Measured { runs: 3, cpu: figure(1.0), wall: figure(2.0), peak: figure(1024.0) })
     }
 
     pub(crate) fn row(name: &'static str, outcomes: Vec<Outcome>) -> Row {
@@ -142,8 +145,11 @@ pub(crate) mod tests {
     #[test]
     fn a_table_has_ratios_failures_means_and_spreads() {
         let rows = [
-            row("a", vec![outcome(2.0), outcome(4.0), outcome(1.0)]),
-            row("b", vec![outcome(1.0), outcome(8.0), Err(Failure::Crash(libc::SIGSEGV))]),
+            row("a", vec![outcome(2.0), outcome_against(4.0, 2.0), outcome_against(1.0, 2.0)]),
+            row(
+                "b",
+                vec![outcome(1.0), outcome_against(8.0, 1.0), Err(Failure::Crash(libc::SIGSEGV))],
+            ),
             row("c", vec![Err(Failure::Exit(1)), outcome(8.0), outcome(8.0)]),
         ];
         let expected = "\
