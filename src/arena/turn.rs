@@ -20,7 +20,7 @@ const LARGEST_SENT: usize = 4 << 10;
 const MOST_LEFT: usize = 512 << 10;
 /// Bytes that went between cache and heap after which the cache may be emptied again: that costs as
 /// much as it holds, and what it held is soon asked for again.
-const LEAST_MOVED: usize = 128 << 10;
+const LEAST_MOVED: usize = 2 << 20;
 /// Free bytes of a heap that are many, whatever it holds besides.
 const MUCH_FREE: usize = 512 << 10;
 
@@ -121,7 +121,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         if !take_stock(cache, &mut books, class, batch)?
             && !get_chunks(cache, &mut books, class, batch, false)?
         {
-            if self.own().moved > MUCH_FREE.max(books.in_use() / 4) {
+            if self.own().moved > LEAST_MOVED.max(books.in_use() / 4) {
                 self.empty_cache(&mut books)?;
             } else if books.has_much_in_stock() {
                 books.consolidate()?;
