@@ -120,8 +120,11 @@ impl HeapPlayer {
         }
     }
 
-    /// Gives many payloads back and settles once.
+    /// Gives many payloads back and settles once: an odd number of them sorted.
     fn put_back(&mut self, pick: u16, count: u8) {
+        if count % 2 == 1 {
+            return self.put_back_sorted(pick, count);
+        }
         for _ in 0..count {
             let Some(index) = self.model.index(pick) else { break };
             let payload = self.model.remove(index);
@@ -129,6 +132,26 @@ impl HeapPlayer {
             unsafe { self.memory.heap.put_back(payload.at) }.expect("the heap is sound");
             self.tally.count("put back");
         }
+        self.memory.heap.settle();
+    }
+
+    /// Gives many payloads back that are not mapped, in the order of their addresses.
+    fn put_back_sorted(&mut self, pick: u16, count: u8) {
+        let mut payloads = Vec::new();
+        for _ in 0..count {
+            let Some(index) = self.model.index(pick) else { break };
+            let payload = self.model.live()[index].at;
+            // SAFETY: the payload is live.
+            if unsafe { self.memory.heap.span_of(payload) } == Ok(None) {
+                payloads.push(self.model.remove(index).address());
+            }
+        }
+        payloads.sort_unstable();
+        // SAFETY: the payloads are live, not mapped, and forgotten from here on.
+        let done = unsafe { self.memory.heap.put_back_sorted(&payloads) };
+        assert_eq!((done.chunks, done.result), (payloads.len(), Ok(())));
+        self.tally.add("put back sorted", done.chunks);
+        self.tally.add("joined before", done.chunks - done.runs);
         self.memory.heap.settle();
     }
 

@@ -105,6 +105,7 @@ impl SmashedPlayer {
             Op::Foreign(bytes) => self.memory.heap.pages().move_break(bytes),
             Op::Tune(tune) => tune.apply(&mut self.memory.heap.tuning),
             Op::Batch(size, most, grow) => self.allocate_batch(size.0, most.into(), grow),
+            Op::PutBack(pick, count) if count % 2 == 1 => self.put_back_sorted(pick, count),
             Op::PutBack(pick, count) => {
                 for _ in 0..count.min(MOST_PUT_BACK) {
                     if let Some(index) = self.model.index(pick) {
@@ -183,6 +184,32 @@ impl SmashedPlayer {
             self.model.demand_apart(start, pages.len());
             self.tally.count("discarded");
         }
+    }
+
+    /// Gives many payloads back in the order of their addresses, and after each error the rest.
+    fn put_back_sorted(&mut self, pick: u16, count: u8) {
+        let mut payloads = Vec::new();
+        for _ in 0..count.min(MOST_PUT_BACK) {
+            let Some(index) = self.model.index(pick) else { break };
+            let payload = self.model.live()[index].at;
+            // SAFETY: the payload is live.
+            if unsafe { self.memory.heap.span_of(payload) } == Ok(None) {
+                self.see_chunk(payload.as_ptr() as usize);
+                payloads.push(self.model.remove(index).address());
+            }
+        }
+        payloads.sort_unstable();
+        let mut done = 0;
+        while done < payloads.len() {
+            // SAFETY: the payloads are live and forgotten from here on; that their words may be smashed
+            // is the test.
+            let these = unsafe { self.memory.heap.put_back_sorted(&payloads[done..]) };
+            assert!(these.chunks != 0 && these.runs <= these.chunks);
+            done += these.chunks;
+            self.note(these.result);
+        }
+        self.tally.add("put back sorted", done);
+        self.memory.heap.settle();
     }
 
     fn release(&mut self, index: usize) {

@@ -14,6 +14,11 @@ impl Tally {
         *self.0.entry(kind).or_default() += 1;
     }
 
+    /// `more` of `kind`.
+    pub fn add(&mut self, kind: &'static str, more: usize) {
+        *self.0.entry(kind).or_default() += more;
+    }
+
     /// How many of `kind` there were.
     pub fn of(&self, kind: &str) -> usize {
         self.0.get(kind).copied().unwrap_or(0)

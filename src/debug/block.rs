@@ -12,6 +12,7 @@
 use crate::finding::{Block, Damage, Kind, Side};
 use crate::heap::Layout;
 use crate::heap::size::{GRANULE, PAGE, WORD, round_up};
+use crate::sys::thread;
 
 /// Bytes from the payload's start to the user's.
 pub const LEAD: usize = 16;
@@ -202,7 +203,11 @@ impl Canaries {
         // SAFETY: head and canary stand in front of each block.
         let (bits, front) =
             unsafe { (((user - LEAD) as *const u64).read(), ((user - WORD) as *const u64).read()) };
-        ((front ^ self.front(user, bits)) & 0xffff == 0).then(|| Head::from_bits(bits))
+        // A write over many blocks makes 16 bits agree somewhere: what they vouch for must make sense.
+        let head = Head::from_bits(bits);
+        let agrees = (front ^ self.front(user, bits)) & 0xffff == 0;
+        (agrees && user.is_multiple_of(head.align) && thread::is_numbered(head.thread))
+            .then_some(head)
     }
 
     /// Verifies head and canaries. The head comes with the damage where it is whole.
@@ -451,6 +456,17 @@ mod tests {
             }
         }
         assert!(plan(MAX_SIZE + 1, 16).is_none() && plan(1, MAX_ALIGN * 2).is_none());
+    }
+
+    /// A write over thousands of blocks makes the checksum agree at some of them.
+    #[test]
+    fn a_head_that_makes_no_sense_is_not_salvaged() {
+        let memory = vec![0x7878_7878_7878_7878u64; 1 << 18];
+        let start = memory.as_ptr() as usize + LEAD;
+        for user in (start..start + (1 << 21) - LEAD).step_by(GRANULE) {
+            // SAFETY: head and canary lie in the test's memory.
+            assert_eq!(unsafe { CANARIES.salvage_head(user) }, None, "at {user:#x}");
+        }
     }
 
     #[test]

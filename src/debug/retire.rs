@@ -9,6 +9,7 @@ use super::poison;
 use super::quarantine::{Quarantine, Waiting};
 use super::registry::{self, State, Taken};
 use crate::arena::Turn;
+use crate::arena::class::Class;
 use crate::finding::{Defect, Finding, Operation};
 use crate::heap::Corrupt;
 use crate::options::{self, Name};
@@ -61,8 +62,12 @@ impl CheckedHeap {
             Ok(head) => Some(head),
             Err((head, damage)) => {
                 self.blame(user, damage, operation, now);
-                let head = head?;
-                // SAFETY: the block is ours alone; its head is whole.
+                let fits = |head: &Head| {
+                    let most = taken.class.map_or(usize::MAX, Class::capacity);
+                    block::plan(head.size, 16).is_some_and(|layout| layout.size <= most)
+                };
+                let head = head.filter(fits)?;
+                // SAFETY: the block is ours alone; its head is whole, and it fits its chunk.
                 unsafe { self.canaries().mend(user, head) };
                 Some(head)
             }

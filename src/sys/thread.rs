@@ -276,6 +276,11 @@ pub fn current_tid() -> u32 {
     errno::preserve(|| unsafe { libc::syscall(libc::SYS_gettid) as u32 })
 }
 
+/// Was the number given out?
+pub fn is_numbered(number: u16) -> bool {
+    u32::from(number) < NEXT_NUMBER.load(Ordering::Relaxed)
+}
+
 /// Kernel id of a numbered thread; 0 when it is not known.
 pub fn tid_of(number: u16) -> u32 {
     TIDS.get(usize::from(number)).map_or(0, |tid| tid.load(Ordering::Relaxed))
