@@ -173,7 +173,8 @@ fn inherited_damage_is_the_parents() {
 #[test]
 fn reports_on_a_closed_pipe() {
     // A first run puts the library where the command keeps it.
-    let cache = scratch().join("cache");
+    let cache = scratch().join("closed-pipe-cache");
+    let _ = fs::remove_dir_all(&cache);
     let ran = finish(watched(&[], "true").env("XDG_CACHE_HOME", &cache));
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     let folder = fs::read_dir(cache.join("mallocop")).expect("the cache").flatten().next();
