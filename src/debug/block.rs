@@ -1,4 +1,4 @@
-//! What a block looks like inside its chunk: plan, write, verify, fill. Pure arithmetic and memory.
+//! What a block looks like inside its chunk: write, verify, describe. Pure arithmetic and memory.
 //!
 //! ```text
 //! chunk word | head 8 | canary 8 | user bytes | canary, >= 8 bytes, to the chunk's end
@@ -9,111 +9,12 @@
 //! bits mixed with a checksum of the head. Pattern bytes have their top bit set: no NUL and no ASCII
 //! text passes for one.
 
-use crate::finding::{Block, Damage, Kind, Side};
-use crate::heap::Layout;
-use crate::heap::size::{GRANULE, PAGE, WORD, round_up};
+pub(super) use super::head::HeadWord;
+use super::head::end_in_chunk;
+pub use super::head::{Head, LEAD, MAX_ALIGN, MAX_SIZE, TAIL, facts, plan};
+use crate::finding::{Damage, Side};
+use crate::heap::size::{WORD, round_up};
 use crate::sys::thread;
-
-/// Bytes from the payload's start to the user's.
-pub const LEAD: usize = 16;
-/// Least bytes of canary behind the user's.
-pub const TAIL: usize = 8;
-/// Largest size a head can hold.
-pub const MAX_SIZE: usize = crate::heap::size::MAX_PAYLOAD - LEAD - TAIL;
-/// Largest alignment a head can hold.
-pub const MAX_ALIGN: usize = 1 << 31;
-
-/// What the head says of a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// Bytes asked for.
-    pub size: usize,
-    /// The call it came from.
-    pub kind: Kind,
-    /// Alignment asked for, 16 at least.
-    pub align: usize,
-    /// Has it a mapping of its own?
-    pub mapped: bool,
-    /// Number of the allocating thread.
-    pub thread: u16,
-}
-
-const KIND_SHIFT: u32 = 40;
-const ALIGN_SHIFT: u32 = 43;
-const MAPPED_SHIFT: u32 = 48;
-const THREAD_SHIFT: u32 = 49;
-
-impl Head {
-    const fn bits(self) -> u64 {
-        self.size as u64
-            | ((self.kind as u64) << KIND_SHIFT)
-            | ((self.align.trailing_zeros() as u64) << ALIGN_SHIFT)
-            | ((self.mapped as u64) << MAPPED_SHIFT)
-            | ((self.thread as u64) << THREAD_SHIFT)
-    }
-
-    fn from_bits(bits: u64) -> Self {
-        Self {
-            size: (bits & ((1 << KIND_SHIFT) - 1)) as usize,
-            kind: Kind::from_code((bits >> KIND_SHIFT) as u8 & 7),
-            align: 1 << ((bits >> ALIGN_SHIFT) & 31),
-            mapped: (bits >> MAPPED_SHIFT) & 1 != 0,
-            thread: (bits >> THREAD_SHIFT) as u16,
-        }
-    }
-
-    /// End of the block's chunk: the canary reaches up to there.
-    const fn end(self, user: usize) -> usize {
-        if self.mapped {
-            round_up(user + self.size + TAIL, PAGE)
-        } else {
-            end_in_chunk(user, self.size)
-        }
-    }
-}
-
-/// As [`Head::end`] for a block without a mapping of its own. Its tail has 8 to 23 bytes, the last 8
-/// of them at a multiple of 8.
-const fn end_in_chunk(user: usize, size: usize) -> usize {
-    user + round_up(size, GRANULE) + WORD
-}
-
-/// A head as it stands in memory, whole.
-#[derive(Clone, Copy)]
-pub(super) struct HeadWord(u64);
-
-impl HeadWord {
-    /// [`Head::size`].
-    #[inline(always)]
-    pub(super) const fn size(self) -> usize {
-        (self.0 & ((1 << KIND_SHIFT) - 1)) as usize
-    }
-
-    /// [`Head::mapped`].
-    #[inline(always)]
-    pub(super) const fn is_mapped(self) -> bool {
-        (self.0 >> MAPPED_SHIFT) & 1 != 0
-    }
-
-    /// Is its kind among these, a bit each?
-    #[inline(always)]
-    pub(super) const fn is_any_of(self, kinds: u8) -> bool {
-        (kinds >> ((self.0 >> KIND_SHIFT) & 7)) & 1 != 0
-    }
-
-    /// All of it.
-    pub(super) fn head(self) -> Head {
-        Head::from_bits(self.0)
-    }
-}
-
-/// Layout of the payload for a checked block of `size` bytes. `None` for more than a head holds.
-pub fn plan(size: usize, align: usize) -> Option<Layout> {
-    if size > MAX_SIZE || align > MAX_ALIGN {
-        return None;
-    }
-    Some(Layout { size: LEAD + size + TAIL, align: align.max(GRANULE), lead: LEAD })
-}
 
 /// The secret that patterns are made with.
 #[derive(Clone, Copy)]
@@ -408,27 +309,14 @@ pub(super) unsafe fn describe(
     damage
 }
 
-/// The block as a finding speaks of it.
-pub fn facts(user: usize, head: Head) -> Block {
-    Block {
-        user,
-        size: Some(head.size),
-        kind: Some(head.kind),
-        align: head.align,
-        thread: Some(head.thread),
-        ..Block::at(user)
-    }
-}
-
-const _: () = assert!(MAX_SIZE < 1 << KIND_SHIFT);
-const _: () = assert!(MAX_ALIGN.trailing_zeros() < 32);
 // The smallest block is a chunk of the least size: no chunk is longer than its block's plan says.
 const _: () = assert!(WORD + LEAD + TAIL == crate::heap::size::MIN_CHUNK);
-const _: () = assert!(crate::sys::thread::MAX_THREADS <= 1 << (64 - THREAD_SHIFT));
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Kind;
+    use crate::heap::size::GRANULE;
 
     const CANARIES: Canaries = Canaries { key: 0x1234_5678_9abc_def1 };
 
@@ -445,17 +333,6 @@ mod tests {
     fn poke(at: usize, byte: u8) {
         // SAFETY: tests poke into their own buffers.
         unsafe { (at as *mut u8).write(byte) };
-    }
-
-    #[test]
-    fn heads_round_trip_at_the_extremes() {
-        for size in [0, 1, MAX_SIZE] {
-            for (align, thread, mapped) in [(16, 0, false), (MAX_ALIGN, 0x7fff, true)] {
-                let head = Head { size, kind: Kind::AlignedNewArray, align, mapped, thread };
-                assert_eq!(Head::from_bits(head.bits()), head);
-            }
-        }
-        assert!(plan(MAX_SIZE + 1, 16).is_none() && plan(1, MAX_ALIGN * 2).is_none());
     }
 
     /// A write over thousands of blocks makes the checksum agree at some of them.

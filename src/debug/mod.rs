@@ -5,6 +5,7 @@ mod blame;
 pub mod block;
 pub mod checked;
 pub mod deferred;
+mod head;
 mod large;
 mod leaf;
 pub mod mapped_blocks;

@@ -35,7 +35,7 @@ pub(super) unsafe fn poison(user: usize, size: usize, most: usize, byte: u8) {
     }
 }
 
-/// Bytes that one store fills, and that all of [`fill`]'s do.
+/// Bytes that one store fills, and that all of [`fill_up`]'s do.
 const STORE: usize = size_of::<__m128i>();
 const STORES: usize = 4 * STORE;
 
