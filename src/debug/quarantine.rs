@@ -182,13 +182,14 @@ impl Quarantine {
             let oldest = place(first);
             first = first.wrapping_add(1);
             bytes -= oldest.size + OVERHEAD;
+            // Out before it is dealt with: what a fork of another thread copies in between lacks the block,
+            // but never has it twice.
+            self.first.store(first, Ordering::Release);
+            self.bytes.store(bytes, Ordering::Relaxed);
             if !each(oldest) {
                 stopped = Some(oldest);
             }
         }
-        // Others who look meanwhile see by a block's state that it is out.
-        self.first.store(first, Ordering::Release);
-        self.bytes.store(bytes, Ordering::Relaxed);
         stopped
     }
 
@@ -261,6 +262,7 @@ mod tests {
         let mut seen = 5;
         let stopped = quarantine.drain_over(200, |oldest| {
             assert_eq!(oldest, waiting(seen));
+            assert!(quarantine.iter().all(|other| other != oldest), "it is out already");
             seen += 1;
             true
         });
