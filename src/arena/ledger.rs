@@ -129,11 +129,6 @@ fn add(count: &AtomicU64, more: usize) {
     count.store(count.load(Ordering::Relaxed).wrapping_add(more as u64), Ordering::Relaxed);
 }
 
-/// Bytes live in the process, within 16 KiB for each thread.
-pub fn live() -> usize {
-    usize::try_from(LIVE.load(Ordering::Relaxed)).unwrap_or(0)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,6 +148,6 @@ mod tests {
             Totals { allocations: 4, frees: 2, allocated: 40_127, live: 27, peak: 40_107 };
         assert_eq!(totals, expected);
         ledger.tell();
-        assert_eq!(live(), 27);
+        assert_eq!(LIVE.load(Ordering::Relaxed), 27);
     }
 }
