@@ -67,12 +67,6 @@ impl Release {
         };
         Self { operation, size, align, kinds }
     }
-
-    /// Is it plain to see that a block is given back as it should be?
-    pub(super) fn suits(&self, head: Head) -> bool {
-        let said = self.size.is_none_or(|size| size == head.size) && self.align.is_none();
-        said && (self.kinds >> head.kind as u8) & 1 != 0
-    }
 }
 
 /// What is true of a payload fresh from a heap.

@@ -10,7 +10,6 @@ use crate::sys::apart;
 
 impl CheckedHeap {
     /// Reports a taken block that is freed with the wrong call, size or alignment.
-    #[cold]
     pub(super) fn check_release(&self, user: usize, site: SiteId, head: Head, release: &Release) {
         if self.is_guarded()
             && let Some(defect) = defect_of(head, release)
