@@ -139,7 +139,7 @@ impl CheckedHeap {
             return self.allocate_inside(request);
         }
         self.do_deferred();
-        self.allocate_at(request, capture::site())
+        self.allocate_at(request, capture::site_from_here())
     }
 
     /// A block for a signal handler that interrupted us, or for the tool itself.
@@ -236,10 +236,12 @@ impl CheckedHeap {
         let guarded = self.is_guarded();
         let into = if guarded { State::Busy } else { State::Evicted };
         match registry::take(user, into, single::is_single()) {
-            Ok(taken) if guarded => self.retire(user, taken, release, capture::site()),
+            Ok(taken) if guarded => {
+                self.retire(user, taken, release, capture::free_site_from_here(user));
+            }
             Ok(taken) => match (taken.class, taken.arena()) {
                 (Some(class), Some(from)) => {
-                    registry::set_free_site(user, capture::site());
+                    registry::set_free_site(user, capture::free_site_from_here(user));
                     self.put(user, class, from, Some(class.capacity()));
                 }
                 _ => self.retire_large(user, taken, release),

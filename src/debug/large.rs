@@ -102,7 +102,7 @@ impl CheckedHeap {
     /// Gives a taken block back that is not cached.
     #[cold]
     pub(super) fn retire_large(&self, user: usize, taken: Taken, release: &Release) {
-        let now = capture::site();
+        let now = capture::free_site_from_here(user);
         registry::set_free_site(user, now);
         let Some(head) = self.bare_head(user, taken, release.operation, now) else { return };
         if let Some(mapped) = self.list_of(user, head) {

@@ -80,8 +80,8 @@ const fn is_same_but_for_alignment(one: Kind, other: Kind) -> bool {
 /// the stacks; without one it may have been any.
 fn calls_a_runtime_of_its_own(allocated: SiteId, freed: SiteId) -> bool {
     let look = || {
-        [allocated, freed].into_iter().any(|site| match depot::frames(site).first() {
-            Some(&pc) => modules::find(pc - 1)
+        [allocated, freed].into_iter().any(|site| match depot::frames(site).next() {
+            Some(frame) => modules::find(frame.pc() - 1)
                 .is_some_and(|module| modules::brings_cpp_runtime(&module.path)),
             None => modules::all().iter().any(|path| modules::brings_cpp_runtime(path)),
         })

@@ -38,7 +38,7 @@ impl CheckedHeap {
             return true;
         }
         let caller = capture::full_site();
-        depot::frames(caller).first().is_some_and(|&pc| modules::is_loader(pc))
+        depot::frames(caller).next().is_some_and(|frame| modules::is_loader(frame.pc()))
     }
 
     /// What `address` points to, and the block that explains it.

@@ -13,7 +13,7 @@ use crate::arena::{Arena, Turn};
 use crate::finding::{Kind, Operation};
 use crate::heap::size::{GRANULE, WORD};
 use crate::options::{self, Name};
-use crate::stack::capture;
+use crate::stack::capture::{self, Caller};
 use crate::stack::depot::SiteId;
 use crate::sys::{single, thread};
 
@@ -27,15 +27,21 @@ impl CheckedHeap {
     }
 
     /// A block. `None`: by the full path.
+    ///
+    /// # Safety
+    /// `caller` holds the registers at the entry of the call that the program made, on this thread.
     #[inline(always)]
-    pub fn allocate_quickly(&self, request: Request) -> Option<NonNull<u8>> {
+    pub unsafe fn allocate_quickly(&self, request: Request, caller: Caller) -> Option<NonNull<u8>> {
         let mine = mine()?;
         let Request { size, align, kind, zeroed } = request;
-        if align > GRANULE {
+        if align > GRANULE || size > LARGEST_REQUEST {
             return None;
         }
         if self.is_guarded() {
-            return self.allocate_guarded(mine, size, kind, zeroed, capture::site());
+            // SAFETY: as the caller says.
+            let site = unsafe { capture::site(caller) };
+            let cached = self.allocate_guarded(mine, size, kind, zeroed, site);
+            return cached.or_else(|| self.allocate_uncached(size, kind, zeroed, site));
         }
         let block = allocate_bare(mine, size)?;
         if zeroed {
@@ -46,14 +52,33 @@ impl CheckedHeap {
     }
 
     /// Frees the block at `user`, any value at all. `false`: nothing was done; by the full path.
+    ///
+    /// # Safety
+    /// As for [`CheckedHeap::allocate_quickly`].
     #[inline(always)]
-    pub fn free_quickly(&self, user: usize, release: &Release) -> bool {
+    pub unsafe fn free_quickly(&self, user: usize, release: &Release, caller: Caller) -> bool {
         match mine() {
             None => false,
             Some(_) if deferred::is_waiting() => false,
-            Some(mine) if self.is_guarded() => self.free_guarded(mine, user, release),
+            // SAFETY: as the caller says.
+            Some(mine) if self.is_guarded() => unsafe {
+                self.free_guarded(mine, user, release, caller)
+            },
             Some(mine) => free_bare(mine, user),
         }
+    }
+
+    /// The thread's cache has none.
+    #[inline(never)]
+    fn allocate_uncached(
+        &self,
+        size: usize,
+        kind: Kind,
+        zeroed: bool,
+        site: SiteId,
+    ) -> Option<NonNull<u8>> {
+        let request = Request { size, align: GRANULE, kind, zeroed };
+        NonNull::new(self.allocate_at(request, site))
     }
 
     #[inline(never)]
@@ -93,14 +118,23 @@ impl CheckedHeap {
 
     /// The block at `user`, any value but 0, moved to a new one of `size` bytes. `None`: nothing was done;
     /// by the full path.
+    ///
+    /// # Safety
+    /// As for [`CheckedHeap::allocate_quickly`].
     #[inline(never)]
-    pub fn move_quickly(&self, user: usize, size: usize) -> Option<NonNull<u8>> {
+    pub unsafe fn move_quickly(
+        &self,
+        user: usize,
+        size: usize,
+        caller: Caller,
+    ) -> Option<NonNull<u8>> {
         let mine = mine()?;
         if !self.is_guarded() || deferred::is_waiting() || !self.moves_small() {
             return None;
         }
         let taken = registry::take(user, State::Busy, single::is_single()).ok()?;
-        let now = capture::site();
+        // SAFETY: as the caller says.
+        let now = unsafe { capture::free_site(caller, user) };
         let canaries = self.canaries();
         let release = &Release::by(Operation::Realloc);
         let moved = quick_size(canaries, user, &taken, release).and_then(|old| {
@@ -120,12 +154,21 @@ impl CheckedHeap {
         Some(new)
     }
 
+    /// # Safety
+    /// As for [`CheckedHeap::allocate_quickly`].
     #[inline(never)]
-    fn free_guarded(&self, mine: &'static Mine, user: usize, release: &Release) -> bool {
+    unsafe fn free_guarded(
+        &self,
+        mine: &'static Mine,
+        user: usize,
+        release: &Release,
+        caller: Caller,
+    ) -> bool {
         let Ok(taken) = registry::take(user, State::Busy, single::is_single()) else {
             return false;
         };
-        let (canaries, now) = (self.canaries(), capture::site());
+        // SAFETY: as the caller says.
+        let (canaries, now) = (self.canaries(), unsafe { capture::free_site(caller, user) });
         let Some(size) = quick_size(canaries, user, &taken, release) else {
             self.retire(user, taken, release, now);
             return true;

@@ -29,7 +29,7 @@ impl CheckedHeap {
         let Ok(taken) = registry::take(user, State::Busy, single::is_single()) else {
             return self.resize_apart(user, size);
         };
-        let now = capture::site();
+        let now = capture::free_site_from_here(user);
         if let Some(class) = taken.class
             && self.may_keep(class, size)
         {

@@ -8,7 +8,7 @@ use crate::arena::Totals;
 use crate::finding::Operation;
 use crate::heap::Usage;
 use crate::own;
-use crate::stack::depot::{self, SiteId};
+use crate::stack::depot::SiteId;
 use crate::sys::thread;
 
 impl CheckedHeap {
@@ -57,26 +57,23 @@ impl CheckedHeap {
 
     /// Takes all locks of the malloc path in their order, before fork. The result goes to
     /// [`CheckedHeap::release_after_fork`].
-    pub fn hold_over_fork(&self) -> [bool; 3] {
+    pub fn hold_over_fork(&self) -> [bool; 2] {
         let interrupted = thread::is_critical();
         let mapped = self.mapped.hold_over_fork(interrupted);
         self.arenas.hold_over_fork(interrupted);
-        [mapped, depot::hold_over_fork(interrupted), own::heap::hold_over_fork(interrupted)]
+        [mapped, own::heap::hold_over_fork(interrupted)]
     }
 
     /// Gives them back, in the parent and in the child.
     ///
     /// # Safety
     /// `held` is what `hold_over_fork` returned to this thread.
-    pub unsafe fn release_after_fork(&self, held: [bool; 3]) {
-        let [mapped, depot, own] = held;
+    pub unsafe fn release_after_fork(&self, held: [bool; 2]) {
+        let [mapped, own] = held;
         // SAFETY: each lock is given back only if it was taken, by the caller's word.
         unsafe {
             if own {
                 own::heap::release_after_fork();
-            }
-            if depot {
-                depot::release_after_fork();
             }
             self.arenas.release_after_fork();
             if mapped {

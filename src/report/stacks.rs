@@ -7,7 +7,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use crate::options::{self, Name};
-use crate::stack::depot::{self, SiteId};
+use crate::stack::depot::{self, Ending, SiteId, StoredFrame};
+use crate::stack::modules;
 use crate::stack::symbolize::{Frame, Symbolizer};
 
 /// What libc puts under main and under a thread's first function.
@@ -25,10 +26,10 @@ const STARTERS: [&str; 8] = [
 const MOST_PADDING: usize = 32;
 
 /// The frames of a site, inlined calls apart.
-fn frames_of(site: SiteId, symbolizer: &mut Symbolizer) -> Vec<(usize, Frame)> {
+fn frames_of(site: SiteId, symbolizer: &mut Symbolizer) -> Vec<(StoredFrame, Frame)> {
     let mut frames = Vec::new();
-    for &pc in depot::frames(site) {
-        frames.extend(symbolizer.frames_at(pc).iter().map(|frame| (pc, frame.clone())));
+    for stored in depot::frames(site) {
+        frames.extend(symbolizer.frames_at(stored).iter().map(|frame| (stored, frame.clone())));
     }
     let is_starter = |frame: &Frame| {
         let name = frame.function.as_deref().unwrap_or("");
@@ -55,17 +56,36 @@ pub fn write_stack(out: &mut String, site: SiteId, symbolizer: &mut Symbolizer) 
     let padding = frames.iter().map(|(_, frame)| width(frame)).filter(|&w| w <= MOST_PADDING);
     let padding = padding.max().unwrap_or(0);
     let own = frames.iter().position(|(_, frame)| source_line(frame).is_some());
-    for (number, (pc, frame)) in frames.iter().enumerate() {
+    for (number, (stored, frame)) in frames.iter().enumerate() {
         let _ = write!(out, "    #{number} ");
         if options::flag(Name::Addresses) {
-            let _ = write!(out, "{pc:#014x} in ");
+            let _ = write!(out, "{:#014x} in ", stored.pc());
         }
         write_frame(out, frame, padding);
+        if stored.is_guessed() {
+            out.push_str(" (guessed by the frame pointer)");
+        }
         out.push('\n');
         if Some(number) == own
             && let Some(text) = source_line(frame)
         {
             let _ = writeln!(out, "    {:>6} |     {}", frame.line, text.trim());
+        }
+    }
+    if let Some((outermost, _)) = frames.last() {
+        write_ending(out, *outermost);
+    }
+}
+
+/// Why a stack ends before its outermost frame, if it does.
+fn write_ending(out: &mut String, outermost: StoredFrame) {
+    match outermost.ending() {
+        Ending::Whole => {}
+        Ending::Cut => out.push_str("    (more frames are not stored: malloc_context_size)\n"),
+        Ending::Lost => {
+            let module = modules::find(outermost.pc() - 1);
+            let place = module.as_ref().map_or("code of no file", |module| module.name());
+            let _ = writeln!(out, "    truncated (no unwind info in {place})");
         }
     }
 }

@@ -65,8 +65,12 @@ pub fn write(
             deferred::lost()
         );
     }
-    if depot::refused() > 0 {
-        let _ = writeln!(out, "mallocop: {} stacks were not stored: no room", depot::refused());
+    if depot::folded() > 0 {
+        let _ = writeln!(
+            out,
+            "mallocop: {} times a stack was stored without its innermost frames: no room for more",
+            depot::folded()
+        );
     }
     out
 }

@@ -1,14 +1,17 @@
-//! The depot: each distinct stack is stored once; its [`SiteId`] stands for it everywhere else.
+//! The depot: every stack is stored once, as a chain of nodes from its innermost frame to its outermost;
+//! stacks that begin alike share them. A [`SiteId`] stands for a stack everywhere else.
 //!
-//! Reading takes no lock. Storing a stack at first sight takes the depot's. Storage grows by
-//! mapped pieces up to 4 GiB; stacks seen after that have no site, which the report says.
+//! A stack is looked up by a hash over its frames, in one step; so are the chain's parts, when a new stack
+//! is stored. 64 bits are trusted: with a million stacks two share a hash in one of 30 million runs.
+//! Nothing waits: a process that ends in the middle of storing a stack blocks nobody. What two threads store
+//! at the same time may be there twice.
 
-use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-use crate::sys::lock::Lock;
+use super::unwind::{EXACT, GUESSED};
 use crate::sys::memory;
 
-/// Names a stored stack: the position of its record, 29 bits. 0 is none.
+/// Names a stored stack: the node of its innermost frame. 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SiteId(pub u32);
 
@@ -17,208 +20,297 @@ impl SiteId {
     pub const NONE: Self = Self(0);
 }
 
-/// Words in a piece of the log.
-const PIECE_WORDS: usize = 1 << 19;
-const PIECES: usize = 1 << 10;
-/// Words in front of a record's frames: hash, number of frames.
-const RECORD_HEAD: usize = 2;
+/// Marks the outermost frame of a stack that could not be followed further.
+const LOST: u64 = 1 << 61;
+/// Marks the outermost frame of those that are stored of a deeper stack.
+const CUT: u64 = 1 << 60;
+const MARKS: u64 = EXACT as u64 | GUESSED as u64 | LOST | CUT;
+
+/// A stack to store, by the positions of its frames, 0 the outermost.
+pub trait Stack {
+    /// Number of frames.
+    fn depth(&self) -> usize;
+    /// The pc with its marks.
+    fn pc(&self, index: usize) -> usize;
+    /// Hash over the frames up to `index`, never 0.
+    fn hash(&self, index: usize) -> u64;
+    /// Node of the frames up to `index`, if it was noted.
+    fn node(&self, index: usize) -> u32;
+    /// Notes it.
+    fn set_node(&mut self, index: usize, node: u32);
+    /// How it ends.
+    fn ending(&self) -> Ending;
+}
+
+/// How a stack ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// At the frame that nothing called.
+    Whole,
+    /// There is no way to tell who called its outermost frame.
+    Lost,
+    /// It goes on, but that is not stored.
+    Cut,
+}
+
+/// A stored frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredFrame(u64);
+
+impl StoredFrame {
+    /// The return address, or where a signal came in.
+    pub const fn pc(self) -> usize {
+        (self.0 & !MARKS) as usize
+    }
+
+    /// Did a signal come in here, so that the pc is the next instruction's?
+    pub const fn is_exact(self) -> bool {
+        self.0 & EXACT as u64 != 0
+    }
+
+    /// Was it found without unwind information?
+    pub const fn is_guessed(self) -> bool {
+        self.0 & GUESSED as u64 != 0
+    }
+
+    /// How the stack ends, if this is its outermost frame.
+    pub const fn ending(self) -> Ending {
+        match self.0 & (LOST | CUT) {
+            0 => Ending::Whole,
+            LOST => Ending::Lost,
+            _ => Ending::Cut,
+        }
+    }
+}
+
+#[repr(C)]
+struct Node {
+    word: u64,
+    parent: u32,
+}
+
+/// Nodes in a segment: 512 KiB.
+const SEGMENT: usize = 1 << 15;
+const SEGMENTS: usize = 1 << 13;
 /// Slots of the first table; each further one has twice as many.
-const FIRST_SLOTS: usize = 1 << 14;
-const TABLES: usize = 14;
+const FIRST_SLOTS: usize = 1 << 12;
+const TABLES: usize = 18;
 /// Slots looked at in each table.
 const PROBES: usize = 8;
-const ID_BITS: u32 = 29;
+/// Looks at a slot whose site is being written.
+const PATIENCE: usize = 1000;
 
-static LOG: [AtomicPtr<u64>; PIECES] = [const { AtomicPtr::new(core::ptr::null_mut()) }; PIECES];
-static INDEX: [AtomicPtr<AtomicU64>; TABLES] =
-    [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLES];
-/// Next free word of the log; word 0 is never used, so that 0 can mean none.
-static NEXT: Lock<usize> = Lock::new(1);
-/// Stacks that could not be stored.
-static REFUSED: AtomicUsize = AtomicUsize::new(0);
-
-/// A slot: the hash's upper 35 bits, the record's position.
-const fn slot_value(hash: u64, site: SiteId) -> u64 {
-    (hash >> ID_BITS << ID_BITS) | site.0 as u64
+/// A hash and the node it stands for; 0: not written yet.
+struct Slot {
+    hash: AtomicU64,
+    node: AtomicU32,
 }
 
-fn hash_of(frames: &[usize]) -> u64 {
-    let mut hash = 0x1234_5678_9abc_def1u64 ^ frames.len() as u64;
-    for &frame in frames {
-        hash = (hash.rotate_left(23) ^ frame as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-    hash ^ (hash >> 29)
+/// A depot. There is one, but for tests.
+pub struct Depot {
+    segments: [AtomicPtr<Node>; SEGMENTS],
+    tables: [AtomicPtr<Slot>; TABLES],
+    /// Number of the next node; 0 is none's.
+    next: AtomicU32,
+    /// First number that no node gets.
+    limit: u32,
+    folded: AtomicUsize,
 }
 
-/// The site of a stack, stored if it is new. `NONE` for an empty stack or when storage is full.
-pub fn intern(frames: &[usize]) -> SiteId {
-    if frames.is_empty() {
-        return SiteId::NONE;
-    }
-    let hash = hash_of(frames);
-    match find(hash, frames) {
-        Ok(site) => site,
-        Err(_) => store(hash, frames),
-    }
-}
+static DEPOT: Depot = Depot::new((SEGMENT * SEGMENTS) as u32);
 
-/// The site, or the table and slot where it belongs.
-fn find(hash: u64, frames: &[usize]) -> Result<SiteId, (usize, usize)> {
-    for (level, table) in INDEX.iter().enumerate() {
-        let table = table.load(Ordering::Acquire);
-        if table.is_null() {
-            return Err((level, hash as usize & (slots_of(level) - 1)));
-        }
-        for probe in 0..PROBES {
-            let at = (hash as usize + probe) & (slots_of(level) - 1);
-            // SAFETY: a published table has that many slots.
-            let value = unsafe { &*table.add(at) }.load(Ordering::Acquire);
-            if value == 0 {
-                return Err((level, at));
-            }
-            let site = SiteId((value & ((1 << ID_BITS) - 1)) as u32);
-            if slot_value(hash, site) == value && is_record(site, hash, frames) {
-                return Ok(site);
-            }
+impl Depot {
+    const fn new(limit: u32) -> Self {
+        Self {
+            segments: [const { AtomicPtr::new(core::ptr::null_mut()) }; SEGMENTS],
+            tables: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLES],
+            next: AtomicU32::new(1),
+            limit,
+            folded: AtomicUsize::new(0),
         }
     }
-    Err((TABLES, 0))
-}
 
-const fn slots_of(level: usize) -> usize {
-    FIRST_SLOTS << level
-}
-
-fn record(site: SiteId) -> Option<*const u64> {
-    let position = site.0 as usize;
-    let piece = LOG.get(position / PIECE_WORDS)?.load(Ordering::Acquire);
-    if piece.is_null() || position == 0 {
-        return None;
+    fn intern(&self, stack: &mut impl Stack) -> SiteId {
+        let Some(top) = stack.depth().checked_sub(1) else { return SiteId::NONE };
+        if let Some(node) = self.find(stack.hash(top)) {
+            stack.set_node(top, node);
+            return SiteId(node);
+        }
+        // The innermost frame up to which the stack is stored already.
+        let stored = (0..top).rev().find_map(|index| {
+            let noted = Some(stack.node(index)).filter(|&node| node != 0);
+            Some((index, noted.or_else(|| self.find(stack.hash(index)))?))
+        });
+        let (first, mut parent) = stored.map_or((0, 0), |(index, node)| (index + 1, node));
+        for index in first..=top {
+            let Some(node) = self.store(stack, index, parent) else {
+                self.folded.fetch_add(1, Ordering::Relaxed);
+                break;
+            };
+            stack.set_node(index, node);
+            parent = node;
+        }
+        SiteId(parent)
     }
-    // SAFETY: a published piece has PIECE_WORDS words.
-    Some(unsafe { piece.add(position % PIECE_WORDS) })
+
+    /// A node for the frame at `index`. `None`: no room.
+    fn store(&self, stack: &impl Stack, index: usize, parent: u32) -> Option<u32> {
+        let ending = match stack.ending() {
+            Ending::Lost if index == 0 => LOST,
+            Ending::Cut if index == 0 => CUT,
+            _ => 0,
+        };
+        let number = self.take_number()?;
+        let node = self.place(number)?;
+        // SAFETY: the number is ours alone until the node is published.
+        unsafe { node.write(Node { word: stack.pc(index) as u64 | ending, parent }) };
+        Some(self.publish(stack.hash(index), number))
+    }
+
+    fn take_number(&self) -> Option<u32> {
+        let limit = self.limit;
+        self.next
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
+                (next < limit).then_some(next + 1)
+            })
+            .ok()
+    }
+
+    /// The node's memory, mapped if need be.
+    fn place(&self, number: u32) -> Option<*mut Node> {
+        let number = number as usize;
+        let segment = self.segments.get(number / SEGMENT)?;
+        let first = load_or_map(segment, SEGMENT * size_of::<Node>())?;
+        // SAFETY: a segment has that many nodes.
+        Some(unsafe { first.add(number % SEGMENT) })
+    }
+
+    fn table(&self, level: usize) -> Option<&[Slot]> {
+        let first = self.tables.get(level)?.load(Ordering::Acquire);
+        if first.is_null() {
+            return None;
+        }
+        // SAFETY: a table of that level has that many slots, and stays.
+        Some(unsafe { core::slice::from_raw_parts(first, FIRST_SLOTS << level) })
+    }
+
+    /// The node that the hash stands for.
+    fn find(&self, hash: u64) -> Option<u32> {
+        for level in 0..TABLES {
+            for slot in slots_for(self.table(level)?, hash) {
+                match slot.hash.load(Ordering::Acquire) {
+                    0 => return None,
+                    found if found == hash => {
+                        let node = wait_for(slot);
+                        if node.is_some() {
+                            return node;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        None
+    }
+
+    /// Lets the hash stand for the node, unless it already stands for one; returns which.
+    fn publish(&self, hash: u64, node: u32) -> u32 {
+        for level in 0..TABLES {
+            let slot = self.tables.get(level);
+            if slot
+                .and_then(|slot| load_or_map(slot, size_of::<Slot>() * (FIRST_SLOTS << level)))
+                .is_none()
+            {
+                break;
+            }
+            for slot in slots_for(self.table(level).unwrap_or(&[]), hash) {
+                match slot.hash.compare_exchange(0, hash, Ordering::AcqRel, Ordering::Acquire) {
+                    Ok(_) => {
+                        slot.node.store(node, Ordering::Release);
+                        return node;
+                    }
+                    Err(found) if found == hash => {
+                        if let Some(other) = wait_for(slot) {
+                            return other;
+                        }
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
+        // No room in the tables: the node works, it is only not found again.
+        node
+    }
+
+    fn node(&self, number: u32) -> Option<&Node> {
+        let segment = self.segments.get(number as usize / SEGMENT)?.load(Ordering::Acquire);
+        if segment.is_null() || number == 0 || number >= self.next.load(Ordering::Relaxed) {
+            return None;
+        }
+        // SAFETY: a segment has that many nodes; whoever knows a number got it after it was written.
+        Some(unsafe { &*segment.add(number as usize % SEGMENT) })
+    }
+
+    fn frames(&self, site: SiteId) -> impl Iterator<Item = StoredFrame> {
+        let mut next = site.0;
+        core::iter::from_fn(move || {
+            let node = self.node(next)?;
+            next = node.parent;
+            Some(StoredFrame(node.word))
+        })
+    }
+}
+
+fn slots_for(table: &[Slot], hash: u64) -> impl Iterator<Item = &Slot> {
+    let mask = table.len().wrapping_sub(1);
+    let first = (hash >> 20) as usize;
+    (first..first.wrapping_add(PROBES)).filter_map(move |at| table.get(at & mask))
+}
+
+/// The slot's node. `None` if whoever took the slot does not write it: it may have been another thread when
+/// this process was forked.
+fn wait_for(slot: &Slot) -> Option<u32> {
+    for _ in 0..PATIENCE {
+        match slot.node.load(Ordering::Acquire) {
+            0 => core::hint::spin_loop(),
+            node => return Some(node),
+        }
+    }
+    None
+}
+
+fn load_or_map<T>(slot: &AtomicPtr<T>, bytes: usize) -> Option<*mut T> {
+    let known = slot.load(Ordering::Acquire);
+    if !known.is_null() {
+        return Some(known);
+    }
+    let fresh = memory::map(bytes)? as *mut T;
+    match slot.compare_exchange(known, fresh, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Some(fresh),
+        Err(other) => {
+            // SAFETY: never published.
+            unsafe { memory::unmap(fresh as usize, bytes) };
+            Some(other)
+        }
+    }
+}
+
+/// The site of a stack, stored if it is new. `NONE` for an empty one. When the depot is full: the site of as
+/// much of the stack, from outside in, as it has.
+pub fn intern(stack: &mut impl Stack) -> SiteId {
+    DEPOT.intern(stack)
 }
 
 /// The frames stored for a site, innermost first.
-pub fn frames(site: SiteId) -> &'static [usize] {
-    match record(site) {
-        // SAFETY: records are written before they are published and never change; 64-bit words.
-        Some(record) => unsafe {
-            let count = record.add(1).read() as usize;
-            core::slice::from_raw_parts(record.add(RECORD_HEAD).cast::<usize>(), count)
-        },
-        None => &[],
-    }
+pub fn frames(site: SiteId) -> impl Iterator<Item = StoredFrame> {
+    DEPOT.frames(site)
 }
 
-fn is_record(site: SiteId, hash: u64, wanted: &[usize]) -> bool {
-    // SAFETY: as in `frames`.
-    record(site).is_some_and(|record| unsafe { record.read() } == hash) && frames(site) == wanted
-}
-
-#[cold]
-fn store(hash: u64, stack: &[usize]) -> SiteId {
-    let mut next = NEXT.lock();
-    let (level, at) = match find(hash, stack) {
-        Ok(site) => return site,
-        Err(place) => place,
-    };
-    let stored = write_record(&mut next, hash, stack)
-        .and_then(|site| table(level).map(|table| (site, table)));
-    let Some((site, table)) = stored else {
-        REFUSED.fetch_add(1, Ordering::Relaxed);
-        return SiteId::NONE;
-    };
-    // SAFETY: `find` gave a slot of this table.
-    unsafe { &*table.add(at) }.store(slot_value(hash, site), Ordering::Release);
-    site
-}
-
-fn table(level: usize) -> Option<*mut AtomicU64> {
-    let slot = INDEX.get(level)?;
-    let table = slot.load(Ordering::Acquire);
-    if !table.is_null() {
-        return Some(table);
-    }
-    let fresh = memory::map(slots_of(level) * 8)? as *mut AtomicU64;
-    slot.store(fresh, Ordering::Release);
-    Some(fresh)
-}
-
-fn write_record(next: &mut usize, hash: u64, stack: &[usize]) -> Option<SiteId> {
-    let need = RECORD_HEAD + stack.len();
-    let mut position = *next;
-    if position % PIECE_WORDS + need > PIECE_WORDS {
-        position = (position / PIECE_WORDS + 1) * PIECE_WORDS;
-    }
-    let slot = LOG.get(position / PIECE_WORDS)?;
-    if slot.load(Ordering::Acquire).is_null() {
-        slot.store(memory::map(PIECE_WORDS * 8)? as *mut u64, Ordering::Release);
-    }
-    let at = slot.load(Ordering::Acquire);
-    // SAFETY: the piece has room for the record from `position` on, and nobody else writes there.
-    unsafe {
-        let record = at.add(position % PIECE_WORDS);
-        record.write(hash);
-        record.add(1).write(stack.len() as u64);
-        let frames = record.add(RECORD_HEAD).cast::<usize>();
-        core::ptr::copy_nonoverlapping(stack.as_ptr(), frames, stack.len());
-    }
-    *next = position + need;
-    u32::try_from(position).ok().map(SiteId)
-}
-
-/// Number of stacks that found no room.
-pub fn refused() -> usize {
-    REFUSED.load(Ordering::Relaxed)
-}
-
-/// Takes the depot's lock to hold it over fork.
-pub fn hold_over_fork(interrupted: bool) -> bool {
-    NEXT.hold_over_fork(interrupted)
-}
-
-/// Gives it back in parent and child.
-///
-/// # Safety
-/// The calling thread called [`hold_over_fork`], which returned true.
-pub unsafe fn release_after_fork() {
-    // SAFETY: as the caller says.
-    unsafe { NEXT.release_after_fork() };
+/// Number of times that a stack found no room.
+pub fn folded() -> usize {
+    DEPOT.folded.load(Ordering::Relaxed)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn equal_stacks_share_a_site_and_come_back_whole() {
-        let stack: Vec<usize> = (1..100).map(|i| i * 0x1111).collect();
-        let site = intern(&stack);
-        assert_ne!(site, SiteId::NONE);
-        assert_eq!(intern(&stack), site);
-        assert_eq!(frames(site), stack);
-        assert_ne!(intern(&stack[1..]), site);
-        assert_eq!(intern(&[]), SiteId::NONE);
-        assert_eq!(frames(SiteId::NONE), &[] as &[usize]);
-    }
-
-    #[test]
-    fn threads_agree_on_two_hundred_thousand_stacks() {
-        let work = || {
-            (0..100_000usize)
-                .map(|i| intern(&[i * 16 + 1, i ^ 0x5555, 0x40_0000, i % 7]))
-                .collect::<Vec<_>>()
-        };
-        let (one, two) = std::thread::scope(|scope| {
-            let (one, two) = (scope.spawn(work), scope.spawn(work));
-            (one.join().expect("no panic"), two.join().expect("no panic"))
-        });
-        assert_eq!(one, two);
-        let mut distinct = one;
-        distinct.sort_unstable();
-        distinct.dedup();
-        assert_eq!(distinct.len(), 100_000);
-        assert_eq!(refused(), 0);
-    }
-}
+#[path = "depot_tests.rs"]
+mod tests;

@@ -1,6 +1,17 @@
 //! Stacks: captured, interned into sites, and turned into names.
+//!
+//! `cfi` makes a `rule` of a module's call frame information, `rules` keeps it, `unwind` takes a step by
+//! it, `memo` takes only those steps that have changed, `depot` gives the whole a number.
 
 pub mod capture;
+pub mod cfi;
 pub mod depot;
+mod eh_frame_hdr;
+pub mod memo;
 pub mod modules;
+mod rows;
+pub mod rule;
+mod rules;
 pub mod symbolize;
+mod tracer;
+pub mod unwind;

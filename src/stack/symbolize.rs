@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 
+use super::depot::StoredFrame;
 use super::modules;
 use crate::own;
 use crate::sys::process;
@@ -35,8 +36,10 @@ pub struct Symbolizer {
 }
 
 impl Symbolizer {
-    /// The frames at a return address, innermost first; never empty.
-    pub fn frames_at(&mut self, pc: usize) -> &[Frame] {
+    /// The frames at a stored frame's pc, innermost first; never empty.
+    pub fn frames_at(&mut self, stored: StoredFrame) -> &[Frame] {
+        // Looked up is the instruction in front of a return address, but that at an exact pc.
+        let pc = stored.pc() + usize::from(stored.is_exact());
         if !self.known.contains_key(&pc) {
             let started = process::thread_milliseconds();
             let may_look = self.spent < BUDGET && own::heap::has_room(ROOM);

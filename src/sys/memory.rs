@@ -93,6 +93,25 @@ pub unsafe fn drop_contents(start: usize, bytes: usize) {
     });
 }
 
+/// First address of the page that `address` is in.
+pub const fn page_of(address: usize) -> usize {
+    address & !(PAGE - 1)
+}
+
+/// Can all of `[from, to)` be read? Makes a system call, by which pages that were never touched are. Without
+/// that call (Linux 5.14) the answer is no.
+pub fn is_readable(from: usize, to: usize) -> bool {
+    let start = page_of(from);
+    if to <= from {
+        return false;
+    }
+    errno::preserve(|| {
+        let at = start as *mut libc::c_void;
+        // SAFETY: only reads pages in, where there are any.
+        unsafe { libc::madvise(at, to - start, libc::MADV_POPULATE_READ) == 0 }
+    })
+}
+
 /// Moves or resizes a whole mapping. `None`: nothing has changed.
 ///
 /// # Safety

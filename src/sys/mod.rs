@@ -3,6 +3,7 @@
 
 pub mod apart;
 pub mod errno;
+pub mod loader;
 pub mod lock;
 pub mod maps;
 pub mod memory;

@@ -1,6 +1,7 @@
 //! Facts about the process, and the few calls by which it is left.
 
 use core::ffi::CStr;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::errno;
 
@@ -24,6 +25,22 @@ pub fn random_key() -> u64 {
         seed.iter().skip(from).take(8).fold(0u64, |word, &byte| (word << 8) | u64::from(byte))
     };
     (half(0) ^ half(8).rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1
+}
+
+/// An address above all frames of the first thread's stack: that of the kernel's random bytes for this
+/// process.
+#[inline]
+pub fn stack_top() -> usize {
+    static TOP: AtomicUsize = AtomicUsize::new(0);
+    match TOP.load(Ordering::Relaxed) {
+        0 => {
+            // SAFETY: getauxval(3) only reads the auxiliary vector.
+            let top = errno::preserve(|| unsafe { libc::getauxval(libc::AT_RANDOM) }) as usize;
+            TOP.store(top, Ordering::Relaxed);
+            top
+        }
+        top => top,
+    }
 }
 
 /// An environment variable's value, without allocating.

@@ -35,6 +35,8 @@ struct Slot {
     arena: Cell<usize>,
     /// The same, if the thread may take the shortest way through it.
     quick: Cell<usize>,
+    /// Address of what the thread keeps for capturing stacks; 0: nothing yet.
+    tracer: Cell<usize>,
     /// Forks under way: more than one if a signal handler forks in the middle of one.
     forks: Cell<u8>,
     /// Which locks each of them holds, a bit each.
@@ -86,6 +88,22 @@ pub fn slot_address() -> usize {
         );
     }
     slot
+}
+
+/// The thread pointer: the address of the thread's descriptor, which lies above its stack unless it is the
+/// first thread (glibc's nptl).
+#[inline]
+pub fn pointer() -> usize {
+    let pointer: usize;
+    // SAFETY: the x86-64 TLS ABI: the thread pointer is at fs:0.
+    unsafe {
+        asm!(
+            "mov {pointer}, qword ptr fs:[0]",
+            pointer = out(reg) pointer,
+            options(nostack, nomem, pure, preserves_flags),
+        );
+    }
+    pointer
 }
 
 #[inline]
@@ -145,6 +163,17 @@ pub fn quick_arena() -> usize {
         return 0;
     }
     slot.quick.get()
+}
+
+/// Address of what the thread keeps for capturing stacks; 0: nothing.
+#[inline]
+pub fn tracer() -> usize {
+    slot().tracer.get()
+}
+
+/// Notes it.
+pub fn set_tracer(tracer: usize) {
+    slot().tracer.set(tracer);
 }
 
 /// Has the thread's end been noted?

@@ -7,7 +7,9 @@ use core::mem;
 
 use mallocop::debug::{Release, Request};
 use mallocop::finding::{Kind, Operation};
+use mallocop::stack::capture::Caller;
 
+use crate::entry::entries;
 use crate::malloc::{free, try_allocate};
 use crate::operators::{Operator, look_behind, look_up, next};
 
@@ -21,18 +23,26 @@ type DeleteTwoWords = unsafe extern "C-unwind" fn(*mut c_void, usize, usize);
 type Handler = unsafe extern "C-unwind" fn();
 
 /// A block for operator new, or null.
-fn try_new(size: usize, align: usize, kind: Kind) -> *mut c_void {
+///
+/// # Safety
+/// `caller` holds the registers at the entry of the program's call.
+unsafe fn try_new(size: usize, align: usize, kind: Kind, caller: Caller) -> *mut c_void {
     // operator new(0) is a block of its own, as malloc(0) is.
     if isize::try_from(size).is_err() || !align.is_power_of_two() {
         return core::ptr::null_mut();
     }
-    try_allocate(Request { size, align, kind, zeroed: false }).cast()
+    // SAFETY: as the caller says.
+    unsafe { try_allocate(Request { size, align, kind, zeroed: false }, caller) }.cast()
 }
 
 /// operator new that throws: runs the new_handler until there is memory or none is set.
-unsafe fn new(size: usize, align: usize, kind: Kind) -> *mut c_void {
+///
+/// # Safety
+/// As for [`try_new`].
+unsafe fn new(size: usize, align: usize, kind: Kind, caller: Caller) -> *mut c_void {
     loop {
-        let block = try_new(size, align, kind);
+        // SAFETY: as the caller says.
+        let block = unsafe { try_new(size, align, kind, caller) };
         if !block.is_null() {
             return block;
         }
@@ -67,8 +77,18 @@ unsafe fn throw_bad_alloc() {
     mallocop::sys::process::abort()
 }
 
-fn delete(block: *mut c_void, kind: Kind, size: Option<usize>, align: Option<usize>) {
-    free(block.cast(), &Release::sized(Operation::Delete(kind), size, align));
+/// # Safety
+/// As for [`try_new`].
+unsafe fn delete(
+    block: *mut c_void,
+    kind: Kind,
+    size: Option<usize>,
+    align: Option<usize>,
+    caller: Caller,
+) {
+    let release = Release::sized(Operation::Delete(kind), size, align);
+    // SAFETY: as the caller says.
+    unsafe { free(block.cast(), &release, caller) };
 }
 
 macro_rules! forward {
@@ -94,140 +114,204 @@ macro_rules! or_behind {
     }};
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _Znwm(size: usize) -> *mut c_void {
-    // SAFETY: an operator new that may throw.
-    unsafe { new(size, 16, Kind::New) }
+entries! {
+    "C-unwind";
+    _Znwm(1) => new_from(size: usize) -> *mut c_void,
+    _Znam(1) => new_array_from(size: usize) -> *mut c_void,
+    _ZnwmRKSt9nothrow_t(2) => new_nothrow_from(size: usize, tag: *const c_void) -> *mut c_void,
+    _ZnamRKSt9nothrow_t(2) => new_array_nothrow_from(size: usize, tag: *const c_void) -> *mut c_void,
+    _ZnwmSt11align_val_t(2) => aligned_new_from(size: usize, align: usize) -> *mut c_void,
+    _ZnamSt11align_val_t(2) => aligned_new_array_from(size: usize, align: usize) -> *mut c_void,
+    _ZnwmSt11align_val_tRKSt9nothrow_t(3) => aligned_new_nothrow_from(size: usize, align: usize, tag: *const c_void) -> *mut c_void,
+    _ZnamSt11align_val_tRKSt9nothrow_t(3) => aligned_new_array_nothrow_from(size: usize, align: usize, tag: *const c_void) -> *mut c_void,
+    _ZdlPv(1) => delete_from(block: *mut c_void),
+    _ZdaPv(1) => delete_array_from(block: *mut c_void),
+    _ZdlPvm(2) => delete_sized_from(block: *mut c_void, size: usize),
+    _ZdaPvm(2) => delete_array_sized_from(block: *mut c_void, size: usize),
+    _ZdlPvRKSt9nothrow_t(2) => delete_nothrow_from(block: *mut c_void, tag: usize),
+    _ZdaPvRKSt9nothrow_t(2) => delete_array_nothrow_from(block: *mut c_void, tag: usize),
+    _ZdlPvSt11align_val_t(2) => aligned_delete_from(block: *mut c_void, align: usize),
+    _ZdaPvSt11align_val_t(2) => aligned_delete_array_from(block: *mut c_void, align: usize),
+    _ZdlPvmSt11align_val_t(3) => aligned_delete_sized_from(block: *mut c_void, size: usize, align: usize),
+    _ZdaPvmSt11align_val_t(3) => aligned_delete_array_sized_from(block: *mut c_void, size: usize, align: usize),
+    _ZdlPvSt11align_val_tRKSt9nothrow_t(3) => aligned_delete_nothrow_from(block: *mut c_void, align: usize, tag: usize),
+    _ZdaPvSt11align_val_tRKSt9nothrow_t(3) => aligned_delete_array_nothrow_from(block: *mut c_void, align: usize, tag: usize),
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _Znam(size: usize) -> *mut c_void {
+unsafe extern "C-unwind" fn new_from(size: usize, caller: Caller) -> *mut c_void {
+    // SAFETY: the entry gives the registers.
+    unsafe { new(size, 16, Kind::New, caller) }
+}
+
+unsafe extern "C-unwind" fn new_array_from(size: usize, caller: Caller) -> *mut c_void {
     forward!(NewArray, New, (size));
-    // SAFETY: as in `_Znwm`.
-    unsafe { new(size, 16, Kind::NewArray) }
+    // SAFETY: the entry gives the registers.
+    unsafe { new(size, 16, Kind::NewArray, caller) }
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZnwmRKSt9nothrow_t(size: usize, tag: *const c_void) -> *mut c_void {
+unsafe extern "C-unwind" fn new_nothrow_from(
+    size: usize,
+    tag: *const c_void,
+    caller: Caller,
+) -> *mut c_void {
     forward!(NewNothrow, NewNothrow, (size, tag));
-    or_behind!(try_new(size, 16, Kind::New), c"_ZnwmRKSt9nothrow_t", NewNothrow, (size, tag))
+    // SAFETY: the entry gives the registers.
+    let block = unsafe { try_new(size, 16, Kind::New, caller) };
+    or_behind!(block, c"_ZnwmRKSt9nothrow_t", NewNothrow, (size, tag))
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZnamRKSt9nothrow_t(size: usize, tag: *const c_void) -> *mut c_void {
+unsafe extern "C-unwind" fn new_array_nothrow_from(
+    size: usize,
+    tag: *const c_void,
+    caller: Caller,
+) -> *mut c_void {
     forward!(NewArrayNothrow, NewNothrow, (size, tag));
-    or_behind!(try_new(size, 16, Kind::NewArray), c"_ZnamRKSt9nothrow_t", NewNothrow, (size, tag))
+    // SAFETY: the entry gives the registers.
+    let block = unsafe { try_new(size, 16, Kind::NewArray, caller) };
+    or_behind!(block, c"_ZnamRKSt9nothrow_t", NewNothrow, (size, tag))
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZnwmSt11align_val_t(size: usize, align: usize) -> *mut c_void {
-    // SAFETY: as in `_Znwm`.
-    unsafe { new(size, align, Kind::AlignedNew) }
+unsafe extern "C-unwind" fn aligned_new_from(
+    size: usize,
+    align: usize,
+    caller: Caller,
+) -> *mut c_void {
+    // SAFETY: the entry gives the registers.
+    unsafe { new(size, align, Kind::AlignedNew, caller) }
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZnamSt11align_val_t(size: usize, align: usize) -> *mut c_void {
+unsafe extern "C-unwind" fn aligned_new_array_from(
+    size: usize,
+    align: usize,
+    caller: Caller,
+) -> *mut c_void {
     forward!(AlignedNewArray, AlignedNew, (size, align));
-    // SAFETY: as in `_Znwm`.
-    unsafe { new(size, align, Kind::AlignedNewArray) }
+    // SAFETY: the entry gives the registers.
+    unsafe { new(size, align, Kind::AlignedNewArray, caller) }
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZnwmSt11align_val_tRKSt9nothrow_t(
+unsafe extern "C-unwind" fn aligned_new_nothrow_from(
     size: usize,
     align: usize,
     tag: *const c_void,
+    caller: Caller,
 ) -> *mut c_void {
     forward!(AlignedNewNothrow, AlignedNewNothrow, (size, align, tag));
-    let block = try_new(size, align, Kind::AlignedNew);
+    // SAFETY: the entry gives the registers.
+    let block = unsafe { try_new(size, align, Kind::AlignedNew, caller) };
     or_behind!(block, c"_ZnwmSt11align_val_tRKSt9nothrow_t", AlignedNewNothrow, (size, align, tag))
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZnamSt11align_val_tRKSt9nothrow_t(
+unsafe extern "C-unwind" fn aligned_new_array_nothrow_from(
     size: usize,
     align: usize,
     tag: *const c_void,
+    caller: Caller,
 ) -> *mut c_void {
     forward!(AlignedNewArrayNothrow, AlignedNewNothrow, (size, align, tag));
-    let block = try_new(size, align, Kind::AlignedNewArray);
+    // SAFETY: the entry gives the registers.
+    let block = unsafe { try_new(size, align, Kind::AlignedNewArray, caller) };
     or_behind!(block, c"_ZnamSt11align_val_tRKSt9nothrow_t", AlignedNewNothrow, (size, align, tag))
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdlPv(block: *mut c_void) {
-    delete(block, Kind::New, None, None);
+unsafe extern "C-unwind" fn delete_from(block: *mut c_void, caller: Caller) {
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::New, None, None, caller) };
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdaPv(block: *mut c_void) {
+unsafe extern "C-unwind" fn delete_array_from(block: *mut c_void, caller: Caller) {
     forward!(DeleteArray, Delete, (block));
-    delete(block, Kind::NewArray, None, None);
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::NewArray, None, None, caller) };
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdlPvm(block: *mut c_void, size: usize) {
+unsafe extern "C-unwind" fn delete_sized_from(block: *mut c_void, size: usize, caller: Caller) {
     forward!(DeleteSized, DeleteWord, (block, size));
-    delete(block, Kind::New, Some(size), None);
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::New, Some(size), None, caller) };
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdaPvm(block: *mut c_void, size: usize) {
+unsafe extern "C-unwind" fn delete_array_sized_from(
+    block: *mut c_void,
+    size: usize,
+    caller: Caller,
+) {
     forward!(DeleteArraySized, DeleteWord, (block, size));
-    delete(block, Kind::NewArray, Some(size), None);
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::NewArray, Some(size), None, caller) };
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdlPvRKSt9nothrow_t(block: *mut c_void, tag: usize) {
+unsafe extern "C-unwind" fn delete_nothrow_from(block: *mut c_void, tag: usize, caller: Caller) {
     forward!(DeleteNothrow, DeleteWord, (block, tag));
-    delete(block, Kind::New, None, None);
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::New, None, None, caller) };
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdaPvRKSt9nothrow_t(block: *mut c_void, tag: usize) {
+unsafe extern "C-unwind" fn delete_array_nothrow_from(
+    block: *mut c_void,
+    tag: usize,
+    caller: Caller,
+) {
     forward!(DeleteArrayNothrow, DeleteWord, (block, tag));
-    delete(block, Kind::NewArray, None, None);
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::NewArray, None, None, caller) };
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdlPvSt11align_val_t(block: *mut c_void, align: usize) {
-    delete(block, Kind::AlignedNew, None, Some(align));
+unsafe extern "C-unwind" fn aligned_delete_from(block: *mut c_void, align: usize, caller: Caller) {
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::AlignedNew, None, Some(align), caller) };
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdaPvSt11align_val_t(block: *mut c_void, align: usize) {
+unsafe extern "C-unwind" fn aligned_delete_array_from(
+    block: *mut c_void,
+    align: usize,
+    caller: Caller,
+) {
     forward!(AlignedDeleteArray, DeleteWord, (block, align));
-    delete(block, Kind::AlignedNewArray, None, Some(align));
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::AlignedNewArray, None, Some(align), caller) };
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdlPvmSt11align_val_t(block: *mut c_void, size: usize, align: usize) {
+unsafe extern "C-unwind" fn aligned_delete_sized_from(
+    block: *mut c_void,
+    size: usize,
+    align: usize,
+    caller: Caller,
+) {
     forward!(AlignedDeleteSized, DeleteTwoWords, (block, size, align));
-    delete(block, Kind::AlignedNew, Some(size), Some(align));
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::AlignedNew, Some(size), Some(align), caller) };
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdaPvmSt11align_val_t(block: *mut c_void, size: usize, align: usize) {
+unsafe extern "C-unwind" fn aligned_delete_array_sized_from(
+    block: *mut c_void,
+    size: usize,
+    align: usize,
+    caller: Caller,
+) {
     forward!(AlignedDeleteArraySized, DeleteTwoWords, (block, size, align));
-    delete(block, Kind::AlignedNewArray, Some(size), Some(align));
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::AlignedNewArray, Some(size), Some(align), caller) };
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdlPvSt11align_val_tRKSt9nothrow_t(
+unsafe extern "C-unwind" fn aligned_delete_nothrow_from(
     block: *mut c_void,
     align: usize,
     tag: usize,
+    caller: Caller,
 ) {
     forward!(AlignedDeleteNothrow, DeleteTwoWords, (block, align, tag));
-    delete(block, Kind::AlignedNew, None, Some(align));
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::AlignedNew, None, Some(align), caller) };
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C-unwind" fn _ZdaPvSt11align_val_tRKSt9nothrow_t(
+unsafe extern "C-unwind" fn aligned_delete_array_nothrow_from(
     block: *mut c_void,
     align: usize,
     tag: usize,
+    caller: Caller,
 ) {
     forward!(AlignedDeleteArrayNothrow, DeleteTwoWords, (block, align, tag));
-    delete(block, Kind::AlignedNewArray, None, Some(align));
+    // SAFETY: the entry gives the registers.
+    unsafe { delete(block, Kind::AlignedNewArray, None, Some(align), caller) };
 }

@@ -1,5 +1,6 @@
 //! fork: every lock of the malloc path is held over it, so that the child finds the heap whole.
 
+use mallocop::stack::capture;
 use mallocop::sys::{process, thread};
 
 use crate::{HEAP, reader, reporter};
@@ -29,6 +30,7 @@ extern "C" fn parent() {
 
 extern "C" fn child() {
     release();
+    capture::renew_after_fork();
     thread::renew_after_fork();
     HEAP.inherit_arenas();
     reader::forget_root();

@@ -5,69 +5,110 @@ use core::ffi::{c_int, c_void};
 use mallocop::debug::{Release, Request};
 use mallocop::finding::{Kind, Operation};
 use mallocop::heap::size::PAGE;
+use mallocop::stack::capture::Caller;
 
+use crate::entry::entries;
 use crate::malloc::{allocate, allocate_aligned, free as give_back, refuse, resize};
 use crate::{HEAP, rules, start};
 
-#[unsafe(no_mangle)]
-extern "C" fn malloc(size: usize) -> *mut c_void {
-    allocate("malloc", Request::malloc(size)).cast()
+entries! {
+    "C";
+    malloc(1) => malloc_from(size: usize) -> *mut c_void,
+    calloc(2) => calloc_from(count: usize, size: usize) -> *mut c_void,
+    realloc(2) => realloc_from(pointer: *mut c_void, size: usize) -> *mut c_void,
+    reallocarray(3) => reallocarray_from(pointer: *mut c_void, count: usize, size: usize) -> *mut c_void,
+    free(1) => free_from(pointer: *mut c_void),
+    cfree(1) => free_from(pointer: *mut c_void),
+    free_sized(2) => free_sized_from(pointer: *mut c_void, size: usize),
+    free_aligned_sized(3) => free_aligned_sized_from(pointer: *mut c_void, align: usize, size: usize),
+    aligned_alloc(2) => aligned_alloc_from(align: usize, size: usize) -> *mut c_void,
+    memalign(2) => memalign_from(align: usize, size: usize) -> *mut c_void,
+    posix_memalign(3) => posix_memalign_from(out: *mut *mut c_void, align: usize, size: usize) -> c_int,
+    valloc(1) => valloc_from(size: usize) -> *mut c_void,
+    pvalloc(1) => pvalloc_from(size: usize) -> *mut c_void,
+    // glibc exports its own under these names, too; a block from one must be known to the other.
+    __libc_malloc(1) => malloc_from(size: usize) -> *mut c_void,
+    __libc_calloc(2) => calloc_from(count: usize, size: usize) -> *mut c_void,
+    __libc_realloc(2) => realloc_from(pointer: *mut c_void, size: usize) -> *mut c_void,
+    __libc_memalign(2) => memalign_from(align: usize, size: usize) -> *mut c_void,
+    __libc_free(1) => free_from(pointer: *mut c_void),
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn calloc(count: usize, size: usize) -> *mut c_void {
+unsafe extern "C" fn malloc_from(size: usize, caller: Caller) -> *mut c_void {
+    // SAFETY: the entry gives the registers.
+    unsafe { allocate("malloc", Request::malloc(size), caller) }.cast()
+}
+
+unsafe extern "C" fn calloc_from(count: usize, size: usize, caller: Caller) -> *mut c_void {
+    let request = |size| Request { zeroed: true, ..Request::malloc(size) };
     match rules::product("calloc", count, size) {
-        Ok(size) => allocate("calloc", Request { zeroed: true, ..Request::malloc(size) }).cast(),
+        // SAFETY: the entry gives the registers.
+        Ok(size) => unsafe { allocate("calloc", request(size), caller) }.cast(),
         Err(bad) => refuse(bad, libc::ENOMEM).cast(),
     }
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
-    resize("realloc", pointer.cast(), size).cast()
+unsafe extern "C" fn realloc_from(
+    pointer: *mut c_void,
+    size: usize,
+    caller: Caller,
+) -> *mut c_void {
+    // SAFETY: the entry gives the registers.
+    unsafe { resize("realloc", pointer.cast(), size, caller) }.cast()
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn reallocarray(pointer: *mut c_void, count: usize, size: usize) -> *mut c_void {
+unsafe extern "C" fn reallocarray_from(
+    pointer: *mut c_void,
+    count: usize,
+    size: usize,
+    caller: Caller,
+) -> *mut c_void {
     match rules::product("reallocarray", count, size) {
-        Ok(size) => resize("reallocarray", pointer.cast(), size).cast(),
+        // SAFETY: the entry gives the registers.
+        Ok(size) => unsafe { resize("reallocarray", pointer.cast(), size, caller) }.cast(),
         Err(bad) => refuse(bad, libc::ENOMEM).cast(),
     }
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn free(pointer: *mut c_void) {
-    give_back(pointer.cast(), const { &Release::by(Operation::Free) });
+unsafe extern "C" fn free_from(pointer: *mut c_void, caller: Caller) {
+    // SAFETY: the entry gives the registers.
+    unsafe { give_back(pointer.cast(), const { &Release::by(Operation::Free) }, caller) };
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn cfree(pointer: *mut c_void) {
-    give_back(pointer.cast(), const { &Release::by(Operation::Free) });
+unsafe extern "C" fn free_sized_from(pointer: *mut c_void, size: usize, caller: Caller) {
+    let release = Release::sized(Operation::FreeSized, Some(size), None);
+    // SAFETY: the entry gives the registers.
+    unsafe { give_back(pointer.cast(), &release, caller) };
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn free_sized(pointer: *mut c_void, size: usize) {
-    give_back(pointer.cast(), &Release::sized(Operation::FreeSized, Some(size), None));
+unsafe extern "C" fn free_aligned_sized_from(
+    pointer: *mut c_void,
+    align: usize,
+    size: usize,
+    caller: Caller,
+) {
+    let release = Release::sized(Operation::FreeSized, Some(size), Some(align));
+    // SAFETY: the entry gives the registers.
+    unsafe { give_back(pointer.cast(), &release, caller) };
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn free_aligned_sized(pointer: *mut c_void, align: usize, size: usize) {
-    give_back(pointer.cast(), &Release::sized(Operation::FreeSized, Some(size), Some(align)));
+unsafe extern "C" fn aligned_alloc_from(align: usize, size: usize, caller: Caller) -> *mut c_void {
+    // SAFETY: the entry gives the registers.
+    unsafe { allocate_aligned("aligned_alloc", align, size, caller) }.cast()
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn aligned_alloc(align: usize, size: usize) -> *mut c_void {
-    allocate_aligned("aligned_alloc", align, size).cast()
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn memalign(align: usize, size: usize) -> *mut c_void {
-    allocate_aligned("memalign", align, size).cast()
+unsafe extern "C" fn memalign_from(align: usize, size: usize, caller: Caller) -> *mut c_void {
+    // SAFETY: the entry gives the registers.
+    unsafe { allocate_aligned("memalign", align, size, caller) }.cast()
 }
 
 /// Unlike the others it leaves errno alone and returns the code.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, size: usize) -> c_int {
+unsafe extern "C" fn posix_memalign_from(
+    out: *mut *mut c_void,
+    align: usize,
+    size: usize,
+    caller: Caller,
+) -> c_int {
     let align = match rules::posix_alignment(align) {
         Ok(align) => align,
         Err(bad) => {
@@ -76,7 +117,9 @@ unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, size: u
         }
     };
     let request = Request { size, align, kind: Kind::Memalign, zeroed: false };
-    let block = mallocop::sys::errno::preserve(|| allocate("posix_memalign", request));
+    // SAFETY: the entry gives the registers.
+    let allocate = || unsafe { allocate("posix_memalign", request, caller) };
+    let block = mallocop::sys::errno::preserve(allocate);
     if block.is_null() {
         return libc::ENOMEM;
     }
@@ -85,15 +128,15 @@ unsafe extern "C" fn posix_memalign(out: *mut *mut c_void, align: usize, size: u
     0
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn valloc(size: usize) -> *mut c_void {
-    allocate_aligned("valloc", PAGE, size).cast()
+unsafe extern "C" fn valloc_from(size: usize, caller: Caller) -> *mut c_void {
+    // SAFETY: the entry gives the registers.
+    unsafe { allocate_aligned("valloc", PAGE, size, caller) }.cast()
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn pvalloc(size: usize) -> *mut c_void {
+unsafe extern "C" fn pvalloc_from(size: usize, caller: Caller) -> *mut c_void {
     match rules::whole_pages(size) {
-        Ok(size) => allocate_aligned("pvalloc", PAGE, size).cast(),
+        // SAFETY: the entry gives the registers.
+        Ok(size) => unsafe { allocate_aligned("pvalloc", PAGE, size, caller) }.cast(),
         Err(bad) => refuse(bad, libc::ENOMEM).cast(),
     }
 }
@@ -144,30 +187,4 @@ extern "C" fn mallopt(parameter: c_int, value: c_int) -> c_int {
         }
     }
     c_int::from(parameter == M_MXFAST || (M_ARENA_MAX..0).contains(&parameter))
-}
-
-/// glibc exports its own under these names, too; a block from one must be known to the other.
-#[unsafe(no_mangle)]
-extern "C" fn __libc_malloc(size: usize) -> *mut c_void {
-    malloc(size)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn __libc_calloc(count: usize, size: usize) -> *mut c_void {
-    calloc(count, size)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn __libc_realloc(pointer: *mut c_void, size: usize) -> *mut c_void {
-    realloc(pointer, size)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn __libc_memalign(align: usize, size: usize) -> *mut c_void {
-    memalign(align, size)
-}
-
-#[unsafe(no_mangle)]
-extern "C" fn __libc_free(pointer: *mut c_void) {
-    free(pointer);
 }

@@ -16,6 +16,7 @@
 )]
 
 mod cpp;
+mod entry;
 mod exit;
 mod fork;
 mod interface;

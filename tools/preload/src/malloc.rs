@@ -6,15 +6,19 @@ use mallocop::debug::{Release, Request};
 use mallocop::finding::{BadRequest, Defect, Finding, Kind, Operation};
 use mallocop::options::{self, Name};
 use mallocop::own::early;
-use mallocop::stack::capture;
+use mallocop::stack::capture::{self, Caller};
 use mallocop::sys::errno;
 
 use crate::{HEAP, reporter, rules, start};
 
 /// Allocates, without a word on failure.
+///
+/// # Safety
+/// `caller` holds the registers at the entry of the program's call.
 #[inline(always)]
-pub(crate) fn try_allocate(request: Request) -> *mut u8 {
-    match HEAP.allocate_quickly(request) {
+pub(crate) unsafe fn try_allocate(request: Request, caller: Caller) -> *mut u8 {
+    // SAFETY: as the caller says.
+    match unsafe { HEAP.allocate_quickly(request, caller) } {
         Some(block) => block.as_ptr(),
         None => allocate_fully(request),
     }
@@ -29,9 +33,13 @@ fn allocate_fully(request: Request) -> *mut u8 {
 }
 
 /// Allocates; on failure errno is ENOMEM and the result null.
+///
+/// # Safety
+/// As for [`try_allocate`].
 #[inline(always)]
-pub(crate) fn allocate(call: &'static str, request: Request) -> *mut u8 {
-    match HEAP.allocate_quickly(request) {
+pub(crate) unsafe fn allocate(call: &'static str, request: Request, caller: Caller) -> *mut u8 {
+    // SAFETY: as the caller says.
+    match unsafe { HEAP.allocate_quickly(request, caller) } {
         Some(block) => block.as_ptr(),
         None => allocate_or_fail(call, request.size, request.align, request.kind, request.zeroed),
     }
@@ -78,7 +86,15 @@ pub(crate) fn warn(bad: BadRequest) {
 }
 
 /// An aligned block for a call that takes any alignment.
-pub(crate) fn allocate_aligned(call: &'static str, align: usize, size: usize) -> *mut u8 {
+///
+/// # Safety
+/// As for [`try_allocate`].
+pub(crate) unsafe fn allocate_aligned(
+    call: &'static str,
+    align: usize,
+    size: usize,
+    caller: Caller,
+) -> *mut u8 {
     let (bad, align) = rules::alignment(call, align);
     if let Some(bad) = bad {
         warn(bad);
@@ -87,13 +103,18 @@ pub(crate) fn allocate_aligned(call: &'static str, align: usize, size: usize) ->
         errno::set(libc::EINVAL);
         return ptr::null_mut();
     };
-    allocate(call, Request { size, align, kind: Kind::Memalign, zeroed: false })
+    // SAFETY: as the caller says.
+    unsafe { allocate(call, Request { size, align, kind: Kind::Memalign, zeroed: false }, caller) }
 }
 
 /// Frees; null is nothing.
+///
+/// # Safety
+/// As for [`try_allocate`].
 #[inline(always)]
-pub(crate) fn free(pointer: *mut u8, release: &Release) {
-    if pointer.is_null() || HEAP.free_quickly(pointer as usize, release) {
+pub(crate) unsafe fn free(pointer: *mut u8, release: &Release, caller: Caller) {
+    // SAFETY: as the caller says.
+    if pointer.is_null() || unsafe { HEAP.free_quickly(pointer as usize, release, caller) } {
         return;
     }
     free_fully(pointer, release);
@@ -108,15 +129,26 @@ fn free_fully(pointer: *mut u8, release: &Release) {
 }
 
 /// realloc, once the size is known to be sound.
-pub(crate) fn resize(call: &'static str, pointer: *mut u8, size: usize) -> *mut u8 {
+///
+/// # Safety
+/// As for [`try_allocate`].
+pub(crate) unsafe fn resize(
+    call: &'static str,
+    pointer: *mut u8,
+    size: usize,
+    caller: Caller,
+) -> *mut u8 {
     if pointer.is_null() {
-        return allocate(call, Request::malloc(size));
+        // SAFETY: as the caller says.
+        return unsafe { allocate(call, Request::malloc(size), caller) };
     }
     if size == 0 {
-        free(pointer, &Release::by(Operation::Free));
+        // SAFETY: as the caller says.
+        unsafe { free(pointer, &Release::by(Operation::Free), caller) };
         return ptr::null_mut();
     }
-    if let Some(block) = HEAP.move_quickly(pointer as usize, size) {
+    // SAFETY: as the caller says.
+    if let Some(block) = unsafe { HEAP.move_quickly(pointer as usize, size, caller) } {
         return block.as_ptr();
     }
     let most = options::number(Name::MaxAllocationSizeMb) << 20;

@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use mallocop::debug::CheckedHeap;
-use mallocop::stack::modules;
+use mallocop::stack::{capture, modules};
 use mallocop::sys::thread::ToolWork;
 use mallocop::sys::{process, single, thread, thread_end};
 
@@ -39,6 +39,9 @@ fn prepare() -> Option<&'static CheckedHeap> {
     thread_end::register(end_thread);
     let (start, end) = own_range();
     modules::set_own(start, end);
+    if let Some((start, end)) = process::loader_range() {
+        modules::set_loader(start, end);
+    }
     STATE.store(READY, Ordering::Release);
     Some(&HEAP)
 }
@@ -46,6 +49,7 @@ fn prepare() -> Option<&'static CheckedHeap> {
 /// A thread ends; libc calls this after the destructors of thread-local variables.
 extern "C" fn end_thread(_: *mut c_void) {
     HEAP.end_thread();
+    capture::end_thread();
 }
 
 /// First byte of this library and first byte behind it.
@@ -65,9 +69,6 @@ extern "C" fn construct() {
         return;
     }
     let _work = ToolWork::begin();
-    if let Some((start, end)) = process::loader_range() {
-        modules::set_loader(start, end);
-    }
     fork::register();
     // Registered before everything else, so that it runs after everything else.
     process::at_exit(exit::on_exit);

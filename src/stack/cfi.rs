@@ -1,0 +1,275 @@
+//! Call frame information: finds the one entry of a module's .eh_frame that covers an address and runs it
+//! up to there (DWARF 5 section 6.4; System V ABI, AMD64 supplement, section 3.6). gimli decodes; only the
+//! CFA, the return address and rbp are followed. Allocates nothing.
+
+use gimli::{
+    BaseAddresses, CallFrameInstruction, CallFrameInstructionIter, EhFrame, EhFrameOffset,
+    EndianSlice, Expression, LittleEndian, Operation, Register, UnwindExpression, UnwindSection,
+    X86_64,
+};
+
+use super::rule::{Kind, Parts, Rule, Saved};
+
+type Bytes<'a> = EndianSlice<'a, LittleEndian>;
+type Section<'a> = EhFrame<Bytes<'a>>;
+type Instruction = CallFrameInstruction<usize>;
+
+/// States that `DW_CFA_remember_state` can put on each other.
+const DEEPEST: usize = 8;
+
+/// Where the CFA is.
+#[derive(Clone, Copy)]
+enum Cfa {
+    Unset,
+    Register(Register, i64),
+    Expression(UnwindExpression<usize>),
+}
+
+/// Where a register of the caller is.
+#[derive(Clone, Copy)]
+enum Place {
+    Same,
+    Undefined,
+    Offset(i64),
+    Expression(UnwindExpression<usize>),
+    /// Somewhere that we cannot follow.
+    Elsewhere,
+}
+
+/// What the instructions say at one address.
+#[derive(Clone, Copy)]
+struct Row {
+    cfa: Cfa,
+    frame_pointer: Place,
+    return_address: Place,
+}
+
+const NOTHING: Row =
+    Row { cfa: Cfa::Unset, frame_pointer: Place::Same, return_address: Place::Same };
+
+/// The rule for `pc` by the entry at `offset` of an .eh_frame section that starts at address `start`.
+/// [`Rule::UNKNOWN`] if that entry does not cover `pc`, or says what we cannot follow.
+pub fn rule_by_entry(section: &[u8], start: usize, offset: usize, pc: usize) -> Rule {
+    let section = EhFrame::new(section, LittleEndian);
+    let bases = BaseAddresses::default().set_eh_frame(start as u64);
+    rule_in(&section, &bases, offset, pc as u64).unwrap_or(Rule::UNKNOWN)
+}
+
+fn rule_in(section: &Section<'_>, bases: &BaseAddresses, offset: usize, pc: u64) -> Option<Rule> {
+    let entry = section
+        .fde_from_offset(bases, EhFrameOffset(offset), EhFrame::cie_from_offset)
+        .ok()
+        .filter(|entry| entry.contains(pc))?;
+    if entry.is_signal_trampoline() {
+        return Some(Rule::SIGNAL);
+    }
+    let cie = entry.cie();
+    let mut run = Run {
+        code_factor: cie.code_alignment_factor(),
+        data_factor: cie.data_alignment_factor(),
+        location: entry.initial_address(),
+        pc,
+        row: NOTHING,
+        initial: NOTHING,
+        remembered: [NOTHING; DEEPEST],
+        depth: 0,
+    };
+    run.all(cie.instructions(section, bases))?;
+    run.initial = run.row;
+    run.all(entry.instructions(section, bases))?;
+    rule_of(run.row, section, cie.encoding(), pc)
+}
+
+/// A run through the instructions up to an address.
+struct Run {
+    code_factor: u64,
+    data_factor: i64,
+    location: u64,
+    pc: u64,
+    row: Row,
+    initial: Row,
+    remembered: [Row; DEEPEST],
+    depth: usize,
+}
+
+impl Run {
+    /// `None`: an instruction that makes no sense.
+    fn all(&mut self, mut instructions: CallFrameInstructionIter<'_, Bytes<'_>>) -> Option<()> {
+        while let Some(instruction) = instructions.next().ok()? {
+            match instruction {
+                CallFrameInstruction::AdvanceLoc { delta } => {
+                    let delta = u64::from(delta).wrapping_mul(self.code_factor);
+                    self.location = self.location.wrapping_add(delta);
+                }
+                CallFrameInstruction::SetLoc { address } => self.location = address,
+                other => self.one(other)?,
+            }
+            if self.location > self.pc {
+                break;
+            }
+        }
+        Some(())
+    }
+
+    fn one(&mut self, instruction: Instruction) -> Option<()> {
+        use CallFrameInstruction as I;
+        let factor = self.data_factor;
+        let factored = |number: i64| number.wrapping_mul(factor);
+        match instruction {
+            I::DefCfa { register, offset } => {
+                self.row.cfa = Cfa::Register(register, offset as i64);
+            }
+            I::DefCfaSf { register, factored_offset } => {
+                self.row.cfa = Cfa::Register(register, factored(factored_offset));
+            }
+            I::DefCfaRegister { register } => {
+                let Cfa::Register(_, offset) = self.row.cfa else { return None };
+                self.row.cfa = Cfa::Register(register, offset);
+            }
+            I::DefCfaOffset { offset } => self.set_cfa_offset(offset as i64)?,
+            I::DefCfaOffsetSf { factored_offset } => {
+                self.set_cfa_offset(factored(factored_offset))?;
+            }
+            I::DefCfaExpression { expression } => self.row.cfa = Cfa::Expression(expression),
+            I::Undefined { register } => self.set(register, Place::Undefined),
+            I::SameValue { register } => self.set(register, Place::Same),
+            I::Offset { register, factored_offset } => {
+                self.set(register, Place::Offset(factored(factored_offset as i64)));
+            }
+            I::OffsetExtendedSf { register, factored_offset } => {
+                self.set(register, Place::Offset(factored(factored_offset)));
+            }
+            I::Expression { register, expression } => {
+                self.set(register, Place::Expression(expression));
+            }
+            I::ValOffset { register, .. }
+            | I::ValOffsetSf { register, .. }
+            | I::ValExpression { register, .. }
+            | I::Register { dest_register: register, .. } => self.set(register, Place::Elsewhere),
+            I::Restore { register } => self.restore(register),
+            I::RememberState => {
+                *self.remembered.get_mut(self.depth)? = self.row;
+                self.depth += 1;
+            }
+            I::RestoreState => {
+                self.depth = self.depth.checked_sub(1)?;
+                self.row = *self.remembered.get(self.depth)?;
+            }
+            _ => {}
+        }
+        Some(())
+    }
+
+    fn set_cfa_offset(&mut self, offset: i64) -> Option<()> {
+        let Cfa::Register(register, _) = self.row.cfa else { return None };
+        self.row.cfa = Cfa::Register(register, offset);
+        Some(())
+    }
+
+    const fn set(&mut self, register: Register, place: Place) {
+        match register {
+            X86_64::RBP => self.row.frame_pointer = place,
+            X86_64::RA => self.row.return_address = place,
+            _ => {}
+        }
+    }
+
+    const fn restore(&mut self, register: Register) {
+        match register {
+            X86_64::RBP => self.row.frame_pointer = self.initial.frame_pointer,
+            X86_64::RA => self.row.return_address = self.initial.return_address,
+            _ => {}
+        }
+    }
+}
+
+fn rule_of(row: Row, section: &Section<'_>, encoding: gimli::Encoding, pc: u64) -> Option<Rule> {
+    match row.return_address {
+        Place::Undefined => return Some(Rule::END),
+        Place::Offset(-8) => {}
+        _ => return None,
+    }
+    let by_register = |register, offset| match register {
+        X86_64::RSP => (Kind::Stack, register, offset, 0),
+        X86_64::RBP => (Kind::Frame, register, offset, 0),
+        _ => (Kind::Register, register, offset, 0),
+    };
+    let (kind, register, offset, plus) = match row.cfa {
+        Cfa::Unset => return None,
+        Cfa::Register(register, offset) => by_register(register, offset),
+        Cfa::Expression(expression) => {
+            match formula(expression.get(section).ok()?, encoding, pc)? {
+                Formula::Sum(register, offset) => by_register(register, offset),
+                Formula::Word(X86_64::RSP, at, plus) => (Kind::InStack, X86_64::RSP, at, plus),
+                Formula::Word(X86_64::RBP, at, plus) => (Kind::InFrame, X86_64::RBP, at, plus),
+                Formula::Word(..) => return None,
+            }
+        }
+    };
+    let saved = match row.frame_pointer {
+        Place::Same | Place::Undefined => Saved::Same,
+        Place::Offset(offset) => Saved::Cfa(offset),
+        Place::Expression(expression) => {
+            match formula(expression.get(section).ok()?, encoding, pc)? {
+                Formula::Sum(X86_64::RBP, offset) => Saved::Frame(offset),
+                Formula::Sum(X86_64::RSP, offset) => Saved::Stack(offset),
+                _ => return None,
+            }
+        }
+        Place::Elsewhere => return None,
+    };
+    Some(Rule::of(Parts { kind, register: register.0, offset, plus, saved }))
+}
+
+/// What the expressions in use come to.
+enum Formula {
+    /// register + offset.
+    Sum(Register, i64),
+    /// word at register + offset, plus something.
+    Word(Register, i64, i64),
+}
+
+/// Three forms: a register plus a number; the word there, plus a number; and that of procedure linkage
+/// tables, rsp + 8 and 8 more from some byte of each 16-byte stub on, which is known from `pc`.
+fn formula(
+    expression: Expression<Bytes<'_>>,
+    encoding: gimli::Encoding,
+    pc: u64,
+) -> Option<Formula> {
+    let mut operations = expression.operations(encoding);
+    let mut next = || operations.next().ok();
+    let Some(Operation::RegisterOffset { register, offset, .. }) = next()? else { return None };
+    match next()? {
+        None => Some(Formula::Sum(register, offset)),
+        Some(Operation::PlusConstant { value }) if next()?.is_none() => {
+            Some(Formula::Sum(register, offset.checked_add(i64::try_from(value).ok()?)?))
+        }
+        Some(Operation::Deref { size: 8, space: false, .. }) => match next()? {
+            None => Some(Formula::Word(register, offset, 0)),
+            Some(Operation::PlusConstant { value }) if next()?.is_none() => {
+                Some(Formula::Word(register, offset, i64::try_from(value).ok()?))
+            }
+            _ => None,
+        },
+        Some(Operation::RegisterOffset { register: X86_64::RA, offset: 0, .. }) => {
+            let mask = constant(next()?)?;
+            matches!(next()?, Some(Operation::And)).then_some(())?;
+            let from = constant(next()?)?;
+            matches!(next()?, Some(Operation::Ge)).then_some(())?;
+            let shift = constant(next()?)?;
+            matches!(next()?, Some(Operation::Shl)).then_some(())?;
+            matches!(next()?, Some(Operation::Plus)).then_some(())?;
+            let is_pushed = u32::from(pc & mask >= from);
+            let more = is_pushed.checked_shl(u32::try_from(shift).ok()?)?;
+            next()?.is_none().then_some(Formula::Sum(register, offset.checked_add(more.into())?))
+        }
+        _ => None,
+    }
+}
+
+const fn constant(operation: Option<Operation<Bytes<'_>>>) -> Option<u64> {
+    match operation {
+        Some(Operation::UnsignedConstant { value }) => Some(value),
+        _ => None,
+    }
+}

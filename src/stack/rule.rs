@@ -1,0 +1,223 @@
+//! How to get from a frame to its caller, in 8 bytes.
+
+/// A rule: where the frame's canonical frame address is (CFA, the value of the stack pointer in front of
+/// the call), and with it the return address, 8 bytes below; and where the caller's rbp is. Never 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule(u64);
+
+/// What the CFA is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// rsp + offset.
+    Stack = 1,
+    /// rbp + offset.
+    Frame = 2,
+    /// The word at rsp + offset, plus something (hand-written code that moved the stack).
+    InStack = 3,
+    /// The word at rbp + offset, plus something (functions that align their stack).
+    InFrame = 4,
+    /// Another register + offset: known only where a signal came in.
+    Register = 5,
+    /// None: a signal handler's caller; the kernel's record says where the signal came in.
+    Signal = 6,
+    /// None: nothing called this frame.
+    End = 7,
+    /// There is no rule, or none that fits here.
+    Unknown = 8,
+}
+
+/// Where the caller's rbp is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// Still in rbp.
+    Same,
+    /// At the CFA + this.
+    Cfa(i64),
+    /// At rbp + this.
+    Frame(i64),
+    /// At rsp + this.
+    Stack(i64),
+}
+
+/// The parts of a rule that says more than its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// What the CFA is found by.
+    pub kind: Kind,
+    /// DWARF number of the register of [`Kind::Register`].
+    pub register: u16,
+    /// Bytes from the register.
+    pub offset: i64,
+    /// Bytes from the word in memory.
+    pub plus: i64,
+    /// Where rbp is.
+    pub saved: Saved,
+}
+
+/// Bits 0-3 kind, 4-5 which base rbp's place has, 6-9 register, then three signed numbers.
+const SAVED: u32 = 4;
+const REGISTER: u32 = 6;
+const OFFSET: u32 = 10;
+const OFFSET_BITS: u32 = 27;
+const SLOT: u32 = OFFSET + OFFSET_BITS;
+/// rbp's place is counted in words.
+const SLOT_BITS: u32 = 17;
+const PLUS: u32 = SLOT + SLOT_BITS;
+const PLUS_BITS: u32 = 64 - PLUS;
+
+impl Rule {
+    /// Nothing called this frame.
+    pub const END: Self = Self(Kind::End as u64);
+    /// There is no rule.
+    pub const UNKNOWN: Self = Self(Kind::Unknown as u64);
+    /// A signal handler's caller.
+    pub const SIGNAL: Self = Self(Kind::Signal as u64);
+
+    /// The rule of these parts; [`Rule::UNKNOWN`] if a number has no room.
+    pub fn of(parts: Parts) -> Self {
+        let (base, slot) = match parts.saved {
+            Saved::Same => (0, 0),
+            Saved::Cfa(slot) => (1, slot),
+            Saved::Frame(slot) => (2, slot),
+            Saved::Stack(slot) => (3, slot),
+        };
+        let packed = pack(parts.offset, OFFSET, OFFSET_BITS)
+            .zip(pack(slot / 8, SLOT, SLOT_BITS))
+            .zip(pack(parts.plus, PLUS, PLUS_BITS))
+            .filter(|_| slot % 8 == 0 && parts.register < 16);
+        match packed {
+            Some(((offset, slot), plus)) => {
+                let register = u64::from(parts.register) << REGISTER;
+                Self(parts.kind as u64 | base << SAVED | register | offset | slot | plus)
+            }
+            None => Self::UNKNOWN,
+        }
+    }
+
+    /// The rule of that word; `None` for one that is no rule's.
+    #[inline]
+    pub const fn from_word(word: u64) -> Option<Self> {
+        if word == 0 { None } else { Some(Self(word)) }
+    }
+
+    /// As a word, not 0.
+    #[inline]
+    pub const fn word(self) -> u64 {
+        self.0
+    }
+
+    /// What the CFA is found by.
+    #[inline]
+    pub const fn kind(self) -> Kind {
+        match self.0 & 15 {
+            1 => Kind::Stack,
+            2 => Kind::Frame,
+            3 => Kind::InStack,
+            4 => Kind::InFrame,
+            5 => Kind::Register,
+            6 => Kind::Signal,
+            7 => Kind::End,
+            _ => Kind::Unknown,
+        }
+    }
+
+    /// Bytes from the register to the CFA, or to the word that it is counted from.
+    #[inline]
+    pub const fn offset(self) -> isize {
+        ((self.0 << (64 - SLOT)) as i64 >> (64 - OFFSET_BITS)) as isize
+    }
+
+    /// Bytes from the word in memory to the CFA.
+    #[inline]
+    pub const fn plus(self) -> isize {
+        (self.0 as i64 >> PLUS) as isize
+    }
+
+    /// DWARF number of the CFA's register.
+    pub const fn register(self) -> u16 {
+        (self.0 >> REGISTER & 15) as u16
+    }
+
+    /// Where the caller's rbp is.
+    #[inline]
+    pub const fn saved(self) -> Saved {
+        let slot = ((self.0 << (64 - PLUS)) as i64 >> (64 - SLOT_BITS)) * 8;
+        match self.0 >> SAVED & 3 {
+            0 => Saved::Same,
+            1 => Saved::Cfa(slot),
+            2 => Saved::Frame(slot),
+            _ => Saved::Stack(slot),
+        }
+    }
+
+    /// Does the step to the caller depend on rbp? Where there is no rule, guessing does.
+    #[inline]
+    pub const fn uses_frame_pointer(self) -> bool {
+        matches!(self.kind(), Kind::Frame | Kind::InFrame | Kind::Unknown)
+            || self.0 >> SAVED & 3 == 2
+    }
+
+    /// Has the caller the same rbp?
+    #[inline]
+    pub const fn keeps_frame_pointer(self) -> bool {
+        self.0 >> SAVED & 3 == 0
+    }
+}
+
+/// A signed number of that many bits at its place; `None` if it has no room.
+fn pack(number: i64, place: u32, bits: u32) -> Option<u64> {
+    let spare = 64 - bits;
+    let fits = (number << spare) >> spare == number;
+    fits.then_some((number as u64) << spare >> (spare - place))
+}
+
+const _: () = assert!(PLUS_BITS == 10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_back() {
+        let kinds =
+            [Kind::Stack, Kind::Frame, Kind::InStack, Kind::InFrame, Kind::Register, Kind::Unknown];
+        let slots = [-524_288, -16, 0, 8, 524_280];
+        for kind in kinds {
+            for offset in [-67_108_864, -8, 0, 1, 4096, 67_108_863] {
+                for plus in [-512, 0, 511] {
+                    for slot in slots {
+                        for saved in
+                            [Saved::Same, Saved::Cfa(slot), Saved::Frame(slot), Saved::Stack(slot)]
+                        {
+                            let register = 13;
+                            let rule = Rule::of(Parts { kind, register, offset, plus, saved });
+                            assert_eq!(rule.kind(), kind);
+                            assert_eq!(rule.register(), register);
+                            assert_eq!(rule.offset() as i64, offset);
+                            assert_eq!(rule.plus() as i64, plus);
+                            assert_eq!(rule.saved(), saved);
+                            assert_eq!(Rule::from_word(rule.word()), Some(rule));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_room_is_unknown() {
+        let fits = Parts { kind: Kind::Stack, register: 7, offset: 8, plus: 0, saved: Saved::Same };
+        assert_ne!(Rule::of(fits), Rule::UNKNOWN);
+        for parts in [
+            Parts { offset: 67_108_864, ..fits },
+            Parts { offset: i64::MIN, ..fits },
+            Parts { plus: 512, ..fits },
+            Parts { register: 16, ..fits },
+            Parts { saved: Saved::Cfa(524_288), ..fits },
+            Parts { saved: Saved::Cfa(-12), ..fits },
+        ] {
+            assert_eq!(Rule::of(parts), Rule::UNKNOWN, "{parts:?}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! From a frame to its caller, by rule.
+
+use super::rule::{Kind, Rule, Saved};
+
+/// Marks a pc that is where a signal came in, not a return address: it is looked up as it is, and names
+/// the instruction that was next.
+pub const EXACT: usize = 1 << 63;
+/// Marks a pc that was found without a rule, by following rbp.
+pub const GUESSED: usize = 1 << 62;
+
+/// A frame: where it goes on, and what the two registers that rules speak of are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// Return address into the frame's function, with marks.
+    pub pc: usize,
+    /// rsp there. A multiple of 8.
+    pub sp: usize,
+    /// rbp there.
+    pub fp: usize,
+}
+
+/// What a step to a caller has read, and thus what has to be unchanged for it to come out the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The return address, 8 bytes below the caller's rsp.
+    Plain,
+    /// That, and rbp from this address.
+    Loaded(usize),
+    /// More than that: to be done again.
+    Again,
+}
+
+/// What comes of a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The caller.
+    Caller(Frame, Reach),
+    /// Nothing called the frame.
+    End,
+    /// It cannot be told who did.
+    Lost,
+}
+
+/// What a walk reads. The real one is the process; tests and fuzzers have others.
+pub trait Source {
+    /// The rule for a pc with [`EXACT`] or without.
+    fn rule(&self, pc: usize) -> Rule;
+
+    /// The word at an address, a multiple of 8.
+    ///
+    /// # Safety
+    /// The address is that of a frame's slot as a rule gives it, within the bounds, or was found readable.
+    unsafe fn read(&self, address: usize) -> usize;
+
+    /// Can `[from, to)` be read? Asked where a rule alone is not to be trusted; may be slow.
+    fn is_readable(&self, from: usize, to: usize) -> bool;
+
+    /// Can `[from, to)` be read, on the stack that `from` is on? Asked for each guess.
+    fn is_stack(&self, from: usize, to: usize) -> bool;
+
+    /// First address above the stack that `sp` is on, or above all that it could be.
+    fn limit(&self, sp: usize) -> usize;
+}
+
+/// Programs' addresses have 47 bits.
+const HIGHEST: usize = 1 << 47;
+/// Farthest that a slot is from rsp without being asked for. Larger frames are rare.
+const NEAR: usize = 1 << 20;
+
+/// Where the kernel keeps a thread's registers when a signal came in, from the handler's caller's rsp on
+/// (`ucontext_t`, asm/ucontext.h): mcontext at 40, registers in the order of asm/sigcontext.h.
+const REGISTERS: usize = 40;
+const SIGNAL_FP: usize = REGISTERS + 8 * 10;
+const SIGNAL_SP: usize = REGISTERS + 8 * 15;
+const SIGNAL_PC: usize = REGISTERS + 8 * 16;
+/// Places there of the registers by DWARF number: rax rdx rcx rbx rsi rdi rbp rsp r8-r15.
+const BY_NUMBER: [usize; 16] = [13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7];
+
+/// The step from `frame` to its caller by `rule`. `signal`: rsp of the signal handler's caller further in,
+/// if that is how `frame` was reached; 0 if not.
+#[inline(always)]
+pub fn step<S: Source>(source: &S, rule: Rule, frame: Frame, signal: usize, limit: usize) -> Step {
+    let near = |base: usize| base.wrapping_add_signed(rule.offset());
+    let (cfa, again) = match rule.kind() {
+        Kind::Stack => (near(frame.sp), false),
+        Kind::Frame => (near(frame.fp), false),
+        _ => match by_memory(source, rule, frame, signal, limit) {
+            Ok(cfa) => (cfa, true),
+            Err(step) => return step,
+        },
+    };
+    if !is_sound(source, frame.sp, cfa, limit) {
+        return Step::Lost;
+    }
+    let slot = match rule.saved() {
+        Saved::Same => None,
+        Saved::Cfa(offset) => Some(cfa.wrapping_add_signed(offset as isize)),
+        Saved::Frame(offset) => Some(frame.fp.wrapping_add_signed(offset as isize)),
+        Saved::Stack(offset) => Some(frame.sp.wrapping_add_signed(offset as isize)),
+    };
+    // SAFETY: a return address is 8 bytes below the CFA, which is sound.
+    let pc = unsafe { source.read(cfa - 8) };
+    let fp = match slot {
+        None => frame.fp,
+        Some(slot) => {
+            let inside = slot >= frame.sp && slot < cfa && slot % 8 == 0;
+            if !inside && !(slot % 8 == 0 && source.is_readable(slot, slot.saturating_add(8))) {
+                return Step::Lost;
+            }
+            // SAFETY: in the frame, between rsp and the CFA, or found readable.
+            unsafe { source.read(slot) }
+        }
+    };
+    if !(1..HIGHEST).contains(&pc) {
+        return if pc == 0 { Step::End } else { Step::Lost };
+    }
+    let reach = match slot {
+        _ if again => Reach::Again,
+        None => Reach::Plain,
+        Some(slot) => Reach::Loaded(slot),
+    };
+    Step::Caller(Frame { pc, sp: cfa, fp }, reach)
+}
+
+/// Is the CFA above rsp, with room for a return address, below the stack's limit, and near or readable?
+#[inline(always)]
+fn is_sound<S: Source>(source: &S, sp: usize, cfa: usize, limit: usize) -> bool {
+    let above = cfa.wrapping_sub(sp.wrapping_add(8));
+    if above < NEAR && cfa % 8 == 0 && cfa <= limit {
+        return true;
+    }
+    is_sound_far(source, sp, cfa, limit)
+}
+
+#[cold]
+#[inline(never)]
+fn is_sound_far<S: Source>(source: &S, sp: usize, cfa: usize, limit: usize) -> bool {
+    cfa > sp && cfa - sp >= 8 && cfa % 8 == 0 && cfa <= limit && source.is_readable(cfa - 8, cfa)
+}
+
+/// The rarer forms: the CFA by more than the two registers, or a whole step of its own kind.
+#[cold]
+#[inline(never)]
+fn by_memory<S: Source>(
+    source: &S,
+    rule: Rule,
+    frame: Frame,
+    signal: usize,
+    limit: usize,
+) -> Result<usize, Step> {
+    let base = match rule.kind() {
+        Kind::InStack => frame.sp,
+        Kind::InFrame => frame.fp,
+        Kind::Register if signal != 0 => {
+            let place = BY_NUMBER.get(usize::from(rule.register())).ok_or(Step::Lost)?;
+            // SAFETY: the kernel's record, which the step to `frame` has found within the bounds.
+            let value = unsafe { source.read(signal + REGISTERS + 8 * place) };
+            return Ok(value.wrapping_add_signed(rule.offset()));
+        }
+        Kind::Signal => return Err(leave_handler(source, frame, limit)),
+        Kind::End => return Err(Step::End),
+        Kind::Unknown => return Err(guess(source, frame, limit)),
+        _ => return Err(Step::Lost),
+    };
+    let at = base.wrapping_add_signed(rule.offset());
+    let near = at >= frame.sp && at - frame.sp < NEAR && at % 8 == 0 && at < limit;
+    if !near && !(at % 8 == 0 && source.is_readable(at, at.saturating_add(8))) {
+        return Err(Step::Lost);
+    }
+    // SAFETY: in the frame or the caller's, or found readable.
+    Ok(unsafe { source.read(at) }.wrapping_add_signed(rule.plus()))
+}
+
+/// From a signal handler's caller to where the signal came in.
+fn leave_handler<S: Source>(source: &S, frame: Frame, limit: usize) -> Step {
+    let record = frame.sp;
+    if record.checked_add(SIGNAL_PC + 8).is_none_or(|end| end > limit) {
+        return Step::Lost;
+    }
+    // SAFETY: the kernel's record lies where the handler's caller's rsp points, within the bounds.
+    let read = |at: usize| unsafe { source.read(record + at) };
+    let (pc, sp, fp) = (read(SIGNAL_PC), read(SIGNAL_SP), read(SIGNAL_FP));
+    match pc {
+        0 => Step::End,
+        HIGHEST.. => Step::Lost,
+        _ if sp % 8 != 0 => Step::Lost,
+        _ => Step::Caller(Frame { pc: pc | EXACT, sp, fp }, Reach::Again),
+    }
+}
+
+/// Code without a rule mostly keeps a frame pointer: a pair of the caller's rbp and the return address.
+/// Believed only where rbp points into the stack, above rsp, and the return address could be one.
+fn guess<S: Source>(source: &S, frame: Frame, limit: usize) -> Step {
+    const LOWEST: usize = 1 << 16;
+    let Frame { sp, fp, .. } = frame;
+    let is_near = fp % 8 == 0 && fp >= sp && fp - sp < NEAR && fp.saturating_add(16) <= limit;
+    if !is_near || !source.is_stack(sp, fp + 16) {
+        return Step::Lost;
+    }
+    // SAFETY: found to be on the stack.
+    let (caller_fp, pc) = unsafe { (source.read(fp), source.read(fp + 8)) };
+    if !(LOWEST..HIGHEST).contains(&pc) {
+        return Step::Lost;
+    }
+    Step::Caller(Frame { pc: pc | GUESSED, sp: fp + 16, fp: caller_fp }, Reach::Again)
+}
+
+/// The pc as rules are looked up by it.
+#[inline]
+pub const fn lookup(pc: usize) -> usize {
+    pc & !GUESSED
+}

@@ -1,0 +1,84 @@
+//! What the dynamic loader knows of an address, without its lock.
+
+use core::arch::{asm, global_asm};
+
+// glibc 2.35. A weak reference, so that older ones still load this library.
+global_asm!(".weak _dl_find_object");
+
+/// The loader's record of a module (`struct dl_find_object`, dlfcn.h).
+#[repr(C)]
+struct Found {
+    flags: u64,
+    start: usize,
+    end: usize,
+    link_map: usize,
+    eh_frame_hdr: usize,
+    reserved: [u64; 7],
+}
+
+/// A loaded module.
+#[derive(Clone, Copy, Debug)]
+pub struct Object {
+    /// First mapped address.
+    pub start: usize,
+    /// First address behind.
+    pub end: usize,
+    /// Address of the loader's own record, given back to free when the module is unloaded.
+    pub link_map: usize,
+    /// Address of its .eh_frame_hdr; 0: none.
+    pub eh_frame_hdr: usize,
+}
+
+/// Address of `_dl_find_object`; 0 where there is none, or before this library was relocated.
+fn find_function() -> usize {
+    let address: usize;
+    // SAFETY: reads a word of our own global offset table.
+    unsafe {
+        asm!(
+            "mov {address}, qword ptr [rip + _dl_find_object@GOTPCREL]",
+            address = out(reg) address,
+            options(nostack, preserves_flags, readonly, pure),
+        );
+    }
+    address
+}
+
+/// Can modules be found at all? Not with a glibc older than 2.35.
+pub fn is_able() -> bool {
+    find_function() != 0
+}
+
+/// The module that `address` is in, as it is now. Takes no lock, allocates nothing, safe in signal handlers.
+pub fn find_object(address: usize) -> Option<Object> {
+    let function = find_function();
+    if function == 0 {
+        return None;
+    }
+    let mut found =
+        Found { flags: 0, start: 0, end: 0, link_map: 0, eh_frame_hdr: 0, reserved: [0; 7] };
+    // SAFETY: glibc's `int _dl_find_object(void *, struct dl_find_object *)`; it fills the record where it
+    // returns 0.
+    let result = unsafe {
+        let find = core::mem::transmute::<
+            usize,
+            unsafe extern "C" fn(usize, *mut Found) -> core::ffi::c_int,
+        >(function);
+        find(address, &raw mut found)
+    };
+    let Found { start, end, link_map, eh_frame_hdr, .. } = found;
+    (result == 0).then_some(Object { start, end, link_map, eh_frame_hdr })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_is_in_a_module_and_the_heap_is_not() {
+        let code = code_is_in_a_module_and_the_heap_is_not as *const () as usize;
+        let object = find_object(code).expect("this program is loaded");
+        assert!((object.start..object.end).contains(&code) && object.eh_frame_hdr != 0);
+        let boxed = Box::new(0u8);
+        assert!(find_object(core::ptr::from_ref(&*boxed) as usize).is_none());
+    }
+}
