@@ -296,6 +296,21 @@ impl Memo {
         hash.max(1)
     }
 
+    /// A frame and its rule in words, for the oracle.
+    #[cfg(feature = "oracle")]
+    pub fn describe(&self, index: usize, rule: super::rule::Rule) -> String {
+        let (link, more) = (*self.link(index), *self.more(index));
+        format!(
+            "rsp {:#x} rbp {:#x} {:?} {} {} {:?}",
+            link.sp,
+            more.fp,
+            rule.kind(),
+            rule.offset(),
+            rule.plus(),
+            rule.saved()
+        )
+    }
+
     /// The depot's node for the frames up to `index`, if it has been noted; 0 if not.
     pub fn node(&self, index: usize) -> u32 {
         self.more(index).node

@@ -9,6 +9,8 @@ pub mod depot;
 mod eh_frame_hdr;
 pub mod memo;
 pub mod modules;
+#[cfg(feature = "oracle")]
+pub mod oracle;
 mod rows;
 pub mod rule;
 mod rules;

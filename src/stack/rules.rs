@@ -179,13 +179,18 @@ fn work_out(pc: usize, epoch: u32) -> Rule {
 }
 
 fn rule_in(object: &Object, place: usize) -> Rule {
-    let by_entry = eh_frame_hdr::find(object, place).map_or(Rule::UNKNOWN, |entry| {
+    let by_entry = eh_frame_hdr::find(object.eh_frame_hdr, place).map_or(Rule::UNKNOWN, |entry| {
         cfi::rule_by_entry(entry.section, entry.start, entry.offset, place)
     });
-    if by_entry == Rule::UNKNOWN && is_sigreturn(object, place + 1) {
-        return Rule::SIGNAL;
+    if by_entry != Rule::UNKNOWN {
+        return by_entry;
     }
-    by_entry
+    match eh_frame_hdr::find(object.eh_frame_hdr, place + 1) {
+        // To be returned to at its first byte: nobody called it. So coroutines' stacks begin.
+        Some(entry) if entry.first == place + 1 => Rule::END,
+        _ if is_sigreturn(object, place + 1) => Rule::SIGNAL,
+        _ => Rule::UNKNOWN,
+    }
 }
 
 /// Is `pc` at `mov $SYS_rt_sigreturn, %rax; syscall`? Trampolines without an entry are known by that, as

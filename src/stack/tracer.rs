@@ -99,6 +99,8 @@ impl Tracer {
         let process = Process { epoch, tracer_low: &self.low, tracer_limit: &self.limit };
         self.memo.walk(&process, start);
         let from = self.memo.depth().saturating_sub(most.min(MOST_ASKED));
+        #[cfg(feature = "oracle")]
+        super::oracle::compare(&self.memo);
         let Some(top) = self.memo.depth().checked_sub(1) else { return SiteId::NONE };
         let hash = self.memo.hash(from, top);
         let index = (hash >> 40) as usize % SITES;
@@ -115,12 +117,6 @@ impl Tracer {
             *known = Known { hash, site };
         }
         site
-    }
-
-    /// The last stack, innermost frame first, with marks.
-    #[cfg(any(test, feature = "oracle"))]
-    pub(super) fn last_stack(&self) -> impl Iterator<Item = usize> {
-        (0..self.memo.depth()).rev().map(|index| self.memo.pc(index))
     }
 }
 
