@@ -10,23 +10,16 @@
 //! - M3: rules are of one epoch: the memo is dropped when a module has been unloaded.
 //! - M4: a slot is read only if the step that would read it has been confirmed up to there.
 
-use super::rows::{Fresh, Link, More, Rows};
+use super::rows::{Fresh, Link, More, Places, Rows};
 use super::rule::Kind;
-use super::unwind::{EXACT, Frame, Reach, Source, Step, lookup, step};
+use super::unwind::{EXACT, Frame, Reach, Source, Step, lookup, step, step_near};
 
 /// How a frame was reached, in the low bits of its rsp: by its return address alone, by that and rbp, or by
 /// a step that has to be done again.
 const PLAIN: usize = 0;
 const LOADED: usize = 1;
 const AGAIN: usize = 2;
-const HOW: usize = 3;
-/// rbp of this frame matters.
-const LIVE: usize = 4;
 const BITS: usize = 7;
-
-/// The step from this frame goes by rbp; it leaves rbp as it is.
-const USES: u32 = 1 << 8;
-const KEEPS: u32 = 1 << 9;
 
 /// Base of the hash over a stack's frames: prefixes can be taken off.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -51,10 +44,11 @@ pub struct Memo {
     rows: Rows,
     /// Frames kept, outermost first.
     len: usize,
-    /// Fresh frames, innermost first.
-    fresh: usize,
     /// Does the stack end where it cannot be followed?
     lost: bool,
+    /// Frames that were gone through by rule, in all walks.
+    #[cfg(feature = "oracle")]
+    pub(super) by_rule: u64,
 }
 
 impl Default for Memo {
@@ -71,7 +65,13 @@ const fn mix(pc: usize) -> u64 {
 impl Memo {
     /// Nothing is kept.
     pub const fn new() -> Self {
-        Self { rows: Rows::new(), len: 0, fresh: 0, lost: false }
+        Self {
+            rows: Rows::new(),
+            len: 0,
+            lost: false,
+            #[cfg(feature = "oracle")]
+            by_rule: 0,
+        }
     }
 
     /// Forgets what is kept.
@@ -79,131 +79,177 @@ impl Memo {
         self.len = 0;
     }
 
+    /// Gives its memory back.
+    ///
+    /// # Safety
+    /// The memo is not used any more.
+    pub(super) unsafe fn unmap(&mut self) {
+        let rows = core::mem::replace(&mut self.rows, Rows::new());
+        // SAFETY: as the caller says.
+        unsafe { rows.unmap() };
+    }
+
     /// Walks the stack from `start` outwards. After that the memo holds it, whole.
-    #[inline]
+    #[inline(always)]
     pub fn walk<S: Source>(&mut self, source: &S, start: Frame) {
-        self.fresh = 0;
         let mut limit = source.limit(start.sp);
-        let (mut frame, mut reach) = (start, Reach::Plain);
+        let (mut frame, mut reach) = (start, PLAIN);
+        let mut fresh = 0;
         loop {
             if self.meets(frame, reach) {
-                match self.unchanged(source) {
-                    0 => break,
-                    // Up to there it is gone through by rule once more: rbp may matter now.
-                    changed => self.len = changed,
+                let left = self.unchanged(source);
+                if left == 0 {
+                    break self.keep(fresh);
                 }
+                // Up to there it is gone through by rule once more: rbp may matter now.
+                self.len = left;
             }
-            if !self.add(frame, reach) {
-                return self.end(true);
+            if fresh == self.rows.places().room && !self.rows.grow() {
+                break self.end(true, fresh);
             }
-            match self.step_on(source, limit) {
-                Step::Caller(next, how) => (frame, reach) = (next, how),
-                Step::End => return self.end(false),
-                Step::Lost => return self.end(true),
+            let rule = source.rule(lookup(frame.pc));
+            let Frame { pc, sp, fp } = frame;
+            // SAFETY: made room for.
+            unsafe { self.rows.places().fresh.add(fresh).write(Fresh { pc, sp, fp, reach, rule }) };
+            fresh += 1;
+            if let Some(next) = step_near(source, rule, frame, limit) {
+                (frame, reach) = next;
+                continue;
+            }
+            match self.step_far(source, fresh, limit) {
+                Step::Caller(next, how) => (frame, reach) = (next, word_of(how)),
+                Step::End => break self.end(false, fresh),
+                Step::Lost => break self.end(true, fresh),
             }
             if frame.pc & EXACT != 0 {
                 limit = source.limit(frame.sp);
             }
         }
-        self.keep();
+    }
+
+    /// The step from the outermost of so many fresh frames.
+    #[cold]
+    #[inline(never)]
+    fn step_far<S: Source>(&self, source: &S, fresh: usize, limit: usize) -> Step {
+        // SAFETY: they have been written one after the other.
+        let frame = |index: usize| unsafe { *self.rows.places().fresh.add(index) };
+        let Fresh { pc, sp, fp, rule, .. } = frame(fresh - 1);
+        let signal = if pc & EXACT != 0 && fresh > 1 { frame(fresh - 2).sp } else { 0 };
+        step(source, rule, Frame { pc, sp, fp }, signal, limit)
     }
 
     /// The walk has come to the outermost frame.
-    fn end(&mut self, lost: bool) {
-        self.len = 0;
+    #[cold]
+    #[inline(never)]
+    fn end(&mut self, lost: bool, fresh: usize) {
         self.lost = lost;
-        self.keep();
+        self.len = 0;
+        self.keep(fresh);
     }
 
-    #[inline]
-    fn link(&self, index: usize) -> &mut Link {
-        debug_assert!(index < self.rows.room());
-        // SAFETY: every caller's index is below `len` or just made room for; one thread's alone.
-        unsafe { &mut *self.rows.links().add(index) }
-    }
-
-    #[inline]
-    fn more(&self, index: usize) -> &mut More {
-        debug_assert!(index < self.rows.room());
-        // SAFETY: as in `link`.
-        unsafe { &mut *self.rows.more().add(index) }
-    }
-
-    #[inline]
-    fn fresh_at(&self, index: usize) -> &mut Fresh {
-        debug_assert!(index < self.rows.room());
-        // SAFETY: as in `link`, with `fresh`.
-        unsafe { &mut *self.rows.fresh().add(index) }
-    }
-
-    /// Is `frame` the memo's? Drops frames of it that are further in, and notes how it was reached now.
     #[inline(always)]
-    fn meets(&mut self, frame: Frame, reach: Reach) -> bool {
-        while self.len > 0 {
-            let link = self.link(self.len - 1);
+    fn link(&self, index: usize) -> &mut Link {
+        debug_assert!(index < self.rows.places().room);
+        // SAFETY: every caller's index is below `len` or just made room for; one thread's alone.
+        unsafe { &mut *self.rows.places().links.add(index) }
+    }
+
+    #[inline(always)]
+    fn more(&self, index: usize) -> &mut More {
+        debug_assert!(index < self.rows.places().room);
+        // SAFETY: as in `link`.
+        unsafe { &mut *self.rows.places().more.add(index) }
+    }
+
+    /// Is `frame` the innermost of the memo's? Drops those that are further in, and notes how the frame was
+    /// reached now.
+    #[inline(always)]
+    fn meets(&mut self, frame: Frame, reach: usize) -> bool {
+        let links = self.rows.places().links;
+        let mut len = self.len;
+        while len > 0 {
+            // SAFETY: below the number of frames kept.
+            let link = unsafe { *links.add(len - 1) };
             let sp = link.sp & !BITS;
-            if sp < frame.sp {
-                self.len -= 1;
-                continue;
+            if sp >= frame.sp {
+                self.len = len;
+                return sp == frame.sp && link.pc == frame.pc && self.takes_up(frame, reach);
             }
-            let more = self.more(self.len - 1);
-            let live = link.sp & LIVE;
-            if sp != frame.sp || link.pc != frame.pc || (live != 0 && more.fp != frame.fp) {
-                return false;
-            }
-            let (how, slot) = how(reach, live != 0);
-            link.sp = sp | live | how;
-            (more.slot, more.fp) = (slot, frame.fp);
-            return true;
+            len -= 1;
         }
+        self.len = 0;
         false
     }
 
-    /// Verifies the frames further out than the last one. Returns 0 if all are as they were; else the
-    /// number of frames that are left without those between the last one and the first that has changed.
     #[inline(always)]
+    fn takes_up(&mut self, frame: Frame, reach: usize) -> bool {
+        let (link, more) = (self.link(self.len - 1), self.more(self.len - 1));
+        if more.is_live && more.fp != frame.fp {
+            return false;
+        }
+        link.sp = frame.sp | how(reach, more.is_live);
+        (more.slot, more.fp) = (reach, frame.fp);
+        true
+    }
+
+    /// Verifies the frames further out than the innermost. Returns 0 if all are as they were; else the number
+    /// of frames that are left without those between the innermost and the first that has changed.
+    #[inline(never)]
     fn unchanged<S: Source>(&self, source: &S) -> usize {
-        let mut index = self.len - 1;
-        while index > 0 {
-            index -= 1;
-            let link = *self.link(index);
-            let is_same = match link.sp & HOW {
-                // SAFETY: M4: the step from the frame further in, confirmed, reads this slot.
-                PLAIN => unsafe { source.read((link.sp & !BITS) - 8) == link.pc },
-                LOADED => {
-                    let more = *self.more(index);
-                    // SAFETY: as above, and rbp's slot.
-                    unsafe {
-                        source.read((link.sp & !BITS) - 8) == link.pc
-                            && source.read(more.slot) == more.fp
-                    }
-                }
-                _ => self.comes_again(source, index),
+        let links = self.rows.places().links;
+        // SAFETY: below the number of frames kept, and so are all in front of it.
+        let mut at = unsafe { links.add(self.len - 1) };
+        while at > links {
+            // SAFETY: as above.
+            let Link { sp, pc } = unsafe {
+                at = at.sub(1);
+                *at
             };
-            if !is_same {
+            // SAFETY: M4: the step from the frame further in, confirmed, reads this slot.
+            if sp & BITS == PLAIN && unsafe { source.read(sp - 8) } == pc {
+                continue;
+            }
+            // SAFETY: both are in the row.
+            let index = unsafe { at.offset_from(links) as usize };
+            if !self.is_same_beyond(source, index) {
                 return index + 1;
             }
         }
         // What could not be followed may be by now; no frame is left then that could be met.
-        if self.lost && self.step_from(source, 0) != Step::Lost { 1 } else { 0 }
+        usize::from(self.lost && self.step_from(source, 0) != Step::Lost)
+    }
+
+    /// The same for a frame that was reached by more than its return address.
+    #[cold]
+    #[inline(never)]
+    fn is_same_beyond<S: Source>(&self, source: &S, index: usize) -> bool {
+        let (link, more) = (*self.link(index), *self.more(index));
+        match link.sp & BITS {
+            // SAFETY: as in `unchanged`, and rbp's slot.
+            LOADED => unsafe {
+                source.read((link.sp & !BITS) - 8) == link.pc && source.read(more.slot) == more.fp
+            },
+            AGAIN => self.comes_again(source, index),
+            _ => false,
+        }
     }
 
     /// Does the step from the frame further in still lead to this one?
-    #[cold]
-    #[inline(never)]
     fn comes_again<S: Source>(&self, source: &S, index: usize) -> bool {
         let (link, more) = (*self.link(index), *self.more(index));
         match self.step_from(source, index + 1) {
             Step::Caller(frame, _) => {
                 frame.pc == link.pc
                     && frame.sp == link.sp & !BITS
-                    && (link.sp & LIVE == 0 || frame.fp == more.fp)
+                    && (!more.is_live || frame.fp == more.fp)
             }
             _ => false,
         }
     }
 
     /// The step from a kept frame. One that needs all registers is not known here.
+    #[cold]
+    #[inline(never)]
     fn step_from<S: Source>(&self, source: &S, index: usize) -> Step {
         let (link, more) = (*self.link(index), *self.more(index));
         let frame = Frame { pc: link.pc, sp: link.sp & !BITS, fp: more.fp };
@@ -214,57 +260,35 @@ impl Memo {
         step(source, rule, frame, 0, source.limit(frame.sp))
     }
 
-    #[inline]
-    fn add(&mut self, frame: Frame, reach: Reach) -> bool {
-        let (how, slot) = how(reach, true);
-        let Frame { pc, sp, fp } = frame;
-        self.push_fresh(Fresh { pc, sp, fp, slot, flags: how as u32 })
-    }
-
-    #[inline]
-    fn push_fresh(&mut self, frame: Fresh) -> bool {
-        // The kept and the fresh together have to find room in one row.
-        if self.len + self.fresh >= self.rows.room() && !self.rows.grow() {
-            return false;
+    /// Puts so many fresh frames onto the kept ones.
+    #[inline(always)]
+    fn keep(&mut self, fresh: usize) {
+        if self.len + fresh > self.rows.places().room && !self.rows.grow() {
+            // Deeper than any stack that is followed: what is further in is all there is.
+            (self.len, self.lost) = (0, true);
         }
-        *self.fresh_at(self.fresh) = frame;
-        self.fresh += 1;
-        true
-    }
-
-    /// The step from the outermost fresh frame.
-    #[inline(always)]
-    fn step_on<S: Source>(&self, source: &S, limit: usize) -> Step {
-        let last = self.fresh_at(self.fresh - 1);
-        let frame = Frame { pc: last.pc, sp: last.sp, fp: last.fp };
-        let rule = source.rule(lookup(frame.pc));
-        last.flags |= if rule.uses_frame_pointer() { USES } else { 0 }
-            | if rule.keeps_frame_pointer() { KEEPS } else { 0 };
-        let signal = match self.fresh.checked_sub(2) {
-            Some(inner) if frame.pc & EXACT != 0 => self.fresh_at(inner).sp,
-            _ => 0,
-        };
-        step(source, rule, frame, signal, limit)
-    }
-
-    /// Puts the fresh frames onto the kept ones.
-    #[inline(always)]
-    fn keep(&mut self) {
+        #[cfg(feature = "oracle")]
+        {
+            self.by_rule += fresh as u64;
+        }
+        let Places { links, more, fresh: row, .. } = self.rows.places();
         let (mut hash, mut live) = match self.len.checked_sub(1) {
-            Some(last) => (self.more(last).hash, self.link(last).sp & LIVE != 0),
+            Some(last) => (self.more(last).hash, self.more(last).is_live),
             None => (if self.lost { DARK } else { WHOLE }, false),
         };
-        while self.fresh > 0 {
-            self.fresh -= 1;
-            let Fresh { pc, sp, fp, slot, flags } = *self.fresh_at(self.fresh);
-            live = flags & USES != 0 || (flags & KEEPS != 0 && live);
-            hash = hash.wrapping_mul(BASE).wrapping_add(mix(pc));
-            let how = (flags as usize) & HOW;
-            let how = if how == LOADED && !live { PLAIN } else { how };
-            *self.link(self.len) = Link { sp: sp | how | if live { LIVE } else { 0 }, pc };
-            *self.more(self.len) = More { fp, slot, hash, node: 0 };
-            self.len += 1;
+        let mut index = self.len;
+        for from in (0..fresh).rev() {
+            // SAFETY: there is room for the kept and the fresh together.
+            unsafe {
+                let Fresh { pc, sp, fp, reach, rule } = *row.add(from);
+                live = rule.uses_frame_pointer() || (rule.keeps_frame_pointer() && live);
+                hash = hash.wrapping_mul(BASE).wrapping_add(mix(pc));
+                links.add(index).write(Link { sp: sp | how(reach, live), pc });
+                more.add(index).write(More { fp, slot: reach, hash, node: 0, is_live: live });
+            }
+            index += 1;
         }
+        self.len = index;
     }
 
     /// Number of frames.
@@ -322,12 +346,23 @@ impl Memo {
     }
 }
 
-#[inline(always)]
-const fn how(reach: Reach, live: bool) -> (usize, usize) {
+/// How a frame was reached, in a word: [`PLAIN`], [`AGAIN`], or else the address of rbp's slot.
+const fn word_of(reach: Reach) -> usize {
     match reach {
-        Reach::Loaded(slot) if live => (LOADED, slot),
-        Reach::Loaded(slot) => (PLAIN, slot),
-        Reach::Plain => (PLAIN, 0),
-        Reach::Again => (AGAIN, 0),
+        Reach::Plain => PLAIN,
+        Reach::Loaded(slot) => slot,
+        Reach::Again => AGAIN,
+    }
+}
+
+/// The bits for that in a link. Where rbp does not matter it is not verified.
+#[inline(always)]
+const fn how(reach: usize, live: bool) -> usize {
+    if reach <= AGAIN {
+        reach
+    } else if live {
+        LOADED
+    } else {
+        PLAIN
     }
 }

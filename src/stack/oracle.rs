@@ -10,11 +10,13 @@ use crate::sys::{output, process};
 
 static COMPARED: AtomicU64 = AtomicU64::new(0);
 static FRAMES: AtomicU64 = AtomicU64::new(0);
+static BY_RULE: AtomicU64 = AtomicU64::new(0);
 static GUESSES: AtomicU64 = AtomicU64::new(0);
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Compares the memo's stack, which is the caller's, with libgcc's.
-pub(super) fn compare(memo: &Memo) {
+pub(super) fn compare(memo: &mut Memo) {
+    BY_RULE.fetch_add(core::mem::take(&mut memo.by_rule), Ordering::Relaxed);
     let mut ours = (0..memo.depth()).rev().map(|index| memo.pc(index));
     let mut inside = true;
     let mut ended = false;
@@ -77,9 +79,10 @@ fn tell_difference(memo: &Memo) {
 pub fn summary() -> String {
     let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
     format!(
-        "oracle: {} stacks, {} frames, {} with guesses, {} lost: all equal\n",
+        "oracle: {} stacks, {} frames, {} by rule, {} with guesses, {} lost: all equal\n",
         count(&COMPARED),
         count(&FRAMES),
+        count(&BY_RULE),
         count(&GUESSES),
         count(&LOST)
     )

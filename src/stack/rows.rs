@@ -1,7 +1,8 @@
 //! Memory for the frames of one thread's stack, outside of every heap: grows by doubling, up to 64 Ki frames.
 
-use core::ptr::NonNull;
+use core::ptr;
 
+use super::rule::Rule;
 use crate::sys::memory;
 
 /// Most frames of a stack that are walked.
@@ -12,7 +13,7 @@ const FIRST: usize = 128;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Link {
-    /// rsp there; in its three low bits how the frame was reached ([`super::memo`]).
+    /// rsp there; in its low bits how the frame was reached ([`super::memo`]).
     pub(super) sp: usize,
     /// The pc with its marks.
     pub(super) pc: usize,
@@ -24,12 +25,14 @@ pub(super) struct Link {
 pub(super) struct More {
     /// rbp there.
     pub(super) fp: usize,
-    /// Where that was read.
+    /// How it was reached: where that was read ([`super::memo`]).
     pub(super) slot: usize,
     /// Hash of this frame and all further out.
     pub(super) hash: u64,
     /// The depot's node for them; 0: not known.
     pub(super) node: u32,
+    /// Does rbp matter here or further out?
+    pub(super) is_live: bool,
 }
 
 /// A frame that this walk has found, or found anew.
@@ -39,77 +42,68 @@ pub(super) struct Fresh {
     pub(super) pc: usize,
     pub(super) sp: usize,
     pub(super) fp: usize,
-    pub(super) slot: usize,
-    /// How it was reached, and what its own step does with rbp ([`super::memo`]).
-    pub(super) flags: u32,
+    /// How it was reached ([`super::memo`]).
+    pub(super) reach: usize,
+    pub(super) rule: Rule,
 }
 
 const EACH: usize = size_of::<Link>() + size_of::<More>() + size_of::<Fresh>();
 
-/// Three rows of `room` entries each.
-pub(super) struct Rows {
-    at: Option<NonNull<u8>>,
-    room: usize,
+/// Where the three rows are.
+#[derive(Clone, Copy)]
+pub(super) struct Places {
+    pub(super) links: *mut Link,
+    pub(super) more: *mut More,
+    pub(super) fresh: *mut Fresh,
+    /// Entries in each.
+    pub(super) room: usize,
 }
+
+/// Three rows of the same length. In zeroed memory, rows of no entries.
+pub(super) struct Rows(Places);
 
 impl Rows {
     pub(super) const fn new() -> Self {
-        Self { at: None, room: 0 }
+        let (links, more, fresh) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
+        Self(Places { links, more, fresh, room: 0 })
     }
 
-    pub(super) const fn room(&self) -> usize {
-        self.room
+    #[inline(always)]
+    pub(super) const fn places(&self) -> Places {
+        self.0
     }
 
     /// Twice the room; the entries stay. `false`: at the limit, or no memory.
     #[cold]
+    #[inline(never)]
     pub(super) fn grow(&mut self) -> bool {
-        let room = (self.room * 2).max(FIRST);
+        let room = (self.0.room * 2).max(FIRST);
         if room > MOST {
             return false;
         }
-        let Some(fresh) = memory::map(room * EACH).and_then(|at| NonNull::new(at as *mut u8))
-        else {
-            return false;
-        };
-        let old = core::mem::replace(self, Self { at: Some(fresh), room });
-        // SAFETY: the old rows are shorter than the new ones; of no rows nothing is copied.
-        unsafe {
-            core::ptr::copy_nonoverlapping(old.links(), self.links(), old.room);
-            core::ptr::copy_nonoverlapping(old.more(), self.more(), old.room);
-            core::ptr::copy_nonoverlapping(old.fresh(), self.fresh(), old.room);
+        let Some(at) = memory::map(room * EACH) else { return false };
+        let links = at as *mut Link;
+        let more = links.wrapping_add(room).cast::<More>();
+        let fresh = more.wrapping_add(room).cast::<Fresh>();
+        let old = core::mem::replace(self, Self(Places { links, more, fresh, room })).0;
+        if old.room != 0 {
+            // SAFETY: the old rows are shorter than the new ones, and nobody else knows them.
+            unsafe {
+                ptr::copy_nonoverlapping(old.links, links, old.room);
+                ptr::copy_nonoverlapping(old.more, more, old.room);
+                ptr::copy_nonoverlapping(old.fresh, fresh, old.room);
+                Self(old).unmap();
+            }
         }
         true
     }
 
-    fn start(&self) -> *mut u8 {
-        self.at.unwrap_or(NonNull::<Fresh>::dangling().cast()).as_ptr()
-    }
-
-    /// The first of `room` links.
-    #[inline]
-    pub(super) fn links(&self) -> *mut Link {
-        self.start().cast()
-    }
-
-    /// The first of `room` rests.
-    #[inline]
-    pub(super) fn more(&self) -> *mut More {
-        self.start().wrapping_add(self.room * size_of::<Link>()).cast()
-    }
-
-    /// The first of `room` fresh frames.
-    #[inline]
-    pub(super) fn fresh(&self) -> *mut Fresh {
-        self.start().wrapping_add(self.room * (size_of::<Link>() + size_of::<More>())).cast()
-    }
-}
-
-impl Drop for Rows {
-    fn drop(&mut self) {
-        if let Some(at) = self.at {
-            // SAFETY: mapped for these rows, which nobody else knows.
-            unsafe { memory::unmap(at.as_ptr() as usize, self.room * EACH) };
+    /// # Safety
+    /// The rows are not used any more.
+    pub(super) unsafe fn unmap(self) {
+        if self.0.room != 0 {
+            // SAFETY: mapped for these rows.
+            unsafe { memory::unmap(self.0.links as usize, self.0.room * EACH) };
         }
     }
 }

@@ -9,7 +9,8 @@ pub struct Rule(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// rsp + offset.
+    /// rsp + offset: what nearly all rules are. The offset is a multiple of 8 from 8 up to [`NEAR`]; rbp, if it
+    /// is not the same, is in the frame.
     Stack = 1,
     /// rbp + offset.
     Frame = 2,
@@ -25,7 +26,12 @@ pub enum Kind {
     End = 7,
     /// There is no rule, or none that fits here.
     Unknown = 8,
+    /// rsp + offset, where the frame is large or odd.
+    FarStack = 9,
 }
+
+/// Farthest that a slot is from rsp without being asked for. Larger frames are rare.
+pub const NEAR: usize = 1 << 20;
 
 /// Where the caller's rbp is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +88,17 @@ impl Rule {
             Saved::Frame(slot) => (2, slot),
             Saved::Stack(slot) => (3, slot),
         };
+        let is_odd = parts.offset % 8 != 0
+            || !(8..NEAR as i64).contains(&parts.offset)
+            || match parts.saved {
+                Saved::Same => false,
+                Saved::Cfa(slot) => slot >= 0 || slot < -parts.offset,
+                Saved::Frame(_) | Saved::Stack(_) => true,
+            };
+        let kind = match parts.kind {
+            Kind::Stack if is_odd => Kind::FarStack,
+            kind => kind,
+        };
         let packed = pack(parts.offset, OFFSET, OFFSET_BITS)
             .zip(pack(slot / 8, SLOT, SLOT_BITS))
             .zip(pack(parts.plus, PLUS, PLUS_BITS))
@@ -89,7 +106,7 @@ impl Rule {
         match packed {
             Some(((offset, slot), plus)) => {
                 let register = u64::from(parts.register) << REGISTER;
-                Self(parts.kind as u64 | base << SAVED | register | offset | slot | plus)
+                Self(kind as u64 | base << SAVED | register | offset | slot | plus)
             }
             None => Self::UNKNOWN,
         }
@@ -107,6 +124,18 @@ impl Rule {
         self.0
     }
 
+    /// Is the CFA found by that?
+    #[inline]
+    pub const fn is(self, kind: Kind) -> bool {
+        self.0 & 15 == kind as u64
+    }
+
+    /// Bytes from wherever rbp's place is counted from.
+    #[inline]
+    pub const fn slot(self) -> isize {
+        ((self.0 << (64 - PLUS)) as i64 >> (64 - SLOT_BITS) << 3) as isize
+    }
+
     /// What the CFA is found by.
     #[inline]
     pub const fn kind(self) -> Kind {
@@ -118,6 +147,7 @@ impl Rule {
             5 => Kind::Register,
             6 => Kind::Signal,
             7 => Kind::End,
+            9 => Kind::FarStack,
             _ => Kind::Unknown,
         }
     }
@@ -142,7 +172,7 @@ impl Rule {
     /// Where the caller's rbp is.
     #[inline]
     pub const fn saved(self) -> Saved {
-        let slot = ((self.0 << (64 - PLUS)) as i64 >> (64 - SLOT_BITS)) * 8;
+        let slot = self.slot() as i64;
         match self.0 >> SAVED & 3 {
             0 => Saved::Same,
             1 => Saved::Cfa(slot),
@@ -179,9 +209,41 @@ mod tests {
     use super::*;
 
     #[test]
+    fn odd_and_large_frames_are_told_apart() {
+        let kind = |offset, saved| {
+            Rule::of(Parts { kind: Kind::Stack, register: 7, offset, plus: 0, saved }).kind()
+        };
+        for (offset, saved) in [
+            (8, Saved::Same),
+            (1_048_568, Saved::Same),
+            (32, Saved::Cfa(-32)),
+            (16, Saved::Cfa(-8)),
+        ] {
+            assert_eq!(kind(offset, saved), Kind::Stack);
+        }
+        for (offset, saved) in [
+            (0, Saved::Same),
+            (12, Saved::Same),
+            (1_048_576, Saved::Same),
+            (32, Saved::Cfa(-40)),
+            (32, Saved::Cfa(0)),
+            (32, Saved::Stack(0)),
+            (32, Saved::Frame(0)),
+        ] {
+            assert_eq!(kind(offset, saved), Kind::FarStack);
+        }
+    }
+
+    #[test]
     fn parts_come_back() {
-        let kinds =
-            [Kind::Stack, Kind::Frame, Kind::InStack, Kind::InFrame, Kind::Register, Kind::Unknown];
+        let kinds = [
+            Kind::FarStack,
+            Kind::Frame,
+            Kind::InStack,
+            Kind::InFrame,
+            Kind::Register,
+            Kind::Unknown,
+        ];
         let slots = [-524_288, -16, 0, 8, 524_280];
         for kind in kinds {
             for offset in [-67_108_864, -8, 0, 1, 4096, 67_108_863] {

@@ -32,6 +32,8 @@ struct Entry {
 #[repr(C)]
 struct Table {
     bits: u32,
+    /// 64 - bits.
+    shift: u32,
     used: AtomicUsize,
 }
 
@@ -75,6 +77,7 @@ impl Table {
         // SAFETY: fresh zeroed memory for the head and the entries, ours for ever.
         unsafe {
             (&raw mut (*table).bits).write(bits);
+            (&raw mut (*table).shift).write(64 - bits);
             Some(&*table)
         }
     }
@@ -87,19 +90,39 @@ impl Table {
         }
     }
 
+    #[inline(always)]
+    fn first_place(&self, pc: usize) -> usize {
+        ((pc as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift) as usize
+    }
+
+    #[inline(always)]
+    fn entry(&self, index: usize) -> &Entry {
+        let mask = (1usize << self.bits) - 1;
+        // SAFETY: 2^bits entries lie behind the head, and the index is below that.
+        unsafe { &*core::ptr::from_ref(self).add(1).cast::<Entry>().add(index & mask) }
+    }
+
     /// The entries for a pc, in the order in which they are tried.
     #[inline]
     fn places(&self, pc: usize) -> impl Iterator<Item = &Entry> {
-        let mask = (1usize << self.bits) - 1;
-        let first = ((pc as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - self.bits)) as usize;
-        // SAFETY: 2^bits entries lie behind the head, and the index is below that.
-        let entry = move |index: usize| unsafe {
-            &*core::ptr::from_ref(self).add(1).cast::<Entry>().add(index & mask)
-        };
-        (first..first + PROBES).map(entry)
+        let first = self.first_place(pc);
+        (first..first + PROBES).map(|index| self.entry(index))
     }
 
-    #[inline]
+    /// The rule, if it is in the first place.
+    #[inline(always)]
+    fn get_first(&self, pc: usize, key: u64) -> Option<Rule> {
+        // SAFETY: the place is below 2^bits.
+        let entry =
+            unsafe { &*core::ptr::from_ref(self).add(1).cast::<Entry>().add(self.first_place(pc)) };
+        if entry.key.load(Ordering::Acquire) != key {
+            return None;
+        }
+        let rule = entry.rule.load(Ordering::Acquire);
+        // The entry may have been given to another pc meanwhile, if its epoch is over.
+        if entry.key.load(Ordering::Relaxed) == key { Rule::from_word(rule) } else { None }
+    }
+
     fn get(&self, pc: usize, key: u64) -> Option<Rule> {
         for entry in self.places(pc) {
             let found = entry.key.load(Ordering::Acquire);
@@ -155,8 +178,14 @@ fn current() -> Option<&'static Table> {
 }
 
 /// The rule for `pc`, a return address, or an exact one if marked [`EXACT`].
-#[inline]
+#[inline(always)]
 pub(super) fn rule_for(pc: usize, epoch: u32) -> Rule {
+    let known = current().and_then(|table| table.get_first(pc, key_of(pc, epoch)));
+    known.unwrap_or_else(|| rule_behind(pc, epoch))
+}
+
+#[inline(never)]
+fn rule_behind(pc: usize, epoch: u32) -> Rule {
     let known = current().and_then(|table| table.get(pc, key_of(pc, epoch)));
     known.unwrap_or_else(|| work_out(pc, epoch))
 }

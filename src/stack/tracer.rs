@@ -71,14 +71,14 @@ impl Tracer {
         if !is_left {
             // SAFETY: as the caller says; the memo's rows go with it.
             unsafe {
-                core::ptr::drop_in_place(&raw mut (*tracer).memo);
+                (*tracer).memo.unmap();
                 memory::unmap(tracer as usize, size_of::<Self>());
             }
         }
     }
 
     /// The site of the stack from `start` outwards, its `most` innermost frames.
-    #[inline]
+    #[inline(never)]
     pub(super) fn site(&mut self, start: Frame, most: usize) -> SiteId {
         if self.busy {
             return SiteId::NONE;
@@ -100,7 +100,7 @@ impl Tracer {
         self.memo.walk(&process, start);
         let from = self.memo.depth().saturating_sub(most.min(MOST_ASKED));
         #[cfg(feature = "oracle")]
-        super::oracle::compare(&self.memo);
+        super::oracle::compare(&mut self.memo);
         let Some(top) = self.memo.depth().checked_sub(1) else { return SiteId::NONE };
         let hash = self.memo.hash(from, top);
         let index = (hash >> 40) as usize % SITES;

@@ -1,6 +1,6 @@
 //! From a frame to its caller, by rule.
 
-use super::rule::{Kind, Rule, Saved};
+use super::rule::{Kind, NEAR, Rule, Saved};
 
 /// Marks a pc that is where a signal came in, not a return address: it is looked up as it is, and names
 /// the instruction that was next.
@@ -62,10 +62,9 @@ pub trait Source {
     fn limit(&self, sp: usize) -> usize;
 }
 
-/// Programs' addresses have 47 bits.
-const HIGHEST: usize = 1 << 47;
-/// Farthest that a slot is from rsp without being asked for. Larger frames are rare.
-const NEAR: usize = 1 << 20;
+/// Programs' addresses have so many bits.
+const ADDRESS_BITS: u32 = 47;
+const HIGHEST: usize = 1 << ADDRESS_BITS;
 
 /// Where the kernel keeps a thread's registers when a signal came in, from the handler's caller's rsp on
 /// (`ucontext_t`, asm/ucontext.h): mcontext at 40, registers in the order of asm/sigcontext.h.
@@ -76,16 +75,46 @@ const SIGNAL_PC: usize = REGISTERS + 8 * 16;
 /// Places there of the registers by DWARF number: rax rdx rcx rbx rsi rdi rbp rsp r8-r15.
 const BY_NUMBER: [usize; 16] = [13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7];
 
+/// The step from `frame` to its caller by a rule of [`Kind::Stack`], what nearly all steps are. `None`: by
+/// [`step`].
+#[inline(always)]
+pub fn step_near<S: Source>(
+    source: &S,
+    rule: Rule,
+    frame: Frame,
+    limit: usize,
+) -> Option<(Frame, usize)> {
+    let cfa = frame.sp.wrapping_add_signed(rule.offset());
+    if !rule.is(Kind::Stack) || cfa > limit {
+        return None;
+    }
+    // SAFETY: a return address is 8 bytes below the CFA, which is near and below the limit.
+    let pc = unsafe { source.read(cfa - 8) };
+    if pc.wrapping_sub(1) >> ADDRESS_BITS != 0 {
+        return None;
+    }
+    if rule.keeps_frame_pointer() {
+        return Some((Frame { pc, sp: cfa, fp: frame.fp }, 0));
+    }
+    let slot = cfa.wrapping_add_signed(rule.slot());
+    // SAFETY: in the frame, by the rule's kind.
+    let fp = unsafe { source.read(slot) };
+    Some((Frame { pc, sp: cfa, fp }, slot))
+}
+
 /// The step from `frame` to its caller by `rule`. `signal`: rsp of the signal handler's caller further in,
 /// if that is how `frame` was reached; 0 if not.
-#[inline(always)]
+#[inline(never)]
 pub fn step<S: Source>(source: &S, rule: Rule, frame: Frame, signal: usize, limit: usize) -> Step {
-    let near = |base: usize| base.wrapping_add_signed(rule.offset());
-    let (cfa, again) = match rule.kind() {
-        Kind::Stack => (near(frame.sp), false),
-        Kind::Frame => (near(frame.fp), false),
-        _ => match by_memory(source, rule, frame, signal, limit) {
-            Ok(cfa) => (cfa, true),
+    let base = match rule.kind() {
+        Kind::Stack | Kind::FarStack => Some(frame.sp),
+        Kind::Frame => Some(frame.fp),
+        _ => None,
+    };
+    let cfa = match base {
+        Some(base) => base.wrapping_add_signed(rule.offset()),
+        None => match by_memory(source, rule, frame, signal, limit) {
+            Ok(cfa) => cfa,
             Err(step) => return step,
         },
     };
@@ -111,11 +140,11 @@ pub fn step<S: Source>(source: &S, rule: Rule, frame: Frame, signal: usize, limi
             unsafe { source.read(slot) }
         }
     };
-    if !(1..HIGHEST).contains(&pc) {
+    if pc.wrapping_sub(1) >> ADDRESS_BITS != 0 {
         return if pc == 0 { Step::End } else { Step::Lost };
     }
     let reach = match slot {
-        _ if again => Reach::Again,
+        _ if base.is_none() => Reach::Again,
         None => Reach::Plain,
         Some(slot) => Reach::Loaded(slot),
     };
@@ -123,24 +152,12 @@ pub fn step<S: Source>(source: &S, rule: Rule, frame: Frame, signal: usize, limi
 }
 
 /// Is the CFA above rsp, with room for a return address, below the stack's limit, and near or readable?
-#[inline(always)]
 fn is_sound<S: Source>(source: &S, sp: usize, cfa: usize, limit: usize) -> bool {
-    let above = cfa.wrapping_sub(sp.wrapping_add(8));
-    if above < NEAR && cfa % 8 == 0 && cfa <= limit {
-        return true;
-    }
-    is_sound_far(source, sp, cfa, limit)
-}
-
-#[cold]
-#[inline(never)]
-fn is_sound_far<S: Source>(source: &S, sp: usize, cfa: usize, limit: usize) -> bool {
-    cfa > sp && cfa - sp >= 8 && cfa % 8 == 0 && cfa <= limit && source.is_readable(cfa - 8, cfa)
+    let fits = cfa > sp && cfa - sp >= 8 && cfa % 8 == 0 && cfa <= limit;
+    fits && (cfa - sp <= NEAR || source.is_readable(cfa - 8, cfa))
 }
 
 /// The rarer forms: the CFA by more than the two registers, or a whole step of its own kind.
-#[cold]
-#[inline(never)]
 fn by_memory<S: Source>(
     source: &S,
     rule: Rule,

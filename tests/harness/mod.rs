@@ -32,10 +32,13 @@ pub(crate) fn scratch() -> PathBuf {
 
 /// Compiles `source` from the victims' folder with line information and no optimisation.
 pub(crate) fn compile(source: &str, output: &str, flags: &[&str]) -> PathBuf {
-    // Two tests may want the same program.
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // Two tests may want the same program: the second takes what the first has made, and may be running.
+    static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let program = scratch().join(output);
+    if made.contains(&program) {
+        return program;
+    }
     let compiler = if source.ends_with(".cpp") { "g++" } else { "gcc" };
     let mut command = Command::new(compiler);
     command.current_dir(victims()).args(["-g", "-O0", "-w"]);
@@ -51,6 +54,7 @@ pub(crate) fn compile(source: &str, output: &str, flags: &[&str]) -> PathBuf {
         .status()
         .expect("a C compiler");
     assert!(status.success(), "{source} does not compile");
+    made.push(program.clone());
     program
 }
 
