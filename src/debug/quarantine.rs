@@ -5,7 +5,6 @@
 //! Its owner alone puts in and takes out, without a lock. Others may look: what they see was in the
 //! ring at some time, and a block's state in the registry tells whether it still is.
 
-use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use crate::arena::ZeroIsEmpty;
@@ -67,11 +66,8 @@ impl Place {
 /// Has a block's head and the end of its tail brought into the cache: what lies between follows by itself.
 #[inline(always)]
 fn fetch(soon: Waiting) {
-    // SAFETY: a prefetch of any address has no effect but on caches.
-    unsafe {
-        _mm_prefetch::<_MM_HINT_T0>(soon.user.wrapping_sub(16) as *const i8);
-        _mm_prefetch::<_MM_HINT_T0>(soon.user.wrapping_add(soon.size + 7) as *const i8);
-    }
+    memory::prefetch(soon.user.wrapping_sub(16));
+    memory::prefetch(soon.user.wrapping_add(soon.size + 7));
 }
 
 /// First in, first out. All zero is empty.

@@ -39,9 +39,9 @@ impl CheckedHeap {
         }
         if self.is_guarded() {
             // SAFETY: as the caller says.
-            let site = unsafe { capture::site(caller) };
+            let site = || unsafe { capture::site(caller) };
             let cached = self.allocate_guarded(mine, size, kind, zeroed, site);
-            return cached.or_else(|| self.allocate_uncached(size, kind, zeroed, site));
+            return cached.or_else(|| self.allocate_uncached(size, kind, zeroed, site()));
         }
         let block = allocate_bare(mine, size)?;
         if zeroed {
@@ -81,6 +81,7 @@ impl CheckedHeap {
         NonNull::new(self.allocate_at(request, site))
     }
 
+    /// `site` is asked for when the block is known, so that its memory comes meanwhile.
     #[inline(never)]
     fn allocate_guarded(
         &self,
@@ -88,7 +89,7 @@ impl CheckedHeap {
         size: usize,
         kind: Kind,
         zeroed: bool,
-        site: SiteId,
+        site: impl FnOnce() -> SiteId,
     ) -> Option<NonNull<u8>> {
         if size > LARGEST_REQUEST {
             return None;
@@ -96,8 +97,10 @@ impl CheckedHeap {
         let class = Class::of_payload(LEAD + size + TAIL);
         let mut turn = turn(mine);
         let payload = turn.pop(class)?;
-        turn.arena().ledger().count_allocation(size);
         let user = payload.as_ptr() as usize + LEAD;
+        registry::foresee(user);
+        let site = site();
+        turn.arena().ledger().count_allocation(size);
         let head =
             Head { size, kind, align: GRANULE, mapped: false, thread: thread::known_number() };
         // SAFETY: the payload is fresh and its class was chosen for the size with head and canaries.
@@ -138,7 +141,7 @@ impl CheckedHeap {
         let canaries = self.canaries();
         let release = &Release::by(Operation::Realloc);
         let moved = quick_size(canaries, user, &taken, release).and_then(|old| {
-            let new = self.allocate_guarded(mine, size, Kind::Malloc, false, now)?;
+            let new = self.allocate_guarded(mine, size, Kind::Malloc, false, || now)?;
             // SAFETY: both blocks are ours, apart, and at least that long.
             unsafe { new.copy_from_nonoverlapping(NonNull::new(user as *mut u8)?, old.min(size)) };
             Some((old, new))
@@ -164,11 +167,13 @@ impl CheckedHeap {
         release: &Release,
         caller: Caller,
     ) -> bool {
+        registry::foresee(user);
+        // SAFETY: as the caller says.
+        let now = unsafe { capture::free_site(caller, user) };
         let Ok(taken) = registry::take(user, State::Busy, single::is_single()) else {
             return false;
         };
-        // SAFETY: as the caller says.
-        let (canaries, now) = (self.canaries(), unsafe { capture::free_site(caller, user) });
+        let canaries = self.canaries();
         let Some(size) = quick_size(canaries, user, &taken, release) else {
             self.retire(user, taken, release, now);
             return true;

@@ -14,6 +14,7 @@ use super::leaf::{self, Granule, LEAF_BYTES, leaf_of};
 use crate::arena::class::{CLASSES, Class};
 use crate::heap::size::GRANULE;
 use crate::stack::depot::SiteId;
+use crate::sys::memory;
 
 /// What a granule's state says of the block that starts there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +133,19 @@ pub fn state(user: usize) -> Option<State> {
 /// Number of the arena that the memory at `address` belongs to; `None`: to none.
 pub fn owner(address: usize) -> Option<u32> {
     Granule::at(address).and_then(owner_of)
+}
+
+/// Lets the words of the block at `user` and its head come near while a stack is captured. Any address.
+#[inline]
+pub fn foresee(user: usize) {
+    if leaf::has_sites()
+        && let Some(granule) = Granule::at(user)
+    {
+        // The word of its free is the one in front.
+        memory::prefetch(user.wrapping_sub(GRANULE));
+        memory::prefetch(core::ptr::from_ref(granule.state()) as usize);
+        memory::prefetch(granule.site().map_or(user, |site| core::ptr::from_ref(site) as usize));
+    }
 }
 
 /// Declares the block at `user` live. Its head and canaries are written. The second site word keeps

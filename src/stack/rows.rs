@@ -25,10 +25,11 @@ pub(super) struct Link {
 pub(super) struct More {
     /// rbp there.
     pub(super) fp: usize,
+    /// Hash of this frame and all further out. Between the two others: what was just written in two words
+    /// and is read as one makes the processor wait.
+    pub(super) hash: u64,
     /// How it was reached: where that was read ([`super::memo`]).
     pub(super) slot: usize,
-    /// Hash of this frame and all further out.
-    pub(super) hash: u64,
     /// The depot's node for them; 0: not known.
     pub(super) node: u32,
     /// Does rbp matter here or further out?

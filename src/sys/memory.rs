@@ -1,5 +1,6 @@
 //! brk and mmap. Sizes in bytes; all results are zeroed memory.
 
+use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::ptr;
 
 use super::errno;
@@ -91,6 +92,13 @@ pub unsafe fn drop_contents(start: usize, bytes: usize) {
         // SAFETY: by the caller's word.
         unsafe { libc::madvise(start as *mut libc::c_void, bytes, libc::MADV_DONTNEED) };
     });
+}
+
+/// Starts to bring the memory at an address into the cache; any address.
+#[inline]
+pub fn prefetch(address: usize) {
+    // SAFETY: a prefetch of any address has no effect but on caches.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(address as *const i8) };
 }
 
 /// First address of the page that `address` is in.
