@@ -95,7 +95,7 @@ fn site_outside(most: usize, freed: usize) -> SiteId {
     // Our own frames, which are not shown.
     while modules::is_own(frame.pc) {
         let rule = rules::rule_for(frame.pc, epoch);
-        let known = matches!(rule.kind(), Kind::Stack | Kind::Frame | Kind::InFrame);
+        let known = !matches!(rule.kind(), Kind::Unknown | Kind::End | Kind::Signal);
         match step(&Own, rule, frame, 0, usize::MAX) {
             Step::Caller(next, _) if known => frame = next,
             _ => return SiteId::NONE,

@@ -196,22 +196,21 @@ impl Memo {
     /// of frames that are left without those between the innermost and the first that has changed.
     #[inline(never)]
     fn unchanged<S: Source>(&self, source: &S) -> usize {
-        let links = self.rows.places().links;
-        // SAFETY: below the number of frames kept, and so are all in front of it.
-        let mut at = unsafe { links.add(self.len - 1) };
-        while at > links {
-            // SAFETY: as above.
-            let Link { sp, pc } = unsafe {
-                at = at.sub(1);
-                *at
+        let Places { links, more, .. } = self.rows.places();
+        let mut index = self.len - 1;
+        while index > 0 {
+            index -= 1;
+            // SAFETY: below the number of frames kept.
+            let (link, more) = unsafe { (&*links.add(index), &*more.add(index)) };
+            let how = link.sp & BITS;
+            // SAFETY: M4: the step from the frame further in, confirmed, reads these slots.
+            let is_same = unsafe {
+                (how == PLAIN && source.read(link.sp - 8) == link.pc)
+                    || (how == LOADED
+                        && source.read(link.sp - LOADED - 8) == link.pc
+                        && source.read(more.slot) == more.fp)
             };
-            // SAFETY: M4: the step from the frame further in, confirmed, reads this slot.
-            if sp & BITS == PLAIN && unsafe { source.read(sp - 8) } == pc {
-                continue;
-            }
-            // SAFETY: both are in the row.
-            let index = unsafe { at.offset_from(links) as usize };
-            if !self.is_same_beyond(source, index) {
+            if !is_same && !(how == AGAIN && self.comes_again(source, index)) {
                 return index + 1;
             }
         }
@@ -219,22 +218,9 @@ impl Memo {
         usize::from(self.lost && self.step_from(source, 0) != Step::Lost)
     }
 
-    /// The same for a frame that was reached by more than its return address.
+    /// Does the step from the frame further in still lead to this one?
     #[cold]
     #[inline(never)]
-    fn is_same_beyond<S: Source>(&self, source: &S, index: usize) -> bool {
-        let (link, more) = (*self.link(index), *self.more(index));
-        match link.sp & BITS {
-            // SAFETY: as in `unchanged`, and rbp's slot.
-            LOADED => unsafe {
-                source.read((link.sp & !BITS) - 8) == link.pc && source.read(more.slot) == more.fp
-            },
-            AGAIN => self.comes_again(source, index),
-            _ => false,
-        }
-    }
-
-    /// Does the step from the frame further in still lead to this one?
     fn comes_again<S: Source>(&self, source: &S, index: usize) -> bool {
         let (link, more) = (*self.link(index), *self.more(index));
         match self.step_from(source, index + 1) {

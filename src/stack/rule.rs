@@ -12,7 +12,7 @@ pub enum Kind {
     /// rsp + offset: what nearly all rules are. The offset is a multiple of 8 from 8 up to [`NEAR`]; rbp, if it
     /// is not the same, is in the frame.
     Stack = 1,
-    /// rbp + offset.
+    /// rbp + offset. rbp, if it is not the same, is below the CFA.
     Frame = 2,
     /// The word at rsp + offset, plus something (hand-written code that moved the stack).
     InStack = 3,
@@ -28,6 +28,8 @@ pub enum Kind {
     Unknown = 8,
     /// rsp + offset, where the frame is large or odd.
     FarStack = 9,
+    /// rbp + offset, where rbp is in an odd place.
+    FarFrame = 10,
 }
 
 /// Farthest that a slot is from rsp without being asked for. Larger frames are rare.
@@ -95,8 +97,14 @@ impl Rule {
                 Saved::Cfa(slot) => slot >= 0 || slot < -parts.offset,
                 Saved::Frame(_) | Saved::Stack(_) => true,
             };
+        let is_below = match parts.saved {
+            Saved::Same => true,
+            Saved::Cfa(slot) => slot < 0,
+            Saved::Frame(_) | Saved::Stack(_) => false,
+        };
         let kind = match parts.kind {
             Kind::Stack if is_odd => Kind::FarStack,
+            Kind::Frame if !is_below => Kind::FarFrame,
             kind => kind,
         };
         let packed = pack(parts.offset, OFFSET, OFFSET_BITS)
@@ -148,6 +156,7 @@ impl Rule {
             6 => Kind::Signal,
             7 => Kind::End,
             9 => Kind::FarStack,
+            10 => Kind::FarFrame,
             _ => Kind::Unknown,
         }
     }
@@ -184,7 +193,7 @@ impl Rule {
     /// Does the step to the caller depend on rbp? Where there is no rule, guessing does.
     #[inline]
     pub const fn uses_frame_pointer(self) -> bool {
-        matches!(self.kind(), Kind::Frame | Kind::InFrame | Kind::Unknown)
+        matches!(self.kind(), Kind::Frame | Kind::FarFrame | Kind::InFrame | Kind::Unknown)
             || self.0 >> SAVED & 3 == 2
     }
 
@@ -238,7 +247,7 @@ mod tests {
     fn parts_come_back() {
         let kinds = [
             Kind::FarStack,
-            Kind::Frame,
+            Kind::FarFrame,
             Kind::InStack,
             Kind::InFrame,
             Kind::Register,

@@ -75,8 +75,7 @@ const SIGNAL_PC: usize = REGISTERS + 8 * 16;
 /// Places there of the registers by DWARF number: rax rdx rcx rbx rsi rdi rbp rsp r8-r15.
 const BY_NUMBER: [usize; 16] = [13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7];
 
-/// The step from `frame` to its caller by a rule of [`Kind::Stack`], what nearly all steps are. `None`: by
-/// [`step`].
+/// The step from `frame` to its caller by the two kinds of rule that nearly all are. `None`: by [`step`].
 #[inline(always)]
 pub fn step_near<S: Source>(
     source: &S,
@@ -84,8 +83,19 @@ pub fn step_near<S: Source>(
     frame: Frame,
     limit: usize,
 ) -> Option<(Frame, usize)> {
-    let cfa = frame.sp.wrapping_add_signed(rule.offset());
-    if !rule.is(Kind::Stack) || cfa > limit {
+    let cfa = if rule.is(Kind::Stack) {
+        frame.sp.wrapping_add_signed(rule.offset())
+    } else if rule.is(Kind::Frame) {
+        let cfa = frame.fp.wrapping_add_signed(rule.offset());
+        let lowest = cfa.wrapping_add_signed(rule.slot()).min(cfa.wrapping_sub(8));
+        if lowest.wrapping_sub(frame.sp) >= NEAR || cfa % 8 != 0 {
+            return None;
+        }
+        cfa
+    } else {
+        return None;
+    };
+    if cfa > limit {
         return None;
     }
     // SAFETY: a return address is 8 bytes below the CFA, which is near and below the limit.
@@ -97,7 +107,7 @@ pub fn step_near<S: Source>(
         return Some((Frame { pc, sp: cfa, fp: frame.fp }, 0));
     }
     let slot = cfa.wrapping_add_signed(rule.slot());
-    // SAFETY: in the frame, by the rule's kind.
+    // SAFETY: in the frame: by the rule's kind, or because it is not below rsp.
     let fp = unsafe { source.read(slot) };
     Some((Frame { pc, sp: cfa, fp }, slot))
 }
@@ -108,7 +118,7 @@ pub fn step_near<S: Source>(
 pub fn step<S: Source>(source: &S, rule: Rule, frame: Frame, signal: usize, limit: usize) -> Step {
     let base = match rule.kind() {
         Kind::Stack | Kind::FarStack => Some(frame.sp),
-        Kind::Frame => Some(frame.fp),
+        Kind::Frame | Kind::FarFrame => Some(frame.fp),
         _ => None,
     };
     let cfa = match base {
