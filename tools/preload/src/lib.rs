@@ -28,6 +28,8 @@ mod rules;
 mod shims;
 mod start;
 mod statistics;
+#[cfg(not(feature = "oracle"))]
+mod unwinder;
 
 use mallocop::debug::CheckedHeap;
 use mallocop::own::heap::OwnAllocator;
