@@ -1,7 +1,9 @@
 //! The fuzz targets' bodies over seeded bytes, and how much of each thing they must have done.
 //! Fewer in a debug build than `cargo fuzz` makes in a second, yet each kind of event many times.
 
-use mallocop_fuzz::{TARGETS, arena_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded};
+use mallocop_fuzz::{
+    TARGETS, arena_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded, unwind_rules,
+};
 
 /// Bytes of an input: as long as libFuzzer's longest.
 const LENGTH: usize = 4096;
@@ -85,6 +87,20 @@ fn heap_smashed_over_seeded_scripts() {
         ("released", 22_500),
         ("resized", 2_700),
         ("capacity", 2_250),
+    ]);
+}
+
+#[test]
+fn unwind_rules_over_seeded_scripts() {
+    play_seeded(unwind_rules::body, 0x0c_f1, 4000, LENGTH).demand(&[
+        ("rules", 4_000),
+        ("walks", 25_000),
+        ("frames", 100_000),
+        ("guessed", 30_000),
+        ("signals", 12_000),
+        ("lost", 8_000),
+        ("whole", 16_000),
+        ("taken over", 12_000),
     ]);
 }
 

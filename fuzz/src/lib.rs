@@ -25,6 +25,7 @@ pub mod smashed_player;
 mod smashed_writes;
 pub mod source;
 pub mod tally;
+pub mod unwind_rules;
 
 use random::Random;
 use tally::Tally;
@@ -50,6 +51,7 @@ pub const TARGETS: &[Target] = &[
         show: heap_refused_pages::show,
     },
     Target { name: "heap_smashed", body: heap_smashed::body, show: heap_smashed::show },
+    Target { name: "unwind_rules", body: unwind_rules::body, show: unwind_rules::show },
 ];
 
 /// The target called `name`.

@@ -6,7 +6,8 @@
 //!
 //! - M1: every slot that a step has read is compared: the return address, and rbp's where rbp is live, that
 //!   is where a frame further out goes by it before it is loaded again.
-//! - M2: steps that read more (signal frames, CFAs in memory, guesses) are done again and compared.
+//! - M2: steps that read more (signal frames, CFAs in memory, guesses) are done again and compared, and so is
+//!   that from the outermost frame, unless its rule says that nothing called it.
 //! - M3: rules are of one epoch: the memo is dropped when a module has been unloaded.
 //! - M4: a slot is read only if the step that would read it has been confirmed up to there.
 
@@ -46,6 +47,8 @@ pub struct Memo {
     len: usize,
     /// Does the stack end where it cannot be followed?
     lost: bool,
+    /// Does it end by what memory says, not by a rule?
+    open: bool,
     /// Frames that were gone through by rule, in all walks.
     #[cfg(feature = "oracle")]
     pub(super) by_rule: u64,
@@ -69,6 +72,7 @@ impl Memo {
             rows: Rows::new(),
             len: 0,
             lost: false,
+            open: false,
             #[cfg(feature = "oracle")]
             by_rule: 0,
         }
@@ -77,16 +81,6 @@ impl Memo {
     /// Forgets what is kept.
     pub const fn drop_frames(&mut self) {
         self.len = 0;
-    }
-
-    /// Gives its memory back.
-    ///
-    /// # Safety
-    /// The memo is not used any more.
-    pub(super) unsafe fn unmap(&mut self) {
-        let rows = core::mem::replace(&mut self.rows, Rows::new());
-        // SAFETY: as the caller says.
-        unsafe { rows.unmap() };
     }
 
     /// Walks the stack from `start` outwards. After that the memo holds it, whole.
@@ -105,7 +99,7 @@ impl Memo {
                 self.len = left;
             }
             if fresh == self.rows.places().room && !self.rows.grow() {
-                break self.end(true, fresh);
+                break self.end(true, true, fresh);
             }
             let rule = source.rule(lookup(frame.pc));
             let Frame { pc, sp, fp } = frame;
@@ -118,8 +112,8 @@ impl Memo {
             }
             match self.step_far(source, fresh, limit) {
                 Step::Caller(next, how) => (frame, reach) = (next, word_of(how)),
-                Step::End => break self.end(false, fresh),
-                Step::Lost => break self.end(true, fresh),
+                Step::End => break self.end(false, !rule.is(Kind::End), fresh),
+                Step::Lost => break self.end(true, true, fresh),
             }
             if frame.pc & EXACT != 0 {
                 limit = source.limit(frame.sp);
@@ -141,8 +135,8 @@ impl Memo {
     /// The walk has come to the outermost frame.
     #[cold]
     #[inline(never)]
-    fn end(&mut self, lost: bool, fresh: usize) {
-        self.lost = lost;
+    fn end(&mut self, lost: bool, open: bool, fresh: usize) {
+        (self.lost, self.open) = (lost, open);
         self.len = 0;
         self.keep(fresh);
     }
@@ -214,8 +208,14 @@ impl Memo {
                 return index + 1;
             }
         }
-        // What could not be followed may be by now; no frame is left then that could be met.
-        usize::from(self.lost && self.step_from(source, 0) != Step::Lost)
+        usize::from(self.open && self.goes_on(source))
+    }
+
+    /// Has the outermost frame a caller by now? Then no frame is left that could be met.
+    #[cold]
+    #[inline(never)]
+    fn goes_on<S: Source>(&self, source: &S) -> bool {
+        self.step_from(source, 0) != if self.lost { Step::Lost } else { Step::End }
     }
 
     /// Does the step from the frame further in still lead to this one?
@@ -251,7 +251,7 @@ impl Memo {
     fn keep(&mut self, fresh: usize) {
         if self.len + fresh > self.rows.places().room && !self.rows.grow() {
             // Deeper than any stack that is followed: what is further in is all there is.
-            (self.len, self.lost) = (0, true);
+            (self.len, self.lost, self.open) = (0, true, true);
         }
         #[cfg(feature = "oracle")]
         {

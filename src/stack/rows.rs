@@ -86,24 +86,24 @@ impl Rows {
         let links = at as *mut Link;
         let more = links.wrapping_add(room).cast::<More>();
         let fresh = more.wrapping_add(room).cast::<Fresh>();
-        let old = core::mem::replace(self, Self(Places { links, more, fresh, room })).0;
+        let rows = core::mem::replace(self, Self(Places { links, more, fresh, room }));
+        let old = rows.0;
         if old.room != 0 {
-            // SAFETY: the old rows are shorter than the new ones, and nobody else knows them.
+            // SAFETY: the old rows are shorter than the new ones.
             unsafe {
                 ptr::copy_nonoverlapping(old.links, links, old.room);
                 ptr::copy_nonoverlapping(old.more, more, old.room);
                 ptr::copy_nonoverlapping(old.fresh, fresh, old.room);
-                Self(old).unmap();
             }
         }
         true
     }
+}
 
-    /// # Safety
-    /// The rows are not used any more.
-    pub(super) unsafe fn unmap(self) {
+impl Drop for Rows {
+    fn drop(&mut self) {
         if self.0.room != 0 {
-            // SAFETY: mapped for these rows.
+            // SAFETY: mapped for these rows, which nobody else knows.
             unsafe { memory::unmap(self.0.links as usize, self.0.room * EACH) };
         }
     }

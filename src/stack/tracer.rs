@@ -71,7 +71,7 @@ impl Tracer {
         if !is_left {
             // SAFETY: as the caller says; the memo's rows go with it.
             unsafe {
-                (*tracer).memo.unmap();
+                core::ptr::drop_in_place(&raw mut (*tracer).memo);
                 memory::unmap(tracer as usize, size_of::<Self>());
             }
         }

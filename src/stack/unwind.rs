@@ -204,13 +204,14 @@ fn leave_handler<S: Source>(source: &S, frame: Frame, limit: usize) -> Step {
     if record.checked_add(SIGNAL_PC + 8).is_none_or(|end| end > limit) {
         return Step::Lost;
     }
-    // SAFETY: the kernel's record lies where the handler's caller's rsp points, within the bounds.
+    // SAFETY: the kernel's record lies where the handler's caller's rsp points; found within the bounds.
     let read = |at: usize| unsafe { source.read(record + at) };
     let (pc, sp, fp) = (read(SIGNAL_PC), read(SIGNAL_SP), read(SIGNAL_FP));
     match pc {
         0 => Step::End,
         HIGHEST.. => Step::Lost,
-        _ if sp % 8 != 0 => Step::Lost,
+        // A handler may have changed what it is returned to by.
+        _ if sp % 8 != 0 || !source.is_readable(sp, sp.saturating_add(8)) => Step::Lost,
         _ => Step::Caller(Frame { pc: pc | EXACT, sp, fp }, Reach::Again),
     }
 }
