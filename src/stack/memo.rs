@@ -352,3 +352,7 @@ const fn how(reach: usize, live: bool) -> usize {
         PLAIN
     }
 }
+
+#[cfg(test)]
+#[path = "memo_tests.rs"]
+mod tests;

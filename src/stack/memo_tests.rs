@@ -1,0 +1,142 @@
+use std::cell::Cell;
+
+use super::super::rule::{Parts, Rule, Saved};
+use super::*;
+
+const STACK: usize = 0x7000_0000;
+const CODE: usize = 0x10_0000;
+
+/// A stack of words at [`STACK`], and rules for [`CODE`], `CODE + 16`, ...
+struct Small {
+    words: Vec<usize>,
+    rules: Vec<Rule>,
+    lookups: Cell<usize>,
+}
+
+impl Small {
+    fn new(words: usize, rules: &[Rule]) -> Self {
+        Self { words: vec![0; words], rules: rules.to_vec(), lookups: Cell::new(0) }
+    }
+
+    fn walk(&self, memo: &mut Memo, start: Frame) -> Vec<usize> {
+        self.lookups.set(0);
+        memo.walk(self, start);
+        (0..memo.depth()).rev().map(|index| (memo.pc(index) - CODE) / 16).collect()
+    }
+}
+
+impl Source for Small {
+    fn rule(&self, pc: usize) -> Rule {
+        self.lookups.set(self.lookups.get() + 1);
+        self.rules.get((pc - CODE) / 16).copied().unwrap_or(Rule::UNKNOWN)
+    }
+
+    unsafe fn read(&self, address: usize) -> usize {
+        self.words[(address - STACK) / 8]
+    }
+
+    fn is_readable(&self, from: usize, to: usize) -> bool {
+        from >= STACK && to <= STACK + self.words.len() * 8
+    }
+
+    fn is_stack(&self, from: usize, to: usize) -> bool {
+        self.is_readable(from, to)
+    }
+
+    fn limit(&self, _sp: usize) -> usize {
+        STACK + self.words.len() * 8
+    }
+}
+
+fn rule(kind: Kind, offset: i64, saved: Saved) -> Rule {
+    Rule::of(Parts { kind, register: 7, offset, plus: 0, saved })
+}
+
+const fn function(number: usize) -> usize {
+    CODE + number * 16
+}
+
+const fn at(word: usize) -> usize {
+    STACK + word * 8
+}
+
+fn plain() -> Rule {
+    rule(Kind::Stack, 16, Saved::Same)
+}
+
+#[test]
+fn what_is_unchanged_is_not_gone_through_again() {
+    let mut small = Small::new(40, &[plain(), Rule::END]);
+    for call in 0..18 {
+        small.words[call * 2 + 1] = function(0);
+    }
+    small.words[37] = function(1);
+    let mut memo = Memo::new();
+    let start = Frame { pc: function(0), sp: at(0), fp: 0 };
+    let whole = [vec![0; 19], vec![1]].concat();
+    assert_eq!(small.walk(&mut memo, start), whole);
+    assert_eq!(small.lookups.get(), 20);
+    assert_eq!(small.walk(&mut memo, start), whole);
+    assert_eq!(small.lookups.get(), 0);
+    // One return address in the middle has changed: it is gone through up to there, and no further.
+    small.rules.push(plain());
+    small.words[9] = function(2);
+    let mut changed = whole;
+    changed[5] = 2;
+    assert_eq!(small.walk(&mut memo, start), changed);
+    assert_eq!(small.lookups.get(), 6);
+}
+
+/// Found by unwind_rules.
+#[test]
+fn a_stack_that_ended_at_a_zero_goes_on_when_that_has_changed() {
+    let mut small = Small::new(10, &[plain(), Rule::END]);
+    small.words[1] = function(0);
+    let mut memo = Memo::new();
+    let start = Frame { pc: function(0), sp: at(0), fp: 0 };
+    assert_eq!(small.walk(&mut memo, start), [0, 0]);
+    assert!(!memo.is_lost());
+    small.words[3] = function(1);
+    assert_eq!(small.walk(&mut memo, start), [0, 0, 1]);
+    small.words[3] = function(9);
+    assert_eq!(small.walk(&mut memo, start), [0, 0, 9]);
+    assert!(memo.is_lost());
+    small.rules.resize(9, Rule::UNKNOWN);
+    small.rules.push(Rule::END);
+    assert_eq!(small.walk(&mut memo, start), [0, 0, 9]);
+    assert!(!memo.is_lost());
+}
+
+#[test]
+fn rbp_is_verified_where_a_frame_further_out_goes_by_it_and_only_there() {
+    // 0 saves rbp; 1 goes by rbp; 2 is the end, and so is 3.
+    let saves = rule(Kind::Stack, 24, Saved::Cfa(-16));
+    let framed = rule(Kind::Frame, 16, Saved::Same);
+    let mut small = Small::new(20, &[saves, framed, Rule::END, Rule::END]);
+    (small.words[1], small.words[2]) = (at(5), function(1));
+    (small.words[6], small.words[9]) = (function(2), function(3));
+    let mut memo = Memo::new();
+    let start = Frame { pc: function(0), sp: at(0), fp: 77 };
+    assert_eq!(small.walk(&mut memo, start), [0, 1, 2]);
+    // The caller's rbp has changed, and with it where its caller is.
+    small.words[1] = at(8);
+    assert_eq!(small.walk(&mut memo, start), [0, 1, 3]);
+    // Nobody goes by the rbp of the start: another one is no reason to walk again.
+    assert_eq!(small.walk(&mut memo, Frame { fp: 78, ..start }), [0, 1, 3]);
+    assert_eq!(small.lookups.get(), 0);
+}
+
+#[test]
+fn what_is_too_deep_is_lost() {
+    let mut small = Small::new(140_000, &[rule(Kind::Stack, 8, Saved::Same)]);
+    small.words.fill(function(0));
+    let mut memo = Memo::new();
+    memo.walk(&small, Frame { pc: function(0), sp: at(0), fp: 0 });
+    assert!(memo.is_lost());
+    assert_eq!(memo.depth(), super::super::rows::MOST);
+    // A part of it that is not as deep is whole up to its end.
+    small.words[139_999] = 0;
+    memo.walk(&small, Frame { pc: function(0), sp: at(139_900), fp: 0 });
+    assert!(!memo.is_lost());
+    assert_eq!(memo.depth(), 100);
+}

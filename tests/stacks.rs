@@ -1,0 +1,105 @@
+//! Stacks are full: without frame pointers, through inlined calls, on small stacks; and where there is no
+//! unwind information they say so.
+
+mod harness;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use harness::{Ran, compile, finish, scratch, skeleton, victims, watched};
+
+const OPTIMISED: &[&str] = &["-O2", "-fomit-frame-pointer"];
+
+fn rust(source: &str) -> PathBuf {
+    let program = scratch().join(source.replace('.', "_"));
+    let built = Command::new("rustc")
+        .args(["--edition", "2024", "-O", "-g", "-C", "force-frame-pointers=no", "-o"])
+        .args([program.as_os_str(), victims().join(source).as_os_str()])
+        .status();
+    assert!(built.expect("rustc").success());
+    program
+}
+
+/// The planted double free: its three stacks are these functions, innermost first. The twin is silent.
+fn shows(program: &Path, made: &[String], dropped: &[String]) {
+    let ran = finish(&mut watched(&[], program));
+    assert_eq!(ran.status, 134, "{}", ran.stderr);
+    let report = skeleton(&ran.stderr);
+    let stack = |names: &[String]| format!("here: {} main", names.join(" "));
+    assert_eq!(report.matches(&stack(dropped)).count(), 2, "{report}");
+    assert_eq!(report.matches(&stack(made)).count(), 1, "{report}");
+    let twin = finish(watched(&[], program).arg("correct"));
+    assert!(!twin.has_report() && twin.status == 0, "{}", twin.stderr);
+}
+
+fn numbered(name: &str, from: u32, to: u32) -> Vec<String> {
+    (to..=from).rev().map(|number| format!("{name}{number}")).collect()
+}
+
+#[test]
+fn twelve_calls_without_frame_pointers() {
+    let program = compile("stack_nested.c", "stack_nested_c", OPTIMISED);
+    shows(&program, &numbered("make_", 12, 1), &numbered("drop_", 12, 1));
+}
+
+#[test]
+fn twelve_calls_of_a_cpp_program_with_inlined_ones() {
+    let program = compile("stack_nested.cpp", "stack_nested_cpp", OPTIMISED);
+    let names = |verb: &str| -> Vec<String> {
+        let step = |n: u32| format!("Step<{n}>::{verb}");
+        let pairs = (1..=6).flat_map(|n| [format!("{verb}_inlined<{n}>"), step(n)]);
+        [step(0)].into_iter().chain(pairs).collect()
+    };
+    shows(&program, &names("make"), &names("drop"));
+}
+
+#[test]
+fn twelve_calls_of_a_rust_program_with_inlined_ones() {
+    let ran = finish(&mut watched(&[], rust("stack_nested.rs")));
+    assert_eq!(ran.status, 134, "{}", ran.stderr);
+    let report = skeleton(&ran.stderr);
+    for (verb, count) in [("make", 1), ("drop", 2)] {
+        let names = numbered(&format!("stack_nested::{verb}_"), 12, 0).join(" ");
+        assert_eq!(
+            report.matches(&format!("{names} stack_nested::main")).count(),
+            count,
+            "{report}"
+        );
+    }
+    let twin = finish(watched(&[], rust("stack_nested.rs")).arg("correct"));
+    assert!(!twin.has_report() && twin.status == 0, "{}", twin.stderr);
+}
+
+/// The stack under the heading of the site with so many bytes and blocks.
+fn stack_of(ran: &Ran, bytes: u32, blocks: u32) -> Vec<&str> {
+    let heading = format!("in use at exit: {bytes} bytes in {blocks} blocks allocated from:");
+    let lines = ran.stderr.lines().skip_while(|line| !line.ends_with(&heading)).skip(1);
+    let stack: Vec<_> = lines.take_while(|line| line.starts_with("    ")).collect();
+    assert!(!stack.is_empty(), "no site of {bytes} bytes:\n{}", ran.stderr);
+    stack
+}
+
+#[test]
+fn code_without_unwind_information_is_guessed_or_the_end() {
+    let program = compile("stack_no_rules.c", "stack_no_rules", OPTIMISED);
+    let ran = finish(&mut watched(&[], program));
+    assert!(!ran.has_report() && ran.status == 0, "{}", ran.stderr);
+    assert!(ran.stdout.ends_with("stack_no_rules: end\n"), "{}", ran.stdout);
+    let framed = stack_of(&ran, 3 * 1001, 3);
+    assert!(framed[0].contains("#0 ") && framed[1].contains("#1 leak_framed"), "{framed:?}");
+    assert!(framed[1].ends_with("(guessed by the frame pointer)"), "{framed:?}");
+    assert!(framed[3].contains("#2 main") && framed.len() == 4, "{framed:?}");
+    // Of the others no more is known than that they were there.
+    let others = 1003 + 1004 + 1005 + 1006;
+    for stack in [stack_of(&ran, 3 * 1002, 3), stack_of(&ran, 3 * others, 12)] {
+        assert_eq!(stack[1..], ["    truncated (no unwind info in stack_no_rules)"]);
+    }
+}
+
+#[test]
+fn stacks_of_four_kib() {
+    let program = compile("stack_small.c", "stack_small", OPTIMISED);
+    let ran = finish(&mut watched(&[], program));
+    assert!(!ran.has_report() && ran.status == 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.stdout, "50 rounds on 4 KiB\nstack_small: end\n");
+}
