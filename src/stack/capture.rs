@@ -3,7 +3,7 @@
 
 use core::arch::naked_asm;
 
-use super::depot::SiteId;
+use super::depot::{self, SiteId};
 use super::modules;
 use super::rule::Kind;
 use super::rules;
@@ -91,7 +91,7 @@ pub fn full_site() -> SiteId {
 fn site_outside(most: usize, freed: usize) -> SiteId {
     let mut frame = Frame { pc: 0, sp: 0, fp: 0 };
     note_registers(&mut frame);
-    let epoch = rules::epoch();
+    let epoch = rules::Epoch::now();
     // Our own frames, which are not shown.
     while modules::is_own(frame.pc) {
         let rule = rules::rule_for(frame.pc, epoch);
@@ -166,6 +166,7 @@ pub fn end_thread() {
 /// In a forked child: what other threads had begun is over.
 pub fn renew_after_fork() {
     rules::renew_after_fork();
+    depot::renew_after_fork();
 }
 
 /// The stack of our own frames, which are sound.
@@ -173,7 +174,7 @@ struct Own;
 
 impl super::unwind::Source for Own {
     fn rule(&self, pc: usize) -> super::rule::Rule {
-        rules::rule_for(pc, rules::epoch())
+        rules::rule_for(pc, rules::Epoch::now())
     }
 
     unsafe fn read(&self, address: usize) -> usize {

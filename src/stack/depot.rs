@@ -8,6 +8,7 @@
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use super::pairs::{Keys, Pairs};
 use super::unwind::{EXACT, GUESSED};
 use crate::sys::memory;
 
@@ -32,7 +33,7 @@ pub trait Stack {
     fn depth(&self) -> usize;
     /// The pc with its marks.
     fn pc(&self, index: usize) -> usize;
-    /// Hash over the frames up to `index`, never 0.
+    /// Hash over the frames up to `index`, never 0 or 1.
     fn hash(&self, index: usize) -> u64;
     /// Node of the frames up to `index`, if it was noted.
     fn node(&self, index: usize) -> u32;
@@ -92,9 +93,9 @@ struct Node {
 /// Nodes in a segment: 512 KiB.
 const SEGMENT: usize = 1 << 15;
 const SEGMENTS: usize = 1 << 13;
-/// Slots of the first table; each further one has twice as many.
+/// Slots of the first table; each further one has four times as many.
 const FIRST_SLOTS: usize = 1 << 12;
-const TABLES: usize = 18;
+const TABLES: usize = 10;
 /// Slots looked at in each table.
 const PROBES: usize = 8;
 /// Looks at a slot whose site is being written.
@@ -106,8 +107,24 @@ struct Slot {
     node: AtomicU32,
 }
 
+/// Stacks by their hash, which is spread well.
+struct Hashes;
+
+impl Keys for Hashes {
+    #[inline(always)]
+    fn spread(key: u64) -> u64 {
+        key
+    }
+
+    fn is_over(_key: u64, _other: u64) -> bool {
+        false
+    }
+}
+
 /// A depot. There is one, but for tests.
 pub struct Depot {
+    /// Whole stacks once more, apart from their parts: what is asked for at each capture lies close.
+    wholes: Pairs<Hashes>,
     segments: [AtomicPtr<Node>; SEGMENTS],
     tables: [AtomicPtr<Slot>; TABLES],
     /// Number of the next node; 0 is none's.
@@ -122,6 +139,7 @@ static DEPOT: Depot = Depot::new((SEGMENT * SEGMENTS) as u32);
 impl Depot {
     const fn new(limit: u32) -> Self {
         Self {
+            wholes: Pairs::new(),
             segments: [const { AtomicPtr::new(core::ptr::null_mut()) }; SEGMENTS],
             tables: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLES],
             next: AtomicU32::new(1),
@@ -132,6 +150,22 @@ impl Depot {
 
     fn intern(&self, stack: &mut impl Stack) -> SiteId {
         let Some(top) = stack.depth().checked_sub(1) else { return SiteId::NONE };
+        let hash = stack.hash(top);
+        if let Some(node) = self.wholes.get(hash) {
+            stack.set_node(top, node as u32);
+            return SiteId(node as u32);
+        }
+        let site = self.intern_whole(stack, top);
+        if site != SiteId::NONE {
+            self.wholes.put(hash, u64::from(site.0));
+        }
+        site
+    }
+
+    /// The same for a stack that was not seen yet, or not as a whole.
+    #[cold]
+    #[inline(never)]
+    fn intern_whole(&self, stack: &mut impl Stack, top: usize) -> SiteId {
         if let Some(node) = self.find(stack.hash(top)) {
             stack.set_node(top, node);
             return SiteId(node);
@@ -191,7 +225,7 @@ impl Depot {
             return None;
         }
         // SAFETY: a table of that level has that many slots, and stays.
-        Some(unsafe { core::slice::from_raw_parts(first, FIRST_SLOTS << level) })
+        Some(unsafe { core::slice::from_raw_parts(first, slots_of(level)) })
     }
 
     /// The node that the hash stands for.
@@ -218,7 +252,7 @@ impl Depot {
         for level in 0..TABLES {
             let slot = self.tables.get(level);
             if slot
-                .and_then(|slot| load_or_map(slot, size_of::<Slot>() * (FIRST_SLOTS << level)))
+                .and_then(|slot| load_or_map(slot, size_of::<Slot>() * slots_of(level)))
                 .is_none()
             {
                 break;
@@ -259,6 +293,10 @@ impl Depot {
             Some(StoredFrame(node.word))
         })
     }
+}
+
+const fn slots_of(level: usize) -> usize {
+    FIRST_SLOTS << (2 * level)
 }
 
 fn slots_for(table: &[Slot], hash: u64) -> impl Iterator<Item = &Slot> {
@@ -304,6 +342,11 @@ pub fn intern(stack: &mut impl Stack) -> SiteId {
 /// The frames stored for a site, innermost first.
 pub fn frames(site: SiteId) -> impl Iterator<Item = StoredFrame> {
     DEPOT.frames(site)
+}
+
+/// Forgets what another thread had begun when this process was forked.
+pub(super) fn renew_after_fork() {
+    DEPOT.wholes.renew_after_fork();
 }
 
 /// Number of times that a stack found no room.

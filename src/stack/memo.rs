@@ -292,7 +292,7 @@ impl Memo {
         self.link(index).pc
     }
 
-    /// Hash over the frames from `from` to `to`, both included, at most [`MOST_ASKED`]; never 0.
+    /// Hash over the frames from `from` to `to`, both included, at most [`MOST_ASKED`]; never 0 or 1.
     #[inline]
     pub fn hash(&self, from: usize, to: usize) -> u64 {
         let whole = self.more(to).hash;
@@ -303,7 +303,7 @@ impl Memo {
                 whole.wrapping_sub(self.more(outer).hash.wrapping_mul(power)) ^ CUT
             }
         };
-        hash.max(1)
+        hash.max(2)
     }
 
     /// A frame and its rule in words, for the oracle.

@@ -11,6 +11,7 @@ pub mod memo;
 pub mod modules;
 #[cfg(feature = "oracle")]
 pub mod oracle;
+mod pairs;
 mod rows;
 pub mod rule;
 mod rules;

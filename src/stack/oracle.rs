@@ -55,7 +55,7 @@ fn tell_difference(memo: &Memo) {
     let mut text = format!("oracle: stacks differ; lost: {}\nours\n", memo.is_lost());
     for index in (0..memo.depth()).rev().take(400) {
         let pc = memo.pc(index);
-        let rule = super::rules::rule_for(pc & !GUESSED, super::rules::epoch());
+        let rule = super::rules::rule_for(pc & !GUESSED, super::rules::Epoch::now());
         text.push_str(&format!("  {:#018x} {}\n", memo.pc(index), memo.describe(index, rule)));
     }
     text.push_str("libgcc's\n");

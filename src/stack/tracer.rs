@@ -7,12 +7,13 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use super::depot::{self, Ending, SiteId, Stack};
 use super::memo::{MOST_ASKED, Memo};
 use super::rule::Rule;
-use super::rules;
+use super::rules::{self, Epoch};
 use super::unwind::{Frame, Source};
 use crate::sys::{memory, process, thread};
 
-/// Sites that a thread remembers.
+/// Sites, and rules, that a thread remembers: near at hand, where the shared tables are spread wide.
 const SITES: usize = 1024;
+const RULES: usize = 1024;
 
 #[derive(Clone, Copy)]
 struct Known {
@@ -23,18 +24,48 @@ struct Known {
 /// A thread's captures.
 pub(super) struct Tracer {
     memo: Memo,
-    epoch: u32,
+    epoch: Epoch,
     /// Lowest address of the thread's own stack that is known to be readable up to `limit`.
     low: Cell<usize>,
     limit: Cell<usize>,
     /// Is a capture under way?
     busy: bool,
     known: [Known; SITES],
+    rules: RuleCache,
+}
+
+/// Rules by pc and epoch; of each place the last.
+struct RuleCache([Cell<(u64, u64)>; RULES]);
+
+impl RuleCache {
+    #[inline(always)]
+    fn get(&self, pc: usize, epoch: Epoch) -> Rule {
+        let key = epoch.key_of(pc);
+        // Return addresses into one function are some bytes apart, functions some hundred.
+        let place = (pc ^ (pc >> 10)) % RULES;
+        let Some(cell) = self.0.get(place) else { return Rule::UNKNOWN };
+        let (found, word) = cell.get();
+        match Rule::from_word(word) {
+            Some(rule) if found == key => rule,
+            _ => Self::fetch(cell, pc, epoch),
+        }
+    }
+
+    #[inline(never)]
+    fn fetch(cell: &Cell<(u64, u64)>, pc: usize, epoch: Epoch) -> Rule {
+        let rule = rules::rule_for(pc, epoch);
+        // Where there is none now a module may be loaded.
+        if rule != Rule::UNKNOWN {
+            cell.set((epoch.key_of(pc), rule.word()));
+        }
+        rule
+    }
 }
 
 /// The process as a walk sees it.
 struct Process<'a> {
-    epoch: u32,
+    epoch: Epoch,
+    rules: &'a RuleCache,
     tracer_low: &'a Cell<usize>,
     tracer_limit: &'a Cell<usize>,
 }
@@ -91,12 +122,13 @@ impl Tracer {
 
     #[inline(always)]
     fn walk(&mut self, start: Frame, most: usize) -> SiteId {
-        let epoch = rules::epoch();
+        let epoch = Epoch::now();
         if epoch != self.epoch {
             self.epoch = epoch;
             self.memo.drop_frames();
         }
-        let process = Process { epoch, tracer_low: &self.low, tracer_limit: &self.limit };
+        let process =
+            Process { epoch, rules: &self.rules, tracer_low: &self.low, tracer_limit: &self.limit };
         self.memo.walk(&process, start);
         let from = self.memo.depth().saturating_sub(most.min(MOST_ASKED));
         #[cfg(feature = "oracle")]
@@ -160,9 +192,9 @@ impl Stack for Window<'_> {
 }
 
 impl Source for Process<'_> {
-    #[inline]
+    #[inline(always)]
     fn rule(&self, pc: usize) -> Rule {
-        rules::rule_for(pc, self.epoch)
+        self.rules.get(pc, self.epoch)
     }
 
     #[inline(always)]

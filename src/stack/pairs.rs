@@ -1,0 +1,262 @@
+//! A table of words by key that all threads share: lock-free, made anew at twice the size when half full. It may
+//! forget (what is put into the old table meanwhile is lost), so that it holds only what can be found again.
+
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+
+use crate::sys::memory;
+
+/// Entries of the first table: 64 KiB.
+const FIRST_BITS: u32 = 12;
+/// Entries looked at for one key.
+const PROBES: usize = 64;
+/// In place of a key: somebody is writing the entry.
+const BUSY: u64 = 1;
+
+/// What the keys are like. 0 and 1 are none.
+pub(super) trait Keys {
+    /// The key's bits, spread well in the upper half.
+    fn spread(key: u64) -> u64;
+
+    /// Will nobody ask for `key` any more, now that somebody puts `other`?
+    fn is_over(key: u64, other: u64) -> bool;
+}
+
+struct Entry {
+    key: AtomicU64,
+    word: AtomicU64,
+}
+
+/// The head of a table; its entries follow.
+#[repr(C)]
+struct Table {
+    bits: u32,
+    /// 64 - bits.
+    shift: u32,
+    used: AtomicUsize,
+}
+
+/// The table of now.
+pub(super) struct Pairs<K> {
+    current: AtomicPtr<Table>,
+    growing: AtomicBool,
+    keys: core::marker::PhantomData<K>,
+}
+
+impl Table {
+    const fn bytes(bits: u32) -> usize {
+        size_of::<Self>() + (size_of::<Entry>() << bits)
+    }
+
+    fn map(bits: u32) -> Option<&'static Self> {
+        let table = memory::map(Self::bytes(bits))? as *mut Self;
+        // SAFETY: fresh zeroed memory for the head and the entries, ours for ever.
+        unsafe {
+            (&raw mut (*table).bits).write(bits);
+            (&raw mut (*table).shift).write(64 - bits);
+            Some(&*table)
+        }
+    }
+
+    fn entries(&self) -> &[Entry] {
+        // SAFETY: 2^bits entries lie behind the head.
+        unsafe {
+            let first = core::ptr::from_ref(self).add(1).cast::<Entry>();
+            core::slice::from_raw_parts(first, 1 << self.bits)
+        }
+    }
+
+    #[inline(always)]
+    fn entry(&self, index: usize) -> &Entry {
+        // SAFETY: 2^bits entries lie behind the head; every caller's index is below that.
+        unsafe { &*core::ptr::from_ref(self).add(1).cast::<Entry>().add(index) }
+    }
+
+    /// The entries for a key, in the order in which they are tried.
+    fn places(&self, spread: u64) -> impl Iterator<Item = &Entry> {
+        let mask = (1usize << self.bits) - 1;
+        let first = (spread >> self.shift) as usize;
+        (first..first + PROBES).map(move |index| self.entry(index & mask))
+    }
+
+    fn get(&self, spread: u64, key: u64) -> Option<u64> {
+        for entry in self.places(spread) {
+            match entry.key.load(Ordering::Acquire) {
+                0 => return None,
+                found if found == key => return entry.read(key),
+                _ => {}
+            }
+        }
+        None
+    }
+
+    fn put<K: Keys>(&self, key: u64, word: u64) {
+        for entry in self.places(K::spread(key)) {
+            let found = entry.key.load(Ordering::Acquire);
+            if found == key {
+                return;
+            }
+            let is_free = found == 0 || (found != BUSY && K::is_over(found, key));
+            let claim = || {
+                let (busy, failed) = (Ordering::AcqRel, Ordering::Relaxed);
+                entry.key.compare_exchange(found, BUSY, busy, failed).is_ok()
+            };
+            if is_free && claim() {
+                entry.word.store(word, Ordering::Release);
+                entry.key.store(key, Ordering::Release);
+                if found == 0 {
+                    self.used.fetch_add(1, Ordering::Relaxed);
+                }
+                return;
+            }
+        }
+    }
+
+    fn is_half_full(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >> (self.bits - 1) != 0
+    }
+}
+
+impl Entry {
+    #[inline(always)]
+    fn read(&self, key: u64) -> Option<u64> {
+        let word = self.word.load(Ordering::Acquire);
+        // The entry may have been given to another key meanwhile, if this one is over.
+        (self.key.load(Ordering::Relaxed) == key).then_some(word)
+    }
+}
+
+impl<K: Keys> Pairs<K> {
+    pub(super) const fn new() -> Self {
+        Self {
+            current: AtomicPtr::new(core::ptr::null_mut()),
+            growing: AtomicBool::new(false),
+            keys: core::marker::PhantomData,
+        }
+    }
+
+    #[inline(always)]
+    fn current(&self) -> Option<&'static Table> {
+        // SAFETY: null or a table that stays for ever.
+        unsafe { self.current.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// The word put for the key, unless it is forgotten.
+    #[inline(always)]
+    pub(super) fn get(&self, key: u64) -> Option<u64> {
+        let (table, spread) = (self.current()?, K::spread(key));
+        let first = table.entry((spread >> table.shift) as usize);
+        if first.key.load(Ordering::Acquire) == key {
+            return first.read(key);
+        }
+        Self::get_behind(table, spread, key)
+    }
+
+    #[inline(never)]
+    fn get_behind(table: &Table, spread: u64, key: u64) -> Option<u64> {
+        table.get(spread, key)
+    }
+
+    /// Puts a word, if there is memory. A key stands for one word only.
+    pub(super) fn put(&self, key: u64, word: u64) {
+        if let Some(table) = self.roomy_table(key) {
+            table.put::<K>(key, word);
+        }
+    }
+
+    /// Forgets everything.
+    pub(super) fn clear(&self) {
+        for entry in self.current().map_or(&[][..], Table::entries) {
+            entry.key.store(0, Ordering::Release);
+        }
+    }
+
+    /// Forgets a growth that another thread had begun when this process was forked.
+    pub(super) fn renew_after_fork(&self) {
+        self.growing.store(false, Ordering::Release);
+    }
+
+    /// The table, made or made anew if need be. `None` without memory.
+    fn roomy_table(&self, key: u64) -> Option<&'static Table> {
+        let table = self.current();
+        match table {
+            Some(table) if !table.is_half_full() => return Some(table),
+            _ if self.growing.swap(true, Ordering::AcqRel) => return table,
+            _ => {}
+        }
+        // Another thread may have been here since.
+        let is_roomy = |table: &&Table| !table.is_half_full();
+        let table = self.current().filter(is_roomy).or_else(|| self.grow(key));
+        self.growing.store(false, Ordering::Release);
+        table
+    }
+
+    fn grow(&self, now: u64) -> Option<&'static Table> {
+        let old = self.current();
+        let Some(new) = Table::map(old.map_or(FIRST_BITS, |old| old.bits + 1)) else { return old };
+        for entry in old.map_or(&[][..], Table::entries) {
+            let key = entry.key.load(Ordering::Acquire);
+            if let Some(word) = entry.read(key)
+                && key > BUSY
+                && !K::is_over(key, now)
+            {
+                new.put::<K>(key, word);
+            }
+        }
+        self.current.store(core::ptr::from_ref(new).cast_mut(), Ordering::Release);
+        Some(new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Keys of two halves; one with another upper half is over.
+    struct Halves;
+
+    impl Keys for Halves {
+        fn spread(key: u64) -> u64 {
+            (key & 0xffff_ffff).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        }
+
+        fn is_over(key: u64, other: u64) -> bool {
+            key >> 32 != other >> 32
+        }
+    }
+
+    #[test]
+    fn what_is_over_gives_way() {
+        let table = Table::map(4).expect("memory");
+        let put = |key, word| table.put::<Halves>(key, word);
+        let get = |key| table.get(Halves::spread(key), key);
+        for key in 2..18 {
+            put(3 << 32 | key, key);
+        }
+        assert_eq!(get(3 << 32 | 16), Some(16));
+        assert_eq!(get(4 << 32 | 16), None);
+        put(4 << 32 | 16, 99);
+        assert_eq!(get(4 << 32 | 16), Some(99));
+        assert_eq!(table.used.load(Ordering::Relaxed), 16);
+    }
+
+    #[test]
+    fn threads_that_write_and_grow_read_only_what_is_true() {
+        let pairs = Pairs::<Halves>::new();
+        let work = |from: u64| {
+            for round in 0..40_000u64 {
+                let key = (round * 7 + from) % 20_000 + 2;
+                match pairs.get(key) {
+                    Some(found) => assert_eq!(found, key * 3),
+                    None => pairs.put(key, key * 3),
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..3).map(|n| scope.spawn(move || work(n * 5000))).collect();
+            threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
+        });
+        assert!(pairs.current().expect("a table").bits > FIRST_BITS);
+        pairs.clear();
+        assert_eq!(pairs.get(5), None);
+    }
+}
