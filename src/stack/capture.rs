@@ -182,6 +182,10 @@ impl super::unwind::Source for Own {
         unsafe { (address as *const usize).read() }
     }
 
+    fn nowhere(&self) -> usize {
+        0
+    }
+
     fn is_readable(&self, _from: usize, _to: usize) -> bool {
         true
     }

@@ -13,14 +13,12 @@
 
 use super::rows::{Fresh, Link, More, Places, Rows};
 use super::rule::Kind;
-use super::unwind::{EXACT, Frame, Reach, Source, Step, lookup, step, step_near};
+use super::unwind::{EXACT, Frame, Reach, Source, Step, step, step_near};
 
-/// How a frame was reached, in the low bits of its rsp: by its return address alone, by that and rbp, or by
-/// a step that has to be done again.
+/// How a frame was reached, in a word: by its return address alone, by a step that has to be done again, or
+/// by that address and rbp, whose slot's address the word is then.
 const PLAIN: usize = 0;
-const LOADED: usize = 1;
 const AGAIN: usize = 2;
-const BITS: usize = 7;
 
 /// Base of the hash over a stack's frames: prefixes can be taken off.
 const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -60,9 +58,10 @@ impl Default for Memo {
     }
 }
 
+#[inline(always)]
 const fn mix(pc: usize) -> u64 {
     let word = (pc as u64).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    (word ^ (word >> 32)).wrapping_mul(0xc4ce_b9fe_1a85_ec53)
+    word ^ (word >> 32)
 }
 
 impl Memo {
@@ -87,36 +86,42 @@ impl Memo {
     #[inline(always)]
     pub fn walk<S: Source>(&mut self, source: &S, start: Frame) {
         let mut limit = source.limit(start.sp);
-        let (mut frame, mut reach) = (start, PLAIN);
-        let mut fresh = 0;
+        let Frame { mut pc, mut sp, mut fp } = start;
+        let (mut reach, mut fresh, mut kept) = (PLAIN, 0, self.len);
+        let mut places = self.rows.places();
         loop {
-            if self.meets(frame, reach) {
-                let left = self.unchanged(source);
+            kept = self.without_inner(kept, sp);
+            if kept != 0 && self.meets(source, kept - 1, Frame { pc, sp, fp }, reach) {
+                let left = self.unchanged(source, kept - 1);
                 if left == 0 {
-                    break self.keep(fresh);
+                    break self.keep(source, kept, fresh);
                 }
                 // Up to there it is gone through by rule once more: rbp may matter now.
-                self.len = left;
+                kept = left;
             }
-            if fresh == self.rows.places().room && !self.rows.grow() {
-                break self.end(true, true, fresh);
+            if fresh == places.room {
+                if !self.rows.grow() {
+                    break self.end(source, true, true, fresh);
+                }
+                places = self.rows.places();
             }
-            let rule = source.rule(lookup(frame.pc));
-            let Frame { pc, sp, fp } = frame;
+            let rule = source.rule(pc);
             // SAFETY: made room for.
-            unsafe { self.rows.places().fresh.add(fresh).write(Fresh { pc, sp, fp, reach, rule }) };
+            unsafe { places.fresh.add(fresh).write(Fresh { pc, sp, fp, reach, rule }) };
             fresh += 1;
-            if let Some(next) = step_near(source, rule, frame, limit) {
-                (frame, reach) = next;
+            if let Some((next, how)) = step_near(source, rule, Frame { pc, sp, fp }, limit) {
+                (pc, sp, fp, reach) = (next.pc, next.sp, next.fp, how);
                 continue;
             }
             match self.step_far(source, fresh, limit) {
-                Step::Caller(next, how) => (frame, reach) = (next, word_of(how)),
-                Step::End => break self.end(false, !rule.is(Kind::End), fresh),
-                Step::Lost => break self.end(true, true, fresh),
+                Step::Caller(next, how) => {
+                    (pc, sp, fp, reach) = (next.pc, next.sp, next.fp, word_of(how));
+                }
+                Step::End => break self.end(source, false, !rule.is(Kind::End), fresh),
+                Step::Lost => break self.end(source, true, true, fresh),
             }
-            if frame.pc & EXACT != 0 {
-                limit = source.limit(frame.sp);
+            if pc & EXACT != 0 {
+                limit = source.limit(sp);
             }
         }
     }
@@ -135,10 +140,9 @@ impl Memo {
     /// The walk has come to the outermost frame.
     #[cold]
     #[inline(never)]
-    fn end(&mut self, lost: bool, open: bool, fresh: usize) {
+    fn end<S: Source>(&mut self, source: &S, lost: bool, open: bool, fresh: usize) {
         (self.lost, self.open) = (lost, open);
-        self.len = 0;
-        self.keep(fresh);
+        self.keep(source, 0, fresh);
     }
 
     #[inline(always)]
@@ -155,60 +159,63 @@ impl Memo {
         unsafe { &mut *self.rows.places().more.add(index) }
     }
 
-    /// Is `frame` the innermost of the memo's? Drops those that are further in, and notes how the frame was
-    /// reached now.
+    /// Of so many kept frames, the number without those further in than `sp`.
     #[inline(always)]
-    fn meets(&mut self, frame: Frame, reach: usize) -> bool {
-        let links = self.rows.places().links;
-        let mut len = self.len;
-        while len > 0 {
-            // SAFETY: below the number of frames kept.
-            let link = unsafe { *links.add(len - 1) };
-            let sp = link.sp & !BITS;
-            if sp >= frame.sp {
-                self.len = len;
-                return sp == frame.sp && link.pc == frame.pc && self.takes_up(frame, reach);
-            }
-            len -= 1;
+    fn without_inner(&self, mut kept: usize, sp: usize) -> usize {
+        let more = self.rows.places().more;
+        // SAFETY: below the number of frames kept.
+        while kept > 0 && unsafe { (*more.add(kept - 1)).sp } < sp {
+            kept -= 1;
         }
-        self.len = 0;
-        false
+        kept
     }
 
+    /// Is the kept frame at `index` this one? Notes how it was reached now.
     #[inline(always)]
-    fn takes_up(&mut self, frame: Frame, reach: usize) -> bool {
-        let (link, more) = (self.link(self.len - 1), self.more(self.len - 1));
-        if more.is_live && more.fp != frame.fp {
-            return false;
+    fn meets<S: Source>(&self, source: &S, index: usize, frame: Frame, reach: usize) -> bool {
+        let (link, more) = (self.link(index), self.more(index));
+        let is_met =
+            link.pc == frame.pc && more.sp == frame.sp && (!more.is_live || more.fp == frame.fp);
+        if is_met {
+            link.slot = slot_of(source, frame.sp, reach, more.is_live);
+            (more.reach, more.fp) = (reach, frame.fp);
         }
-        link.sp = frame.sp | how(reach, more.is_live);
-        (more.slot, more.fp) = (reach, frame.fp);
-        true
+        is_met
     }
 
-    /// Verifies the frames further out than the innermost. Returns 0 if all are as they were; else the number
-    /// of frames that are left without those between the innermost and the first that has changed.
+    /// Verifies the frames further out than the one at `index`. Returns 0 if all are as they were; else the
+    /// number of frames that are left without those between that one and the first that has changed.
     #[inline(never)]
-    fn unchanged<S: Source>(&self, source: &S) -> usize {
-        let Places { links, more, .. } = self.rows.places();
-        let mut index = self.len - 1;
+    fn unchanged<S: Source>(&self, source: &S, mut index: usize) -> usize {
+        let links = self.rows.places().links;
         while index > 0 {
+            // SAFETY: below the number of frames kept.
+            while index > FEW && unsafe { is_same_page(source, links.add(index)) } {
+                index -= FEW;
+            }
             index -= 1;
             // SAFETY: below the number of frames kept.
-            let (link, more) = unsafe { (&*links.add(index), &*more.add(index)) };
-            let how = link.sp & BITS;
-            // SAFETY: M4: the step from the frame further in, confirmed, reads these slots.
-            let is_same = unsafe {
-                (how == PLAIN && source.read(link.sp - 8) == link.pc)
-                    || (how == LOADED
-                        && source.read(link.sp - LOADED - 8) == link.pc
-                        && source.read(more.slot) == more.fp)
-            };
-            if !is_same && !(how == AGAIN && self.comes_again(source, index)) {
+            let Link { slot, pc } = unsafe { *links.add(index) };
+            // SAFETY: M4: the step from the frame further in, confirmed, reads this slot.
+            let is_same = unsafe { source.read(slot) } == pc;
+            if !is_same && !self.is_same_beyond(source, index) {
                 return index + 1;
             }
         }
         usize::from(self.open && self.goes_on(source))
+    }
+
+    /// The same for a frame that was reached by more than its return address.
+    #[inline(always)]
+    fn is_same_beyond<S: Source>(&self, source: &S, index: usize) -> bool {
+        let (link, more) = (self.link(index), self.more(index));
+        if more.reach > AGAIN && more.is_live {
+            // SAFETY: as in `unchanged`, and rbp's slot.
+            return unsafe {
+                source.read(more.sp - 8) == link.pc && source.read(more.reach) == more.fp
+            };
+        }
+        more.reach == AGAIN && self.comes_again(source, index)
     }
 
     /// Has the outermost frame a caller by now? Then no frame is left that could be met.
@@ -225,9 +232,7 @@ impl Memo {
         let (link, more) = (*self.link(index), *self.more(index));
         match self.step_from(source, index + 1) {
             Step::Caller(frame, _) => {
-                frame.pc == link.pc
-                    && frame.sp == link.sp & !BITS
-                    && (!more.is_live || frame.fp == more.fp)
+                frame.pc == link.pc && frame.sp == more.sp && (!more.is_live || frame.fp == more.fp)
             }
             _ => false,
         }
@@ -238,8 +243,8 @@ impl Memo {
     #[inline(never)]
     fn step_from<S: Source>(&self, source: &S, index: usize) -> Step {
         let (link, more) = (*self.link(index), *self.more(index));
-        let frame = Frame { pc: link.pc, sp: link.sp & !BITS, fp: more.fp };
-        let rule = source.rule(lookup(frame.pc));
+        let frame = Frame { pc: link.pc, sp: more.sp, fp: more.fp };
+        let rule = source.rule(frame.pc);
         if rule.kind() == Kind::Register {
             return Step::End;
         }
@@ -248,8 +253,9 @@ impl Memo {
 
     /// Puts so many fresh frames onto the kept ones.
     #[inline(always)]
-    fn keep(&mut self, fresh: usize) {
-        if self.len + fresh > self.rows.places().room && !self.rows.grow() {
+    fn keep<S: Source>(&mut self, source: &S, kept: usize, fresh: usize) {
+        self.len = kept;
+        if kept + fresh > self.rows.places().room && !self.rows.grow() {
             // Deeper than any stack that is followed: what is further in is all there is.
             (self.len, self.lost, self.open) = (0, true, true);
         }
@@ -269,8 +275,9 @@ impl Memo {
                 let Fresh { pc, sp, fp, reach, rule } = *row.add(from);
                 live = rule.uses_frame_pointer() || (rule.keeps_frame_pointer() && live);
                 hash = hash.wrapping_mul(BASE).wrapping_add(mix(pc));
-                links.add(index).write(Link { sp: sp | how(reach, live), pc });
-                more.add(index).write(More { fp, slot: reach, hash, node: 0, is_live: live });
+                let slot = slot_of(source, sp, reach, live);
+                links.add(index).write(Link { slot, pc });
+                more.add(index).write(More { fp, hash, sp, reach, node: 0, is_live: live });
             }
             index += 1;
         }
@@ -311,8 +318,9 @@ impl Memo {
     pub fn describe(&self, index: usize, rule: super::rule::Rule) -> String {
         let (link, more) = (*self.link(index), *self.more(index));
         format!(
-            "rsp {:#x} rbp {:#x} {:?} {} {} {:?}",
-            link.sp,
+            "slot {:#x} rsp {:#x} rbp {:#x} {:?} {} {} {:?}",
+            link.slot,
+            more.sp,
             more.fp,
             rule.kind(),
             rule.offset(),
@@ -332,7 +340,6 @@ impl Memo {
     }
 }
 
-/// How a frame was reached, in a word: [`PLAIN`], [`AGAIN`], or else the address of rbp's slot.
 const fn word_of(reach: Reach) -> usize {
     match reach {
         Reach::Plain => PLAIN,
@@ -341,16 +348,32 @@ const fn word_of(reach: Reach) -> usize {
     }
 }
 
-/// The bits for that in a link. Where rbp does not matter it is not verified.
+/// Frames that are verified at once.
+const FEW: usize = 4;
+
+/// Are the few frames in front of a confirmed one as they were? `false`, too, if not all of their slots are on
+/// the page of that one's: M4 again, since that page can be read.
+///
+/// # Safety
+/// `confirmed` is in a row, with that many frames in front.
 #[inline(always)]
-const fn how(reach: usize, live: bool) -> usize {
-    if reach <= AGAIN {
-        reach
-    } else if live {
-        LOADED
-    } else {
-        PLAIN
+unsafe fn is_same_page<S: Source>(source: &S, confirmed: *const Link) -> bool {
+    const PAGE: usize = 1 << 12;
+    // SAFETY: as the caller says.
+    let few = unsafe { &*confirmed.sub(FEW).cast::<[Link; FEW]>() };
+    // SAFETY: as the caller says.
+    let page = unsafe { (*confirmed).slot };
+    if few.iter().fold(0, |far, link| far | (link.slot ^ page)) >= PAGE {
+        return false;
     }
+    // SAFETY: on a page of which a slot was read, and aligned as all of them.
+    few.iter().fold(0, |other, link| other | unsafe { source.read(link.slot) } ^ link.pc) == 0
+}
+
+/// Where a frame's return address is compared. Where that alone does not do, a slot that never agrees.
+#[inline(always)]
+fn slot_of<S: Source>(source: &S, sp: usize, reach: usize, live: bool) -> usize {
+    if reach == PLAIN || (reach > AGAIN && !live) { sp - 8 } else { source.nowhere() }
 }
 
 #[cfg(test)]

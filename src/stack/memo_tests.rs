@@ -31,7 +31,14 @@ impl Source for Small {
         self.rules.get((pc - CODE) / 16).copied().unwrap_or(Rule::UNKNOWN)
     }
 
+    fn nowhere(&self) -> usize {
+        0
+    }
+
     unsafe fn read(&self, address: usize) -> usize {
+        if address == 0 {
+            return 0;
+        }
         self.words[(address - STACK) / 8]
     }
 

@@ -13,8 +13,8 @@ const FIRST: usize = 128;
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Link {
-    /// rsp there; in its low bits how the frame was reached ([`super::memo`]).
-    pub(super) sp: usize,
+    /// Where its return address is.
+    pub(super) slot: usize,
     /// The pc with its marks.
     pub(super) pc: usize,
 }
@@ -25,11 +25,13 @@ pub(super) struct Link {
 pub(super) struct More {
     /// rbp there.
     pub(super) fp: usize,
-    /// Hash of this frame and all further out. Between the two others: what was just written in two words
-    /// and is read as one makes the processor wait.
+    /// Hash of this frame and all further out. Stands here because what was just written in two words and is
+    /// read as one makes the processor wait.
     pub(super) hash: u64,
-    /// How it was reached: where that was read ([`super::memo`]).
-    pub(super) slot: usize,
+    /// rsp there.
+    pub(super) sp: usize,
+    /// How it was reached ([`super::memo`]).
+    pub(super) reach: usize,
     /// The depot's node for them; 0: not known.
     pub(super) node: u32,
     /// Does rbp matter here or further out?

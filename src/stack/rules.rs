@@ -10,12 +10,12 @@ use super::eh_frame_hdr;
 use super::modules;
 use super::pairs::{Keys, Pairs};
 use super::rule::Rule;
-use super::unwind::EXACT;
+use super::unwind::{EXACT, GUESSED};
 use crate::sys::loader::{self, Object};
 
-/// A key: the pc in 47 bits, the epoch, and whether the pc is exact.
+/// A key: the pc in 47 bits, the epoch, and the pc's two marks.
 const EPOCH_SHIFT: u32 = 48;
-const EPOCH_BITS: u32 = 15;
+const EPOCH_BITS: u32 = 14;
 const EPOCH_MASK: u64 = ((1 << EPOCH_BITS) - 1) << EPOCH_SHIFT;
 
 struct PcAndEpoch;
@@ -68,6 +68,7 @@ pub(super) fn renew_after_fork() {
 
 /// The rule for `pc`, a return address, or an exact one if marked [`EXACT`].
 pub(super) fn rule_for(pc: usize, epoch: Epoch) -> Rule {
+    let pc = pc & !GUESSED;
     let known = RULES.get(epoch.key_of(pc)).and_then(Rule::from_word);
     known.unwrap_or_else(|| work_out(pc, epoch))
 }

@@ -56,6 +56,7 @@ impl RuleCache {
         let rule = rules::rule_for(pc, epoch);
         // Where there is none now a module may be loaded.
         if rule != Rule::UNKNOWN {
+            // What was guessed has its mark in the key, and is found by it.
             cell.set((epoch.key_of(pc), rule.word()));
         }
         rule
@@ -201,6 +202,12 @@ impl Source for Process<'_> {
     unsafe fn read(&self, address: usize) -> usize {
         // SAFETY: as the caller says; aligned.
         unsafe { (address as *const usize).read() }
+    }
+
+    #[inline(always)]
+    fn nowhere(&self) -> usize {
+        static NOWHERE: usize = 0;
+        core::ptr::from_ref(&NOWHERE) as usize
     }
 
     fn is_readable(&self, from: usize, to: usize) -> bool {

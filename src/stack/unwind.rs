@@ -43,7 +43,7 @@ pub enum Step {
 
 /// What a walk reads. The real one is the process; tests and fuzzers have others.
 pub trait Source {
-    /// The rule for a pc with [`EXACT`] or without.
+    /// The rule for a pc with its marks.
     fn rule(&self, pc: usize) -> Rule;
 
     /// The word at an address, a multiple of 8.
@@ -51,6 +51,9 @@ pub trait Source {
     /// # Safety
     /// The address is that of a frame's slot as a rule gives it, within the bounds, or was found readable.
     unsafe fn read(&self, address: usize) -> usize;
+
+    /// Address of a word that is 0, as no return address is.
+    fn nowhere(&self) -> usize;
 
     /// Can `[from, to)` be read? Asked where a rule alone is not to be trusted; may be slow.
     fn is_readable(&self, from: usize, to: usize) -> bool;
@@ -231,10 +234,4 @@ fn guess<S: Source>(source: &S, frame: Frame, limit: usize) -> Step {
         return Step::Lost;
     }
     Step::Caller(Frame { pc: pc | GUESSED, sp: fp + 16, fp: caller_fp }, Reach::Again)
-}
-
-/// The pc as rules are looked up by it.
-#[inline]
-pub const fn lookup(pc: usize) -> usize {
-    pc & !GUESSED
 }
