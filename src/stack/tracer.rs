@@ -12,8 +12,8 @@ use super::unwind::{Frame, Source};
 use crate::sys::{memory, process, thread};
 
 /// Sites, and rules, that a thread remembers: near at hand, where the shared tables are spread wide.
-const SITES: usize = 1024;
-const RULES: usize = 1024;
+const SITES: usize = 2048;
+const RULES: usize = 2048;
 
 #[derive(Clone, Copy)]
 struct Known {
