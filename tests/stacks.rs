@@ -88,11 +88,12 @@ fn code_without_unwind_information_is_guessed_or_the_end() {
     let framed = stack_of(&ran, 3 * 1001, 3);
     assert!(framed[0].contains("#0 ") && framed[1].contains("#1 leak_framed"), "{framed:?}");
     assert!(framed[1].ends_with("(guessed by the frame pointer)"), "{framed:?}");
-    assert!(framed[3].contains("#2 main") && framed.len() == 4, "{framed:?}");
+    assert!(framed[3].contains("#2 main") && framed.len() == 5, "{framed:?}");
     // Of the others no more is known than that they were there.
     let others = 1003 + 1004 + 1005 + 1006;
     for stack in [stack_of(&ran, 3 * 1002, 3), stack_of(&ran, 3 * others, 12)] {
-        assert_eq!(stack[1..], ["    truncated (no unwind info in stack_no_rules)"]);
+        assert_eq!(stack[1], "    truncated (no unwind info in stack_no_rules)");
+        assert!(stack.len() == 3 && stack[2].starts_with("    in all "), "{stack:?}");
     }
 }
 
@@ -102,4 +103,31 @@ fn stacks_of_four_kib() {
     let ran = finish(&mut watched(&[], program));
     assert!(!ran.has_report() && ran.status == 0, "{}{}", ran.stdout, ran.stderr);
     assert_eq!(ran.stdout, "50 rounds on 4 KiB\nstack_small: end\n");
+}
+
+/// Each site says what it has allocated in all, and the most that was live at once.
+#[test]
+fn counts_of_sites() {
+    let program = compile("stack_totals.c", "stack_totals", &["-O1"]);
+    let ran = finish(&mut watched(&[], program));
+    assert!(!ran.has_report() && ran.status == 0, "{}{}", ran.stdout, ran.stderr);
+    let counts = |heading: &str| {
+        let heading = format!("in use at exit: {heading} allocated from:");
+        let lines = ran.stderr.lines().skip_while(|line| !line.ends_with(&heading));
+        let found = lines.into_iter().find(|line| line.starts_with("    in all "));
+        found.unwrap_or_else(|| panic!("no {heading}:\n{}", ran.stderr)).trim()
+    };
+    assert_eq!(
+        counts("100 bytes in 1 block"),
+        "in all 1000 blocks, 97.7 KiB; at most 1000 bytes at once"
+    );
+    // Freed by the first thread: its portions come back to whoever allocates next.
+    let handed = counts("50 bytes in 1 block");
+    assert!(handed.starts_with("in all 50000 blocks, 2.4 MiB; at most "), "{handed}");
+    let most: f64 = handed.split(' ').nth(8).and_then(|most| most.parse().ok()).expect("a number");
+    assert!(handed.ends_with(" KiB at once") && (48.0..82.0).contains(&most), "{handed}");
+    assert_eq!(
+        counts("700000 bytes in 1 block"),
+        "in all 5 blocks, 2.4 MiB; at most 683.6 KiB at once"
+    );
 }

@@ -215,6 +215,9 @@ impl CheckedHeap {
             let head = Head { size, kind, align: align.max(16), mapped: fresh.mapped, thread };
             // SAFETY: the payload was planned for this head and is ours alone.
             unsafe { self.canaries().write(user, head) };
+            thread::enter_critical();
+            capture::count_block(site, size);
+            thread::leave_critical();
         }
         registry::set_live(user, fresh.class, site);
         block

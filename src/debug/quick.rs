@@ -101,6 +101,7 @@ impl CheckedHeap {
         registry::foresee(user);
         let site = site();
         turn.arena().ledger().count_allocation(size);
+        capture::count_block(site, size);
         let head =
             Head { size, kind, align: GRANULE, mapped: false, thread: thread::known_number() };
         // SAFETY: the payload is fresh and its class was chosen for the size with head and canaries.

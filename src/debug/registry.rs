@@ -8,9 +8,9 @@
 
 use core::sync::atomic::Ordering;
 
-pub(super) use super::leaf::cover;
 pub use super::leaf::cover_for;
 use super::leaf::{self, Granule, LEAF_BYTES, leaf_of};
+pub(super) use super::leaf::{cover, has_sites};
 use crate::arena::class::{CLASSES, Class};
 use crate::heap::size::GRANULE;
 use crate::stack::depot::SiteId;

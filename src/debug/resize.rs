@@ -42,7 +42,9 @@ impl CheckedHeap {
             return core::ptr::null_mut();
         };
         self.check_release(user, taken.site(), head, release);
+        let old_site = taken.site();
         if let Some(place) = self.resize_in_place(user, taken, head, size, now) {
+            self.count_stay(old_site, head.size, now, size);
             return place as *mut u8;
         }
         let new = self.allocate_at(Request::malloc(size), now);
@@ -80,6 +82,16 @@ impl CheckedHeap {
             && size <= class.capacity()
             && size >= class.capacity() / 2
             && options::number(Name::ReallocMoves) != ALL
+    }
+
+    /// A block that stays where it is belongs to another site from now on.
+    fn count_stay(&self, old_site: SiteId, old: usize, site: SiteId, size: usize) {
+        if self.is_guarded() {
+            thread::enter_critical();
+            capture::count_free(old_site, old);
+            capture::count_block(site, size);
+            thread::leave_critical();
+        }
     }
 
     fn count_resize(&self, old: usize, new: usize) {

@@ -33,17 +33,25 @@ impl CheckedHeap {
             self.check_release(user, taken.site(), head, release);
         }
         if let Some(mapped) = self.list_of(user, head) {
+            Self::count_freed(taken, head.size);
             return self.seal(mapped, taken.site(), head, now);
         }
         let size = head.size;
         let waiting = Waiting { user, size, class: taken.class, thread: thread::number() };
-        if size > self.quarantine_limit.load(Ordering::Relaxed) / 2 {
-            return self.pass_by(waiting);
+        if size <= self.quarantine_limit.load(Ordering::Relaxed) / 2
+            && let Some(turn) = self.turn()
+        {
+            return self.let_wait(turn, self.canaries(), waiting, &taken);
         }
-        match self.turn() {
-            Some(turn) => self.let_wait(turn, self.canaries(), waiting, &taken),
-            None => self.pass_by(waiting),
-        }
+        Self::count_freed(taken, size);
+        self.pass_by(waiting);
+    }
+
+    /// Counts a freed block for the site that allocated it, outside of a turn.
+    fn count_freed(taken: Taken, size: usize) {
+        thread::enter_critical();
+        capture::count_free(taken.site(), size);
+        thread::leave_critical();
     }
 
     /// Verifies a taken block. A damaged one is a finding; `None` if it cannot be used any further.
@@ -87,6 +95,9 @@ impl CheckedHeap {
         unsafe { self.poison(canaries, waiting) };
         taken.set(State::Quarantined);
         turn.arena().ledger().count_free(waiting.size);
+        if registry::has_sites() {
+            capture::count_free(taken.site(), waiting.size);
+        }
         match turn.arena().local().push(waiting) {
             Some(bytes) if bytes <= self.quarantine_limit.load(Ordering::Relaxed) => {}
             Some(_) => self.make_way(turn),

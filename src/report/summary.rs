@@ -6,8 +6,10 @@ use super::stacks;
 use crate::arena::Totals;
 use crate::debug::{SiteTotals, deferred};
 use crate::options::{self, Name};
+use crate::stack::capture;
 use crate::stack::depot::{self, SiteId};
 use crate::stack::symbolize::Symbolizer;
+use crate::stack::totals::SiteCounts;
 
 /// A number of bytes as people read it.
 fn readable(bytes: u64) -> String {
@@ -44,6 +46,7 @@ pub fn write(
             "mallocop: in use at exit: {bytes} byte{s} in {blocks} block{ss} allocated from:"
         );
         stacks::write_stack(&mut out, *site, symbolizer);
+        write_site_counts(&mut out, *site);
     }
     if sites.len() > most && most > 0 {
         let rest = sites.get(most..).unwrap_or(&[]);
@@ -73,6 +76,15 @@ pub fn write(
         );
     }
     out
+}
+
+/// What the site has allocated in all, if that is known.
+fn write_site_counts(out: &mut String, site: SiteId) {
+    let SiteCounts { blocks, bytes, peak, .. } = capture::counts_of(site);
+    if blocks != 0 {
+        let (s, bytes, peak) = (plural(blocks), readable(bytes), readable(peak));
+        let _ = writeln!(out, "    in all {blocks} block{s}, {bytes}; at most {peak} at once");
+    }
 }
 
 fn write_counts(out: &mut String, sites: &[(SiteId, SiteTotals)], ledger: &Totals) {

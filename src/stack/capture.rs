@@ -7,7 +7,8 @@ use super::depot::{self, SiteId};
 use super::modules;
 use super::rule::Kind;
 use super::rules;
-use super::tracer::Tracer;
+use super::totals::SiteCounts;
+use super::tracer::{self, Tracer};
 use super::unwind::{Frame, Step, step};
 use crate::options::{self, Name};
 use crate::sys::thread;
@@ -149,6 +150,34 @@ fn trace_first(start: Frame, most: usize) -> SiteId {
         thread::set_tracer(tracer as usize);
     }
     site
+}
+
+/// Counts a block that the calling thread has allocated, or freed, for the site that allocated it. The thread
+/// is in a critical section; one that has taken no stack yet is not counted.
+#[inline(always)]
+pub fn count_block(site: SiteId, bytes: usize) {
+    if let Some(tracer) = mine() {
+        tracer.counts().add_block(site, bytes);
+    }
+}
+
+/// The same for one that it has freed.
+#[inline(always)]
+pub fn count_free(site: SiteId, bytes: usize) {
+    if let Some(tracer) = mine() {
+        tracer.counts().remove_block(site, bytes);
+    }
+}
+
+#[inline(always)]
+fn mine() -> Option<&'static Tracer> {
+    // SAFETY: what the slot names is the thread's own, and stays.
+    unsafe { (thread::tracer() as *const Tracer).as_ref() }
+}
+
+/// What a site has allocated, over all threads.
+pub fn counts_of(site: SiteId) -> SiteCounts {
+    tracer::counts_of(site)
 }
 
 /// The calling thread ends: others can have its tracer.

@@ -12,7 +12,7 @@ use super::pairs::{Keys, Pairs};
 use super::unwind::{EXACT, GUESSED};
 use crate::sys::memory;
 
-/// Names a stored stack: the node of its innermost frame. 0 is none.
+/// Names a stored stack. Numbered from 1 in the order in which they were first seen; 0 is none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SiteId(pub u32);
 
@@ -88,6 +88,8 @@ impl StoredFrame {
 struct Node {
     word: u64,
     parent: u32,
+    /// The site whose innermost frame this is; 0: none so far.
+    site: AtomicU32,
 }
 
 /// Nodes in a segment: 512 KiB.
@@ -127,8 +129,11 @@ pub struct Depot {
     wholes: Pairs<Hashes>,
     segments: [AtomicPtr<Node>; SEGMENTS],
     tables: [AtomicPtr<Slot>; TABLES],
-    /// Number of the next node; 0 is none's.
+    /// The sites' nodes.
+    sites: [AtomicPtr<AtomicU32>; SEGMENTS],
+    /// Number of the next node, and of the next site; 0 is none's.
     next: AtomicU32,
+    next_site: AtomicU32,
     /// First number that no node gets.
     limit: u32,
     folded: AtomicUsize,
@@ -142,7 +147,9 @@ impl Depot {
             wholes: Pairs::new(),
             segments: [const { AtomicPtr::new(core::ptr::null_mut()) }; SEGMENTS],
             tables: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLES],
+            sites: [const { AtomicPtr::new(core::ptr::null_mut()) }; SEGMENTS],
             next: AtomicU32::new(1),
+            next_site: AtomicU32::new(1),
             limit,
             folded: AtomicUsize::new(0),
         }
@@ -151,24 +158,24 @@ impl Depot {
     fn intern(&self, stack: &mut impl Stack) -> SiteId {
         let Some(top) = stack.depth().checked_sub(1) else { return SiteId::NONE };
         let hash = stack.hash(top);
-        if let Some(node) = self.wholes.get(hash) {
-            stack.set_node(top, node as u32);
-            return SiteId(node as u32);
+        if let Some(site) = self.wholes.get(hash) {
+            return SiteId(site as u32);
         }
-        let site = self.intern_whole(stack, top);
+        let node = self.intern_whole(stack, top);
+        let site = self.site_of(node).unwrap_or(SiteId::NONE);
         if site != SiteId::NONE {
             self.wholes.put(hash, u64::from(site.0));
         }
         site
     }
 
-    /// The same for a stack that was not seen yet, or not as a whole.
+    /// The node of a stack that was not seen yet, or not as a whole; 0: there is no room at all.
     #[cold]
     #[inline(never)]
-    fn intern_whole(&self, stack: &mut impl Stack, top: usize) -> SiteId {
+    fn intern_whole(&self, stack: &mut impl Stack, top: usize) -> u32 {
         if let Some(node) = self.find(stack.hash(top)) {
             stack.set_node(top, node);
-            return SiteId(node);
+            return node;
         }
         // The innermost frame up to which the stack is stored already.
         let stored = (0..top).rev().find_map(|index| {
@@ -184,7 +191,38 @@ impl Depot {
             stack.set_node(index, node);
             parent = node;
         }
-        SiteId(parent)
+        parent
+    }
+
+    /// The site of a node, which becomes one if it was none. `None`: no room.
+    fn site_of(&self, node: u32) -> Option<SiteId> {
+        let known = &self.node(node)?.site;
+        let found = known.load(Ordering::Acquire);
+        if found != 0 {
+            return Some(SiteId(found));
+        }
+        let number = take_number(&self.next_site, self.limit)?;
+        self.node_of(SiteId(number), true)?.store(node, Ordering::Release);
+        match known.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Some(SiteId(number)),
+            Err(other) => Some(SiteId(other)),
+        }
+    }
+
+    /// Where a site's node stands.
+    fn node_of(&self, site: SiteId, make: bool) -> Option<&AtomicU32> {
+        let number = site.0 as usize;
+        let segment = self.sites.get(number / SEGMENT)?;
+        let first = if make {
+            load_or_map(segment, SEGMENT * size_of::<AtomicU32>())?
+        } else {
+            segment.load(Ordering::Acquire)
+        };
+        if first.is_null() {
+            return None;
+        }
+        // SAFETY: a segment has that many words, and stays.
+        Some(unsafe { &*first.add(number % SEGMENT) })
     }
 
     /// A node for the frame at `index`. `None`: no room.
@@ -194,20 +232,14 @@ impl Depot {
             Ending::Cut if index == 0 => CUT,
             _ => 0,
         };
-        let number = self.take_number()?;
+        let number = take_number(&self.next, self.limit)?;
         let node = self.place(number)?;
         // SAFETY: the number is ours alone until the node is published.
-        unsafe { node.write(Node { word: stack.pc(index) as u64 | ending, parent }) };
+        unsafe {
+            let (word, site) = (stack.pc(index) as u64 | ending, AtomicU32::new(0));
+            node.write(Node { word, parent, site });
+        }
         Some(self.publish(stack.hash(index), number))
-    }
-
-    fn take_number(&self) -> Option<u32> {
-        let limit = self.limit;
-        self.next
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |next| {
-                (next < limit).then_some(next + 1)
-            })
-            .ok()
     }
 
     /// The node's memory, mapped if need be.
@@ -286,7 +318,7 @@ impl Depot {
     }
 
     fn frames(&self, site: SiteId) -> impl Iterator<Item = StoredFrame> {
-        let mut next = site.0;
+        let mut next = self.node_of(site, false).map_or(0, |node| node.load(Ordering::Acquire));
         core::iter::from_fn(move || {
             let node = self.node(next)?;
             next = node.parent;
@@ -315,6 +347,12 @@ fn wait_for(slot: &Slot) -> Option<u32> {
         }
     }
     None
+}
+
+/// The next number, below the limit.
+fn take_number(next: &AtomicU32, limit: u32) -> Option<u32> {
+    let below = |number: u32| (number < limit).then_some(number + 1);
+    next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()
 }
 
 fn load_or_map<T>(slot: &AtomicPtr<T>, bytes: usize) -> Option<*mut T> {

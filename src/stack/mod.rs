@@ -16,5 +16,6 @@ mod rows;
 pub mod rule;
 mod rules;
 pub mod symbolize;
+pub mod totals;
 mod tracer;
 pub mod unwind;
