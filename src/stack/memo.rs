@@ -146,16 +146,23 @@ impl Memo {
     }
 
     #[inline(always)]
-    fn link(&self, index: usize) -> &mut Link {
+    fn link(&self, index: usize) -> &Link {
         debug_assert!(index < self.rows.places().room);
-        // SAFETY: every caller's index is below `len` or just made room for; one thread's alone.
-        unsafe { &mut *self.rows.places().links.add(index) }
+        // SAFETY: every caller's index is below the number of frames kept.
+        unsafe { &*self.rows.places().links.add(index) }
     }
 
     #[inline(always)]
-    fn more(&self, index: usize) -> &mut More {
+    fn more(&self, index: usize) -> &More {
         debug_assert!(index < self.rows.places().room);
         // SAFETY: as in `link`.
+        unsafe { &*self.rows.places().more.add(index) }
+    }
+
+    #[inline(always)]
+    fn more_mut(&mut self, index: usize) -> &mut More {
+        debug_assert!(index < self.rows.places().room);
+        // SAFETY: as in `link`; the rows are this memo's alone.
         unsafe { &mut *self.rows.places().more.add(index) }
     }
 
@@ -172,12 +179,16 @@ impl Memo {
 
     /// Is the kept frame at `index` this one? Notes how it was reached now.
     #[inline(always)]
-    fn meets<S: Source>(&self, source: &S, index: usize, frame: Frame, reach: usize) -> bool {
+    fn meets<S: Source>(&mut self, source: &S, index: usize, frame: Frame, reach: usize) -> bool {
         let (link, more) = (self.link(index), self.more(index));
+        let is_live = more.is_live;
         let is_met =
-            link.pc == frame.pc && more.sp == frame.sp && (!more.is_live || more.fp == frame.fp);
+            link.pc == frame.pc && more.sp == frame.sp && (!is_live || more.fp == frame.fp);
         if is_met {
-            link.slot = slot_of(source, frame.sp, reach, more.is_live);
+            let slot = slot_of(source, frame.sp, reach, is_live);
+            // SAFETY: as in `link`; the rows are this memo's alone.
+            unsafe { (*self.rows.places().links.add(index)).slot = slot };
+            let more = self.more_mut(index);
             (more.reach, more.fp) = (reach, frame.fp);
         }
         is_met
@@ -336,7 +347,7 @@ impl Memo {
 
     /// Notes it.
     pub fn set_node(&mut self, index: usize, node: u32) {
-        self.more(index).node = node;
+        self.more_mut(index).node = node;
     }
 }
 

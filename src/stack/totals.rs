@@ -2,7 +2,7 @@
 //!
 //! Every thread counts for itself, in records that no other thread writes: the sum over all threads is what
 //! is reported. A block that another thread frees is counted there, which would make the allocating thread's
-//! live bytes too many: what a thread has freed of others' goes back in portions of [`PORTION`] bytes, taken
+//! live bytes too many: what a thread has freed of others' goes back in portions of 16 KiB, taken
 //! up before a new peak is believed. With one thread peaks are exact, with more to a portion a thread.
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};

@@ -91,7 +91,7 @@ pub fn step_near<S: Source>(
     } else if rule.is(Kind::Frame) {
         let cfa = frame.fp.wrapping_add_signed(rule.offset());
         let lowest = cfa.wrapping_add_signed(rule.slot()).min(cfa.wrapping_sub(8));
-        if lowest.wrapping_sub(frame.sp) >= NEAR || cfa % 8 != 0 {
+        if lowest.wrapping_sub(frame.sp) >= NEAR || !cfa.is_multiple_of(8) {
             return None;
         }
         cfa
@@ -145,8 +145,8 @@ pub fn step<S: Source>(source: &S, rule: Rule, frame: Frame, signal: usize, limi
     let fp = match slot {
         None => frame.fp,
         Some(slot) => {
-            let inside = slot >= frame.sp && slot < cfa && slot % 8 == 0;
-            if !inside && !(slot % 8 == 0 && source.is_readable(slot, slot.saturating_add(8))) {
+            let inside = slot >= frame.sp && slot < cfa;
+            if !slot.is_multiple_of(8) || !(inside || is_readable_word(source, slot)) {
                 return Step::Lost;
             }
             // SAFETY: in the frame, between rsp and the CFA, or found readable.
@@ -166,8 +166,12 @@ pub fn step<S: Source>(source: &S, rule: Rule, frame: Frame, signal: usize, limi
 
 /// Is the CFA above rsp, with room for a return address, below the stack's limit, and near or readable?
 fn is_sound<S: Source>(source: &S, sp: usize, cfa: usize, limit: usize) -> bool {
-    let fits = cfa > sp && cfa - sp >= 8 && cfa % 8 == 0 && cfa <= limit;
+    let fits = cfa > sp && cfa - sp >= 8 && cfa.is_multiple_of(8) && cfa <= limit;
     fits && (cfa - sp <= NEAR || source.is_readable(cfa - 8, cfa))
+}
+
+fn is_readable_word<S: Source>(source: &S, address: usize) -> bool {
+    source.is_readable(address, address.saturating_add(8))
 }
 
 /// The rarer forms: the CFA by more than the two registers, or a whole step of its own kind.
@@ -193,8 +197,8 @@ fn by_memory<S: Source>(
         _ => return Err(Step::Lost),
     };
     let at = base.wrapping_add_signed(rule.offset());
-    let near = at >= frame.sp && at - frame.sp < NEAR && at % 8 == 0 && at < limit;
-    if !near && !(at % 8 == 0 && source.is_readable(at, at.saturating_add(8))) {
+    let near = at >= frame.sp && at - frame.sp < NEAR && at < limit;
+    if !at.is_multiple_of(8) || !(near || is_readable_word(source, at)) {
         return Err(Step::Lost);
     }
     // SAFETY: in the frame or the caller's, or found readable.
