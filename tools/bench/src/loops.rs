@@ -3,6 +3,7 @@
 //! memory set up beforehand.
 
 mod block;
+mod calls;
 mod cores;
 mod crowd;
 mod drift;
@@ -38,7 +39,7 @@ const MILLION: u64 = 1_000_000;
 
 /// All of them. The counts give 0.5 to 1 s under glibc's malloc, where two threads are in each
 /// other's way more; quick runs take about an eighth of that.
-pub(crate) const TABLE: [Loop; 11] = [
+pub(crate) const TABLE: [Loop; 14] = [
     Loop {
         name: "one-size",
         about: "64-byte blocks, 64 live",
@@ -138,6 +139,33 @@ pub(crate) const TABLE: [Loop; 11] = [
         operations: 24 * MILLION,
         quick: 3 * MILLION,
     },
+    Loop {
+        name: "calls-1t",
+        about: "one-size at the bottom of 16 calls",
+        section: Section::Scaling,
+        threads: 1,
+        run: calls::one_thread,
+        operations: 20 * MILLION,
+        quick: 2 * MILLION,
+    },
+    Loop {
+        name: "calls-2t",
+        about: "the same in two threads at once, at the same places",
+        section: Section::Scaling,
+        threads: 2,
+        run: calls::same_sites,
+        operations: 40 * MILLION,
+        quick: 4 * MILLION,
+    },
+    Loop {
+        name: "own-calls-2t",
+        about: "the same in two threads at once, each at places of its own",
+        section: Section::Scaling,
+        threads: 2,
+        run: calls::own_sites,
+        operations: 40 * MILLION,
+        quick: 4 * MILLION,
+    },
 ];
 
 /// Allocates before Rust's start-up code sets a signal handler: liblsan, preloaded, crashes on a
@@ -186,6 +214,8 @@ mod tests {
             let operations = |name| named(name).map(count).unwrap();
             assert_eq!(operations("pairs-2t"), 2 * operations("mixed-1024"));
             assert_eq!(operations("swap-2t"), operations("swap-1t"));
+            assert_eq!(operations("calls-2t"), 2 * operations("calls-1t"));
+            assert_eq!(operations("own-calls-2t"), 2 * operations("calls-1t"));
         }
     }
 }

@@ -7,7 +7,12 @@ use crate::session::{Measured, Row};
 use crate::table::number;
 
 /// A loop of one thread, and the loop of two that it is compared with.
-const PAIRS: [(&str, &str); 2] = [("mixed-1024", "pairs-2t"), ("swap-1t", "swap-2t")];
+const PAIRS: [(&str, &str); 4] = [
+    ("mixed-1024", "pairs-2t"),
+    ("swap-1t", "swap-2t"),
+    ("calls-1t", "calls-2t"),
+    ("calls-1t", "own-calls-2t"),
+];
 
 /// The table, or nothing where the loops were not measured.
 pub(crate) fn render(rows: &[Row], columns: &[Column], quick: bool) -> Option<String> {

@@ -97,7 +97,7 @@ fn small(random: &mut Random) -> usize {
 }
 
 /// Runs both at once, each on a core of its own.
-fn in_two_threads(
+pub(super) fn in_two_threads(
     one: impl FnOnce() -> Ledger + Send,
     other: impl FnOnce() -> Ledger + Send,
 ) -> Ledger {
