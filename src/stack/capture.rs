@@ -4,6 +4,7 @@
 use core::arch::naked_asm;
 
 use super::depot::{self, SiteId};
+use super::link_maps;
 use super::modules;
 use super::rule::Kind;
 use super::rules;
@@ -59,8 +60,16 @@ unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId {
     // SAFETY: the return address, by the caller's word.
     let pc = unsafe { (caller.sp as *const usize).read() };
     let start = Frame { pc, sp: caller.sp + 8, fp: caller.fp };
-    modules::note_free(pc, freed);
+    note_free(pc, freed);
     trace(start, most)
+}
+
+/// To be told of each free, by the address that called and the block: rules end with a module.
+#[inline(always)]
+fn note_free(caller: usize, block: usize) {
+    if block != 0 && modules::is_loader(caller) && link_maps::forget(block) {
+        rules::end_epoch();
+    }
 }
 
 /// The site of the stack of whoever called us, found from here: for the longer ways, to which no
@@ -102,7 +111,7 @@ fn site_outside(most: usize, freed: usize) -> SiteId {
             _ => return SiteId::NONE,
         }
     }
-    modules::note_free(frame.pc, freed);
+    note_free(frame.pc, freed);
     trace(frame, most)
 }
 

@@ -7,6 +7,7 @@ pub mod capture;
 pub mod cfi;
 pub mod depot;
 mod eh_frame_hdr;
+mod link_maps;
 pub mod memo;
 pub mod modules;
 #[cfg(feature = "oracle")]

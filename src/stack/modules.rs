@@ -36,45 +36,6 @@ pub fn is_loader(address: usize) -> bool {
     address >= LOADER_START.load(Ordering::Relaxed) && address < LOADER_END.load(Ordering::Relaxed)
 }
 
-/// The loader's records of modules that rules were made for. What is full is searched in vain.
-static LINK_MAPS: [AtomicUsize; 1 << 12] = [const { AtomicUsize::new(0) }; 1 << 12];
-const TRIES: usize = 16;
-
-fn places_of(link_map: usize) -> impl Iterator<Item = &'static AtomicUsize> {
-    let first = link_map / 16;
-    (first..first + TRIES).filter_map(|at| LINK_MAPS.get(at % LINK_MAPS.len()))
-}
-
-/// Notes that there are rules for the module with that record.
-pub(super) fn note_link_map(link_map: usize) {
-    for place in places_of(link_map) {
-        match place.compare_exchange(0, link_map, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return,
-            Err(found) if found == link_map => return,
-            Err(_) => {}
-        }
-    }
-}
-
-/// To be told of each free, by the address that called and the block. The loader gives a module's record back
-/// when it has unmapped the module and before it lets go of its lock, thus before another module can be
-/// where that was: rules end there.
-#[inline]
-pub(super) fn note_free(caller: usize, block: usize) {
-    if block != 0 && is_loader(caller) {
-        note_unload(block);
-    }
-}
-
-#[cold]
-fn note_unload(link_map: usize) {
-    for place in places_of(link_map) {
-        if place.compare_exchange(link_map, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            super::rules::end_epoch();
-        }
-    }
-}
-
 /// The file mapped at an address.
 pub struct Module {
     /// Its path.

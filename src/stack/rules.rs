@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::cfi;
 use super::eh_frame_hdr;
-use super::modules;
+use super::link_maps;
 use super::pairs::{Keys, Pairs};
 use super::rule::Rule;
 use super::unwind::{EXACT, GUESSED};
@@ -82,7 +82,7 @@ fn work_out(pc: usize, epoch: Epoch) -> Rule {
         // Not kept: a module may be loaded there without one having been unloaded.
         return Rule::UNKNOWN;
     };
-    modules::note_link_map(object.link_map);
+    link_maps::note(object.link_map);
     let rule = rule_in(&object, place);
     RULES.put(epoch.key_of(pc), rule.word());
     rule
