@@ -197,19 +197,23 @@ impl Memo {
     /// Verifies the frames further out than the one at `index`. Returns 0 if all are as they were; else the
     /// number of frames that are left without those between that one and the first that has changed.
     #[inline(never)]
-    fn unchanged<S: Source>(&self, source: &S, mut index: usize) -> usize {
+    fn unchanged<S: Source>(&self, source: &S, index: usize) -> usize {
         let links = self.rows.places().links;
-        while index > 0 {
-            // SAFETY: below the number of frames kept.
-            while index > FEW && unsafe { is_same_page(source, links.add(index)) } {
-                index -= FEW;
-            }
-            index -= 1;
-            // SAFETY: below the number of frames kept.
-            let Link { slot, pc } = unsafe { *links.add(index) };
+        // SAFETY: below the number of frames kept, and so are all in front of it.
+        let mut at = unsafe { links.add(index) };
+        while at > links {
+            // SAFETY: as above.
+            let Link { slot, pc } = unsafe {
+                at = at.sub(1);
+                *at
+            };
             // SAFETY: M4: the step from the frame further in, confirmed, reads this slot.
-            let is_same = unsafe { source.read(slot) } == pc;
-            if !is_same && !self.is_same_beyond(source, index) {
+            if unsafe { source.read(slot) } == pc {
+                continue;
+            }
+            // SAFETY: both are in the row.
+            let index = unsafe { at.offset_from(links) as usize };
+            if !self.is_same_beyond(source, index) {
                 return index + 1;
             }
         }
@@ -357,28 +361,6 @@ const fn word_of(reach: Reach) -> usize {
         Reach::Loaded(slot) => slot,
         Reach::Again => AGAIN,
     }
-}
-
-/// Frames that are verified at once.
-const FEW: usize = 4;
-
-/// Are the few frames in front of a confirmed one as they were? `false`, too, if not all of their slots are on
-/// the page of that one's: M4 again, since that page can be read.
-///
-/// # Safety
-/// `confirmed` is in a row, with that many frames in front.
-#[inline(always)]
-unsafe fn is_same_page<S: Source>(source: &S, confirmed: *const Link) -> bool {
-    const PAGE: usize = 1 << 12;
-    // SAFETY: as the caller says.
-    let few = unsafe { &*confirmed.sub(FEW).cast::<[Link; FEW]>() };
-    // SAFETY: as the caller says.
-    let page = unsafe { (*confirmed).slot };
-    if few.iter().fold(0, |far, link| far | (link.slot ^ page)) >= PAGE {
-        return false;
-    }
-    // SAFETY: on a page of which a slot was read, and aligned as all of them.
-    few.iter().fold(0, |other, link| other | unsafe { source.read(link.slot) } ^ link.pc) == 0
 }
 
 /// Where a frame's return address is compared. Where that alone does not do, a slot that never agrees.

@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule(u64);
 
-/// What the CFA is found by.
+/// What the CFA is found by. Of those that go by rbp the number has the bit [`BY_FRAME`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
@@ -13,23 +13,23 @@ pub enum Kind {
     /// is not the same, is in the frame.
     Stack = 1,
     /// rbp + offset. rbp, if it is not the same, is below the CFA.
-    Frame = 2,
+    Frame = 9,
     /// The word at rsp + offset, plus something (hand-written code that moved the stack).
-    InStack = 3,
+    InStack = 2,
     /// The word at rbp + offset, plus something (functions that align their stack).
-    InFrame = 4,
+    InFrame = 10,
     /// Another register + offset: known only where a signal came in.
-    Register = 5,
+    Register = 3,
     /// None: a signal handler's caller; the kernel's record says where the signal came in.
-    Signal = 6,
+    Signal = 4,
     /// None: nothing called this frame.
-    End = 7,
+    End = 5,
     /// There is no rule, or none that fits here.
     Unknown = 8,
     /// rsp + offset, where the frame is large or odd.
-    FarStack = 9,
+    FarStack = 6,
     /// rbp + offset, where rbp is in an odd place.
-    FarFrame = 10,
+    FarFrame = 11,
 }
 
 /// Farthest that a slot is from rsp without being asked for. Larger frames are rare.
@@ -63,6 +63,7 @@ pub struct Parts {
     pub saved: Saved,
 }
 
+const BY_FRAME: u64 = 8;
 /// Bits 0-3 kind, 4-5 which base rbp's place has, 6-9 register, then three signed numbers.
 const SAVED: u32 = 4;
 const REGISTER: u32 = 6;
@@ -149,14 +150,14 @@ impl Rule {
     pub const fn kind(self) -> Kind {
         match self.0 & 15 {
             1 => Kind::Stack,
-            2 => Kind::Frame,
-            3 => Kind::InStack,
-            4 => Kind::InFrame,
-            5 => Kind::Register,
-            6 => Kind::Signal,
-            7 => Kind::End,
-            9 => Kind::FarStack,
-            10 => Kind::FarFrame,
+            2 => Kind::InStack,
+            3 => Kind::Register,
+            4 => Kind::Signal,
+            5 => Kind::End,
+            6 => Kind::FarStack,
+            9 => Kind::Frame,
+            10 => Kind::InFrame,
+            11 => Kind::FarFrame,
             _ => Kind::Unknown,
         }
     }
@@ -193,8 +194,7 @@ impl Rule {
     /// Does the step to the caller depend on rbp? Where there is no rule, guessing does.
     #[inline]
     pub const fn uses_frame_pointer(self) -> bool {
-        matches!(self.kind(), Kind::Frame | Kind::FarFrame | Kind::InFrame | Kind::Unknown)
-            || self.0 >> SAVED & 3 == 2
+        self.0 & BY_FRAME != 0 || self.0 >> SAVED & 3 == 2
     }
 
     /// Has the caller the same rbp?

@@ -27,17 +27,22 @@ struct Known {
 pub(super) struct Tracer {
     memo: Memo,
     epoch: Epoch,
-    /// Lowest address of the thread's own stack that is known to be readable up to `limit`.
-    low: Cell<usize>,
-    limit: Cell<usize>,
+    around: Around,
     /// Is a capture under way?
     busy: bool,
     known: [Known; SITES],
-    rules: RuleCache,
     counts: Counts,
     /// Is it a thread's?
     taken: AtomicBool,
     next: AtomicPtr<Tracer>,
+}
+
+/// What walks of the thread have found out about the process.
+struct Around {
+    rules: RuleCache,
+    /// Lowest address of the thread's own stack that is known to be readable up to `limit`.
+    low: Cell<usize>,
+    limit: Cell<usize>,
 }
 
 /// Rules by pc and epoch; of each place the last.
@@ -72,9 +77,7 @@ impl RuleCache {
 /// The process as a walk sees it.
 struct Process<'a> {
     epoch: Epoch,
-    rules: &'a RuleCache,
-    tracer_low: &'a Cell<usize>,
-    tracer_limit: &'a Cell<usize>,
+    around: &'a Around,
 }
 
 /// All tracers, newest first. They stay: what they have counted does.
@@ -124,7 +127,7 @@ impl Tracer {
         // SAFETY: the caller's own.
         unsafe {
             (*tracer).memo.drop_frames();
-            (*tracer).limit.set(0);
+            (*tracer).around.limit.set(0);
             (*tracer).taken.store(false, Ordering::Release);
         }
     }
@@ -154,8 +157,7 @@ impl Tracer {
             self.epoch = epoch;
             self.memo.drop_frames();
         }
-        let process =
-            Process { epoch, rules: &self.rules, tracer_low: &self.low, tracer_limit: &self.limit };
+        let process = Process { epoch, around: &self.around };
         self.memo.walk(&process, start);
         let from = self.memo.depth().saturating_sub(most.min(MOST_ASKED));
         #[cfg(feature = "oracle")]
@@ -221,7 +223,7 @@ impl Stack for Window<'_> {
 impl Source for Process<'_> {
     #[inline(always)]
     fn rule(&self, pc: usize) -> Rule {
-        self.rules.get(pc, self.epoch)
+        self.around.rules.get(pc, self.epoch)
     }
 
     #[inline(always)]
@@ -242,13 +244,13 @@ impl Source for Process<'_> {
 
     fn is_stack(&self, from: usize, to: usize) -> bool {
         let limit = self.limit(from);
-        if limit != self.tracer_limit.get() || from < self.tracer_low.get() {
+        if limit != self.around.limit.get() || from < self.around.low.get() {
             // All the way up: a thread's own stack stays, and need not be asked for again.
             if !memory::is_readable(from, limit) {
                 return memory::is_readable(from, to);
             }
-            self.tracer_limit.set(limit);
-            self.tracer_low.set(memory::page_of(from));
+            self.around.limit.set(limit);
+            self.around.low.set(memory::page_of(from));
         }
         to <= limit
     }
