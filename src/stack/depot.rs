@@ -114,8 +114,8 @@ struct Hashes;
 
 impl Keys for Hashes {
     #[inline(always)]
-    fn spread(key: u64) -> u64 {
-        key
+    fn place(key: u64, bits: u32) -> usize {
+        (key >> (64 - bits)) as usize
     }
 
     fn is_over(_key: u64, _other: u64) -> bool {
@@ -369,6 +369,12 @@ fn load_or_map<T>(slot: &AtomicPtr<T>, bytes: usize) -> Option<*mut T> {
             Some(other)
         }
     }
+}
+
+/// The site of the stack with that hash, if it is known by it.
+#[inline(always)]
+pub(super) fn known(hash: u64) -> Option<SiteId> {
+    DEPOT.wholes.get(hash).map(|site| SiteId(site as u32))
 }
 
 /// The site of a stack, stored if it is new. `NONE` for an empty one. When the depot is full: the site of as

@@ -1,4 +1,4 @@
-//! A table of words by key that all threads share: lock-free, made anew at twice the size when half full. It may
+//! A table of words by key that all threads share: lock-free, made anew at twice the size when 5/8 full. It may
 //! forget (what is put into the old table meanwhile is lost), so that it holds only what can be found again.
 
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
@@ -14,8 +14,8 @@ const BUSY: u64 = 1;
 
 /// What the keys are like. 0 and 1 are none.
 pub(super) trait Keys {
-    /// The key's bits, spread well in the upper half.
-    fn spread(key: u64) -> u64;
+    /// Where in a table of 2^`bits` entries the key is looked for first; below that.
+    fn place(key: u64, bits: u32) -> usize;
 
     /// Will nobody ask for `key` any more, now that somebody puts `other`?
     fn is_over(key: u64, other: u64) -> bool;
@@ -30,8 +30,6 @@ struct Entry {
 #[repr(C)]
 struct Table {
     bits: u32,
-    /// 64 - bits.
-    shift: u32,
     used: AtomicUsize,
 }
 
@@ -52,7 +50,6 @@ impl Table {
         // SAFETY: fresh zeroed memory for the head and the entries, ours for ever.
         unsafe {
             (&raw mut (*table).bits).write(bits);
-            (&raw mut (*table).shift).write(64 - bits);
             Some(&*table)
         }
     }
@@ -72,14 +69,13 @@ impl Table {
     }
 
     /// The entries for a key, in the order in which they are tried.
-    fn places(&self, spread: u64) -> impl Iterator<Item = &Entry> {
+    fn places(&self, first: usize) -> impl Iterator<Item = &Entry> {
         let mask = (1usize << self.bits) - 1;
-        let first = (spread >> self.shift) as usize;
         (first..first + PROBES).map(move |index| self.entry(index & mask))
     }
 
-    fn get(&self, spread: u64, key: u64) -> Option<u64> {
-        for entry in self.places(spread) {
+    fn get(&self, first: usize, key: u64) -> Option<u64> {
+        for entry in self.places(first) {
             match entry.key.load(Ordering::Acquire) {
                 0 => return None,
                 found if found == key => return entry.read(key),
@@ -90,7 +86,7 @@ impl Table {
     }
 
     fn put<K: Keys>(&self, key: u64, word: u64) {
-        for entry in self.places(K::spread(key)) {
+        for entry in self.places(K::place(key, self.bits)) {
             let found = entry.key.load(Ordering::Acquire);
             if found == key {
                 return;
@@ -111,8 +107,9 @@ impl Table {
         }
     }
 
-    fn is_half_full(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >> (self.bits - 1) != 0
+    /// Denser is closer together, and more looks at each key.
+    fn is_full(&self) -> bool {
+        self.used.load(Ordering::Relaxed) >= 5 << (self.bits - 3)
     }
 }
 
@@ -143,17 +140,18 @@ impl<K: Keys> Pairs<K> {
     /// The word put for the key, unless it is forgotten.
     #[inline(always)]
     pub(super) fn get(&self, key: u64) -> Option<u64> {
-        let (table, spread) = (self.current()?, K::spread(key));
-        let first = table.entry((spread >> table.shift) as usize);
+        let table = self.current()?;
+        let place = K::place(key, table.bits);
+        let first = table.entry(place);
         if first.key.load(Ordering::Acquire) == key {
             return first.read(key);
         }
-        Self::get_behind(table, spread, key)
+        Self::get_behind(table, place, key)
     }
 
     #[inline(never)]
-    fn get_behind(table: &Table, spread: u64, key: u64) -> Option<u64> {
-        table.get(spread, key)
+    fn get_behind(table: &Table, place: usize, key: u64) -> Option<u64> {
+        table.get(place, key)
     }
 
     /// Puts a word, if there is memory. A key stands for one word only.
@@ -179,12 +177,12 @@ impl<K: Keys> Pairs<K> {
     fn roomy_table(&self, key: u64) -> Option<&'static Table> {
         let table = self.current();
         match table {
-            Some(table) if !table.is_half_full() => return Some(table),
+            Some(table) if !table.is_full() => return Some(table),
             _ if self.growing.swap(true, Ordering::AcqRel) => return table,
             _ => {}
         }
         // Another thread may have been here since.
-        let is_roomy = |table: &&Table| !table.is_half_full();
+        let is_roomy = |table: &&Table| !table.is_full();
         let table = self.current().filter(is_roomy).or_else(|| self.grow(key));
         self.growing.store(false, Ordering::Release);
         table
@@ -215,8 +213,9 @@ mod tests {
     struct Halves;
 
     impl Keys for Halves {
-        fn spread(key: u64) -> u64 {
-            (key & 0xffff_ffff).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        fn place(key: u64, bits: u32) -> usize {
+            let spread = (key & 0xffff_ffff).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            (spread >> (64 - bits)) as usize
         }
 
         fn is_over(key: u64, other: u64) -> bool {
@@ -228,7 +227,7 @@ mod tests {
     fn what_is_over_gives_way() {
         let table = Table::map(4).expect("memory");
         let put = |key, word| table.put::<Halves>(key, word);
-        let get = |key| table.get(Halves::spread(key), key);
+        let get = |key| table.get(Halves::place(key, 4), key);
         for key in 2..18 {
             put(3 << 32 | key, key);
         }

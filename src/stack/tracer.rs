@@ -1,6 +1,6 @@
-//! What a thread keeps for its captures: the memo of its last stack, the sites it has seen last, and what they
-//! have allocated. In memory of its own outside of every heap: 70 KiB, as far as they are used, 16 KiB for
-//! the stack, more for a deep one, and 32 bytes a site.
+//! What a thread keeps for its captures: the memo of its last stack, the rules it has used last, and what its
+//! sites have allocated. In memory of its own outside of every heap: 37 KiB, as far as they are used, 16 KiB
+//! for the stack, more for a deep one, and 32 bytes a site.
 
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -13,15 +13,8 @@ use super::totals::{self, Counts, SiteCounts};
 use super::unwind::{Frame, Source};
 use crate::sys::{memory, process, thread};
 
-/// Sites, and rules, that a thread remembers: near at hand, where the shared tables are spread wide.
-const SITES: usize = 2048;
+/// Rules that a thread remembers: near at hand, where the shared table is spread wide.
 const RULES: usize = 2048;
-
-#[derive(Clone, Copy)]
-struct Known {
-    hash: u64,
-    site: SiteId,
-}
 
 /// A thread's captures.
 pub(super) struct Tracer {
@@ -30,7 +23,6 @@ pub(super) struct Tracer {
     around: Around,
     /// Is a capture under way?
     busy: bool,
-    known: [Known; SITES],
     counts: Counts,
     /// Is it a thread's?
     taken: AtomicBool,
@@ -164,20 +156,13 @@ impl Tracer {
         super::oracle::compare(&mut self.memo);
         let Some(top) = self.memo.depth().checked_sub(1) else { return SiteId::NONE };
         let hash = self.memo.hash(from, top);
-        let index = (hash >> 40) as usize % SITES;
-        match self.known.get(index) {
-            Some(known) if known.hash == hash => known.site,
-            _ => self.intern(from, hash, index),
-        }
+        depot::known(hash).unwrap_or_else(|| self.intern(from))
     }
 
+    #[cold]
     #[inline(never)]
-    fn intern(&mut self, from: usize, hash: u64, index: usize) -> SiteId {
-        let site = depot::intern(&mut Window { memo: &mut self.memo, from });
-        if let Some(known) = self.known.get_mut(index) {
-            *known = Known { hash, site };
-        }
-        site
+    fn intern(&mut self, from: usize) -> SiteId {
+        depot::intern(&mut Window { memo: &mut self.memo, from })
     }
 }
 
