@@ -5,7 +5,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule(u64);
 
-/// What the CFA is found by. Of those that go by rbp the number has the bit [`BY_FRAME`].
+/// What the CFA is found by. Of those that go by rbp the number has bit 3.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
