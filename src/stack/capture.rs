@@ -8,11 +8,11 @@ use super::link_maps;
 use super::modules;
 use super::rule::Kind;
 use super::rules;
-use super::totals::SiteCounts;
+use super::totals::{self, SiteCounts};
 use super::tracer::{self, Tracer};
 use super::unwind::{Frame, Step, step};
 use crate::options::{self, Name};
-use crate::sys::thread;
+use crate::sys::{thread, thread_end};
 
 /// The registers at the entry of a function that the program called: where the stack above us begins.
 #[derive(Clone, Copy, Debug)]
@@ -156,6 +156,8 @@ fn trace_first(start: Frame, most: usize) -> SiteId {
         // SAFETY: ours, and not used any more.
         unsafe { Tracer::leave(tracer) };
     } else {
+        // Its end has to be told even if it never has an arena.
+        thread_end::watch();
         thread::set_tracer(tracer as usize);
     }
     site
@@ -173,8 +175,10 @@ pub fn count_block(site: SiteId, bytes: usize) {
 /// The same for one that it has freed.
 #[inline(always)]
 pub fn count_free(site: SiteId, bytes: usize) {
-    if let Some(tracer) = mine() {
-        tracer.counts().remove_block(site, bytes);
+    match mine() {
+        Some(tracer) => tracer.counts().remove_block(site, bytes),
+        None if site != SiteId::NONE => totals::remove_block_of_ended(site, bytes),
+        None => {}
     }
 }
 
@@ -192,6 +196,7 @@ pub fn counts_of(site: SiteId) -> SiteCounts {
 /// The calling thread ends: others can have its tracer.
 pub fn end_thread() {
     thread::enter_critical();
+    thread::note_end();
     let tracer = thread::tracer() as *mut Tracer;
     thread::set_tracer(0);
     if !tracer.is_null() {

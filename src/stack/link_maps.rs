@@ -7,11 +7,10 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// What finds no room is not known of, and its unloading not seen: 4096 modules.
 static KNOWN: [AtomicUsize; 1 << 12] = [const { AtomicUsize::new(0) }; 1 << 12];
-const TRIES: usize = 16;
 
 fn places_of(link_map: usize) -> impl Iterator<Item = &'static AtomicUsize> {
     let first = link_map / 16;
-    (first..first + TRIES).filter_map(|at| KNOWN.get(at % KNOWN.len()))
+    (first..first + KNOWN.len()).filter_map(|at| KNOWN.get(at % KNOWN.len()))
 }
 
 /// Notes that there are rules for the module with that record.

@@ -70,14 +70,14 @@ pub(super) fn renew_after_fork() {
 
 /// The rule for `pc`, a return address, or an exact one if marked [`EXACT`].
 pub(super) fn rule_for(pc: usize, epoch: Epoch) -> Rule {
-    let pc = pc & !GUESSED;
-    let known = RULES.get(epoch.key_of(pc)).and_then(Rule::from_word);
+    let known = RULES.get(epoch.key_of(pc & !GUESSED)).and_then(Rule::from_word);
     known.unwrap_or_else(|| work_out(pc, epoch))
 }
 
 #[cold]
 #[inline(never)]
 fn work_out(pc: usize, epoch: Epoch) -> Rule {
+    let (is_guess, pc) = (pc & GUESSED != 0, pc & !GUESSED);
     // What a return address leads to may be the next function; the call is in front of it.
     let place = if pc & EXACT == 0 { pc.wrapping_sub(1) } else { pc & !EXACT };
     let Some(object) = loader::find_object(place) else {
@@ -86,22 +86,35 @@ fn work_out(pc: usize, epoch: Epoch) -> Rule {
     };
     link_maps::note(object.link_map);
     let rule = rule_in(&object, place);
+    if is_guess {
+        // It may lead anywhere: nothing is read there, and nothing kept.
+        return rule;
+    }
+    let rule = rule_of_code(&object, place, rule);
     RULES.put(epoch.key_of(pc), rule.word());
     rule
 }
 
 fn rule_in(object: &Object, place: usize) -> Rule {
-    let by_entry = eh_frame_hdr::find(object.eh_frame_hdr, place).map_or(Rule::UNKNOWN, |entry| {
+    eh_frame_hdr::find(object.eh_frame_hdr, place).map_or(Rule::UNKNOWN, |entry| {
         cfi::rule_by_entry(entry.section, entry.start, entry.offset, place)
-    });
-    if by_entry != Rule::UNKNOWN {
-        return by_entry;
-    }
-    match eh_frame_hdr::find(object.eh_frame_hdr, place + 1) {
-        // To be returned to at its first byte: nobody called it. So coroutines' stacks begin.
-        Some(entry) if entry.first == place + 1 => Rule::END,
-        _ if is_sigreturn(object, place + 1) => Rule::SIGNAL,
-        _ => Rule::UNKNOWN,
+    })
+}
+
+/// What the code says where the entry says nothing, or that a signal handler returns here: functions
+/// that are no trampolines are marked like that, too.
+fn rule_of_code(object: &Object, place: usize, by_entry: Rule) -> Rule {
+    let returns_from_signal = || is_sigreturn(object, place + 1) || is_sigreturn(object, place);
+    match by_entry {
+        Rule::SIGNAL if returns_from_signal() => Rule::SIGNAL,
+        Rule::SIGNAL => Rule::UNKNOWN,
+        Rule::UNKNOWN => match eh_frame_hdr::find(object.eh_frame_hdr, place + 1) {
+            // To be returned to at its first byte: nobody called it. So coroutines' stacks begin.
+            Some(entry) if entry.first == place + 1 => Rule::END,
+            _ if is_sigreturn(object, place + 1) => Rule::SIGNAL,
+            _ => Rule::UNKNOWN,
+        },
+        rule => rule,
     }
 }
 

@@ -3,7 +3,8 @@
 //! Every thread counts for itself, in records that no other thread writes: the sum over all threads is what
 //! is reported. A block that another thread frees is counted there, which would make the allocating thread's
 //! live bytes too many: what a thread has freed of others' goes back in portions of 16 KiB, taken
-//! up before a new peak is believed. With one thread peaks are exact, with more to a portion a thread.
+//! up before a new peak is believed. With one thread peaks are exact; with more they are the sum of the
+//! threads' own, which were not all at the same time.
 
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
@@ -140,6 +141,14 @@ impl Record {
             self.freed.store(freed.wrapping_sub(over), Ordering::Relaxed);
             portions.fetch_add(over, Ordering::Relaxed);
         }
+    }
+}
+
+/// A thread without counts of its own has freed a block: it is past its end.
+#[cold]
+pub(super) fn remove_block_of_ended(site: SiteId, bytes: usize) {
+    if let Some(portions) = PORTIONS.get(site).or_else(|| PORTIONS.make(site)) {
+        portions.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 

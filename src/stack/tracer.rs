@@ -119,6 +119,8 @@ impl Tracer {
         // SAFETY: the caller's own.
         unsafe {
             (*tracer).memo.drop_frames();
+            // The thread may have ended in a handler that interrupted a capture.
+            (*tracer).busy = false;
             (*tracer).around.limit.set(0);
             (*tracer).taken.store(false, Ordering::Release);
         }
@@ -228,11 +230,16 @@ impl Source for Process<'_> {
     }
 
     fn is_stack(&self, from: usize, to: usize) -> bool {
+        /// Stacks are not larger; what lies that far below a thread's descriptor is another stack.
+        const LARGEST: usize = 64 << 20;
         let limit = self.limit(from);
+        if limit - from > LARGEST {
+            return false;
+        }
         if limit != self.around.limit.get() || from < self.around.low.get() {
             // All the way up: a thread's own stack stays, and need not be asked for again.
             if !memory::is_readable(from, limit) {
-                return memory::is_readable(from, to);
+                return false;
             }
             self.around.limit.set(limit);
             self.around.low.set(memory::page_of(from));

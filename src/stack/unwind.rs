@@ -58,7 +58,8 @@ pub trait Source {
     /// Can `[from, to)` be read? Asked where a rule alone is not to be trusted; may be slow.
     fn is_readable(&self, from: usize, to: usize) -> bool;
 
-    /// Can `[from, to)` be read, on the stack that `from` is on? Asked for each guess.
+    /// Is `[from, to)` on the thread's own stack, all of which can be read up to the limit? Asked for each
+    /// guess: what is found after a wrong one stays within the limit, too.
     fn is_stack(&self, from: usize, to: usize) -> bool;
 
     /// First address above the stack that `sp` is on, or above all that it could be.
