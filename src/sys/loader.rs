@@ -43,11 +43,6 @@ fn find_function() -> usize {
     address
 }
 
-/// Can modules be found at all? Not with a glibc older than 2.35.
-pub fn is_able() -> bool {
-    find_function() != 0
-}
-
 /// The module that `address` is in, as it is now. Takes no lock, allocates nothing, safe in signal handlers.
 pub fn find_object(address: usize) -> Option<Object> {
     let function = find_function();

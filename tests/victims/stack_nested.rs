@@ -24,12 +24,14 @@ fn layout() -> Layout {
 
 #[inline(never)]
 fn make_12(block: &mut *mut u8) {
+    // SAFETY: the layout has a size.
     *block = unsafe { alloc(layout()) };
     black_box(());
 }
 
 #[inline(never)]
 fn drop_12(block: &mut *mut u8) {
+    // SAFETY: none the second time: that is what is planted.
     unsafe { dealloc(*block, layout()) };
     black_box(());
 }
