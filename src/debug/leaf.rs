@@ -98,28 +98,6 @@ pub(super) fn leaf_of(address: usize) -> Option<&'static Leaf> {
     unsafe { leaf.as_ref() }
 }
 
-/// Loads the pointer, putting a fresh zeroed table of `bytes` there first if it is null.
-fn load_or_map<T>(
-    slot: &AtomicPtr<T>,
-    bytes: usize,
-    prepare: impl FnOnce(*mut T),
-) -> Option<*mut T> {
-    let table = slot.load(Ordering::Acquire);
-    if !table.is_null() {
-        return Some(table);
-    }
-    let fresh = memory::map(bytes)? as *mut T;
-    prepare(fresh);
-    match slot.compare_exchange(table, fresh, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => Some(fresh),
-        Err(other) => {
-            // SAFETY: the fresh table was never published.
-            unsafe { memory::unmap(fresh as usize, bytes) };
-            Some(other)
-        }
-    }
-}
-
 /// Makes sure that every address in `[start, start + len)` has a leaf. `false`: no memory.
 pub(crate) fn cover(start: usize, len: usize) -> bool {
     each_base(start, len, |base| leaf_for(base).is_some())
@@ -151,12 +129,13 @@ fn leaf_for(base: usize) -> Option<&'static Leaf> {
     if let Some(leaf) = leaf_of(base) {
         return Some(leaf);
     }
-    let middle = load_or_map(middle_of(base)?, size_of::<Middle>(), |_| {})?;
+    let middle = memory::load_or_map(middle_of(base)?, size_of::<Middle>(), |_| {})?;
     // SAFETY: zeroed memory is a valid table, published once and never unmapped.
     let slot = slot_in(unsafe { &*middle }, base)?;
     let bytes = if has_sites() { size_of::<Leaf>() } else { core::mem::offset_of!(Leaf, sites) };
     // SAFETY: `fresh` is the leaf's head in mapped memory of ours.
-    let leaf = load_or_map(slot, bytes, |fresh| unsafe { (&raw mut (*fresh).base).write(base) })?;
+    let leaf =
+        memory::load_or_map(slot, bytes, |fresh| unsafe { (&raw mut (*fresh).base).write(base) })?;
     // SAFETY: as above; of a leaf made without sites these are never asked for.
     let shared = unsafe { &*leaf };
     // Two threads may have covered the base at once: only one lists the leaf.

@@ -214,7 +214,7 @@ impl Depot {
         let number = site.0 as usize;
         let segment = self.sites.get(number / SEGMENT)?;
         let first = if make {
-            load_or_map(segment, SEGMENT * size_of::<AtomicU32>())?
+            memory::load_or_map(segment, SEGMENT * size_of::<AtomicU32>(), |_| {})?
         } else {
             segment.load(Ordering::Acquire)
         };
@@ -246,7 +246,7 @@ impl Depot {
     fn place(&self, number: u32) -> Option<*mut Node> {
         let number = number as usize;
         let segment = self.segments.get(number / SEGMENT)?;
-        let first = load_or_map(segment, SEGMENT * size_of::<Node>())?;
+        let first = memory::load_or_map(segment, SEGMENT * size_of::<Node>(), |_| {})?;
         // SAFETY: a segment has that many nodes.
         Some(unsafe { first.add(number % SEGMENT) })
     }
@@ -284,7 +284,9 @@ impl Depot {
         for level in 0..TABLES {
             let slot = self.tables.get(level);
             if slot
-                .and_then(|slot| load_or_map(slot, size_of::<Slot>() * slots_of(level)))
+                .and_then(|slot| {
+                    memory::load_or_map(slot, size_of::<Slot>() * slots_of(level), |_| {})
+                })
                 .is_none()
             {
                 break;
@@ -353,22 +355,6 @@ fn wait_for(slot: &Slot) -> Option<u32> {
 fn take_number(next: &AtomicU32, limit: u32) -> Option<u32> {
     let below = |number: u32| (number < limit).then_some(number + 1);
     next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()
-}
-
-fn load_or_map<T>(slot: &AtomicPtr<T>, bytes: usize) -> Option<*mut T> {
-    let known = slot.load(Ordering::Acquire);
-    if !known.is_null() {
-        return Some(known);
-    }
-    let fresh = memory::map(bytes)? as *mut T;
-    match slot.compare_exchange(known, fresh, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => Some(fresh),
-        Err(other) => {
-            // SAFETY: never published.
-            unsafe { memory::unmap(fresh as usize, bytes) };
-            Some(other)
-        }
-    }
 }
 
 /// The site of the stack with that hash, if it is known by it.

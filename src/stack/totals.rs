@@ -69,13 +69,7 @@ impl<T> Table<T> {
     #[inline(never)]
     fn make(&self, site: SiteId) -> Option<&T> {
         let segment = self.0.get(site.0 as usize / SEGMENT)?;
-        let bytes = SEGMENT * size_of::<T>();
-        let fresh = memory::map(bytes)? as *mut T;
-        let none = core::ptr::null_mut();
-        if segment.compare_exchange(none, fresh, Ordering::AcqRel, Ordering::Acquire).is_err() {
-            // SAFETY: never published.
-            unsafe { memory::unmap(fresh as usize, bytes) };
-        }
+        memory::load_or_map(segment, SEGMENT * size_of::<T>(), |_| {})?;
         self.get(site)
     }
 }

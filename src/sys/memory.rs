@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::ptr;
+use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::errno;
 use crate::heap::size::{PAGE, round_up};
@@ -38,6 +39,29 @@ fn map_with(bytes: usize, protection: i32, flags: i32) -> Option<usize> {
         let at = unsafe { libc::mmap(ptr::null_mut(), bytes, protection, flags, -1, 0) };
         (at != libc::MAP_FAILED).then_some(at as usize)
     })
+}
+
+/// The pointer in `slot`, to `bytes` of memory. If it is null, fresh zeroed memory is put there first, which
+/// `prepare` sees before anybody else; two threads that do so at once agree on one. `None`: no memory.
+pub fn load_or_map<T>(
+    slot: &AtomicPtr<T>,
+    bytes: usize,
+    prepare: impl FnOnce(*mut T),
+) -> Option<*mut T> {
+    let known = slot.load(Ordering::Acquire);
+    if !known.is_null() {
+        return Some(known);
+    }
+    let fresh = map(bytes)? as *mut T;
+    prepare(fresh);
+    match slot.compare_exchange(known, fresh, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Some(fresh),
+        Err(other) => {
+            // SAFETY: the fresh memory was never published.
+            unsafe { unmap(fresh as usize, bytes) };
+            Some(other)
+        }
+    }
 }
 
 /// As [`map`], at a multiple of `align`, a power of two of pages.
