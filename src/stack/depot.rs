@@ -35,10 +35,6 @@ pub trait Stack {
     fn pc(&self, index: usize) -> usize;
     /// Hash over the frames up to `index`, never 0 or 1.
     fn hash(&self, index: usize) -> u64;
-    /// Node of the frames up to `index`, if it was noted.
-    fn node(&self, index: usize) -> u32;
-    /// Notes it.
-    fn set_node(&mut self, index: usize, node: u32);
     /// How it ends.
     fn ending(&self) -> Ending;
 }
@@ -155,7 +151,7 @@ impl Depot {
         }
     }
 
-    fn intern(&self, stack: &mut impl Stack) -> SiteId {
+    fn intern(&self, stack: &impl Stack) -> SiteId {
         let Some(top) = stack.depth().checked_sub(1) else { return SiteId::NONE };
         let hash = stack.hash(top);
         if let Some(site) = self.wholes.get(hash) {
@@ -172,23 +168,18 @@ impl Depot {
     /// The node of a stack that was not seen yet, or not as a whole; 0: there is no room at all.
     #[cold]
     #[inline(never)]
-    fn intern_whole(&self, stack: &mut impl Stack, top: usize) -> u32 {
+    fn intern_whole(&self, stack: &impl Stack, top: usize) -> u32 {
         if let Some(node) = self.find(stack.hash(top)) {
-            stack.set_node(top, node);
             return node;
         }
         // The innermost frame up to which the stack is stored already.
-        let stored = (0..top).rev().find_map(|index| {
-            let noted = Some(stack.node(index)).filter(|&node| node != 0);
-            Some((index, noted.or_else(|| self.find(stack.hash(index)))?))
-        });
+        let stored = (0..top).rev().find_map(|index| Some((index, self.find(stack.hash(index))?)));
         let (first, mut parent) = stored.map_or((0, 0), |(index, node)| (index + 1, node));
         for index in first..=top {
             let Some(node) = self.store(stack, index, parent) else {
                 self.folded.fetch_add(1, Ordering::Relaxed);
                 break;
             };
-            stack.set_node(index, node);
             parent = node;
         }
         parent
@@ -365,7 +356,7 @@ pub(super) fn known(hash: u64) -> Option<SiteId> {
 
 /// The site of a stack, stored if it is new. `NONE` for an empty one. When the depot is full: the site of as
 /// much of the stack, from outside in, as it has.
-pub fn intern(stack: &mut impl Stack) -> SiteId {
+pub fn intern(stack: &impl Stack) -> SiteId {
     DEPOT.intern(stack)
 }
 

@@ -4,12 +4,11 @@ use super::*;
 struct Given<'a> {
     pcs: &'a [usize],
     ending: Ending,
-    nodes: Vec<u32>,
 }
 
 impl<'a> Given<'a> {
     fn new(pcs: &'a [usize]) -> Self {
-        Self { pcs, ending: Ending::Whole, nodes: vec![0; pcs.len()] }
+        Self { pcs, ending: Ending::Whole }
     }
 }
 
@@ -29,14 +28,6 @@ impl Stack for Given<'_> {
         })
     }
 
-    fn node(&self, index: usize) -> u32 {
-        self.nodes[index]
-    }
-
-    fn set_node(&mut self, index: usize, node: u32) {
-        self.nodes[index] = node;
-    }
-
     fn ending(&self) -> Ending {
         self.ending
     }
@@ -54,15 +45,15 @@ fn depot(limit: u32) -> Box<Depot> {
 fn equal_stacks_share_a_site_and_come_back_whole() {
     let depot = depot(1 << 20);
     let pcs: Vec<usize> = (1..100).map(|i| i * 0x1111).collect();
-    let site = depot.intern(&mut Given::new(&pcs));
+    let site = depot.intern(&Given::new(&pcs));
     assert_ne!(site, SiteId::NONE);
-    assert_eq!(depot.intern(&mut Given::new(&pcs)), site);
+    assert_eq!(depot.intern(&Given::new(&pcs)), site);
     assert_eq!(pcs_of(&depot, site), pcs);
     // Its callers' stack was stored with it, and costs nothing more.
     let before = depot.next.load(Ordering::Relaxed);
-    assert_ne!(depot.intern(&mut Given::new(&pcs[1..])), site);
+    assert_ne!(depot.intern(&Given::new(&pcs[1..])), site);
     assert_eq!(depot.next.load(Ordering::Relaxed), before);
-    assert_eq!(depot.intern(&mut Given::new(&[])), SiteId::NONE);
+    assert_eq!(depot.intern(&Given::new(&[])), SiteId::NONE);
     assert_eq!(depot.frames(SiteId::NONE).count(), 0);
 }
 
@@ -70,7 +61,7 @@ fn equal_stacks_share_a_site_and_come_back_whole() {
 fn stacks_that_end_otherwise_are_others() {
     let depot = depot(1 << 20);
     let pcs = [0x10, 0x20 | EXACT, 0x30 | GUESSED, 0x40];
-    let site = |ending| depot.intern(&mut Given { ending, ..Given::new(&pcs) });
+    let site = |ending| depot.intern(&Given { ending, ..Given::new(&pcs) });
     let sites = [Ending::Whole, Ending::Lost, Ending::Cut].map(|ending| (site(ending), ending));
     for (site, ending) in sites {
         let frames: Vec<_> = depot.frames(site).collect();
@@ -84,29 +75,29 @@ fn stacks_that_end_otherwise_are_others() {
 #[test]
 fn a_full_depot_gives_the_nearest_stored_ancestor() {
     let depot = depot(5);
-    let site = depot.intern(&mut Given::new(&[3, 2, 1]));
+    let site = depot.intern(&Given::new(&[3, 2, 1]));
     assert_eq!(pcs_of(&depot, site), [3, 2, 1]);
-    let folded = depot.intern(&mut Given::new(&[9, 8, 2, 1]));
+    let folded = depot.intern(&Given::new(&[9, 8, 2, 1]));
     assert_eq!(pcs_of(&depot, folded), [8, 2, 1]);
-    let folded = depot.intern(&mut Given::new(&[7, 8, 2, 1]));
+    let folded = depot.intern(&Given::new(&[7, 8, 2, 1]));
     assert_eq!(pcs_of(&depot, folded), [8, 2, 1]);
     assert_eq!(depot.folded.load(Ordering::Relaxed), 2);
-    assert_eq!(depot.intern(&mut Given::new(&[3, 2, 1])), site);
+    assert_eq!(depot.intern(&Given::new(&[3, 2, 1])), site);
 }
 
 #[test]
 fn a_slot_that_nobody_fills_is_passed_by() {
     let depot = depot(1 << 20);
     let hash = Given::new(&[1]).hash(0);
-    depot.intern(&mut Given::new(&[5]));
+    depot.intern(&Given::new(&[5]));
     slots_for(depot.table(0).expect("made"), hash)
         .find(|slot| slot.hash.load(Ordering::Relaxed) == 0)
         .expect("a free slot")
         .hash
         .store(hash, Ordering::Relaxed);
-    let site = depot.intern(&mut Given::new(&[1]));
+    let site = depot.intern(&Given::new(&[1]));
     assert_eq!(pcs_of(&depot, site), [1]);
-    assert_eq!(depot.intern(&mut Given::new(&[1])), site);
+    assert_eq!(depot.intern(&Given::new(&[1])), site);
 }
 
 #[test]
@@ -114,7 +105,7 @@ fn threads_agree_on_a_hundred_thousand_stacks() {
     let depot = depot(1 << 24);
     let work = || {
         (0..100_000usize)
-            .map(|i| depot.intern(&mut Given::new(&[i * 16 + 1, i ^ 0x5555, 0x40_0000, i % 7 + 1])))
+            .map(|i| depot.intern(&Given::new(&[i * 16 + 1, i ^ 0x5555, 0x40_0000, i % 7 + 1])))
             .collect::<Vec<_>>()
     };
     let (one, two) = std::thread::scope(|scope| {

@@ -292,7 +292,7 @@ impl Memo {
                 hash = hash.wrapping_mul(BASE).wrapping_add(mix(pc));
                 let slot = slot_of(source, sp, reach, live);
                 links.add(index).write(Link { slot, pc });
-                more.add(index).write(More { fp, hash, sp, reach, node: 0, is_live: live });
+                more.add(index).write(More { fp, hash, sp, reach, is_live: live });
             }
             index += 1;
         }
@@ -342,16 +342,6 @@ impl Memo {
             rule.plus(),
             rule.saved()
         )
-    }
-
-    /// The depot's node for the frames up to `index`, if it has been noted; 0 if not.
-    pub fn node(&self, index: usize) -> u32 {
-        self.more(index).node
-    }
-
-    /// Notes it.
-    pub fn set_node(&mut self, index: usize, node: u32) {
-        self.more_mut(index).node = node;
     }
 }
 

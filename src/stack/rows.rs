@@ -32,8 +32,6 @@ pub(super) struct More {
     pub(super) sp: usize,
     /// How it was reached ([`super::memo`]).
     pub(super) reach: usize,
-    /// The depot's node for them; 0: not known.
-    pub(super) node: u32,
     /// Does rbp matter here or further out?
     pub(super) is_live: bool,
 }

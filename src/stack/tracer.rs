@@ -163,14 +163,14 @@ impl Tracer {
 
     #[cold]
     #[inline(never)]
-    fn intern(&mut self, from: usize) -> SiteId {
-        depot::intern(&mut Window { memo: &mut self.memo, from })
+    fn intern(&self, from: usize) -> SiteId {
+        depot::intern(&Window { memo: &self.memo, from })
     }
 }
 
 /// The innermost frames of a memo, from `from` on.
 struct Window<'a> {
-    memo: &'a mut Memo,
+    memo: &'a Memo,
     from: usize,
 }
 
@@ -185,17 +185,6 @@ impl Stack for Window<'_> {
 
     fn hash(&self, index: usize) -> u64 {
         self.memo.hash(self.from, self.from + index)
-    }
-
-    fn node(&self, index: usize) -> u32 {
-        // What is noted stands for the whole stack.
-        if self.from == 0 { self.memo.node(index) } else { 0 }
-    }
-
-    fn set_node(&mut self, index: usize, node: u32) {
-        if self.from == 0 {
-            self.memo.set_node(index, node);
-        }
     }
 
     fn ending(&self) -> Ending {
