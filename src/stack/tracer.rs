@@ -11,6 +11,7 @@ use super::rule::Rule;
 use super::rules::{self, Epoch};
 use super::totals::{self, Counts, SiteCounts};
 use super::unwind::{Frame, Source};
+use crate::heap::size::{PAGE, round_down};
 use crate::sys::{memory, process, thread};
 
 /// Rules that a thread remembers: near at hand, where the shared table is spread wide.
@@ -231,7 +232,7 @@ impl Source for Process<'_> {
                 return false;
             }
             self.around.limit.set(limit);
-            self.around.low.set(memory::page_of(from));
+            self.around.low.set(round_down(from, PAGE));
         }
         to <= limit
     }

@@ -5,7 +5,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use super::errno;
-use crate::heap::size::{PAGE, round_up};
+use crate::heap::size::{PAGE, round_down, round_up};
 use crate::heap::{PageSource, Pages};
 
 /// Maps `bytes` of fresh memory, anywhere. `None` when the kernel has none.
@@ -125,15 +125,10 @@ pub fn prefetch(address: usize) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address as *const i8) };
 }
 
-/// First address of the page that `address` is in.
-pub const fn page_of(address: usize) -> usize {
-    address & !(PAGE - 1)
-}
-
 /// Can all of `[from, to)` be read? Makes a system call, by which pages that were never touched are. Without
 /// that call (Linux 5.14) the answer is no.
 pub fn is_readable(from: usize, to: usize) -> bool {
-    let start = page_of(from);
+    let start = round_down(from, PAGE);
     if to <= from {
         return false;
     }
