@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use harness::{Ran, compile, finish, scratch};
+use harness::{Ran, compile, finish, is_ready, scratch};
 
 /// The library that compares.
 fn library() -> &'static Path {
@@ -62,15 +62,6 @@ fn check(command: &mut Command, least: u64) -> Ran {
     ran
 }
 
-fn is_there(program: &str) -> bool {
-    let found = Command::new("sh")
-        .args(["-c", &format!("command -v {program}")])
-        .output()
-        .is_ok_and(|output| output.status.success());
-    assert!(found || std::env::var_os("CI").is_none(), "{program} is not installed");
-    found
-}
-
 fn victim(name: &str, flags: &[&str]) -> Command {
     let output = format!("oracle_{name}").replace('.', "_");
     let mut all = vec!["-O2", "-fomit-frame-pointer"];
@@ -95,7 +86,7 @@ print(len(lzma.compress(b"abc" * 10000)), len(bz2.compress(b"abc" * 10000)))
 
 #[test]
 fn python_with_its_modules_and_threads() {
-    if is_there("python3") {
+    if is_ready("python", &["python3"]) {
         let mut python = Command::new("python3");
         python.args(["-c", PYTHON_WORK]).env("PYTHONMALLOC", "malloc");
         check(&mut python, 1_000_000);
@@ -153,7 +144,7 @@ fn two_libraries_at_one_address() {
 /// Code made at run time has no unwind information: libgcc stops there, and so do we, or guess.
 #[test]
 fn code_made_at_run_time() {
-    if is_there("node") {
+    if is_ready("node", &["node"]) {
         let work = "const m = new Map(); for (let i = 0; i < 3000; i++) m.set('k' + i, {i});\
             console.log(JSON.stringify([...m.keys()]).length);";
         let (stacks, _) = counts(&compared(Command::new("node").args(["-e", work])));

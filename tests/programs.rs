@@ -6,10 +6,10 @@ mod harness;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use harness::{MALLOCOP, Ran, finish, scratch};
+use harness::{MALLOCOP, Ran, finish, is_ready, scratch};
 
 const BARE: &[&str] = &["--malloc-context-size=0", "--max-sites=3"];
 const FULL: &[&str] = &["--malloc-context-size=256", "--max-sites=3"];
@@ -212,27 +212,6 @@ fn prepare_crate(folder: &Path) {
         "src/main.rs",
         "fn main() { println!(\"{}\", [1, 2, 3].iter().sum::<i32>()); }\n",
     );
-}
-
-fn is_installed(program: &str) -> bool {
-    Command::new("sh")
-        .args(["-c", &format!("command -v {program}")])
-        .stdout(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
-}
-
-/// Is everything there? In CI it has to be.
-fn is_ready(name: &str, needs: &[&str]) -> bool {
-    let missing: Vec<_> = needs.iter().filter(|program| !is_installed(program)).collect();
-    assert!(
-        missing.is_empty() || std::env::var_os("CI").is_none(),
-        "{name}: {missing:?} is not installed, but this is CI"
-    );
-    if !missing.is_empty() {
-        println!("skipped: {name}: {missing:?} is not installed");
-    }
-    missing.is_empty()
 }
 
 /// A fresh folder, made ready.

@@ -162,3 +162,24 @@ fn mask(line: &str) -> String {
     masked.push_str(rest);
     masked
 }
+
+fn is_installed(program: &str) -> bool {
+    Command::new("sh")
+        .args(["-c", &format!("command -v {program}")])
+        .stdout(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Is everything there? In CI it has to be.
+pub(crate) fn is_ready(name: &str, needs: &[&str]) -> bool {
+    let missing: Vec<_> = needs.iter().filter(|program| !is_installed(program)).collect();
+    assert!(
+        missing.is_empty() || std::env::var_os("CI").is_none(),
+        "{name}: {missing:?} is not installed, but this is CI"
+    );
+    if !missing.is_empty() {
+        println!("skipped: {name}: {missing:?} is not installed");
+    }
+    missing.is_empty()
+}
