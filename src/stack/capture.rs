@@ -6,11 +6,10 @@ use core::arch::naked_asm;
 use super::depot::{self, SiteId};
 use super::link_maps;
 use super::modules;
-use super::rule::Kind;
 use super::rules;
 use super::totals::{self, SiteCounts};
 use super::tracer::{self, Tracer};
-use super::unwind::{Frame, Step, step};
+use super::unwind::Frame;
 use crate::options::{self, Name};
 use crate::sys::{thread, thread_end};
 
@@ -61,7 +60,7 @@ unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId {
     let pc = unsafe { (caller.sp as *const usize).read() };
     let start = Frame { pc, sp: caller.sp + 8, fp: caller.fp };
     note_free(pc, freed);
-    trace(start, most)
+    with_tracer(|tracer| tracer.site(start, most))
 }
 
 /// To be told of each free, by the address that called and the block: rules end with a module.
@@ -99,20 +98,15 @@ pub fn full_site() -> SiteId {
 
 #[inline(never)]
 fn site_outside(most: usize, freed: usize) -> SiteId {
-    let mut frame = Frame { pc: 0, sp: 0, fp: 0 };
-    note_registers(&mut frame);
-    let epoch = rules::Epoch::now();
-    // Our own frames, which are not shown.
-    while modules::is_own(frame.pc) {
-        let rule = rules::rule_for(frame.pc, epoch);
-        let known = !matches!(rule.kind(), Kind::Unknown | Kind::End | Kind::Signal);
-        match step(&Own, rule, frame, 0, usize::MAX) {
-            Step::Caller(next, _) if known => frame = next,
-            _ => return SiteId::NONE,
+    let mut here = Frame { pc: 0, sp: 0, fp: 0 };
+    note_registers(&mut here);
+    with_tracer(|tracer| match tracer.leave_own(here) {
+        Some(frame) => {
+            note_free(frame.pc, freed);
+            tracer.site(frame, most)
         }
-    }
-    note_free(frame.pc, freed);
-    trace(frame, most)
+        None => SiteId::NONE,
+    })
 }
 
 /// The caller's frame as it is.
@@ -131,15 +125,15 @@ extern "C" fn note_registers(frame: &mut Frame) {
     )
 }
 
-/// Takes the thread's tracer for one walk. A signal handler that comes in meanwhile takes no stacks.
+/// Works with the thread's tracer. A signal handler that comes in meanwhile takes no stacks.
 #[inline(always)]
-fn trace(start: Frame, most: usize) -> SiteId {
+fn with_tracer(work: impl FnOnce(&mut Tracer) -> SiteId) -> SiteId {
     thread::enter_critical();
     let tracer = thread::tracer() as *mut Tracer;
     // SAFETY: what the slot names is the thread's own; whoever interrupts us here takes no stacks.
     let site = match unsafe { tracer.as_mut() } {
-        Some(tracer) => tracer.site(start, most),
-        None => trace_first(start, most),
+        Some(tracer) => work(tracer),
+        None => with_first_tracer(work),
     };
     thread::leave_critical();
     site
@@ -148,10 +142,10 @@ fn trace(start: Frame, most: usize) -> SiteId {
 /// The thread's first capture, or one after its end.
 #[cold]
 #[inline(never)]
-fn trace_first(start: Frame, most: usize) -> SiteId {
+fn with_first_tracer(work: impl FnOnce(&mut Tracer) -> SiteId) -> SiteId {
     let Some(tracer) = Tracer::take() else { return SiteId::NONE };
     // SAFETY: ours since just now.
-    let site = unsafe { (*tracer).site(start, most) };
+    let site = work(unsafe { &mut *tracer });
     if thread::has_ended() {
         // SAFETY: ours, and not used any more.
         unsafe { Tracer::leave(tracer) };
@@ -210,34 +204,4 @@ pub fn end_thread() {
 pub fn renew_after_fork() {
     rules::renew_after_fork();
     depot::renew_after_fork();
-}
-
-/// The stack of our own frames, which are sound.
-struct Own;
-
-impl super::unwind::Source for Own {
-    fn rule(&self, pc: usize) -> super::rule::Rule {
-        rules::rule_for(pc, rules::Epoch::now())
-    }
-
-    unsafe fn read(&self, address: usize) -> usize {
-        // SAFETY: as the caller says; aligned.
-        unsafe { (address as *const usize).read() }
-    }
-
-    fn nowhere(&self) -> usize {
-        0
-    }
-
-    fn is_readable(&self, _from: usize, _to: usize) -> bool {
-        true
-    }
-
-    fn is_stack(&self, _from: usize, _to: usize) -> bool {
-        false
-    }
-
-    fn limit(&self, _sp: usize) -> usize {
-        usize::MAX
-    }
 }

@@ -7,10 +7,11 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::depot::{self, Ending, SiteId, Stack};
 use super::memo::{MOST_ASKED, Memo};
-use super::rule::Rule;
+use super::modules;
+use super::rule::{Kind, Rule};
 use super::rules::{self, Epoch};
 use super::totals::{self, Counts, SiteCounts};
-use super::unwind::{Frame, Source};
+use super::unwind::{Frame, Source, Step, step};
 use crate::heap::size::{PAGE, round_down};
 use crate::sys::{memory, process, thread};
 
@@ -131,6 +132,22 @@ impl Tracer {
     #[inline(always)]
     pub(super) const fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// The first frame from `frame` outwards that is not this library's. `None`: there is no telling.
+    pub(super) fn leave_own(&self, mut frame: Frame) -> Option<Frame> {
+        if self.busy {
+            return None;
+        }
+        let process = Process { epoch: Epoch::now(), around: &self.around };
+        while modules::is_own(frame.pc) {
+            let rule = process.rule(frame.pc);
+            match step(&process, rule, frame, 0, process.limit(frame.sp)) {
+                Step::Caller(next, _) if !rule.is(Kind::Unknown) => frame = next,
+                _ => return None,
+            }
+        }
+        Some(frame)
     }
 
     /// The site of the stack from `start` outwards, its `most` innermost frames.
