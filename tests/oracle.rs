@@ -102,6 +102,20 @@ fn compilers() {
     let mut compiler = Command::new("g++");
     compiler.args(["-O1", "-c", "-o", "/dev/null"]).arg(&source);
     check(&mut compiler, 400_000);
+    // cc1, too: a file of many functions.
+    let source = scratch().join("oracle.c");
+    let function = |n: u32| {
+        format!(
+            "int f{n}(int *p, int n) {{ int r = {n}; for (int k = 0; k < n; k++) \
+             r += p[k % {}] * (r >> {}); return r; }}\n",
+            n % 17 + 1,
+            n % 5 + 1
+        )
+    };
+    std::fs::write(&source, (0..200).map(function).collect::<String>()).expect("a scratch file");
+    let mut compiler = Command::new("gcc");
+    compiler.args(["-O1", "-c", "-o", "/dev/null"]).arg(&source);
+    check(&mut compiler, 300_000);
 }
 
 #[test]

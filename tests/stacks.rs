@@ -97,6 +97,21 @@ fn code_without_unwind_information_is_guessed_or_the_end() {
     }
 }
 
+/// What is cut is said; what is walked is not cut: the report's other stack has its outermost frame.
+#[test]
+fn as_many_frames_as_were_asked_for() {
+    let program = compile("stack_nested.c", "stack_nested_c", OPTIMISED);
+    let ran = finish(&mut watched(&["--malloc-context-size=3"], program));
+    assert_eq!(ran.status, 134, "{}", ran.stderr);
+    let report = skeleton(&ran.stderr);
+    assert!(report.contains("here: make_12 make_11 make_10\n"), "{report}");
+    assert!(report.contains("here: drop_12 drop_11 drop_10\n"), "{report}");
+    let cut = "    (more frames are not stored: malloc_context_size)";
+    assert_eq!(ran.stderr.lines().filter(|&line| line == cut).count(), 2, "{}", ran.stderr);
+    // The call at fault is the finding's own, whole.
+    assert!(report.contains("drop_2 drop_1 main"), "{report}");
+}
+
 #[test]
 fn stacks_of_four_kib() {
     let program = compile("stack_small.c", "stack_small", OPTIMISED);

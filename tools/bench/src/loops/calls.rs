@@ -36,46 +36,38 @@ impl Work {
     }
 }
 
-/// Functions that call each other, each with something left to do, and so no jump.
+/// A module of twelve functions that call each other, each with something left to do, and so no jump; with
+/// the four or so that lead to the loop they are the 16 calls.
 macro_rules! calls {
-    ($($name:ident => $next:path;)*) => {$(
-        #[inline(never)]
-        fn $name(work: &mut Work) {
-            $next(work);
-            std::hint::black_box(work.step);
+    ($module:ident: $($name:ident => $next:path;)*) => {
+        mod $module {
+            use super::Work;
+
+            $(
+                #[inline(never)]
+                fn $name(work: &mut Work) {
+                    $next(work);
+                    std::hint::black_box(work.step);
+                }
+            )*
+
+            pub(super) fn run(work: &mut Work, operations: u64) {
+                (0..operations / 2).for_each(|_| call_1(work));
+            }
+        }
+    };
+    ($($module:ident),*) => {$(
+        calls! {
+            $module:
+            call_1 => call_2; call_2 => call_3; call_3 => call_4; call_4 => call_5;
+            call_5 => call_6; call_6 => call_7; call_7 => call_8; call_8 => call_9;
+            call_9 => call_10; call_10 => call_11; call_11 => call_12; call_12 => Work::replace;
         }
     )*};
 }
 
-/// Twelve calls, and the four or so that led to the loop.
-mod one {
-    use super::Work;
-
-    calls! {
-        call_1 => call_2; call_2 => call_3; call_3 => call_4; call_4 => call_5;
-        call_5 => call_6; call_6 => call_7; call_7 => call_8; call_8 => call_9;
-        call_9 => call_10; call_10 => call_11; call_11 => call_12; call_12 => Work::replace;
-    }
-
-    pub(super) fn run(work: &mut Work, operations: u64) {
-        (0..operations / 2).for_each(|_| call_1(work));
-    }
-}
-
-/// The same once more, for a thread with places of its own.
-mod other {
-    use super::Work;
-
-    calls! {
-        call_1 => call_2; call_2 => call_3; call_3 => call_4; call_4 => call_5;
-        call_5 => call_6; call_6 => call_7; call_7 => call_8; call_8 => call_9;
-        call_9 => call_10; call_10 => call_11; call_11 => call_12; call_12 => Work::replace;
-    }
-
-    pub(super) fn run(work: &mut Work, operations: u64) {
-        (0..operations / 2).for_each(|_| call_1(work));
-    }
-}
+// Two of them, so that each of two threads can have places of its own.
+calls!(one, other);
 
 fn at_the_bottom(run: fn(&mut Work, u64), operations: u64) -> Ledger {
     let mut work = Work::new();
