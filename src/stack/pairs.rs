@@ -161,11 +161,17 @@ impl<K: Keys> Pairs<K> {
         }
     }
 
-    /// Forgets everything.
+    /// Forgets everything but what is being put meanwhile.
     pub(super) fn clear(&self) {
-        for entry in self.current().map_or(&[][..], Table::entries) {
-            entry.key.store(0, Ordering::Release);
+        let Some(table) = self.current() else { return };
+        for entry in table.entries() {
+            let key = entry.key.load(Ordering::Relaxed);
+            // An entry that somebody is writing is left to them.
+            if key > BUSY {
+                let _ = entry.key.compare_exchange(key, 0, Ordering::AcqRel, Ordering::Relaxed);
+            }
         }
+        table.used.store(0, Ordering::Relaxed);
     }
 
     /// Forgets a growth that another thread had begun when this process was forked.

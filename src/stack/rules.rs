@@ -47,6 +47,11 @@ impl Epoch {
         Self(EPOCH.load(Ordering::Acquire))
     }
 
+    /// Have keys come round between the two?
+    pub(super) const fn is_round(self, other: Self) -> bool {
+        (self.0 ^ other.0) >> EPOCH_BITS != 0
+    }
+
     /// What stands for the pc in tables, as long as the epoch lasts.
     #[inline(always)]
     pub(super) fn key_of(self, pc: usize) -> u64 {
@@ -54,13 +59,15 @@ impl Epoch {
     }
 }
 
-/// Ends the epoch: a module was unloaded, and none has been loaded since.
+/// Ends the epoch: a module was unloaded, and none has been loaded since. The caller is the loader's, under
+/// its lock, and thus the only one.
 pub(super) fn end_epoch() {
-    let next = EPOCH.fetch_add(1, Ordering::AcqRel).wrapping_add(1);
+    let next = EPOCH.load(Ordering::Relaxed).wrapping_add(1);
     if next.is_multiple_of(1 << EPOCH_BITS) {
-        // The number comes round: what an earlier epoch of the same number left goes.
+        // Keys come round: what an earlier epoch with the same ones left goes first.
         RULES.clear();
     }
+    EPOCH.store(next, Ordering::Release);
 }
 
 /// Forgets what another thread had begun when this process was forked.

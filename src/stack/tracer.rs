@@ -166,8 +166,7 @@ impl Tracer {
     fn walk(&mut self, start: Frame, most: usize) -> SiteId {
         let epoch = Epoch::now();
         if epoch != self.epoch {
-            self.epoch = epoch;
-            self.memo.drop_frames();
+            self.begin_epoch(epoch);
         }
         let process = Process { epoch, around: &self.around };
         self.memo.walk(&process, start);
@@ -177,6 +176,16 @@ impl Tracer {
         let Some(top) = self.memo.depth().checked_sub(1) else { return SiteId::NONE };
         let hash = self.memo.hash(from, top);
         depot::known(hash).unwrap_or_else(|| self.intern(from))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn begin_epoch(&mut self, epoch: Epoch) {
+        if epoch.is_round(self.epoch) {
+            self.around.rules.0.iter().for_each(|cell| cell.set((0, 0)));
+        }
+        self.epoch = epoch;
+        self.memo.drop_frames();
     }
 
     #[cold]
