@@ -93,6 +93,10 @@ pub fn free_site_from_here(block: usize) -> SiteId {
 /// The site of the calling stack whatever the options say: for a finding.
 #[inline(never)]
 pub fn full_site() -> SiteId {
+    if options::number(Name::MallocContextSize) == 0 {
+        // Frees tell nobody then of modules that go: what an earlier finding has learnt is not believed.
+        rules::end_epoch();
+    }
     site_outside(MAX_FRAMES, 0)
 }
 

@@ -59,8 +59,8 @@ impl Epoch {
     }
 }
 
-/// Ends the epoch: a module was unloaded, and none has been loaded since. The caller is the loader's, under
-/// its lock, and thus the only one.
+/// Ends the epoch: a module was unloaded, and none has been loaded since. The loader calls, under its lock, and
+/// is thus the only one; or, where that is not seen, a finding, for which it does not matter.
 pub(super) fn end_epoch() {
     let next = EPOCH.load(Ordering::Relaxed).wrapping_add(1);
     if next.is_multiple_of(1 << EPOCH_BITS) {
