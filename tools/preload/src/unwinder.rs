@@ -46,9 +46,6 @@ macro_rules! forwards {
 
 forwards! {
     "_Unwind_Backtrace" = find_backtrace;
-    "_Unwind_DeleteException" = find_delete_exception;
-    "_Unwind_FindEnclosingFunction" = find_enclosing_function;
-    "_Unwind_GetCFA" = find_get_cfa;
     "_Unwind_GetDataRelBase" = find_get_data_base;
     "_Unwind_GetIP" = find_get_ip;
     "_Unwind_GetIPInfo" = find_get_ip_info;
