@@ -5,6 +5,8 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::memo::Memo;
 use super::modules;
+use super::rule::Rule;
+use super::rules;
 use super::unwind::{EXACT, GUESSED};
 use crate::sys::{output, process};
 
@@ -55,7 +57,7 @@ fn tell_difference(memo: &Memo) {
     let mut text = format!("oracle: stacks differ; lost: {}\nours\n", memo.is_lost());
     for index in (0..memo.depth()).rev().take(400) {
         let pc = memo.pc(index);
-        let rule = super::rules::rule_for(pc & !GUESSED, super::rules::Epoch::now());
+        let rule = rules::rule_for(pc & !GUESSED, rules::Epoch::now()).unwrap_or(Rule::UNKNOWN);
         text.push_str(&format!("  {:#018x} {}\n", memo.pc(index), memo.describe(index, rule)));
     }
     text.push_str("libgcc's\n");

@@ -75,31 +75,29 @@ pub(super) fn renew_after_fork() {
     RULES.renew_after_fork();
 }
 
-/// The rule for `pc`, a return address, or an exact one if marked [`EXACT`].
-pub(super) fn rule_for(pc: usize, epoch: Epoch) -> Rule {
+/// The rule for `pc`, a return address, or an exact one if marked [`EXACT`], as long as the epoch lasts.
+/// `None`: no module is there now; one may be loaded without another having been unloaded.
+pub(super) fn rule_for(pc: usize, epoch: Epoch) -> Option<Rule> {
     let known = RULES.get(epoch.key_of(pc & !GUESSED)).and_then(Rule::from_word);
-    known.unwrap_or_else(|| work_out(pc, epoch))
+    known.or_else(|| work_out(pc, epoch))
 }
 
 #[cold]
 #[inline(never)]
-fn work_out(pc: usize, epoch: Epoch) -> Rule {
+fn work_out(pc: usize, epoch: Epoch) -> Option<Rule> {
     let (is_guess, pc) = (pc & GUESSED != 0, pc & !GUESSED);
     // What a return address leads to may be the next function; the call is in front of it.
     let place = if pc & EXACT == 0 { pc.wrapping_sub(1) } else { pc & !EXACT };
-    let Some(object) = loader::find_object(place) else {
-        // Not kept: a module may be loaded there without one having been unloaded.
-        return Rule::UNKNOWN;
-    };
+    let object = loader::find_object(place)?;
     link_maps::note(object.link_map);
     let rule = rule_in(&object, place);
     if is_guess {
-        // It may lead anywhere: nothing is read there, and nothing kept.
-        return rule;
+        // It may lead anywhere: nothing is read there, and no other thread is told.
+        return Some(rule);
     }
     let rule = rule_of_code(&object, place, rule);
     RULES.put(epoch.key_of(pc), rule.word());
-    rule
+    Some(rule)
 }
 
 fn rule_in(object: &Object, place: usize) -> Rule {

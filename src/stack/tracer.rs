@@ -58,12 +58,9 @@ impl RuleCache {
 
     #[inline(never)]
     fn fetch(cell: &Cell<(u64, u64)>, pc: usize, epoch: Epoch) -> Rule {
-        let rule = rules::rule_for(pc, epoch);
-        // Where there is none now a module may be loaded.
-        if rule != Rule::UNKNOWN {
-            // What was guessed has its mark in the key, and is found by it.
-            cell.set((epoch.key_of(pc), rule.word()));
-        }
+        let Some(rule) = rules::rule_for(pc, epoch) else { return Rule::UNKNOWN };
+        // What was guessed has its mark in the key, and is found by it.
+        cell.set((epoch.key_of(pc), rule.word()));
         rule
     }
 }
