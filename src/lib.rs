@@ -37,6 +37,7 @@ pub mod arena;
 pub mod debug;
 pub mod finding;
 pub mod heap;
+pub mod leak;
 pub mod options;
 pub mod own;
 pub mod report;

@@ -42,14 +42,25 @@ impl Canaries {
     /// The payload at `user - 16` is ours and was planned for this head.
     #[inline(always)]
     pub unsafe fn write(self, user: usize, head: Head) {
+        // SAFETY: head and front canary are the payload's first 16 bytes, the tail lies in it by the plan.
+        unsafe {
+            self.write_head(user, head);
+            self.write_tail(user, head);
+        }
+    }
+
+    /// Writes the head and the canary behind it.
+    ///
+    /// # Safety
+    /// As [`Canaries::write`], or the block is live and its owner is not at it.
+    #[inline(always)]
+    pub(super) unsafe fn write_head(self, user: usize, head: Head) {
         let bits = head.bits();
-        // SAFETY: head and front canary are the payload's first 16 bytes.
+        // SAFETY: as the caller says.
         unsafe {
             ((user - LEAD) as *mut u64).write(bits);
             ((user - WORD) as *mut u64).write(self.front(user, bits));
         }
-        // SAFETY: the tail lies in the payload, by the plan.
-        unsafe { self.write_tail(user, head) };
     }
 
     /// # Safety
@@ -324,7 +335,8 @@ mod tests {
     fn with_block(size: usize, test: impl FnOnce(usize, Head)) {
         let mut buffer = vec![0u128; (size + 80) / 16];
         let user = buffer.as_mut_ptr() as usize + LEAD;
-        let head = Head { size, kind: Kind::New, align: 16, mapped: false, thread: 3 };
+        let head =
+            Head { size, kind: Kind::New, align: 16, mapped: false, thread: 3, exempt: false };
         // SAFETY: the buffer holds the block and its canaries.
         unsafe { CANARIES.write(user, head) };
         test(user, head);

@@ -211,8 +211,9 @@ impl CheckedHeap {
         unsafe { self.fill_fresh(block, request, fresh.is_zero) };
         if self.is_guarded() {
             let Request { size, kind, align, .. } = request;
-            let thread = thread::number();
-            let head = Head { size, kind, align: align.max(16), mapped: fresh.mapped, thread };
+            let (thread, exempt) = (thread::number(), thread::is_blind());
+            let (align, mapped) = (align.max(16), fresh.mapped);
+            let head = Head { size, kind, align, mapped, thread, exempt };
             // SAFETY: the payload was planned for this head and is ours alone.
             unsafe { self.canaries().write(user, head) };
             thread::enter_critical();

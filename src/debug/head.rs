@@ -3,6 +3,7 @@
 use crate::finding::{Block, Kind};
 use crate::heap::Layout;
 use crate::heap::size::{GRANULE, PAGE, WORD, round_up};
+use crate::sys::thread;
 
 /// Bytes from the payload's start to the user's.
 pub const LEAD: usize = 16;
@@ -34,12 +35,15 @@ pub struct Head {
     pub mapped: bool,
     /// Number of the allocating thread.
     pub thread: u16,
+    /// Is it never a leak, nor what it leads to?
+    pub exempt: bool,
 }
 
 const KIND_SHIFT: u32 = 40;
 const ALIGN_SHIFT: u32 = 43;
 const MAPPED_SHIFT: u32 = 48;
 const THREAD_SHIFT: u32 = 49;
+const EXEMPT_SHIFT: u32 = 63;
 
 impl Head {
     pub(super) const fn bits(self) -> u64 {
@@ -48,6 +52,7 @@ impl Head {
             | ((self.align.trailing_zeros() as u64) << ALIGN_SHIFT)
             | ((self.mapped as u64) << MAPPED_SHIFT)
             | ((self.thread as u64) << THREAD_SHIFT)
+            | ((self.exempt as u64) << EXEMPT_SHIFT)
     }
 
     pub(super) fn from_bits(bits: u64) -> Self {
@@ -56,7 +61,8 @@ impl Head {
             kind: Kind::from_code((bits >> KIND_SHIFT) as u8 & 7),
             align: 1 << ((bits >> ALIGN_SHIFT) & 31),
             mapped: (bits >> MAPPED_SHIFT) & 1 != 0,
-            thread: (bits >> THREAD_SHIFT) as u16,
+            thread: (bits >> THREAD_SHIFT) as u16 & (thread::MAX_THREADS - 1) as u16,
+            exempt: bits >> EXEMPT_SHIFT != 0,
         }
     }
 
@@ -119,7 +125,7 @@ pub fn facts(user: usize, head: Head) -> Block {
 
 const _: () = assert!(MAX_SIZE < 1 << KIND_SHIFT);
 const _: () = assert!(MAX_ALIGN.trailing_zeros() < 32);
-const _: () = assert!(crate::sys::thread::MAX_THREADS <= 1 << (64 - THREAD_SHIFT));
+const _: () = assert!(thread::MAX_THREADS == 1 << (EXEMPT_SHIFT - THREAD_SHIFT));
 
 #[cfg(test)]
 mod tests {
@@ -128,8 +134,10 @@ mod tests {
     #[test]
     fn heads_round_trip_at_the_extremes() {
         for size in [0, 1, MAX_SIZE] {
-            for (align, thread, mapped) in [(16, 0, false), (MAX_ALIGN, 0x7fff, true)] {
-                let head = Head { size, kind: Kind::AlignedNewArray, align, mapped, thread };
+            for (align, thread, mapped) in [(16, 0, false), (MAX_ALIGN, 0x3fff, true)] {
+                let exempt = mapped;
+                let head =
+                    Head { size, kind: Kind::AlignedNewArray, align, mapped, thread, exempt };
                 assert_eq!(Head::from_bits(head.bits()), head);
             }
         }

@@ -122,7 +122,8 @@ impl CheckedHeap {
         operation: Operation,
         now: SiteId,
     ) -> Option<Head> {
-        let bare = |size, mapped| Head { size, kind: Kind::Malloc, align: 16, mapped, thread: 0 };
+        let kind = Kind::Malloc;
+        let bare = |size, mapped| Head { size, kind, align: 16, mapped, thread: 0, exempt: false };
         if let Some(class) = taken.class {
             return Some(bare(class.capacity(), false));
         }

@@ -2,7 +2,7 @@
 //! state byte and a site word for each granule of 16 bytes. Leaves are never unmapped, so readers need
 //! no lock.
 
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use crate::heap::size::GRANULE;
 use crate::options::{self, Name};
@@ -19,13 +19,15 @@ const ADDRESS_BITS: u32 = LEAF_SHIFT + MIDDLE_BITS + TOP_BITS;
 
 /// The words of 1 MiB. Without stacks the sites are not even mapped.
 #[repr(C)]
-pub(super) struct Leaf {
+pub struct Leaf {
     /// Number of the arena whose memory this is, plus one; 0: mapped blocks, of no arena.
     pub(super) owner: AtomicU32,
     listed: AtomicBool,
     /// First address that the leaf speaks of.
     pub(super) base: usize,
     next: AtomicPtr<Leaf>,
+    /// The leak check's own.
+    pub(super) note: AtomicUsize,
     /// At a multiple of 8.
     pub(super) states: [AtomicU8; GRANULES],
     sites: [AtomicU32; GRANULES],

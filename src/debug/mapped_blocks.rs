@@ -91,6 +91,11 @@ impl MappedBlocks {
         self.by_user.values().find(inside).copied()
     }
 
+    /// All of them, in no order.
+    pub fn all(&self) -> impl Iterator<Item = &MappedBlock> {
+        self.by_user.values()
+    }
+
     /// Counts a listed block as sealed. Then call [`MappedBlocks::over_budget`] until it is empty.
     pub fn seal(&mut self, block: Block) {
         let Some(mapped) = self.by_user.get_mut(&block.user) else { return };

@@ -21,9 +21,11 @@ pub mod registry;
 mod resize;
 mod retire;
 mod seal;
+mod survey;
 mod sweep;
 mod usable;
 mod whole;
 
 pub use checked::{CheckedHeap, Release, Request};
+pub use survey::{Facts, Large};
 pub use sweep::SiteTotals;

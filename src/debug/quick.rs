@@ -102,8 +102,9 @@ impl CheckedHeap {
         let site = site();
         turn.arena().ledger().count_allocation(size);
         capture::count_block(site, size);
-        let head =
-            Head { size, kind, align: GRANULE, mapped: false, thread: thread::known_number() };
+        let (align, thread) = (GRANULE, thread::known_number());
+        // A thread whose blocks are exempt does not come this way.
+        let head = Head { size, kind, align, mapped: false, thread, exempt: false };
         // SAFETY: the payload is fresh and its class was chosen for the size with head and canaries.
         unsafe {
             if zeroed {

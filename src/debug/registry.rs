@@ -6,10 +6,10 @@
 //! the block. A block has two site words: its own, and the one of the granule in front of it, which
 //! is the site it was freed from once it is quarantined or evicted.
 
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-pub use super::leaf::cover_for;
 use super::leaf::{self, Granule, LEAF_BYTES, leaf_of};
+pub use super::leaf::{Leaf, cover_for};
 pub(super) use super::leaf::{cover, has_sites};
 use crate::arena::class::{CLASSES, Class};
 use crate::heap::size::GRANULE;
@@ -312,22 +312,89 @@ pub fn after(address: usize) -> Option<usize> {
 /// Calls `each` with every block that is live now, leaf by leaf in ascending order inside a leaf.
 pub fn for_each_live(mut each: impl FnMut(usize, SiteId)) {
     leaf::for_each_leaf(|leaf| {
-        let (groups, _) = leaf.states.as_chunks::<EIGHT>();
-        for (group, states) in groups.iter().enumerate() {
-            // SAFETY: eight bytes of the leaf. They may change under this look, which only says where
-            // another one, byte by byte, is worth it.
+        leaf.for_each_live(|index| {
+            each(leaf.base + index * GRANULE, site_of(Granule { leaf, index }));
+        });
+    });
+}
+
+/// All leaves by ascending address.
+pub fn leaves() -> Vec<&'static Leaf> {
+    let mut all = Vec::new();
+    leaf::for_each_leaf(|leaf| all.push(leaf));
+    all.sort_unstable_by_key(|leaf| leaf.base);
+    all
+}
+
+impl Leaf {
+    /// Granules in a leaf.
+    pub const GRANULES: usize = LEAF_BYTES / GRANULE;
+
+    /// The leaf that speaks of `address`.
+    #[inline(always)]
+    pub fn of(address: usize) -> Option<&'static Self> {
+        leaf_of(address)
+    }
+
+    /// First address that it speaks of.
+    pub const fn base(&self) -> usize {
+        self.base
+    }
+
+    /// A word that the leak check keeps with it.
+    #[inline(always)]
+    pub const fn note(&self) -> &AtomicUsize {
+        &self.note
+    }
+
+    /// Does a live block start at granule `index`?
+    #[inline(always)]
+    pub fn is_live(&self, index: usize) -> bool {
+        self.states.get(index).is_some_and(|state| state.load(Ordering::Relaxed) >= LIVE)
+    }
+
+    /// States of eight granules as one word, that of the first in the lowest byte. They may change under this
+    /// look, which only says where another one, byte by byte, is worth it.
+    #[inline(always)]
+    fn live_bits(&self, group: usize) -> u64 {
+        let (groups, _) = self.states.as_chunks::<EIGHT>();
+        groups.get(group).map_or(0, |states| {
+            // SAFETY: eight bytes of the leaf, at a multiple of 8.
             let all = unsafe { states.as_ptr().cast::<u64>().read_volatile() };
-            if all & LIVE_BITS == 0 {
+            all & LIVE_BITS
+        })
+    }
+
+    /// Calls `each` with every granule at which a live block starts.
+    pub fn for_each_live(&self, mut each: impl FnMut(usize)) {
+        for group in 0..Self::GRANULES / EIGHT {
+            if self.live_bits(group) == 0 {
                 continue;
             }
-            for (offset, state) in states.iter().enumerate() {
-                if state.load(Ordering::Acquire) >= LIVE {
-                    let index = group * EIGHT + offset;
-                    each(leaf.base + index * GRANULE, site_of(Granule { leaf, index }));
-                }
-            }
+            (group * EIGHT..(group + 1) * EIGHT)
+                .filter(|&index| self.is_live(index))
+                .for_each(&mut each);
         }
-    });
+    }
+
+    /// The last granule in `[from, to]` at which a live block starts.
+    #[inline]
+    pub fn last_live(&self, from: usize, to: usize) -> Option<usize> {
+        let mut group = to / EIGHT;
+        // Of the last group only what is not behind `to`.
+        let mut bits = self.live_bits(group) & (u64::MAX >> (8 * (EIGHT - 1 - to % EIGHT)));
+        loop {
+            if bits != 0 {
+                let index = group * EIGHT + (63 - bits.leading_zeros() as usize) / 8;
+                return (index >= from).then_some(index);
+            }
+            if group * EIGHT <= from {
+                return None;
+            }
+            group -= 1;
+            bits = self.live_bits(group);
+        }
+    }
 }
 
 #[cfg(test)]

@@ -200,7 +200,8 @@ impl CheckedHeap {
 
     /// Writes a resized block anew and gives it back to the program.
     fn renew(&self, user: usize, head: Head, site: SiteId) {
-        let head = Head { kind: crate::finding::Kind::Malloc, thread: thread::number(), ..head };
+        let (thread, exempt) = (thread::number(), thread::is_blind());
+        let head = Head { kind: crate::finding::Kind::Malloc, thread, exempt, ..head };
         if self.is_guarded() {
             // SAFETY: the block is taken and its chunk holds the plan for this head.
             unsafe { self.canaries().write(user, head) };

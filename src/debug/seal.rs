@@ -25,8 +25,8 @@ impl CheckedHeap {
         site: SiteId,
     ) -> *mut u8 {
         let Request { size, kind, align, .. } = request;
-        let thread = thread::number();
-        let head = Head { size, kind, align: align.max(16), mapped: true, thread };
+        let (thread, exempt) = (thread::number(), thread::is_blind());
+        let head = Head { size, kind, align: align.max(16), mapped: true, thread, exempt };
         if !self.list_mapped(user, head, span, site) {
             self.give_back(user, None, Some(size));
             return core::ptr::null_mut();

@@ -16,6 +16,10 @@ pub struct Mapping {
     pub executable: bool,
     /// May it be written?
     pub writable: bool,
+    /// May it be read?
+    pub readable: bool,
+    /// Is it shared with whoever maps the same?
+    pub shared: bool,
     path: [u8; MAX_PATH],
     path_len: usize,
 }
@@ -45,7 +49,9 @@ impl Mapping {
         let mut mapping = Self {
             start,
             end,
+            readable: permissions.first() == Some(&b'r'),
             writable: permissions.get(1) == Some(&b'w'),
+            shared: permissions.get(3) == Some(&b's'),
             executable: permissions.get(2) == Some(&b'x'),
             path: [0; MAX_PATH],
             path_len: path.len().min(MAX_PATH),
@@ -92,14 +98,14 @@ pub fn find(address: usize) -> Lookup {
     if read { found } else { Lookup::Unknown }
 }
 
-/// Calls `each` with every mapping.
-pub fn for_each(mut each: impl FnMut(&Mapping)) {
+/// Calls `each` with every mapping. `false`: /proc cannot be read.
+pub fn for_each(mut each: impl FnMut(&Mapping)) -> bool {
     visit("/proc/self/maps\0", |line| {
         if let Some(mapping) = Mapping::parse(line) {
             each(&mapping);
         }
         true
-    });
+    })
 }
 
 /// Start of the first mapping of the file at `path`.

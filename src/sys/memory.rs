@@ -4,19 +4,42 @@ use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-use super::errno;
+use super::{errno, holdings};
 use crate::heap::size::{PAGE, round_down, round_up};
 use crate::heap::{PageSource, Pages};
 
-/// Maps `bytes` of fresh memory, anywhere. `None` when the kernel has none.
+/// Maps `bytes` of fresh memory, anywhere, for the tool or one of its heaps. `None` when the kernel has none.
 pub fn map(bytes: usize) -> Option<usize> {
+    hold(map_apart(bytes)?, bytes)
+}
+
+/// The same for what is listed elsewhere.
+fn map_apart(bytes: usize) -> Option<usize> {
     map_with(bytes, libc::PROT_READ | libc::PROT_WRITE, 0)
+}
+
+/// Notes a mapping as the tool's, or has it no more.
+fn hold(start: usize, bytes: usize) -> Option<usize> {
+    if holdings::note(start, bytes) {
+        return Some(start);
+    }
+    if let Some(table) = map_apart(holdings::TABLE_BYTES) {
+        // SAFETY: fresh zeroed memory that is left to the list.
+        unsafe { holdings::extend(table) };
+        holdings::note(table, holdings::TABLE_BYTES);
+        if holdings::note(start, bytes) {
+            return Some(start);
+        }
+    }
+    // SAFETY: fresh pages that nobody has seen.
+    unsafe { unmap_apart(start, bytes) };
+    None
 }
 
 /// Reserves `bytes` of address space: it cannot be used, and counts against no limit but that on
 /// address space, until it is [`commit`]ted.
 pub fn reserve(bytes: usize) -> Option<usize> {
-    map_with(bytes, libc::PROT_NONE, libc::MAP_NORESERVE)
+    hold(map_with(bytes, libc::PROT_NONE, libc::MAP_NORESERVE)?, bytes)
 }
 
 /// Makes reserved pages usable; they read as zero. `false` when the kernel refuses. Safe to repeat,
@@ -67,19 +90,19 @@ pub fn load_or_map<T>(
 /// As [`map`], at a multiple of `align`, a power of two of pages.
 pub fn map_aligned(bytes: usize, align: usize) -> Option<usize> {
     let whole = bytes.checked_add(align)?;
-    let start = map(whole)?;
+    let start = map_apart(whole)?;
     let aligned = round_up(start, align);
     let behind = aligned + bytes;
     // SAFETY: fresh pages in front of and behind the aligned part, which nobody has seen.
     unsafe {
         if aligned > start {
-            unmap(start, aligned - start);
+            unmap_apart(start, aligned - start);
         }
         if start + whole > behind {
-            unmap(behind, start + whole - behind);
+            unmap_apart(behind, start + whole - behind);
         }
     }
-    Some(aligned)
+    hold(aligned, bytes)
 }
 
 /// Unmaps whole pages.
@@ -87,6 +110,17 @@ pub fn map_aligned(bytes: usize, align: usize) -> Option<usize> {
 /// # Safety
 /// The pages are ours and nothing in them is used any more.
 pub unsafe fn unmap(start: usize, bytes: usize) {
+    // Before the addresses can be somebody else's.
+    holdings::forget(start, bytes);
+    // SAFETY: as the caller says.
+    unsafe { unmap_apart(start, bytes) };
+}
+
+/// The same for what is listed elsewhere.
+///
+/// # Safety
+/// As [`unmap`].
+unsafe fn unmap_apart(start: usize, bytes: usize) {
     errno::preserve(|| {
         // SAFETY: by the caller's word.
         unsafe { libc::munmap(start as *mut libc::c_void, bytes) };
@@ -243,13 +277,14 @@ unsafe impl PageSource for BrkPages {
         true
     }
 
+    // Blocks with a mapping of their own come and go by the thousand, and are listed as blocks.
     fn map(&mut self, bytes: usize) -> Option<usize> {
-        map(bytes)
+        map_apart(bytes)
     }
 
     unsafe fn unmap(&mut self, start: usize, bytes: usize) {
         // SAFETY: as the caller says.
-        unsafe { unmap(start, bytes) };
+        unsafe { unmap_apart(start, bytes) };
     }
 
     unsafe fn remap(&mut self, start: usize, old: usize, new: usize) -> Option<usize> {

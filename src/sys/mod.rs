@@ -3,14 +3,18 @@
 
 pub mod apart;
 pub mod errno;
+pub mod holdings;
 pub mod loader;
 pub mod lock;
 pub mod maps;
 pub mod memory;
 pub mod output;
+pub mod pagemap;
+pub mod park;
 pub mod process;
 pub mod regions;
 pub mod shared;
 pub mod single;
+pub mod tasks;
 pub mod thread;
 pub mod thread_end;

@@ -3,7 +3,7 @@
 use core::ffi::CStr;
 use core::ptr;
 
-use super::errno;
+use super::{errno, holdings};
 
 /// Maps the first `bytes` of the file at `path`, to read and write. `None` if it is shorter or
 /// cannot be opened. The descriptor is closed again.
@@ -26,7 +26,11 @@ pub fn map_file(path: &CStr, bytes: usize) -> Option<usize> {
                 libc::MAP_FAILED
             };
             libc::close(fd);
-            (at != libc::MAP_FAILED).then_some(at as usize)
+            if at == libc::MAP_FAILED {
+                return None;
+            }
+            holdings::note(at as usize, bytes);
+            Some(at as usize)
         }
     })
 }

@@ -37,6 +37,8 @@ struct Slot {
     quick: Cell<usize>,
     /// Address of what the thread keeps for capturing stacks; 0: nothing yet.
     tracer: Cell<usize>,
+    /// How often the thread has asked that its blocks be exempt from the leak check.
+    blind: Cell<u32>,
     /// Forks under way: more than one if a signal handler forks in the middle of one.
     forks: Cell<u8>,
     /// Which locks each of them holds, a bit each.
@@ -150,7 +152,20 @@ pub fn arena() -> usize {
 pub fn set_arena(arena: usize, quick: bool) {
     let slot = slot();
     slot.arena.set(arena);
-    slot.quick.set(if quick { arena } else { 0 });
+    slot.quick.set(if quick && slot.blind.get() == 0 { arena } else { 0 });
+}
+
+/// Are the thread's new blocks exempt from the leak check?
+#[inline]
+pub fn is_blind() -> bool {
+    slot().blind.get() != 0
+}
+
+/// Starts that, once more, or ends it once; then [`set_arena`] has to be called again, since a thread does not
+/// take the shortest way meanwhile.
+pub fn set_blind(starts: bool) {
+    let blind = &slot().blind;
+    blind.set(if starts { blind.get() + 1 } else { blind.get().saturating_sub(1) });
 }
 
 /// Address of the thread's arena if the thread may take the shortest way through it and is outside of
@@ -256,7 +271,7 @@ impl Drop for ToolWork {
 
 /// Threads are numbered from 0 in the order of their first allocation; later ones than this share
 /// the last number.
-pub const MAX_THREADS: usize = 1 << 15;
+pub const MAX_THREADS: usize = 1 << 14;
 
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 /// First number given out since the last fork of which this process is the child.

@@ -1,0 +1,94 @@
+//! What the leak check asks of the heap: where its memory is, and what a live block's head says.
+
+use super::block::Head;
+use super::checked::CheckedHeap;
+use crate::finding::Life;
+use crate::stack::depot::SiteId;
+use crate::sys::thread;
+
+/// A live block with a mapping of its own.
+#[derive(Clone, Copy, Debug)]
+pub struct Large {
+    /// Its first byte.
+    pub user: usize,
+    /// Bytes as requested.
+    pub size: usize,
+    /// Where it was allocated.
+    pub site: SiteId,
+}
+
+/// What is said of a live block.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts {
+    /// Bytes as requested.
+    pub size: usize,
+    /// Is it never this process's leak: asked for, or inherited over fork?
+    pub is_exempt: bool,
+}
+
+impl CheckedHeap {
+    /// Calls `each` with all memory that may hold blocks, mapped ones apart, first byte and first byte behind.
+    pub fn for_each_stretch(&self, mut each: impl FnMut(usize, usize)) {
+        self.arenas.for_each(|arena| {
+            let books = arena.lock();
+            books.heap.stretches().for_each(|(start, end)| each(start, end));
+        });
+    }
+
+    /// Calls `each` with every mapping that is or was a block: first byte, first byte behind, and the block if
+    /// it is live.
+    pub fn for_each_mapped(&self, mut each: impl FnMut(usize, usize, Option<Large>)) {
+        let list = self.mapped.lock();
+        for mapped in list.all() {
+            let block = &mapped.block;
+            let size = block.size.filter(|_| block.life == Life::Live);
+            let large = size.map(|size| Large { user: block.user, size, site: block.site });
+            each(mapped.span.start, mapped.span.end(), large);
+        }
+    }
+
+    /// Bytes of the live block at `user`.
+    #[inline(always)]
+    pub fn extent(&self, user: usize) -> usize {
+        if self.is_guarded() {
+            // SAFETY: the registry says that a block is live there.
+            let word = unsafe { self.canaries().head_word(user) };
+            return word.map_or_else(|| self.damaged_extent(user), |word| word.size());
+        }
+        self.size_of(user)
+    }
+
+    #[cold]
+    fn damaged_extent(&self, user: usize) -> usize {
+        // SAFETY: as above.
+        unsafe { self.canaries().salvage_head(user) }.map_or(0, |head| head.size)
+    }
+
+    /// What is known of the live block at `user`. Without canaries nothing is exempt.
+    pub fn facts(&self, user: usize) -> Facts {
+        let size = self.extent(user);
+        if !self.is_guarded() {
+            return Facts { size, is_exempt: false };
+        }
+        // SAFETY: as above.
+        let head = unsafe { self.canaries().read_head(user) };
+        let is_exempt = |head: Head| head.exempt || thread::is_inherited(head.thread);
+        Facts { size, is_exempt: head.is_some_and(is_exempt) }
+    }
+
+    /// Makes the live block that `address` is in exempt from the leak check. Says whether there was one that was
+    /// not.
+    pub fn exempt(&self, user: usize) -> Option<bool> {
+        // SAFETY: as above.
+        let head = unsafe { self.canaries().read_head(user) }?;
+        // SAFETY: as above; what is written is what stands there but for one bit and the checksum over it.
+        unsafe { self.canaries().write_head(user, Head { exempt: true, ..head }) };
+        Some(!head.exempt)
+    }
+
+    /// The calling thread's blocks are exempt from here on, until it has asked as often for the end of that.
+    pub fn look_away(&self, starts: bool) {
+        thread::set_blind(starts);
+        thread::set_arena(thread::arena(), self.is_quick());
+    }
+}

@@ -1,0 +1,178 @@
+//! The chart of all live blocks: which block a word points into, and what has been found out about it. Drawn while
+//! the other threads stand still, and valid as long.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::debug::registry::{self, Leaf};
+use crate::debug::{CheckedHeap, Large};
+use crate::heap::size::{GRANULE, PAGE};
+
+/// Pages of a leaf, each with the block that reaches into it from in front.
+const PAGES: usize = Leaf::GRANULES * GRANULE / PAGE;
+const WORDS: usize = Leaf::GRANULES / 64;
+/// Addresses have so many bits; what is above may be a program's tag.
+const ADDRESS_MASK: usize = (1 << 48) - 1;
+
+/// What is found out about a block: it is in this set, or not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// The program can reach it.
+    Reached = 0,
+    /// It was come by among the lost ones, the first and the second time through.
+    Seen = 1,
+    /// See [`Set::Seen`].
+    Held = 2,
+}
+
+const SETS: usize = 3;
+
+/// What is charted of one leaf.
+struct Sheet {
+    /// For each page the last block that starts in front of it; 0: none.
+    before: [usize; PAGES],
+    sets: [[AtomicU64; WORDS]; SETS],
+}
+
+/// The chart.
+pub struct Chart<'a> {
+    heap: &'a CheckedHeap,
+    /// Of leaves, by ascending address; the leaf's note is its place here plus one.
+    sheets: Vec<Box<Sheet>>,
+    leaves: Vec<&'static Leaf>,
+    /// Live blocks with mappings of their own, by ascending address.
+    large: Vec<Large>,
+    lowest: usize,
+    /// Bytes from there to the end of the last block.
+    span: usize,
+}
+
+/// A fresh sheet in zeroed memory; `None` without any.
+fn fresh_sheet() -> Option<Box<Sheet>> {
+    let layout = core::alloc::Layout::new::<Sheet>();
+    // SAFETY: the layout is not empty, and zero is a valid sheet.
+    unsafe {
+        let sheet = std::alloc::alloc_zeroed(layout).cast::<Sheet>();
+        (!sheet.is_null()).then(|| Box::from_raw(sheet))
+    }
+}
+
+impl<'a> Chart<'a> {
+    /// Draws it. `None`: no memory for that.
+    pub fn draw(heap: &'a CheckedHeap) -> Option<Self> {
+        let mut large = Vec::new();
+        heap.for_each_mapped(|_, _, live| large.extend(live));
+        large.sort_unstable_by_key(|block| block.user);
+        let mut chart = Self {
+            heap,
+            sheets: Vec::new(),
+            leaves: registry::leaves(),
+            large,
+            lowest: usize::MAX,
+            span: 0,
+        };
+        let mut before = 0;
+        for (place, leaf) in chart.leaves.iter().enumerate() {
+            let mut sheet = fresh_sheet()?;
+            for (page, slot) in sheet.before.iter_mut().enumerate() {
+                *slot = before;
+                let first = page * (PAGE / GRANULE);
+                let last = leaf.last_live(first, first + PAGE / GRANULE - 1);
+                before = last.map_or(before, |index| leaf.base() + index * GRANULE);
+            }
+            leaf.note().store(place + 1, Ordering::Relaxed);
+            chart.sheets.push(sheet);
+        }
+        let ends = chart.leaves.iter().map(|leaf| leaf.base() + Leaf::GRANULES * GRANULE);
+        let highest = ends.chain(chart.large.iter().map(|block| block.user + block.size + 1)).max();
+        let starts = chart.leaves.iter().map(|leaf| leaf.base());
+        chart.lowest = starts.chain(chart.large.iter().map(|block| block.user)).min().unwrap_or(0);
+        chart.span = highest.unwrap_or(0) - chart.lowest;
+        Some(chart)
+    }
+
+    /// The heap that is charted.
+    pub const fn heap(&self) -> &'a CheckedHeap {
+        self.heap
+    }
+
+    /// Lowest address of a block, and how far behind it there are any: what a word is worth being looked up
+    /// for.
+    #[inline(always)]
+    pub const fn range(&self) -> (usize, usize) {
+        (self.lowest, self.span)
+    }
+
+    /// The address in a word, without a tag.
+    #[inline(always)]
+    pub const fn address(word: usize) -> usize {
+        word & ADDRESS_MASK
+    }
+
+    #[inline(always)]
+    fn sheet(&self, leaf: &Leaf) -> Option<&Sheet> {
+        let place = leaf.note().load(Ordering::Relaxed).wrapping_sub(1);
+        self.sheets.get(place).map(|sheet| &**sheet)
+    }
+
+    /// The live block that an address points to, at its start, into it, or just behind it: a list's end is kept so.
+    #[inline(always)]
+    pub fn find(&self, address: usize) -> Option<usize> {
+        let Some(leaf) = Leaf::of(address) else { return self.find_large(address) };
+        let index = (address - leaf.base()) / GRANULE;
+        if address.is_multiple_of(GRANULE) && leaf.is_live(index) {
+            return Some(address);
+        }
+        self.find_inside(leaf, index, address)
+    }
+
+    #[inline(never)]
+    fn find_inside(&self, leaf: &Leaf, index: usize, address: usize) -> Option<usize> {
+        let page = index * GRANULE / PAGE;
+        let start = match leaf.last_live(page * (PAGE / GRANULE), index) {
+            Some(index) => leaf.base() + index * GRANULE,
+            None => *self.sheet(leaf)?.before.get(page)?,
+        };
+        if start != 0 && address - start <= self.heap.extent(start) {
+            return Some(start);
+        }
+        self.find_large(address)
+    }
+
+    #[inline(never)]
+    fn find_large(&self, address: usize) -> Option<usize> {
+        let behind = self.large.partition_point(|block| block.user <= address);
+        let block = self.large.get(behind.checked_sub(1)?)?;
+        (address - block.user <= block.size).then_some(block.user)
+    }
+
+    #[inline(always)]
+    fn bit(&self, set: Set, block: usize) -> Option<(&AtomicU64, u64)> {
+        let leaf = Leaf::of(block)?;
+        let index = (block - leaf.base()) / GRANULE;
+        let words = self.sheet(leaf)?.sets.get(set as usize)?;
+        Some((words.get(index / 64)?, 1 << (index % 64)))
+    }
+
+    /// Puts a block into a set. `false`: it was there.
+    #[inline(always)]
+    pub fn add(&self, set: Set, block: usize) -> bool {
+        self.bit(set, block).is_some_and(|(word, bit)| {
+            let before = word.load(Ordering::Relaxed);
+            word.store(before | bit, Ordering::Relaxed);
+            before & bit == 0
+        })
+    }
+
+    /// Is a block in a set?
+    #[inline(always)]
+    pub fn contains(&self, set: Set, block: usize) -> bool {
+        self.bit(set, block).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
+    }
+
+    /// Calls `each` with every live block.
+    pub fn for_each_block(&self, mut each: impl FnMut(usize)) {
+        for leaf in &self.leaves {
+            leaf.for_each_live(|index| each(leaf.base() + index * GRANULE));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Marking: from words that may be pointers to the blocks they lead to, and on from what is in those. No recursion:
+//! what is still to be looked through waits in a list.
+
+use super::chart::{Chart, Set};
+use super::hidden::Hidden;
+use crate::heap::size::{WORD, round_down, round_up};
+use crate::sys::memory;
+
+/// Blocks from this size on are looked at page by page: only what was ever touched.
+const LARGE: usize = 256 << 10;
+/// Blocks that are brought near while others are looked through.
+const AHEAD: usize = 8;
+
+/// Marks what can be reached.
+pub struct Marker<'a> {
+    chart: &'a Chart<'a>,
+    hidden: &'a Hidden,
+    /// Found and not looked through yet.
+    waiting: Vec<usize>,
+    /// The next of these, on their way into the cache.
+    ahead: [usize; AHEAD],
+    next: usize,
+}
+
+impl<'a> Marker<'a> {
+    /// One that has marked nothing.
+    pub const fn new(chart: &'a Chart<'a>, hidden: &'a Hidden) -> Self {
+        Self { chart, hidden, waiting: Vec::new(), ahead: [0; AHEAD], next: 0 }
+    }
+
+    /// Marks what a word leads to, if that is a block.
+    pub fn word(&mut self, word: usize) {
+        let address = Chart::address(word);
+        let (lowest, span) = self.chart.range();
+        if address.wrapping_sub(lowest) < span
+            && let Some(block) = self.chart.find(address)
+        {
+            self.block(block);
+        }
+    }
+
+    /// Marks a live block.
+    #[inline(always)]
+    pub fn block(&mut self, block: usize) {
+        if self.chart.add(Set::Reached, block) {
+            memory::prefetch(block - WORD);
+            self.waiting.push(block);
+        }
+    }
+
+    /// Marks what the words in `[start, end)` lead to.
+    ///
+    /// # Safety
+    /// It can be read.
+    pub unsafe fn range(&mut self, start: usize, end: usize) {
+        let chart = self.chart;
+        // SAFETY: as the caller says.
+        unsafe { each_pointer(chart, start, end, |block| self.block(block)) };
+    }
+
+    /// Goes on from all blocks that are marked until nothing new comes.
+    pub fn finish(&mut self) {
+        loop {
+            // The last found goes to the back of the short row, what has waited there is near by now.
+            let fresh = self.waiting.pop();
+            let slot = self.next;
+            self.next = (slot + 1) % AHEAD;
+            let Some(place) = self.ahead.get_mut(slot) else { return };
+            let block = core::mem::replace(place, fresh.unwrap_or(0));
+            if block != 0 {
+                let (chart, hidden) = (self.chart, self.hidden);
+                each_in(chart, hidden, block, |block| self.block(block));
+            } else if fresh.is_none() && self.ahead.iter().all(|&block| block == 0) {
+                return;
+            }
+        }
+    }
+}
+
+/// Calls `each` with the blocks that the words in a block lead to.
+pub(super) fn each_in(
+    chart: &Chart<'_>,
+    hidden: &Hidden,
+    block: usize,
+    mut each: impl FnMut(usize),
+) {
+    let end = block + chart.heap().extent(block);
+    if end - block < LARGE && hidden.is_empty() {
+        // SAFETY: a live block's bytes, which no mapping says cannot be read.
+        return unsafe { each_pointer(chart, block, end, each) };
+    }
+    hidden.for_each_visible(block, end, |start, end| {
+        // SAFETY: found to be readable.
+        unsafe { each_pointer(chart, start, end, &mut each) };
+    });
+}
+
+/// Calls `each` with the blocks that the words in `[start, end)` lead to.
+///
+/// # Safety
+/// It can be read.
+#[inline(always)]
+unsafe fn each_pointer(chart: &Chart<'_>, start: usize, end: usize, mut each: impl FnMut(usize)) {
+    let (lowest, span) = chart.range();
+    let (start, end) = (round_up(start, WORD), round_down(end, WORD));
+    let mut at = start;
+    while at < end {
+        // SAFETY: a word of the range. What others may write there meanwhile is read as it is.
+        let word = unsafe { (at as *const usize).read_volatile() };
+        let address = Chart::address(word);
+        if address.wrapping_sub(lowest) < span
+            && let Some(block) = chart.find(address)
+        {
+            each(block);
+        }
+        at += WORD;
+    }
+}

@@ -1,0 +1,6 @@
+//! Leaks: which live blocks the program can still reach. `chart` says which block a word points into, `mark`
+//! follows such words, `hidden` keeps it from memory that cannot be read or was never touched.
+
+pub mod chart;
+pub mod hidden;
+pub mod mark;

@@ -1,0 +1,71 @@
+//! Marking on the real heap: what the words in some memory lead to, at any depth, and nothing else.
+
+use mallocop::debug::{CheckedHeap, Release, Request};
+use mallocop::finding::{Finding, Operation};
+use mallocop::leak::chart::{Chart, Set};
+use mallocop::leak::hidden::Hidden;
+use mallocop::leak::mark::Marker;
+
+fn no_finding(finding: &Finding) {
+    eprintln!("{finding:?}");
+    std::process::abort();
+}
+
+static HEAP: CheckedHeap = CheckedHeap::new(no_finding);
+
+/// A zeroed block whose first word is `first`.
+fn block(size: usize, first: usize) -> usize {
+    let request = Request { zeroed: true, ..Request::malloc(size) };
+    let block = HEAP.allocate(request);
+    assert!(!block.is_null());
+    // SAFETY: at least 8 bytes, ours.
+    unsafe { block.cast::<usize>().write(first) };
+    block as usize
+}
+
+#[test]
+fn marks_follow_words_through_blocks_of_every_size() {
+    HEAP.prepare();
+    let lost = block(40, 0);
+    let freed = block(72, lost);
+    HEAP.free(freed, &Release::by(Operation::Free));
+    let mut list = block(24, freed);
+    let mut kept = vec![list];
+    for _ in 0..100_000 {
+        list = block(24, list);
+        kept.push(list);
+    }
+    let tagged = block(64, list | 0xbeef << 48);
+    let large = block(3 << 20, tagged);
+    let inside = block(100_000, large + (2 << 20));
+    let behind = block(16, inside + 90_001);
+    let end = block(80, behind + 16);
+    kept.extend([tagged, large, inside, behind, end]);
+    // Its cycle leads nowhere else.
+    let (one, two) = (block(200_000, 0), block(32, 0));
+    // SAFETY: both are ours.
+    unsafe {
+        (one as *mut usize).write(two);
+        (two as *mut usize).write(one);
+    }
+
+    let chart = Chart::draw(&HEAP).expect("memory");
+    let hidden = Hidden::new(Vec::new());
+    let mut marker = Marker::new(&chart, &hidden);
+    let words = [0, 1, end, usize::MAX, large - 64];
+    let start = words.as_ptr() as usize;
+    // SAFETY: the array.
+    unsafe { marker.range(start, start + size_of_val(&words)) };
+    marker.finish();
+    assert!(kept.iter().all(|&block| chart.contains(Set::Reached, block)));
+    for unreachable in [lost, freed, one, two] {
+        assert!(!chart.contains(Set::Reached, unreachable));
+    }
+    let mut live = 0;
+    chart.for_each_block(|_| live += 1);
+    assert_eq!(live, kept.len() + 3);
+    assert_eq!((chart.find(large - 17), chart.find(behind + 17)), (None, None));
+    marker.word(two);
+    marker.finish();
+    assert!(chart.contains(Set::Reached, one) && !chart.contains(Set::Reached, lost));
+}
