@@ -3,6 +3,7 @@
 use mallocop::debug::{CheckedHeap, Release, Request};
 use mallocop::finding::{Finding, Operation};
 use mallocop::leak::chart::{Chart, Set};
+use mallocop::leak::classify::{Loss, for_each_lost};
 use mallocop::leak::hidden::Hidden;
 use mallocop::leak::mark::Marker;
 
@@ -49,6 +50,20 @@ fn marks_follow_words_through_blocks_of_every_size() {
         (two as *mut usize).write(one);
     }
 
+    // A cycle that leads to another one, and a chain from nowhere.
+    let (first, second, third, fourth) = (block(48, 0), block(48, 0), block(48, 0), block(48, 0));
+    // SAFETY: all are ours, and have six words.
+    unsafe {
+        (first as *mut usize).write(second);
+        (second as *mut [usize; 2]).write([first, fourth]);
+        (third as *mut usize).write(fourth);
+        (fourth as *mut [usize; 2]).write([third, fourth]);
+    }
+    let mut chain = 0;
+    for _ in 0..100_000 {
+        chain = block(24, chain);
+    }
+
     let chart = Chart::draw(&HEAP).expect("memory");
     let hidden = Hidden::new(Vec::new());
     let mut marker = Marker::new(&chart, &hidden);
@@ -63,7 +78,19 @@ fn marks_follow_words_through_blocks_of_every_size() {
     }
     let mut live = 0;
     chart.for_each_block(|_| live += 1);
-    assert_eq!(live, kept.len() + 3);
+    assert_eq!(live, kept.len() + 3 + 4 + 100_000);
+    let mut direct = Vec::new();
+    let mut indirect = 0;
+    for_each_lost(&chart, &hidden, |block, loss| match loss {
+        Loss::Direct => direct.push(block),
+        Loss::Indirect => indirect += 1,
+    });
+    assert_eq!(indirect, 1 + 3 + 99_999);
+    assert_eq!(direct.len(), 4, "{direct:x?}");
+    assert!(direct.contains(&lost) && direct.contains(&chain));
+    let is_one_of =
+        |two: [usize; 2]| direct.iter().filter(|block| two.contains(block)).count() == 1;
+    assert!(is_one_of([one, two]) && is_one_of([first, second]));
     assert_eq!((chart.find(large - 17), chart.find(behind + 17)), (None, None));
     marker.word(two);
     marker.finish();

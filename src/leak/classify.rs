@@ -1,0 +1,59 @@
+//! Sorting what is lost: which blocks nothing leads to any more, and which are lost only with those.
+//!
+//! Among the lost, the blocks that no other one leads to are direct leaks, and of a cycle that none leads to
+//! exactly one is. Two passes find them: the first notes in which order blocks are finished, all that they
+//! lead to looked through; taken from the last finished on, a block that none before it has led to is direct
+//! (Kosaraju's order: what leads to a cycle is finished after it).
+
+use super::chart::{Chart, Set};
+use super::hidden::Hidden;
+use super::mark::each_in;
+
+/// How a block is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Loss {
+    /// Nothing leads to it.
+    Direct,
+    /// Only lost blocks do.
+    Indirect,
+}
+
+/// Calls `each` with every live block that is not [`Set::Reached`]. What is reached has been marked.
+pub fn for_each_lost(chart: &Chart<'_>, hidden: &Hidden, mut each: impl FnMut(usize, Loss)) {
+    let mut finished = Vec::new();
+    chart.for_each_block(|block| {
+        visit(chart, hidden, Set::Seen, block, |block| finished.push(block))
+    });
+    while let Some(block) = finished.pop() {
+        if chart.contains(Set::Held, block) {
+            continue;
+        }
+        visit(chart, hidden, Set::Held, block, |held| {
+            each(held, if held == block { Loss::Direct } else { Loss::Indirect });
+        });
+    }
+}
+
+/// A block that is being looked through: what it leads to has been put behind it in the list.
+const OPEN: usize = 1;
+
+/// Puts a lost block and all that it leads to into `set`, and calls `done` with each when all behind it are.
+fn visit(chart: &Chart<'_>, hidden: &Hidden, set: Set, block: usize, mut done: impl FnMut(usize)) {
+    let mut list = vec![block];
+    while let Some(top) = list.last_mut() {
+        let block = *top & !OPEN;
+        if *top & OPEN != 0 {
+            list.pop();
+            done(block);
+        } else if chart.contains(Set::Reached, block) || !chart.add(set, block) {
+            list.pop();
+        } else {
+            *top |= OPEN;
+            each_in(chart, hidden, block, |next| {
+                if !chart.contains(Set::Reached, next) && !chart.contains(set, next) {
+                    list.push(next);
+                }
+            });
+        }
+    }
+}
