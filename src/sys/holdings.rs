@@ -120,21 +120,36 @@ mod tests {
         found
     }
 
+    /// Where nothing is ever mapped: other tests map and unmap at the same time.
+    const NOWHERE: usize = 0x10_0000;
+
+    fn hold(start: usize, bytes: usize) {
+        while !note(start, bytes) {
+            let table = memory::map(TABLE_BYTES).expect("memory");
+            // SAFETY: fresh memory, left to the list.
+            unsafe { extend(table) };
+        }
+    }
+
     #[test]
-    fn what_is_mapped_is_held_until_it_is_unmapped() {
+    fn what_is_noted_is_held_until_it_is_forgotten() {
         let start = memory::map(0x5000).expect("memory");
         assert_eq!(holder(start + 0x4fff), Some((start, start + 0x5000)));
-        // SAFETY: our own pages, not used.
-        unsafe { memory::unmap(start + 0x4000, 0x1000) };
-        assert_eq!((holder(start + 0x4000), holder(start)), (None, Some((start, start + 0x4000))));
-        // SAFETY: as above.
-        unsafe { memory::unmap(start, 0x4000) };
-        assert_eq!(holder(start), None);
-        let many: Vec<usize> = (0..3 * ROOM).map(|_| memory::map(4096).expect("memory")).collect();
+        hold(NOWHERE, 0x5000);
+        forget(NOWHERE + 0x4000, 0x1000);
+        assert_eq!(holder(NOWHERE + 0x4000), None);
+        forget(NOWHERE, 0x1000);
+        let rest = (NOWHERE + 0x1000, NOWHERE + 0x4000);
+        assert_eq!((holder(NOWHERE), holder(NOWHERE + 0x1000)), (None, Some(rest)));
+        forget(rest.0, rest.1 - rest.0);
+        assert_eq!(holder(NOWHERE + 0x2000), None);
+        let many: Vec<usize> = (1..3 * ROOM).map(|n| NOWHERE + n * 0x2000).collect();
         for &page in &many {
-            assert_eq!(holder(page), Some((page, page + 4096)));
-            // SAFETY: as above.
-            unsafe { memory::unmap(page, 4096) };
+            hold(page, 0x1000);
+        }
+        assert!(many.iter().all(|&page| holder(page + 0xfff) == Some((page, page + 0x1000))));
+        for &page in &many {
+            forget(page, 0x1000);
         }
         assert!(many.iter().all(|&page| holder(page).is_none()));
     }
