@@ -95,17 +95,12 @@ impl<'a> Chart<'a> {
         self.heap
     }
 
-    /// Lowest address of a block, and how far behind it there are any: what a word is worth being looked up
-    /// for.
+    /// The live block that a word leads to, whatever tag is in its upper bits.
     #[inline(always)]
-    pub const fn range(&self) -> (usize, usize) {
-        (self.lowest, self.span)
-    }
-
-    /// The address in a word, without a tag.
-    #[inline(always)]
-    pub const fn address(word: usize) -> usize {
-        word & ADDRESS_MASK
+    pub fn follow(&self, word: usize) -> Option<usize> {
+        let address = word & ADDRESS_MASK;
+        // Most words are nowhere near a block.
+        if address.wrapping_sub(self.lowest) < self.span { self.find(address) } else { None }
     }
 
     #[inline(always)]

@@ -30,11 +30,7 @@ impl<'a> Marker<'a> {
 
     /// Marks what a word leads to, if that is a block.
     pub fn word(&mut self, word: usize) {
-        let address = Chart::address(word);
-        let (lowest, span) = self.chart.range();
-        if address.wrapping_sub(lowest) < span
-            && let Some(block) = self.chart.find(address)
-        {
+        if let Some(block) = self.chart.follow(word) {
             self.block(block);
         }
     }
@@ -101,16 +97,12 @@ pub(super) fn each_in(
 /// It can be read.
 #[inline(always)]
 unsafe fn each_pointer(chart: &Chart<'_>, start: usize, end: usize, mut each: impl FnMut(usize)) {
-    let (lowest, span) = chart.range();
     let (start, end) = (round_up(start, WORD), round_down(end, WORD));
     let mut at = start;
     while at < end {
         // SAFETY: a word of the range. What others may write there meanwhile is read as it is.
         let word = unsafe { (at as *const usize).read_volatile() };
-        let address = Chart::address(word);
-        if address.wrapping_sub(lowest) < span
-            && let Some(block) = chart.find(address)
-        {
+        if let Some(block) = chart.follow(word) {
             each(block);
         }
         at += WORD;

@@ -1,5 +1,6 @@
 //! Leaks: which live blocks the program can still reach. `chart` says which block a word points into, `mark`
-//! follows such words, `classify` sorts what is lost, `hidden` keeps it from memory that cannot be read or was never touched.
+//! follows such words, `classify` sorts what is lost, `hidden` keeps both from memory that cannot be read or was
+//! never touched.
 
 pub mod chart;
 pub mod classify;

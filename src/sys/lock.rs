@@ -3,9 +3,9 @@
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::{errno, thread};
+use super::{futex, thread};
 
 const FREE: usize = 0;
 /// Somebody sleeps until the lock is free. The bit is below the owner's address.
@@ -102,9 +102,14 @@ impl<T> Lock<T> {
                 .compare_exchange(seen, awaited, Ordering::Relaxed, Ordering::Relaxed)
                 .is_ok();
             if marked {
-                futex(&self.state, libc::FUTEX_WAIT, awaited as u32);
+                futex::wait(self.lower_half(), awaited as u32, None);
             }
         }
+    }
+
+    /// What is waited for: the half that tells holders apart (x86-64 is little-endian).
+    const fn lower_half(&self) -> *const AtomicU32 {
+        core::ptr::from_ref(&self.state).cast()
     }
 
     fn try_acquire(&self, flags: usize) -> bool {
@@ -114,25 +119,9 @@ impl<T> Lock<T> {
 
     fn release(&self) {
         if self.state.swap(FREE, Ordering::Release) & AWAITED != 0 {
-            futex(&self.state, libc::FUTEX_WAKE, 1);
+            futex::wake(self.lower_half(), 1);
         }
     }
-}
-
-/// futex(2) on the lower half of the word (x86-64 is little-endian).
-fn futex(word: &AtomicUsize, operation: i32, value: u32) {
-    errno::preserve(|| {
-        // SAFETY: futex(2) on a live word, without a timeout.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                word.as_ptr(),
-                operation | libc::FUTEX_PRIVATE_FLAG,
-                value,
-                core::ptr::null::<libc::timespec>(),
-            );
-        }
-    });
 }
 
 /// The lock is held while this lives.

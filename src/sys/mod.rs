@@ -3,6 +3,7 @@
 
 pub mod apart;
 pub mod errno;
+mod futex;
 pub mod holdings;
 pub mod loader;
 pub mod lock;

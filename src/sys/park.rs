@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::tasks::Asleep;
-use super::{errno, process, thread};
+use super::{errno, futex, process, thread};
 
 /// The signal's number.
 pub const SIGNAL: u32 = 33;
@@ -88,9 +88,12 @@ impl Place {
     fn set(&self, state: State) {
         self.state.store(state as u32, Ordering::Release);
         NEWS.fetch_add(1, Ordering::Release);
-        futex(&NEWS, libc::FUTEX_WAKE, i32::MAX as u32, None);
+        futex::wake(&raw const NEWS, ALL);
     }
 }
+
+/// Threads to wake: whoever waits.
+const ALL: u32 = i32::MAX as u32;
 
 /// Odd while threads are to stay parked.
 static ROUND: AtomicU32 = AtomicU32::new(0);
@@ -169,30 +172,15 @@ impl Parking {
 
     /// Waits until none of the threads is still asked, or `until`.
     pub fn wait(&self, places: &[Box<Place>], until: Instant) {
-        loop {
-            let news = NEWS.load(Ordering::Acquire);
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || places.iter().all(|place| place.state() != State::Asked) {
-                return;
-            }
-            futex(&NEWS, libc::FUTEX_WAIT, news, Some(left));
-        }
+        wait_while(places, State::Asked, until);
     }
 
     /// Lets the threads go on, and gives the signal back if none is on its way any more. A place whose thread has
     /// not come by then stays for ever.
     pub fn close(mut self, places: Vec<Box<Place>>) {
         ROUND.fetch_add(1, Ordering::AcqRel);
-        futex(&ROUND, libc::FUTEX_WAKE, i32::MAX as u32, None);
-        let until = Instant::now() + Duration::from_millis(100);
-        loop {
-            let news = NEWS.load(Ordering::Acquire);
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() || !places.iter().any(|place| place.state() == State::Parked) {
-                break;
-            }
-            futex(&NEWS, libc::FUTEX_WAIT, news, Some(left));
-        }
+        futex::wake(&raw const ROUND, ALL);
+        wait_while(&places, State::Parked, Instant::now() + Duration::from_millis(100));
         for place in places {
             if matches!(place.state(), State::Asked | State::Parked) {
                 self.unanswered = true;
@@ -202,6 +190,18 @@ impl Parking {
         if !self.unanswered {
             set_action(&self.before, None);
         }
+    }
+}
+
+/// Waits until none of the threads is in that state any more, or `until`.
+fn wait_while(places: &[Box<Place>], state: State, until: Instant) {
+    loop {
+        let news = NEWS.load(Ordering::Acquire);
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() || places.iter().all(|place| place.state() != state) {
+            return;
+        }
+        futex::wait(&raw const NEWS, news, Some(left));
     }
 }
 
@@ -262,7 +262,7 @@ fn park(place: &Place, context: &mut libc::ucontext_t) {
     }
     place.set(State::Parked);
     while ROUND.load(Ordering::Acquire) == round {
-        futex(&ROUND, libc::FUTEX_WAIT, round, None);
+        futex::wait(&raw const ROUND, round, None);
     }
     // A call that the signal has ended early is begun again, as it would have gone on without us. Other
     // signals that came meanwhile come before that, as if they had come in front of the call.
@@ -294,27 +294,6 @@ fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
             handler(signal, info, context);
         }
     }
-}
-
-/// futex(2) on a live word.
-fn futex(word: &AtomicU32, operation: i32, value: u32, patience: Option<Duration>) {
-    let time = patience.map(|time| libc::timespec {
-        tv_sec: time.as_secs() as i64,
-        tv_nsec: i64::from(time.subsec_nanos()),
-    });
-    let time = time.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
-    errno::preserve(|| {
-        // SAFETY: the word outlives the call, and so does the time.
-        unsafe {
-            libc::syscall(
-                libc::SYS_futex,
-                word.as_ptr(),
-                operation | libc::FUTEX_PRIVATE_FLAG,
-                value,
-                time,
-            );
-        }
-    });
 }
 
 #[cfg(test)]
