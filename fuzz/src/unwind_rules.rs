@@ -188,6 +188,16 @@ impl Source for Simulated {
         self.rules.get(number).copied().unwrap_or(Rule::UNKNOWN)
     }
 
+    fn saved(&self, pc: usize, register: u16) -> Option<Saved> {
+        // Some functions keep it, some save it in an odd place, of some it is not known.
+        match (pc / 16 + usize::from(register)) % 4 {
+            0 => None,
+            1 => Some(Saved::Same),
+            2 => Some(Saved::Cfa(-16)),
+            _ => Some(Saved::Cfa(-8 * (pc % 64) as i64)),
+        }
+    }
+
     fn nowhere(&self) -> usize {
         8
     }

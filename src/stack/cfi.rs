@@ -1,11 +1,11 @@
 //! Call frame information: finds the one entry of a module's .eh_frame that covers an address and runs it
 //! up to there (DWARF 5 section 6.4; System V ABI, AMD64 supplement, section 3.6). gimli decodes; only the
-//! CFA, the return address and rbp are followed. Allocates nothing.
+//! CFA, the return address, rbp and, if asked for, one more register are followed. Allocates nothing.
 
 use gimli::{
     BaseAddresses, CallFrameInstruction, CallFrameInstructionIter, EhFrame, EhFrameOffset,
-    EndianSlice, Expression, LittleEndian, Operation, Register, UnwindExpression, UnwindSection,
-    X86_64,
+    EndianSlice, Expression, FrameDescriptionEntry, LittleEndian, Operation, Register,
+    UnwindExpression, UnwindSection, X86_64,
 };
 
 use super::rule::{Kind, Parts, Rule, Saved};
@@ -42,33 +42,80 @@ struct Row {
     cfa: Cfa,
     frame_pointer: Place,
     return_address: Place,
+    /// Of the register that was asked for besides.
+    other: Place,
 }
 
-const NOTHING: Row =
-    Row { cfa: Cfa::Unset, frame_pointer: Place::Same, return_address: Place::Same };
+const NOTHING: Row = Row {
+    cfa: Cfa::Unset,
+    frame_pointer: Place::Same,
+    return_address: Place::Same,
+    other: Place::Same,
+};
 
 /// The rule for `pc` by the entry at `offset` of an .eh_frame section that starts at address `start`.
 /// [`Rule::UNKNOWN`] if that entry does not cover `pc`, or says what we cannot follow.
 pub fn rule_by_entry(section: &[u8], start: usize, offset: usize, pc: usize) -> Rule {
     let section = EhFrame::new(section, LittleEndian);
     let bases = BaseAddresses::default().set_eh_frame(start as u64);
-    rule_in(&section, &bases, offset, pc as u64).unwrap_or(Rule::UNKNOWN)
+    let pc = pc as u64;
+    let rule = || {
+        let entry = entry_in(&section, &bases, offset, pc)?;
+        if entry.is_signal_trampoline() {
+            return Some(Rule::SIGNAL);
+        }
+        let row = row_of(&entry, &section, &bases, pc, X86_64::RSP)?;
+        rule_of(row, &section, entry.cie().encoding(), pc)
+    };
+    rule().unwrap_or(Rule::UNKNOWN)
 }
 
-fn rule_in(section: &Section<'_>, bases: &BaseAddresses, offset: usize, pc: u64) -> Option<Rule> {
-    let entry = section
+/// Where the entry says that the caller's `register` is, which the callee has to preserve: still there, or
+/// in memory. `None`: that is not said, or cannot be followed.
+pub fn saved_by_entry(
+    section: &[u8],
+    start: usize,
+    offset: usize,
+    pc: usize,
+    register: u16,
+) -> Option<Saved> {
+    let section = EhFrame::new(section, LittleEndian);
+    let bases = BaseAddresses::default().set_eh_frame(start as u64);
+    let entry = entry_in(&section, &bases, offset, pc as u64)?;
+    match row_of(&entry, &section, &bases, pc as u64, Register(register))?.other {
+        Place::Same => Some(Saved::Same),
+        Place::Offset(offset) => Some(Saved::Cfa(offset)),
+        _ => None,
+    }
+}
+
+fn entry_in<'a>(
+    section: &Section<'a>,
+    bases: &BaseAddresses,
+    offset: usize,
+    pc: u64,
+) -> Option<FrameDescriptionEntry<Bytes<'a>>> {
+    section
         .fde_from_offset(bases, EhFrameOffset(offset), EhFrame::cie_from_offset)
         .ok()
-        .filter(|entry| entry.contains(pc))?;
-    if entry.is_signal_trampoline() {
-        return Some(Rule::SIGNAL);
-    }
+        .filter(|entry| entry.contains(pc))
+}
+
+/// What an entry says at `pc`, of the register `other` as well.
+fn row_of(
+    entry: &FrameDescriptionEntry<Bytes<'_>>,
+    section: &Section<'_>,
+    bases: &BaseAddresses,
+    pc: u64,
+    other: Register,
+) -> Option<Row> {
     let cie = entry.cie();
     let mut run = Run {
         code_factor: cie.code_alignment_factor(),
         data_factor: cie.data_alignment_factor(),
         location: entry.initial_address(),
         pc,
+        other,
         row: NOTHING,
         initial: NOTHING,
         remembered: [NOTHING; DEEPEST],
@@ -77,7 +124,7 @@ fn rule_in(section: &Section<'_>, bases: &BaseAddresses, offset: usize, pc: u64)
     run.all(cie.instructions(section, bases))?;
     run.initial = run.row;
     run.all(entry.instructions(section, bases))?;
-    rule_of(run.row, section, cie.encoding(), pc)
+    Some(run.row)
 }
 
 /// A run through the instructions up to an address.
@@ -86,6 +133,7 @@ struct Run {
     data_factor: i64,
     location: u64,
     pc: u64,
+    other: Register,
     row: Row,
     initial: Row,
     remembered: [Row; DEEPEST],
@@ -170,6 +218,7 @@ impl Run {
         match register {
             X86_64::RBP => self.row.frame_pointer = place,
             X86_64::RA => self.row.return_address = place,
+            Register(number) if number == self.other.0 => self.row.other = place,
             _ => {}
         }
     }
@@ -178,6 +227,7 @@ impl Run {
         match register {
             X86_64::RBP => self.row.frame_pointer = self.initial.frame_pointer,
             X86_64::RA => self.row.return_address = self.initial.return_address,
+            Register(number) if number == self.other.0 => self.row.other = self.initial.other,
             _ => {}
         }
     }

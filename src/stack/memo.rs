@@ -13,7 +13,7 @@
 
 use super::rows::{Fresh, Link, More, Places, Rows};
 use super::rule::Kind;
-use super::unwind::{EXACT, Frame, Reach, Source, Step, step, step_near};
+use super::unwind::{EXACT, Frame, Reach, Source, Step, register_in, step, step_near};
 
 /// How a frame was reached, in a word: by its return address alone, by a step that has to be done again, or
 /// by that address and rbp, whose slot's address the word is then.
@@ -131,10 +131,17 @@ impl Memo {
     #[inline(never)]
     fn step_far<S: Source>(&self, source: &S, fresh: usize, limit: usize) -> Step {
         // SAFETY: they have been written one after the other.
-        let frame = |index: usize| unsafe { *self.rows.places().fresh.add(index) };
-        let Fresh { pc, sp, fp, rule, .. } = frame(fresh - 1);
-        let signal = if pc & EXACT != 0 && fresh > 1 { frame(fresh - 2).sp } else { 0 };
-        step(source, rule, Frame { pc, sp, fp }, signal, limit)
+        let row = |index: usize| unsafe { *self.rows.places().fresh.add(index) };
+        let frame = |index: usize| {
+            let Fresh { pc, sp, fp, .. } = row(index);
+            Frame { pc, sp, fp }
+        };
+        let (last, rule) = (fresh - 1, row(fresh - 1).rule);
+        let register = match rule.kind() {
+            Kind::Register => register_in(source, last, rule.register(), frame),
+            _ => None,
+        };
+        step(source, rule, frame(last), register, limit)
     }
 
     /// The walk has come to the outermost frame.
@@ -263,7 +270,7 @@ impl Memo {
         if rule.kind() == Kind::Register {
             return Step::End;
         }
-        step(source, rule, frame, 0, source.limit(frame.sp))
+        step(source, rule, frame, None, source.limit(frame.sp))
     }
 
     /// Puts so many fresh frames onto the kept ones.

@@ -31,6 +31,10 @@ impl Source for Small {
         self.rules.get((pc - CODE) / 16).copied().unwrap_or(Rule::UNKNOWN)
     }
 
+    fn saved(&self, _pc: usize, _register: u16) -> Option<Saved> {
+        None
+    }
+
     fn nowhere(&self) -> usize {
         0
     }

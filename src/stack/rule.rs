@@ -18,7 +18,7 @@ pub enum Kind {
     InStack = 2,
     /// The word at rbp + offset, plus something (functions that align their stack).
     InFrame = 10,
-    /// Another register + offset: known only where a signal came in.
+    /// Another register + offset: known where a signal came in, or a function further in has saved it.
     Register = 3,
     /// None: a signal handler's caller; the kernel's record says where the signal came in.
     Signal = 4,

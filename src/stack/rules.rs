@@ -9,7 +9,7 @@ use super::cfi;
 use super::eh_frame_hdr;
 use super::link_maps;
 use super::pairs::{Keys, Pairs};
-use super::rule::Rule;
+use super::rule::{Rule, Saved};
 use super::unwind::{EXACT, GUESSED};
 use crate::sys::loader::{self, Object};
 
@@ -86,8 +86,7 @@ pub(super) fn rule_for(pc: usize, epoch: Epoch) -> Option<Rule> {
 #[inline(never)]
 fn work_out(pc: usize, epoch: Epoch) -> Option<Rule> {
     let (is_guess, pc) = (pc & GUESSED != 0, pc & !GUESSED);
-    // What a return address leads to may be the next function; the call is in front of it.
-    let place = if pc & EXACT == 0 { pc.wrapping_sub(1) } else { pc & !EXACT };
+    let place = place_of(pc);
     let object = loader::find_object(place)?;
     link_maps::note(object.link_map);
     let rule = rule_in(&object, place);
@@ -98,6 +97,21 @@ fn work_out(pc: usize, epoch: Epoch) -> Option<Rule> {
     let rule = rule_of_code(&object, place, rule);
     RULES.put(epoch.key_of(pc), rule.word());
     Some(rule)
+}
+
+/// The instruction that a pc stands for: what a return address leads to may be the next function; the call is
+/// in front of it.
+const fn place_of(pc: usize) -> usize {
+    if pc & EXACT == 0 { pc.wrapping_sub(1) } else { pc & !EXACT }
+}
+
+/// Where the function at `pc` has put its caller's `register`. Works it out each time.
+#[cold]
+pub(super) fn saved_at(pc: usize, register: u16) -> Option<Saved> {
+    let place = place_of(pc);
+    let object = loader::find_object(place)?;
+    let entry = eh_frame_hdr::find(object.eh_frame_hdr, place)?;
+    cfi::saved_by_entry(entry.section, entry.start, entry.offset, place, register)
 }
 
 fn rule_in(object: &Object, place: usize) -> Rule {

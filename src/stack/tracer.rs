@@ -8,7 +8,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use super::depot::{self, Ending, SiteId, Stack};
 use super::memo::{MOST_ASKED, Memo};
 use super::modules;
-use super::rule::{Kind, Rule};
+use super::rule::{Kind, Rule, Saved};
 use super::rules::{self, Epoch};
 use super::totals::{self, Counts, SiteCounts};
 use super::unwind::{Frame, Source, Step, step};
@@ -139,7 +139,7 @@ impl Tracer {
         let process = Process { epoch: Epoch::now(), around: &self.around };
         while modules::is_own(frame.pc) {
             let rule = process.rule(frame.pc);
-            match step(&process, rule, frame, 0, process.limit(frame.sp)) {
+            match step(&process, rule, frame, None, process.limit(frame.sp)) {
                 Step::Caller(next, _) if !rule.is(Kind::Unknown) => frame = next,
                 _ => return None,
             }
@@ -224,6 +224,10 @@ impl Source for Process<'_> {
     #[inline(always)]
     fn rule(&self, pc: usize) -> Rule {
         self.around.rules.get(pc, self.epoch)
+    }
+
+    fn saved(&self, pc: usize, register: u16) -> Option<Saved> {
+        rules::saved_at(pc, register)
     }
 
     #[inline(always)]

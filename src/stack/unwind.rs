@@ -46,6 +46,10 @@ pub trait Source {
     /// The rule for a pc with its marks.
     fn rule(&self, pc: usize) -> Rule;
 
+    /// Where the function at a pc without a guess's mark has put its caller's register, by DWARF number; `None`:
+    /// it cannot be told. May be slow.
+    fn saved(&self, pc: usize, register: u16) -> Option<Saved>;
+
     /// The word at an address, a multiple of 8.
     ///
     /// # Safety
@@ -116,10 +120,16 @@ pub fn step_near<S: Source>(
     Some((Frame { pc, sp: cfa, fp }, slot))
 }
 
-/// The step from `frame` to its caller by `rule`. `signal`: rsp of the signal handler's caller further in,
-/// if that is how `frame` was reached; 0 if not.
+/// The step from `frame` to its caller by `rule`. `register`: what the register of a rule of [`Kind::Register`]
+/// is there, if that is known.
 #[inline(never)]
-pub fn step<S: Source>(source: &S, rule: Rule, frame: Frame, signal: usize, limit: usize) -> Step {
+pub fn step<S: Source>(
+    source: &S,
+    rule: Rule,
+    frame: Frame,
+    register: Option<usize>,
+    limit: usize,
+) -> Step {
     let base = match rule.kind() {
         Kind::Stack | Kind::FarStack => Some(frame.sp),
         Kind::Frame | Kind::FarFrame => Some(frame.fp),
@@ -127,7 +137,7 @@ pub fn step<S: Source>(source: &S, rule: Rule, frame: Frame, signal: usize, limi
     };
     let cfa = match base {
         Some(base) => base.wrapping_add_signed(rule.offset()),
-        None => match by_memory(source, rule, frame, signal, limit) {
+        None => match by_memory(source, rule, frame, register, limit) {
             Ok(cfa) => cfa,
             Err(step) => return step,
         },
@@ -180,17 +190,14 @@ fn by_memory<S: Source>(
     source: &S,
     rule: Rule,
     frame: Frame,
-    signal: usize,
+    register: Option<usize>,
     limit: usize,
 ) -> Result<usize, Step> {
     let base = match rule.kind() {
         Kind::InStack => frame.sp,
         Kind::InFrame => frame.fp,
-        Kind::Register if signal != 0 => {
-            let place = BY_NUMBER.get(usize::from(rule.register())).ok_or(Step::Lost)?;
-            // SAFETY: the kernel's record, which the step to `frame` has found within the bounds.
-            let value = unsafe { source.read(signal + REGISTERS + 8 * place) };
-            return Ok(value.wrapping_add_signed(rule.offset()));
+        Kind::Register => {
+            return Ok(register.ok_or(Step::Lost)?.wrapping_add_signed(rule.offset()));
         }
         Kind::Signal => return Err(leave_handler(source, frame, limit)),
         Kind::End => return Err(Step::End),
@@ -204,6 +211,41 @@ fn by_memory<S: Source>(
     }
     // SAFETY: in the frame or the caller's, or found readable.
     Ok(unsafe { source.read(at) }.wrapping_add_signed(rule.plus()))
+}
+
+/// What `register`, by DWARF number, is in the outermost of `frames`, which are numbered from the innermost on and
+/// lead to each other: what one of those further in has put into its frame, or the kernel into its record of a
+/// signal. `None`: none has, or one cannot be followed.
+pub fn register_in<S: Source>(
+    source: &S,
+    outermost: usize,
+    register: u16,
+    frame: impl Fn(usize) -> Frame,
+) -> Option<usize> {
+    for index in (0..outermost).rev() {
+        let (inner, caller) = (frame(index), frame(index + 1));
+        if caller.pc & EXACT != 0 {
+            let place = BY_NUMBER.get(usize::from(register))?;
+            // SAFETY: the kernel's record, which the step to `caller` has found within the bounds.
+            return Some(unsafe { source.read(inner.sp + REGISTERS + 8 * place) });
+        }
+        if (inner.pc | caller.pc) & GUESSED != 0 {
+            return None;
+        }
+        let slot = match source.saved(inner.pc, register)? {
+            Saved::Same => continue,
+            Saved::Cfa(offset) => caller.sp.wrapping_add_signed(offset as isize),
+            Saved::Frame(_) | Saved::Stack(_) => return None,
+        };
+        let is_inside = slot >= inner.sp && slot < caller.sp && slot.is_multiple_of(8);
+        let is_near = caller.sp - inner.sp <= NEAR;
+        if !is_inside || !(is_near || is_readable_word(source, slot)) {
+            return None;
+        }
+        // SAFETY: in the inner frame, which is near, or found readable.
+        return Some(unsafe { source.read(slot) });
+    }
+    None
 }
 
 /// From a signal handler's caller to where the signal came in.
