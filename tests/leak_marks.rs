@@ -24,9 +24,34 @@ fn block(size: usize, first: usize) -> usize {
     block as usize
 }
 
+/// Asked for one by one, or for all that a thread allocates for a while; the blocks stay sound.
+fn blocks_can_be_exempt() {
+    let (one, plain) = (block(100, 0), block(100, 0));
+    assert_eq!((HEAP.exempt(one), HEAP.exempt(one)), (Some(true), Some(false)));
+    HEAP.look_away(true);
+    HEAP.look_away(true);
+    let small = block(100, 0);
+    HEAP.look_away(false);
+    let large = block(1 << 20, 0);
+    HEAP.look_away(false);
+    let after = block(100, 0);
+    for (block, size, is_exempt) in [
+        (one, 100, true),
+        (plain, 100, false),
+        (small, 100, true),
+        (large, 1 << 20, true),
+        (after, 100, false),
+    ] {
+        let facts = HEAP.facts(block);
+        assert_eq!((facts.size, facts.is_exempt), (size, is_exempt));
+        HEAP.free(block, &Release::by(Operation::Free));
+    }
+}
+
 #[test]
 fn marks_follow_words_through_blocks_of_every_size() {
     HEAP.prepare();
+    blocks_can_be_exempt();
     let lost = block(40, 0);
     let freed = block(72, lost);
     HEAP.free(freed, &Release::by(Operation::Free));

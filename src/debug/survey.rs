@@ -3,7 +3,6 @@
 use super::block::Head;
 use super::checked::CheckedHeap;
 use crate::finding::Life;
-use crate::stack::depot::SiteId;
 use crate::sys::thread;
 
 /// A live block with a mapping of its own.
@@ -13,8 +12,6 @@ pub struct Large {
     pub user: usize,
     /// Bytes as requested.
     pub size: usize,
-    /// Where it was allocated.
-    pub site: SiteId,
 }
 
 /// What is said of a live block.
@@ -42,7 +39,7 @@ impl CheckedHeap {
         for mapped in list.all() {
             let block = &mapped.block;
             let size = block.size.filter(|_| block.life == Life::Live);
-            let large = size.map(|size| Large { user: block.user, size, site: block.site });
+            let large = size.map(|size| Large { user: block.user, size });
             each(mapped.span.start, mapped.span.end(), large);
         }
     }
@@ -76,9 +73,12 @@ impl CheckedHeap {
         Facts { size, is_exempt: head.is_some_and(is_exempt) }
     }
 
-    /// Makes the live block that `address` is in exempt from the leak check. Says whether there was one that was
-    /// not.
+    /// Makes the live block at `user` exempt from the leak check. Says whether it was not before; `None`: that
+    /// cannot be noted, since there are no canaries or they are damaged.
     pub fn exempt(&self, user: usize) -> Option<bool> {
+        if !self.is_guarded() {
+            return None;
+        }
         // SAFETY: as above.
         let head = unsafe { self.canaries().read_head(user) }?;
         // SAFETY: as above; what is written is what stands there but for one bit and the checksum over it.

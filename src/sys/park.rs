@@ -226,8 +226,8 @@ extern "C" fn restore() {
 /// The kernel calls it, as a handler with SA_SIGINFO.
 unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     errno::preserve(|| {
-        // SAFETY: the kernel gives both; a queued signal of this process's own with a value is ours, since
-        // only `ask` queues any.
+        // SAFETY: the kernel gives both. The signal is libc's own, which libc sends without a value: what this
+        // process has queued with one is from `ask`, whose place stays until the thread has answered.
         let place = unsafe {
             let info_ref = &*info;
             let own =
