@@ -79,10 +79,26 @@ options! {
         "Bytes from which blocks get a mapping of their own, fixed; 0 starts at 128 KiB and adapts";
     TrimThreshold, "trim_threshold", Type::Number(1 << 40), 0,
         "Free bytes at the heap's top beyond which they go back, fixed; 0 starts at 128 KiB and adapts";
+    DetectLeaks, "detect_leaks", Type::Flag, 1,
+        "Look at exit for blocks that nothing in the program leads to any more; 0 counts what is in use";
+    ShowReachable, "show_reachable", Type::Flag, 0,
+        "List the sites of blocks that are still reachable, too, or of all in use where leaks are not looked for";
+    Interior, "interior", Type::Choice(&["lenient", "strict"]), 0,
+        "Pointers into a block: lenient: they keep it; strict: a block that only they lead to is possibly lost";
+    ReportObjects, "report_objects", Type::Flag, 0,
+        "Show address and size of each leaked block";
+    UseStacks, "use_stacks", Type::Flag, 1,
+        "Follow pointers from threads' stacks, with what else is in a stack's mapping";
+    UseRegisters, "use_registers", Type::Flag, 1,
+        "Follow pointers from threads' registers";
+    UseGlobals, "use_globals", Type::Flag, 1,
+        "Follow pointers from the writable data of programs and libraries, and mapped files";
+    UseMappings, "use_mappings", Type::Flag, 1,
+        "Follow pointers from all other memory that the program has mapped";
     PrintSummary, "print_summary", Type::Flag, 1,
-        "The root process lists at exit what is in use";
+        "The root process says at exit what is in use, also where nothing is leaked";
     MaxSites, "max_sites", Type::Number(1 << 20), 20,
-        "Largest sites of unfreed blocks that the summary lists";
+        "Largest sites that a list of leaked blocks or of blocks in use shows";
     Addresses, "addresses", Type::Flag, 0,
         "Show the address of each frame";
     Quiet, "quiet", Type::Flag, 0,

@@ -5,7 +5,7 @@ use mallocop::finding::{Finding, Operation};
 use mallocop::leak::chart::{Chart, Set};
 use mallocop::leak::classify::{Loss, for_each_lost};
 use mallocop::leak::hidden::Hidden;
-use mallocop::leak::mark::Marker;
+use mallocop::leak::mark::{Interior, Marker};
 
 fn no_finding(finding: &Finding) {
     eprintln!("{finding:?}");
@@ -91,7 +91,7 @@ fn marks_follow_words_through_blocks_of_every_size() {
 
     let chart = Chart::draw(&HEAP).expect("memory");
     let hidden = Hidden::new(Vec::new());
-    let mut marker = Marker::new(&chart, &hidden);
+    let mut marker = Marker::new(&chart, &hidden, Interior::Lenient, Set::Reached);
     let words = [0, 1, end, usize::MAX, large - 64];
     let start = words.as_ptr() as usize;
     // SAFETY: the array.
@@ -109,6 +109,7 @@ fn marks_follow_words_through_blocks_of_every_size() {
     for_each_lost(&chart, &hidden, |block, loss| match loss {
         Loss::Direct => direct.push(block),
         Loss::Indirect => indirect += 1,
+        Loss::Possible => unreachable!(),
     });
     assert_eq!(indirect, 1 + 3 + 99_999);
     assert_eq!(direct.len(), 4, "{direct:x?}");

@@ -6,7 +6,7 @@ mod harness;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::{Ran, compile, finish, scratch, skeleton, victims, watched};
+use harness::{LISTS, Ran, compile, finish, scratch, skeleton, victims, watched};
 
 const OPTIMISED: &[&str] = &["-O2", "-fomit-frame-pointer"];
 
@@ -82,7 +82,7 @@ fn stack_of(ran: &Ran, bytes: u32, blocks: u32) -> Vec<&str> {
 #[test]
 fn code_without_unwind_information_is_guessed_or_the_end() {
     let program = compile("stack_no_rules.c", "stack_no_rules", OPTIMISED);
-    let ran = finish(&mut watched(&[], program));
+    let ran = finish(&mut watched(LISTS, program));
     assert!(!ran.has_report() && ran.status == 0, "{}", ran.stderr);
     assert!(ran.stdout.ends_with("stack_no_rules: end\n"), "{}", ran.stdout);
     let framed = stack_of(&ran, 3 * 1001, 3);
@@ -124,7 +124,7 @@ fn stacks_of_four_kib() {
 #[test]
 fn counts_of_sites() {
     let program = compile("stack_totals.c", "stack_totals", &["-O1"]);
-    let ran = finish(&mut watched(&[], program));
+    let ran = finish(&mut watched(LISTS, program));
     assert!(!ran.has_report() && ran.status == 0, "{}{}", ran.stdout, ran.stderr);
     let counts = |heading: &str| {
         let heading = format!("in use at exit: {heading} allocated from:");

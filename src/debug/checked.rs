@@ -273,7 +273,13 @@ impl CheckedHeap {
     fn free_inside(&self, user: usize, release: &Release) {
         match own::region_of(user) {
             Some(Region::Emergency | Region::Early) => self.free_apart(user, release),
-            Some(Region::Own) | None => deferred::push(user, code_of(release.operation)),
+            Some(Region::Own) | None => {
+                let waits = deferred::push(user, code_of(release.operation));
+                if !waits && matches!(registry::state(user), Some(State::Live(_))) {
+                    // The program has done its part: that is not its leak.
+                    self.exempt(user);
+                }
+            }
         }
     }
 
@@ -281,10 +287,13 @@ impl CheckedHeap {
     #[inline]
     pub(super) fn do_deferred(&self) {
         if deferred::is_waiting() && thread::is_outside() {
-            deferred::drain(|pointer, code| {
-                self.free_now(pointer, &Release::by(operation_of(code)));
-            });
+            deferred::drain(|pointer, code| self.free_deferred(pointer, code));
         }
+    }
+
+    /// One of those.
+    pub(super) fn free_deferred(&self, pointer: usize, code: usize) {
+        self.free_now(pointer, &Release::by(operation_of(code)));
     }
 
     /// Fills a block whose canaries are not written yet.

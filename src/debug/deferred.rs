@@ -14,8 +14,8 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 static LOST: AtomicUsize = AtomicUsize::new(0);
 
 /// Keeps a free of `pointer` for later; `code` comes back with it. When 4096 wait already the
-/// block is never freed and counted as lost.
-pub fn push(pointer: usize, code: usize) {
+/// block is never freed and counted as lost: `false`.
+pub fn push(pointer: usize, code: usize) -> bool {
     let first = NEXT.fetch_add(1, Ordering::Relaxed);
     for slot in 0..SLOTS {
         let at = (first + slot) % SLOTS;
@@ -24,10 +24,11 @@ pub fn push(pointer: usize, code: usize) {
             codes.store(code, Ordering::Relaxed);
             pointers.store(pointer, Ordering::Release);
             WAITING.fetch_add(1, Ordering::Release);
-            return;
+            return true;
         }
     }
     LOST.fetch_add(1, Ordering::Relaxed);
+    false
 }
 
 /// Is anything waiting? One relaxed load.
@@ -65,7 +66,7 @@ mod tests {
     #[test]
     fn what_is_pushed_comes_back_once() {
         for i in 0..SLOTS + 10 {
-            push(0x1000 + i * 16, i);
+            assert_eq!(push(0x1000 + i * 16, i), i < SLOTS);
         }
         assert!(is_waiting());
         assert_eq!(lost(), 10);

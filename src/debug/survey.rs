@@ -2,6 +2,7 @@
 
 use super::block::Head;
 use super::checked::CheckedHeap;
+use super::deferred;
 use crate::finding::Life;
 use crate::sys::thread;
 
@@ -24,6 +25,11 @@ pub struct Facts {
 }
 
 impl CheckedHeap {
+    /// Does what of the program's own calls is still to be done: frees that its signal handlers left.
+    pub fn settle(&self) {
+        deferred::drain(|pointer, code| self.free_deferred(pointer, code));
+    }
+
     /// Calls `each` with all memory that may hold blocks, mapped ones apart, first byte and first byte behind.
     pub fn for_each_stretch(&self, mut each: impl FnMut(usize, usize)) {
         self.arenas.for_each(|arena| {
@@ -59,6 +65,11 @@ impl CheckedHeap {
     fn damaged_extent(&self, user: usize) -> usize {
         // SAFETY: as above.
         unsafe { self.canaries().salvage_head(user) }.map_or(0, |head| head.size)
+    }
+
+    /// Can it be noted of a block that it is exempt, and seen that it is inherited? Not without canaries.
+    pub fn notes_exemption(&self) -> bool {
+        self.is_guarded()
     }
 
     /// What is known of the live block at `user`. Without canaries nothing is exempt.

@@ -22,9 +22,11 @@ pub enum Set {
     Seen = 1,
     /// See [`Set::Seen`].
     Held = 2,
+    /// The program can reach it by pointers that are beyond doubt.
+    Certain = 3,
 }
 
-const SETS: usize = 3;
+const SETS: usize = 4;
 
 /// What is charted of one leaf.
 struct Sheet {

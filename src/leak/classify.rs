@@ -16,19 +16,21 @@ pub enum Loss {
     Direct,
     /// Only lost blocks do.
     Indirect,
+    /// It may be lost: only doubtful pointers lead to it, or not all threads could be looked at.
+    Possible,
 }
 
 /// Calls `each` with every live block that is not [`Set::Reached`]. What is reached has been marked.
 pub fn for_each_lost(chart: &Chart<'_>, hidden: &Hidden, mut each: impl FnMut(usize, Loss)) {
     let mut finished = Vec::new();
+    let mut list = Vec::new();
     chart.for_each_block(|block| {
-        visit(chart, hidden, Set::Seen, block, |block| finished.push(block))
+        list.push(block);
+        visit(chart, hidden, Set::Seen, &mut list, |block| finished.push(block));
     });
     while let Some(block) = finished.pop() {
-        if chart.contains(Set::Held, block) {
-            continue;
-        }
-        visit(chart, hidden, Set::Held, block, |held| {
+        list.push(block);
+        visit(chart, hidden, Set::Held, &mut list, |held| {
             each(held, if held == block { Loss::Direct } else { Loss::Indirect });
         });
     }
@@ -37,9 +39,15 @@ pub fn for_each_lost(chart: &Chart<'_>, hidden: &Hidden, mut each: impl FnMut(us
 /// A block that is being looked through: what it leads to has been put behind it in the list.
 const OPEN: usize = 1;
 
-/// Puts a lost block and all that it leads to into `set`, and calls `done` with each when all behind it are.
-fn visit(chart: &Chart<'_>, hidden: &Hidden, set: Set, block: usize, mut done: impl FnMut(usize)) {
-    let mut list = vec![block];
+/// Puts the one block in the list, if it is lost, and all that it leads to into `set`, and calls `done` with each
+/// when all behind it are. The list is empty then.
+fn visit(
+    chart: &Chart<'_>,
+    hidden: &Hidden,
+    set: Set,
+    list: &mut Vec<usize>,
+    mut done: impl FnMut(usize),
+) {
     while let Some(top) = list.last_mut() {
         let block = *top & !OPEN;
         if *top & OPEN != 0 {
@@ -49,7 +57,7 @@ fn visit(chart: &Chart<'_>, hidden: &Hidden, set: Set, block: usize, mut done: i
             list.pop();
         } else {
             *top |= OPEN;
-            each_in(chart, hidden, block, |next| {
+            each_in(chart, hidden, block, |next, _| {
                 if !chart.contains(Set::Reached, next) && !chart.contains(set, next) {
                     list.push(next);
                 }

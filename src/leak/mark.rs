@@ -3,6 +3,7 @@
 
 use super::chart::{Chart, Set};
 use super::hidden::Hidden;
+use super::interior;
 use crate::heap::size::{WORD, round_down, round_up};
 use crate::sys::memory;
 
@@ -11,10 +12,22 @@ const LARGE: usize = 256 << 10;
 /// Blocks that are brought near while others are looked through.
 const AHEAD: usize = 8;
 
+/// Which pointers into a block lead to it.
+#[derive(Clone, Copy)]
+pub enum Interior<'a> {
+    /// All, to anywhere from its start to right behind it.
+    Lenient,
+    /// That to its start, and those that C++ programs keep alone; pointers to functions and their like are in these
+    /// ranges.
+    Strict(&'a [(usize, usize)]),
+}
+
 /// Marks what can be reached.
 pub struct Marker<'a> {
     chart: &'a Chart<'a>,
     hidden: &'a Hidden,
+    interior: Interior<'a>,
+    set: Set,
     /// Found and not looked through yet.
     waiting: Vec<usize>,
     /// The next of these, on their way into the cache.
@@ -23,22 +36,37 @@ pub struct Marker<'a> {
 }
 
 impl<'a> Marker<'a> {
-    /// One that has marked nothing.
-    pub const fn new(chart: &'a Chart<'a>, hidden: &'a Hidden) -> Self {
-        Self { chart, hidden, waiting: Vec::new(), ahead: [0; AHEAD], next: 0 }
+    /// One that has marked nothing, and will put what is reached into `set`.
+    pub const fn new(
+        chart: &'a Chart<'a>,
+        hidden: &'a Hidden,
+        interior: Interior<'a>,
+        set: Set,
+    ) -> Self {
+        Self { chart, hidden, interior, set, waiting: Vec::new(), ahead: [0; AHEAD], next: 0 }
     }
 
     /// Marks what a word leads to, if that is a block.
     pub fn word(&mut self, word: usize) {
         if let Some(block) = self.chart.follow(word) {
-            self.block(block);
+            self.led_to(block, word);
+        }
+    }
+
+    /// Marks a block that a word leads to, if such a word counts.
+    #[inline(always)]
+    fn led_to(&mut self, block: usize, word: usize) {
+        match self.interior {
+            Interior::Strict(constants)
+                if !interior::counts(self.chart, constants, block, word) => {}
+            _ => self.block(block),
         }
     }
 
     /// Marks a live block.
     #[inline(always)]
     pub fn block(&mut self, block: usize) {
-        if self.chart.add(Set::Reached, block) {
+        if self.chart.add(self.set, block) {
             memory::prefetch(block - WORD);
             self.waiting.push(block);
         }
@@ -51,7 +79,7 @@ impl<'a> Marker<'a> {
     pub unsafe fn range(&mut self, start: usize, end: usize) {
         let chart = self.chart;
         // SAFETY: as the caller says.
-        unsafe { each_pointer(chart, start, end, |block| self.block(block)) };
+        unsafe { each_pointer(chart, start, end, |block, word| self.led_to(block, word)) };
     }
 
     /// Goes on from all blocks that are marked until nothing new comes.
@@ -65,7 +93,7 @@ impl<'a> Marker<'a> {
             let block = core::mem::replace(place, fresh.unwrap_or(0));
             if block != 0 {
                 let (chart, hidden) = (self.chart, self.hidden);
-                each_in(chart, hidden, block, |block| self.block(block));
+                each_in(chart, hidden, block, |block, word| self.led_to(block, word));
             } else if fresh.is_none() && self.ahead.iter().all(|&block| block == 0) {
                 return;
             }
@@ -73,12 +101,12 @@ impl<'a> Marker<'a> {
     }
 }
 
-/// Calls `each` with the blocks that the words in a block lead to.
+/// Calls `each` with the blocks that the words in a block lead to, and each word.
 pub(super) fn each_in(
     chart: &Chart<'_>,
     hidden: &Hidden,
     block: usize,
-    mut each: impl FnMut(usize),
+    mut each: impl FnMut(usize, usize),
 ) {
     let end = block + chart.heap().extent(block);
     if end - block < LARGE && hidden.is_empty() {
@@ -91,19 +119,24 @@ pub(super) fn each_in(
     });
 }
 
-/// Calls `each` with the blocks that the words in `[start, end)` lead to.
+/// Calls `each` with the blocks that the words in `[start, end)` lead to, and each word.
 ///
 /// # Safety
 /// It can be read.
 #[inline(always)]
-unsafe fn each_pointer(chart: &Chart<'_>, start: usize, end: usize, mut each: impl FnMut(usize)) {
+unsafe fn each_pointer(
+    chart: &Chart<'_>,
+    start: usize,
+    end: usize,
+    mut each: impl FnMut(usize, usize),
+) {
     let (start, end) = (round_up(start, WORD), round_down(end, WORD));
     let mut at = start;
     while at < end {
         // SAFETY: a word of the range. What others may write there meanwhile is read as it is.
         let word = unsafe { (at as *const usize).read_volatile() };
         if let Some(block) = chart.follow(word) {
-            each(block);
+            each(block, word);
         }
         at += WORD;
     }

@@ -25,6 +25,11 @@ pub fn owns(address: usize) -> bool {
     address.wrapping_sub(start()) < SIZE
 }
 
+/// The part of the buffer that was handed out: first byte and first byte behind.
+pub fn used() -> (usize, usize) {
+    (start(), start() + USED.load(Ordering::Relaxed))
+}
+
 /// `size` zeroed bytes on a multiple of `align`; null when the buffer is full.
 pub fn allocate(size: usize, align: usize) -> *mut u8 {
     let align = align.max(HEAD);

@@ -40,6 +40,12 @@ pub fn owns(address: usize) -> bool {
     start != 0 && address.wrapping_sub(start) < SIZE
 }
 
+/// The part of the region that blocks were ever made in: first byte and first byte behind.
+pub fn used() -> (usize, usize) {
+    let start = START.load(Ordering::Acquire);
+    if start == 0 { (0, 0) } else { (start, start + USED.load(Ordering::Acquire).min(SIZE)) }
+}
+
 fn class_of(size: usize) -> Option<usize> {
     let class = size.max(16).checked_next_power_of_two()?.trailing_zeros() as usize - 4;
     (class < CLASSES).then_some(class)

@@ -140,6 +140,14 @@ fn source_line(frame: &Frame) -> Option<String> {
     lines.map_while(Result::ok).nth(frame.line as usize - 1)
 }
 
+/// Function of the first frame of the user's own code, else of the first that has a name; `None`: none has.
+pub fn own_function(site: SiteId, symbolizer: &mut Symbolizer) -> Option<String> {
+    let frames = frames_of(site, symbolizer);
+    let own = frames.iter().find(|(_, frame)| source_line(frame).is_some());
+    let named = || frames.iter().find(|(_, frame)| frame.function.is_some());
+    own.or_else(named)?.1.function.clone()
+}
+
 /// `file:line:column in function` of the first frame of the user's own code, for a SUMMARY line.
 pub fn headline(site: SiteId, symbolizer: &mut Symbolizer) -> String {
     let frames = frames_of(site, symbolizer);

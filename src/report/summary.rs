@@ -26,38 +26,64 @@ fn readable(bytes: u64) -> String {
     if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") }
 }
 
-const fn plural(count: u64) -> &'static str {
+pub(super) const fn plural(count: u64) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// The text: the largest sites of unfreed blocks with their stacks, then the counts.
+/// What is in use and from where, without a word on whether it is lost: the largest sites if they are wanted, then
+/// the counts.
 pub fn write(
     sites: &[(SiteId, SiteTotals)],
     ledger: &Totals,
     symbolizer: &mut Symbolizer,
 ) -> String {
     let mut out = String::new();
+    if options::flag(Name::ShowReachable) {
+        write_sites(&mut out, "in use at exit", sites, symbolizer);
+    }
+    let (blocks, bytes) = sum(sites);
+    let _ = writeln!(
+        out,
+        "mallocop: in use at exit: {bytes} byte{} in {blocks} block{}",
+        plural(bytes),
+        plural(blocks)
+    );
+    let _ = writeln!(out, "mallocop: total: {}", counts(ledger));
+    write_limits(&mut out, symbolizer);
+    out
+}
+
+/// The largest sites with their stacks.
+pub(super) fn write_sites(
+    out: &mut String,
+    what: &str,
+    sites: &[(SiteId, SiteTotals)],
+    symbolizer: &mut Symbolizer,
+) {
     let most = options::number(Name::MaxSites);
     for (site, totals) in sites.iter().take(most) {
         let SiteTotals { blocks, bytes } = *totals;
         let (s, ss) = (plural(bytes), plural(blocks));
         let _ = writeln!(
             out,
-            "mallocop: in use at exit: {bytes} byte{s} in {blocks} block{ss} allocated from:"
+            "mallocop: {what}: {bytes} byte{s} in {blocks} block{ss} allocated from:"
         );
-        stacks::write_stack(&mut out, *site, symbolizer);
-        write_site_counts(&mut out, *site);
+        stacks::write_stack(out, *site, symbolizer);
+        write_site_counts(out, *site);
     }
     if sites.len() > most && most > 0 {
         let rest = sites.get(most..).unwrap_or(&[]);
-        let bytes: u64 = rest.iter().map(|(_, totals)| totals.bytes).sum();
+        let (_, bytes) = sum(rest);
         let _ = writeln!(
             out,
             "mallocop: {} smaller sites with {bytes} bytes not shown (--max-sites shows more)",
             rest.len()
         );
     }
-    write_counts(&mut out, sites, ledger);
+}
+
+/// What in this process's reports is not whole, and why.
+pub(super) fn write_limits(out: &mut String, symbolizer: &Symbolizer) {
     if symbolizer.is_exhausted() {
         out.push_str("mallocop: some frames have no names: 1 second of looking up was used up\n");
     }
@@ -75,7 +101,6 @@ pub fn write(
             depot::folded()
         );
     }
-    out
 }
 
 /// What the site has allocated in all, if that is known.
@@ -87,22 +112,20 @@ fn write_site_counts(out: &mut String, site: SiteId) {
     }
 }
 
-fn write_counts(out: &mut String, sites: &[(SiteId, SiteTotals)], ledger: &Totals) {
-    let blocks: u64 = sites.iter().map(|(_, totals)| totals.blocks).sum();
-    let bytes: u64 = sites.iter().map(|(_, totals)| totals.bytes).sum();
+/// Blocks and bytes of all sites.
+pub(super) fn sum(sites: &[(SiteId, SiteTotals)]) -> (u64, u64) {
+    let of = |pick: fn(&SiteTotals) -> u64| sites.iter().map(|(_, totals)| pick(totals)).sum();
+    (of(|totals| totals.blocks), of(|totals| totals.bytes))
+}
+
+/// What the process has allocated and freed.
+pub(super) fn counts(ledger: &Totals) -> String {
     let Totals { allocations, frees, allocated, peak, .. } = *ledger;
-    let _ = writeln!(
-        out,
-        "mallocop: in use at exit: {bytes} byte{} in {blocks} block{}",
-        plural(bytes),
-        plural(blocks)
-    );
-    let _ = writeln!(
-        out,
-        "mallocop: total: {allocations} allocation{}, {frees} free{}, {} allocated, peak {}",
+    format!(
+        "{allocations} allocation{}, {frees} free{}, {} allocated, peak {}",
         plural(allocations),
         plural(frees),
         readable(allocated),
         readable(peak)
-    );
+    )
 }

@@ -20,6 +20,11 @@ pub fn set_own(start: usize, end: usize) {
     OWN_END.store(end, Ordering::Relaxed);
 }
 
+/// Where this library lies: first byte and first byte behind; empty if it was not said.
+pub fn own() -> (usize, usize) {
+    (OWN_START.load(Ordering::Relaxed), OWN_END.load(Ordering::Relaxed))
+}
+
 /// Says where the dynamic loader's code lies.
 pub fn set_loader(start: usize, end: usize) {
     LOADER_START.store(start, Ordering::Relaxed);

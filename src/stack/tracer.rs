@@ -264,14 +264,20 @@ impl Source for Process<'_> {
         to <= limit
     }
 
-    /// A thread's descriptor lies above its stack, the first thread's random bytes above its own.
     #[inline]
     fn limit(&self, sp: usize) -> usize {
-        let descriptor = thread::pointer();
-        if sp < descriptor {
-            return descriptor;
-        }
-        let top = process::stack_top();
-        if sp < top { top } else { usize::MAX }
+        limit(sp)
     }
+}
+
+/// First address above the stack that `sp` is on: a thread's descriptor lies above its stack, the first thread's
+/// random bytes above its own.
+#[inline]
+pub(super) fn limit(sp: usize) -> usize {
+    let descriptor = thread::pointer();
+    if sp < descriptor {
+        return descriptor;
+    }
+    let top = process::stack_top();
+    if sp < top { top } else { usize::MAX }
 }

@@ -90,10 +90,10 @@ pub fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern 
 }
 
 /// Registers `entry` to run at exit, with the status, after everything registered later (on_exit).
-pub fn at_exit(entry: extern "C" fn(libc::c_int, *mut libc::c_void)) {
+pub fn at_exit(entry: unsafe extern "C" fn(libc::c_int, *mut libc::c_void)) {
     unsafe extern "C" {
         fn on_exit(
-            entry: extern "C" fn(libc::c_int, *mut libc::c_void),
+            entry: unsafe extern "C" fn(libc::c_int, *mut libc::c_void),
             argument: *mut libc::c_void,
         ) -> libc::c_int;
     }

@@ -16,6 +16,9 @@ pub(crate) const MALLOCOP: &str = env!("CARGO_BIN_EXE_mallocop");
 /// Longest time that any program of the tests may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(200);
 
+/// Flags by which what is in use is listed, whether it is lost or not.
+pub(crate) const LISTS: &[&str] = &["--detect-leaks=0", "--show-reachable"];
+
 /// The folder with the victims' sources.
 pub(crate) fn victims() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/victims")
@@ -84,10 +87,25 @@ impl Ran {
         ["==ERROR: mallocop", "==WARNING: mallocop"].iter().any(|word| self.stderr.contains(word))
     }
 
+    /// Is all that mallocop reports as an error or a warning that there are leaks?
+    pub(crate) fn has_only_leaks(&self) -> bool {
+        self.stderr
+            .lines()
+            .filter(|line| {
+                ["==ERROR: mallocop", "==WARNING: mallocop"].iter().any(|word| line.contains(word))
+            })
+            .all(|line| line.ends_with("==ERROR: mallocop: detected memory leaks"))
+    }
+
     /// Number of allocations that the summary counts; 0 without a summary.
     pub(crate) fn allocations(&self) -> u64 {
-        let total = self.stderr.lines().find_map(|line| line.strip_prefix("mallocop: total: "));
-        total.and_then(|total| total.split(' ').next()?.parse().ok()).unwrap_or(0)
+        let starts = ["mallocop: total: ", "mallocop: no leaks: ", "            total: "];
+        let counts = |line: &str| {
+            starts
+                .iter()
+                .find_map(|start| line.strip_prefix(start)?.split(' ').next()?.parse().ok())
+        };
+        self.stderr.lines().find_map(counts).unwrap_or(0)
     }
 }
 

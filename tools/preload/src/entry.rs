@@ -33,4 +33,49 @@ macro_rules! jump {
     };
 }
 
-pub(crate) use {entries, jump};
+/// `symbol(number of arguments) => function(arguments) -> result`: makes a function of that name that calls the
+/// other one with the registers at its own entry behind its arguments, all of which are words.
+macro_rules! with_registers {
+    ($($(#[$note:meta])* $symbol:ident($count:tt) => $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?;)*) => {
+        $(
+            $(#[$note])*
+            #[unsafe(naked)]
+            pub(crate) unsafe extern "C" fn $symbol($($name: $kind),*) $(-> $result)? {
+                const _: extern "C" fn($($kind,)* &mallocop::stack::caller::Registers) $(-> $result)? = $function;
+                $crate::entry::note_and_call!($count, $function)
+            }
+        )*
+    };
+}
+
+/// The call with the registers, which lie on the stack meanwhile, in the argument of that number.
+macro_rules! note_and_call {
+    (0, $function:ident) => { $crate::entry::note_and_call!(@ "rdi", $function) };
+    (2, $function:ident) => { $crate::entry::note_and_call!(@ "rdx", $function) };
+    (@ $place:literal, $function:ident) => {
+        core::arch::naked_asm!(
+            ".cfi_startproc",
+            "mov rax, [rsp]",
+            "lea rcx, [rsp + 8]",
+            "sub rsp, 72",
+            ".cfi_adjust_cfa_offset 72",
+            "mov [rsp], rax",
+            "mov [rsp + 8], rcx",
+            "mov [rsp + 16], rbp",
+            "mov [rsp + 24], rbx",
+            "mov [rsp + 32], r12",
+            "mov [rsp + 40], r13",
+            "mov [rsp + 48], r14",
+            "mov [rsp + 56], r15",
+            concat!("mov ", $place, ", rsp"),
+            "call {function}",
+            "add rsp, 72",
+            ".cfi_adjust_cfa_offset -72",
+            "ret",
+            ".cfi_endproc",
+            function = sym $function,
+        )
+    };
+}
+
+pub(crate) use {entries, jump, note_and_call, with_registers};

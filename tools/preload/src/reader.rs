@@ -82,9 +82,13 @@ fn announce() {
             256 => "full stacks".to_owned(),
             most => format!("stacks of {most} frames"),
         };
+        let leaks = match options::flag(Name::DetectLeaks) {
+            true => "leak check at exit",
+            false => "no leak check",
+        };
         let _ = writeln!(
             text,
-            "mallocop {}: watching {} (pid {}): {checks}, {stacks}, blocks in use listed at exit",
+            "mallocop {}: watching {} (pid {}): {checks}, {stacks}, {leaks}",
             env!("CARGO_PKG_VERSION"),
             name.unwrap_or_default(),
             process::id(),

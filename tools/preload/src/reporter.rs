@@ -32,6 +32,12 @@ pub(crate) fn has_found() -> bool {
     FOUND.load(Ordering::Relaxed)
 }
 
+/// Notes that an error was found.
+pub(crate) fn note_error() {
+    FOUND.store(true, Ordering::Relaxed);
+    record::count_finding();
+}
+
 /// Runs `f` as the one reporter. `None` when this thread is reporting already (a signal handler
 /// interrupted it) or the symbolizer cannot be used.
 fn as_reporter<T>(f: impl FnOnce(&mut Reporter) -> T) -> Option<T> {
@@ -64,8 +70,7 @@ pub(crate) fn on_finding(finding: &Finding) {
     errno::preserve(|| {
         let fatal = is_fatal(finding);
         if finding.is_error() || fatal {
-            FOUND.store(true, Ordering::Relaxed);
-            record::count_finding();
+            note_error();
         }
         as_reporter(|reporter| {
             if finding.is_error() || reporter.is_new(finding) {

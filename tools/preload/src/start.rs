@@ -50,6 +50,7 @@ fn prepare() -> Option<&'static CheckedHeap> {
 extern "C" fn end_thread(_: *mut c_void) {
     HEAP.end_thread();
     capture::end_thread();
+    thread::note_descriptor();
 }
 
 /// First byte of this library and first byte behind it.
@@ -71,7 +72,7 @@ extern "C" fn construct() {
     let _work = ToolWork::begin();
     fork::register();
     // Registered before everything else, so that it runs after everything else.
-    process::at_exit(exit::on_exit);
+    process::at_exit(exit::at_exit);
     reader::find();
     shims::prepare();
     operators::ensure_resolved();

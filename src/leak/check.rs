@@ -1,0 +1,168 @@
+//! The leak check: stops the world, marks, sorts what is lost, and lets the world go on before anything is said.
+
+use std::collections::HashMap;
+
+use super::chart::{Chart, Set};
+use super::classify::{Loss, for_each_lost};
+use super::hidden::Hidden;
+use super::mark::{Interior, Marker};
+use super::roots::Roots;
+use super::space::Space;
+use super::stop::{self, Reason};
+use crate::debug::{CheckedHeap, SiteTotals, deferred, registry};
+use crate::options::{self, Name};
+use crate::own;
+use crate::stack::caller::Point;
+use crate::stack::depot::{self, SiteId};
+use crate::stack::modules;
+use crate::sys::thread;
+
+/// Blocks of one site that are lost in one way.
+#[derive(Clone, Debug)]
+pub struct Leak {
+    /// Where they were allocated.
+    pub site: SiteId,
+    /// How they are lost.
+    pub loss: Loss,
+    /// How many, how large.
+    pub totals: SiteTotals,
+    /// Address and bytes of each, if that is asked for.
+    pub objects: Vec<(usize, usize)>,
+}
+
+/// What was found out.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each first.
+    pub leaks: Vec<Leak>,
+    /// What is in use and can be reached, the largest sites first.
+    pub reachable: Vec<(SiteId, SiteTotals)>,
+    /// Threads that could not be looked at, by kernel id.
+    pub missed: Vec<(u32, Reason)>,
+    /// Is it not even known which threads there are?
+    pub is_blind: bool,
+}
+
+impl Verdict {
+    /// Was everything looked at, so that what is lost is lost beyond doubt?
+    pub const fn is_certain(&self) -> bool {
+        self.missed.is_empty() && !self.is_blind
+    }
+}
+
+/// Why there is no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obstacle {
+    /// The kernel does not say what is mapped.
+    NoMappings,
+    /// There is no memory for the marks.
+    NoMemory,
+    /// Its parent's blocks cannot be told from its own.
+    Inherited,
+    /// The program has installed a filter that may refuse what is needed, or end it for that.
+    Filter,
+}
+
+/// What the marks of a block need at most: its place in two lists.
+const BYTES_A_BLOCK: usize = 32;
+/// What the marks of a MiB need.
+const BYTES_A_LEAF: usize = 48 << 10;
+/// What all the rest needs.
+const BYTES_BESIDES: usize = 8 << 20;
+
+/// Checks. The heap is frozen; `caller` is where the calling thread's stack begins to be the program's.
+pub fn check(heap: &CheckedHeap, caller: &Point) -> Result<Verdict, Obstacle> {
+    if !heap.notes_exemption() && thread::is_forked() {
+        return Err(Obstacle::Inherited);
+    }
+    let mut stopped = stop::stop();
+    // Blocks that handlers have freed in vain are taken for lost where they cannot be noted.
+    stopped.is_blind |= !heap.notes_exemption() && deferred::lost() > 0;
+    if !own::heap::has_room(room_for_marks()) {
+        return Err(Obstacle::NoMemory);
+    }
+    let mut space = Space::read(heap).ok_or(Obstacle::NoMappings)?;
+    let hidden = Hidden::new(space.take_hidden(heap));
+    let chart = Chart::draw(heap).ok_or(Obstacle::NoMemory)?;
+    let roots = Roots::new(&space, &hidden, &chart, &stopped, caller);
+    let mark = |interior, set| roots.mark(&mut Marker::new(&chart, &hidden, interior, set));
+    mark(Interior::Lenient, Set::Reached);
+    let is_strict = options::number(Name::Interior) == 1;
+    if is_strict {
+        mark(Interior::Strict(&space.constants), Set::Certain);
+    }
+    let is_certain = stopped.is_complete();
+    let mut groups = Groups::default();
+    for_each_lost(&chart, &hidden, |block, loss| {
+        groups.add(heap, block, Some(if is_certain { loss } else { Loss::Possible }));
+    });
+    chart.for_each_block(|block| {
+        if chart.contains(Set::Reached, block) {
+            let is_doubtful =
+                is_strict && !chart.contains(Set::Certain, block) && !is_loaders(block);
+            groups.add(heap, block, is_doubtful.then_some(Loss::Possible));
+        }
+    });
+    stopped.resume();
+    let (missed, is_blind) = (core::mem::take(&mut stopped.missed), stopped.is_blind);
+    Ok(groups.into_verdict(missed, is_blind))
+}
+
+fn room_for_marks() -> usize {
+    let leaves = registry::leaves();
+    let mut blocks = 0;
+    leaves.iter().for_each(|leaf| leaf.for_each_live(|_| blocks += 1));
+    BYTES_BESIDES + leaves.len() * BYTES_A_LEAF + blocks * BYTES_A_BLOCK
+}
+
+/// Was the block allocated by the dynamic loader, which keeps pointers in ways of its own?
+fn is_loaders(block: usize) -> bool {
+    let site = registry::word(block).map_or(SiteId::NONE, |word| word.site);
+    depot::frames(site).next().is_some_and(|frame| modules::is_loader(frame.pc()))
+}
+
+/// Blocks with one site and one fate.
+#[derive(Default)]
+struct Group {
+    totals: SiteTotals,
+    objects: Vec<(usize, usize)>,
+}
+
+/// Blocks by site and by how they are lost, if they are.
+#[derive(Default)]
+struct Groups(HashMap<(SiteId, Option<Loss>), Group>);
+
+impl Groups {
+    fn add(&mut self, heap: &CheckedHeap, block: usize, loss: Option<Loss>) {
+        let site = registry::word(block).map_or(SiteId::NONE, |word| word.site);
+        let group = self.0.entry((site, loss)).or_default();
+        let size = heap.extent(block);
+        group.totals.blocks += 1;
+        group.totals.bytes += size as u64;
+        if loss.is_some() && options::flag(Name::ReportObjects) {
+            group.objects.push((block, size));
+        }
+    }
+
+    fn into_verdict(self, missed: Vec<(u32, Reason)>, is_blind: bool) -> Verdict {
+        let mut verdict = Verdict { missed, is_blind, ..Verdict::default() };
+        for ((site, loss), Group { totals, mut objects }) in self.0 {
+            objects.sort_unstable();
+            match loss {
+                Some(loss) => verdict.leaks.push(Leak { site, loss, totals, objects }),
+                None => verdict.reachable.push((site, totals)),
+            }
+        }
+        let falling = |totals: &SiteTotals| (u64::MAX - totals.bytes, u64::MAX - totals.blocks);
+        let order = |loss| match loss {
+            Loss::Direct => 0,
+            Loss::Possible => 1,
+            Loss::Indirect => 2,
+        };
+        verdict
+            .leaks
+            .sort_unstable_by_key(|leak| (order(leak.loss), falling(&leak.totals), leak.site));
+        verdict.reachable.sort_unstable_by_key(|(site, totals)| (falling(totals), *site));
+        verdict
+    }
+}

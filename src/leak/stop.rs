@@ -1,0 +1,152 @@
+//! Stopping the world: every other thread parks in a signal handler until it is let go. No ptrace, no helper
+//! process; a thread that does not come in time is missed, and the verdict says so.
+
+use std::time::{Duration, Instant};
+
+use crate::sys::park::{Parking, Place, State};
+use crate::sys::tasks::{self, Reach};
+use crate::sys::{single, thread};
+
+/// Longest time for all of it.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Longest time for which a thread may have the signal blocked, as libc has while it starts or ends one.
+const BLOCKED_PATIENCE: Duration = Duration::from_millis(100);
+/// Until a thread that was found inside our own work is asked again.
+const PAUSE: Duration = Duration::from_micros(200);
+
+/// Why a thread was not stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// It has the signal blocked.
+    Blocked,
+    /// It did not come in time.
+    Late,
+}
+
+/// The other threads, as far as they stand still.
+#[derive(Default)]
+#[allow(clippy::vec_box, reason = "threads keep the address of their place")]
+pub struct Stopped {
+    parking: Option<Parking>,
+    places: Vec<Box<Place>>,
+    /// Threads that go on, by kernel id.
+    pub missed: Vec<(u32, Reason)>,
+    /// May there be more threads that nobody knows of?
+    pub is_blind: bool,
+}
+
+impl Stopped {
+    /// Do all other threads stand still?
+    pub const fn is_complete(&self) -> bool {
+        self.missed.is_empty() && !self.is_blind
+    }
+
+    /// The threads that do.
+    pub fn parked(&self) -> impl Iterator<Item = &Place> {
+        self.places.iter().map(|place| &**place).filter(|place| place.state() == State::Parked)
+    }
+
+    /// Lets them go on.
+    pub fn resume(&mut self) {
+        if let Some(parking) = self.parking.take() {
+            parking.close(core::mem::take(&mut self.places));
+        }
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.resume();
+    }
+}
+
+/// Stops all threads but the calling one.
+pub fn stop() -> Stopped {
+    let mut stopped = Stopped::default();
+    if single::is_single() {
+        return stopped;
+    }
+    let me = thread::current_tid();
+    match tasks::all() {
+        Some(tids) if tids == [me] => return stopped,
+        Some(_) => {}
+        None => stopped.is_blind = true,
+    }
+    let parking = if stopped.is_blind { None } else { Parking::open() };
+    let Some(parking) = parking else {
+        stopped.is_blind = true;
+        return stopped;
+    };
+    let started = Instant::now();
+    while started.elapsed() < PATIENCE {
+        let any_new = ask_new(&mut stopped, &parking, me);
+        let is_settled = settle(&mut stopped, &parking, started);
+        if is_settled && !any_new {
+            break;
+        }
+    }
+    let late = stopped.places.iter().filter(|place| place.state() != State::Parked);
+    let late: Vec<_> =
+        late.map(|place| place.tid).filter(|&tid| is_missed_yet(&stopped, tid)).collect();
+    stopped
+        .missed
+        .extend(late.into_iter().filter(|&tid| is_there(tid)).map(|tid| (tid, Reason::Late)));
+    stopped.parking = Some(parking);
+    stopped
+}
+
+fn is_missed_yet(stopped: &Stopped, tid: u32) -> bool {
+    stopped.missed.iter().all(|&(missed, _)| missed != tid)
+}
+
+fn is_there(tid: u32) -> bool {
+    tasks::reach(tid, crate::sys::park::SIGNAL) != Reach::Gone
+}
+
+/// Asks threads that are not known yet. Were there any?
+fn ask_new(stopped: &mut Stopped, parking: &Parking, me: u32) -> bool {
+    let Some(tids) = tasks::all() else {
+        stopped.is_blind = true;
+        return false;
+    };
+    let mut any = false;
+    for tid in tids {
+        let is_known = stopped.places.iter().any(|place| place.tid == tid);
+        if tid == me || is_known || !is_there(tid) {
+            continue;
+        }
+        let place = Place::new(tid, tasks::asleep(tid));
+        if parking.ask(&place) {
+            stopped.places.push(place);
+            any = true;
+        }
+    }
+    any
+}
+
+/// Waits a moment for those who were asked, and asks again who was in the middle of our own work. Is nobody
+/// left to wait for?
+fn settle(stopped: &mut Stopped, parking: &Parking, started: Instant) -> bool {
+    parking.wait(&stopped.places, Instant::now() + PAUSE);
+    let mut settled = true;
+    let mut blocked = Vec::new();
+    for place in &stopped.places {
+        match place.state() {
+            State::Parked => {}
+            State::Inside => {
+                parking.ask(place);
+                settled = false;
+            }
+            State::Asked | State::Left if !is_missed_yet(stopped, place.tid) => {}
+            State::Asked | State::Left => match tasks::reach(place.tid, crate::sys::park::SIGNAL) {
+                Reach::Gone => {}
+                Reach::Blocked if started.elapsed() > BLOCKED_PATIENCE => {
+                    blocked.push((place.tid, Reason::Blocked));
+                }
+                Reach::Blocked | Reach::Open => settled = false,
+            },
+        }
+    }
+    stopped.missed.extend(blocked);
+    settled
+}

@@ -1,0 +1,168 @@
+//! The leak check's verdict as text. Words as LeakSanitizer's, the lines of the sum as Valgrind's.
+
+use std::fmt::Write as _;
+
+use super::stacks;
+use super::summary::{counts, plural, sum, write_limits, write_sites};
+use crate::arena::Totals;
+use crate::debug::SiteTotals;
+use crate::leak::check::Obstacle;
+use crate::leak::classify::Loss;
+use crate::leak::stop::Reason;
+use crate::leak::{Leak, Verdict};
+use crate::options::{self, Name};
+use crate::stack::symbolize::Symbolizer;
+use crate::sys::process;
+
+/// The text of a verdict, and what follows from it.
+pub struct Report {
+    /// What a reader sees; empty where there is nothing to say.
+    pub text: String,
+    /// Is something lost beyond doubt, or asked to be counted as if it were?
+    pub is_error: bool,
+}
+
+/// Writes it. `speaks`: also where nothing is lost.
+pub fn write(
+    verdict: &Verdict,
+    ledger: &Totals,
+    speaks: bool,
+    symbolizer: &mut Symbolizer,
+) -> Report {
+    let mut text = String::new();
+    let is_error = !verdict.leaks.is_empty() && verdict.is_certain();
+    if !verdict.leaks.is_empty() {
+        write_leaks(&mut text, verdict, is_error, symbolizer);
+    }
+    if speaks && options::flag(Name::ShowReachable) {
+        write_sites(&mut text, "still reachable", &verdict.reachable, symbolizer);
+    }
+    if !verdict.leaks.is_empty() {
+        write_sum(&mut text, verdict, ledger);
+    } else if speaks {
+        let (blocks, bytes) = sum(&verdict.reachable);
+        let _ = writeln!(
+            text,
+            "mallocop: no leaks: {}; {bytes} byte{} in {blocks} block{} still reachable",
+            counts(ledger),
+            plural(bytes),
+            plural(blocks)
+        );
+    }
+    if !text.is_empty() {
+        write_doubts(&mut text, verdict);
+        write_limits(&mut text, symbolizer);
+    }
+    if is_error {
+        let lost = totals_of(verdict, |_| true);
+        let _ = writeln!(
+            text,
+            "SUMMARY: mallocop: {} byte(s) leaked in {} allocation(s).",
+            lost.bytes, lost.blocks
+        );
+    }
+    Report { text, is_error }
+}
+
+/// Why there is no verdict.
+pub fn write_obstacle(obstacle: Obstacle) -> String {
+    let why = match obstacle {
+        Obstacle::NoMappings => "the kernel does not say what is mapped (/proc/self/maps)",
+        Obstacle::NoMemory => "there is no memory for that",
+        Obstacle::Inherited => {
+            "without checks inherited blocks cannot be told from the child's own"
+        }
+        Obstacle::Filter => {
+            "the program has installed a seccomp filter, which may end it for what that takes"
+        }
+    };
+    format!("mallocop: leaks were not looked for: {why}\n")
+}
+
+fn write_leaks(out: &mut String, verdict: &Verdict, is_error: bool, symbolizer: &mut Symbolizer) {
+    let pid = process::id();
+    let _ = match is_error {
+        true => writeln!(out, "=={pid}==ERROR: mallocop: detected memory leaks\n"),
+        false => writeln!(out, "=={pid}==WARNING: mallocop: possible memory leaks\n"),
+    };
+    let most = options::number(Name::MaxSites);
+    for leak in verdict.leaks.iter().take(most) {
+        write_leak(out, leak, symbolizer);
+    }
+    let rest = verdict.leaks.get(most..).unwrap_or(&[]);
+    if !rest.is_empty() {
+        let bytes: u64 = rest.iter().map(|leak| leak.totals.bytes).sum();
+        let _ = writeln!(
+            out,
+            "{} more with {bytes} byte(s) not shown (--max-sites shows more)\n",
+            rest.len()
+        );
+    }
+}
+
+fn write_leak(out: &mut String, leak: &Leak, symbolizer: &mut Symbolizer) {
+    let kind = match leak.loss {
+        Loss::Direct => "Direct",
+        Loss::Indirect => "Indirect",
+        Loss::Possible => "Possible",
+    };
+    let SiteTotals { blocks, bytes } = leak.totals;
+    let _ = writeln!(out, "{kind} leak of {bytes} byte(s) in {blocks} object(s) allocated from:");
+    stacks::write_stack(out, leak.site, symbolizer);
+    if let Some(name) = stacks::own_function(leak.site, symbolizer) {
+        let _ = writeln!(out, "    suppress with: leak:{name}");
+    }
+    if !leak.objects.is_empty() {
+        out.push_str("Objects leaked above:\n");
+        for (address, bytes) in &leak.objects {
+            let _ = writeln!(out, "{address:#x} ({bytes} bytes)");
+        }
+    }
+    out.push('\n');
+}
+
+fn totals_of(verdict: &Verdict, wanted: impl Fn(Loss) -> bool) -> SiteTotals {
+    let chosen = verdict.leaks.iter().filter(|leak| wanted(leak.loss));
+    chosen.fold(SiteTotals::default(), |sum, leak| SiteTotals {
+        blocks: sum.blocks + leak.totals.blocks,
+        bytes: sum.bytes + leak.totals.bytes,
+    })
+}
+
+fn write_sum(out: &mut String, verdict: &Verdict, ledger: &Totals) {
+    let (blocks, bytes) = sum(&verdict.reachable);
+    let of = |loss| totals_of(verdict, |found| found == loss);
+    let shown_by = "      (--show-reachable lists them)";
+    let rows = [
+        ("definitely lost", of(Loss::Direct), String::new()),
+        ("indirectly lost", of(Loss::Indirect), String::new()),
+        ("possibly lost", of(Loss::Possible), String::new()),
+        ("still reachable", SiteTotals { blocks, bytes }, shown_by.to_owned()),
+    ];
+    for (what, SiteTotals { blocks, bytes }, rest) in rows {
+        let (s, ss) = (plural(bytes), plural(blocks));
+        let _ = writeln!(out, "  {what:>15}: {bytes} byte{s} in {blocks} block{ss}{rest}");
+    }
+    let _ = writeln!(out, "  {:>15}: {}", "total", counts(ledger));
+}
+
+/// Who was not looked at, and what that means.
+fn write_doubts(out: &mut String, verdict: &Verdict) {
+    if verdict.is_blind {
+        out.push_str(
+            "mallocop: other threads could not be stopped: what is only in their registers or is \
+            being moved is listed as possible leak, and changes no status\n",
+        );
+    }
+    for (tid, reason) in &verdict.missed {
+        let why = match reason {
+            Reason::Blocked => "it blocks the signal for that",
+            Reason::Late => "it did not answer in time",
+        };
+        let _ = writeln!(
+            out,
+            "mallocop: thread {tid} was not stopped ({why}): what is only in its registers or is being \
+            moved is listed as possible leak, and changes no status"
+        );
+    }
+}
