@@ -3,7 +3,7 @@
 //! `MALLOCOP_OPTIONS=key=value:key=value`; `:`, `,`, white space separate.
 
 use core::fmt;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// What values an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,17 @@ pub enum Type {
     Number(usize),
     /// One of these words.
     Choice(&'static [&'static str]),
+    /// Path of a file, up to 1023 bytes; in quotes where it has separators in it.
+    Path,
+}
+
+/// A value of an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// Of a flag or a number; the position of a choice.
+    Number(usize),
+    /// A path.
+    Text(&'a str),
 }
 
 /// One row of the table.
@@ -23,7 +34,7 @@ pub struct Entry {
     pub name: &'static str,
     /// What values it takes.
     pub kind: Type,
-    /// Value when nothing is said; choices count from 0.
+    /// Value when nothing is said; choices count from 0, paths are empty.
     pub default: usize,
     /// One sentence.
     pub help: &'static str,
@@ -85,6 +96,8 @@ options! {
         "List the sites of blocks that are still reachable, too, or of all in use where leaks are not looked for";
     Interior, "interior", Type::Choice(&["lenient", "strict"]), 0,
         "Pointers into a block: lenient: they keep it; strict: a block that only they lead to is possibly lost";
+    Suppressions, "suppressions", Type::Path, 0,
+        "File with rules for leaks that are not to be reported, as LeakSanitizer or Valgrind have them";
     ReportObjects, "report_objects", Type::Flag, 0,
         "Show address and size of each leaked block";
     UseStacks, "use_stacks", Type::Flag, 1,
@@ -103,6 +116,35 @@ options! {
         "Show the address of each frame";
     Quiet, "quiet", Type::Flag, 0,
         "No start line and no summary";
+}
+
+/// Longest path.
+const MAX_TEXT: usize = 1023;
+
+/// The one path of the table; written once more only with the same.
+struct Text {
+    length: AtomicUsize,
+    bytes: [AtomicU8; MAX_TEXT],
+}
+
+static TEXT: Text =
+    Text { length: AtomicUsize::new(0), bytes: [const { AtomicU8::new(0) }; MAX_TEXT] };
+
+/// The file with rules for leaks; `None`: there is none. Allocates.
+pub fn suppressions() -> Option<String> {
+    let length = TEXT.length.load(Ordering::Acquire);
+    let bytes = TEXT.bytes.iter().take(length).map(|byte| byte.load(Ordering::Relaxed)).collect();
+    String::from_utf8(bytes).ok().filter(|path| !path.is_empty())
+}
+
+/// Sets it; longer ones than 1023 bytes are not taken.
+pub fn set_suppressions(path: &str) {
+    if path.len() <= MAX_TEXT {
+        for (to, from) in TEXT.bytes.iter().zip(path.bytes()) {
+            to.store(from, Ordering::Relaxed);
+        }
+        TEXT.length.store(path.len(), Ordering::Release);
+    }
 }
 
 /// Value of a flag.
@@ -124,6 +166,8 @@ pub enum Rejected<'a> {
     NoValue(&'a str),
     /// The value does not fit the option.
     BadValue(&'static str, &'a str, Type),
+    /// It counts from the process's first block on, and comes too late.
+    TooLate(&'static str),
 }
 
 impl fmt::Display for Rejected<'_> {
@@ -134,6 +178,7 @@ impl fmt::Display for Rejected<'_> {
             Self::BadValue(name, value, kind) => {
                 write!(f, "`{value}` is no value for {name}: it takes {kind}")
             }
+            Self::TooLate(name) => write!(f, "{name} cannot be set by the program itself"),
         }
     }
 }
@@ -143,6 +188,7 @@ impl fmt::Display for Type {
         match self {
             Self::Flag => f.write_str("0 or 1"),
             Self::Number(most) => write!(f, "a whole number from 0 to {most}"),
+            Self::Path => write!(f, "a path of up to {MAX_TEXT} bytes"),
             Self::Choice(words) => {
                 for (position, word) in words.iter().enumerate() {
                     f.write_str(if position == 0 { "" } else { ", " })?;
@@ -156,8 +202,8 @@ impl fmt::Display for Type {
 
 impl Entry {
     /// The value that `text` stands for; whole words and range-checked numbers only.
-    pub fn parse(&self, text: &str) -> Option<usize> {
-        match self.kind {
+    pub fn parse<'a>(&self, text: &'a str) -> Option<Value<'a>> {
+        let number = match self.kind {
             Type::Flag => match text {
                 "1" | "true" | "yes" => Some(1),
                 "0" | "false" | "no" => Some(0),
@@ -165,7 +211,26 @@ impl Entry {
             },
             Type::Number(most) => parse_number(text).filter(|&value| value <= most),
             Type::Choice(words) => words.iter().position(|&word| word == text),
-        }
+            Type::Path => return (text.len() <= MAX_TEXT).then_some(Value::Text(text)),
+        };
+        number.map(Value::Number)
+    }
+
+    /// Is it only looked at when leaks are looked for?
+    fn is_late(&self) -> bool {
+        const LATE: [Name; 10] = [
+            Name::DetectLeaks,
+            Name::ExitCode,
+            Name::Suppressions,
+            Name::ShowReachable,
+            Name::Interior,
+            Name::ReportObjects,
+            Name::UseStacks,
+            Name::UseRegisters,
+            Name::UseGlobals,
+            Name::UseMappings,
+        ];
+        LATE.iter().any(|&name| TABLE.get(name as usize).is_some_and(|row| row.name == self.name))
     }
 
     /// A value as it is written.
@@ -175,6 +240,7 @@ impl Entry {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self.0 {
                     Type::Choice(words) => f.write_str(words.get(self.1).unwrap_or(&"?")),
+                    Type::Path => Ok(()),
                     _ => write!(f, "{}", self.1),
                 }
             }
@@ -195,31 +261,81 @@ fn is_separator(c: char) -> bool {
     c == ':' || c == ',' || c.is_ascii_whitespace()
 }
 
+/// The list's first option and what comes behind it; what stands in quotes is not split.
+fn split_first(list: &str) -> (&str, &str) {
+    let mut quote = None;
+    for (at, c) in list.char_indices() {
+        match (quote, c) {
+            (None, '\'' | '"') => quote = Some(c),
+            (Some(open), c) if c == open => quote = None,
+            (None, c) if is_separator(c) => {
+                let (first, rest) = list.split_at(at);
+                return (first, rest.get(1..).unwrap_or(""));
+            }
+            _ => {}
+        }
+    }
+    (list, "")
+}
+
 /// Splits a list of options into rows of the table with their values; `each` gets every one.
-pub fn parse<'a>(list: &'a str, mut each: impl FnMut(Result<(usize, usize), Rejected<'a>>)) {
-    for text in list.split(is_separator).filter(|text| !text.is_empty()) {
-        each(parse_one(text));
+pub fn parse<'a>(
+    mut list: &'a str,
+    mut each: impl FnMut(Result<(usize, Value<'a>), Rejected<'a>>),
+) {
+    while !list.is_empty() {
+        let (first, rest) = split_first(list);
+        if !first.is_empty() {
+            each(parse_one(first));
+        }
+        list = rest;
     }
 }
 
-fn parse_one(text: &str) -> Result<(usize, usize), Rejected<'_>> {
+fn parse_one(text: &str) -> Result<(usize, Value<'_>), Rejected<'_>> {
     let (name, value) = text.split_once('=').ok_or(Rejected::NoValue(text))?;
     let row = TABLE.iter().position(|entry| entry.name == name).ok_or(Rejected::Unknown(name))?;
     let entry = TABLE.get(row).ok_or(Rejected::Unknown(name))?;
+    let bare = |quote| value.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote));
+    let value = bare('\'').or_else(|| bare('"')).unwrap_or(value);
     match entry.parse(value) {
-        Some(number) => Ok((row, number)),
+        Some(value) => Ok((row, value)),
         None => Err(Rejected::BadValue(entry.name, value, entry.kind)),
+    }
+}
+
+/// A path as it stands in a list of options; `None`: it has both kinds of quotes and a separator in it.
+pub fn quote(path: &str) -> Option<String> {
+    if !path.contains(|c| is_separator(c) || c == '\'' || c == '"') {
+        return Some(path.to_owned());
+    }
+    let quote = ['\'', '"'].into_iter().find(|&quote| !path.contains(quote))?;
+    Some(format!("{quote}{path}{quote}"))
+}
+
+fn set(row: usize, value: Value<'_>) {
+    match (VALUES.get(row), value) {
+        (Some(slot), Value::Number(number)) => slot.store(number, Ordering::Relaxed),
+        (_, Value::Text(text)) => set_suppressions(text),
+        (None, _) => {}
     }
 }
 
 /// Takes a list over into the process's options; `rejected` gets what could not be taken.
 pub fn apply<'a>(list: &'a str, mut rejected: impl FnMut(Rejected<'a>)) {
     parse(list, |option| match option {
-        Ok((row, value)) => {
-            if let Some(slot) = VALUES.get(row) {
-                slot.store(value, Ordering::Relaxed);
-            }
-        }
+        Ok((row, value)) => set(row, value),
+        Err(why) => rejected(why),
+    });
+}
+
+/// The same for a list that comes when the program runs already.
+pub fn apply_late<'a>(list: &'a str, mut rejected: impl FnMut(Rejected<'a>)) {
+    parse(list, |option| match option {
+        Ok((row, value)) => match TABLE.get(row) {
+            Some(entry) if !entry.is_late() => rejected(Rejected::TooLate(entry.name)),
+            _ => set(row, value),
+        },
         Err(why) => rejected(why),
     });
 }
@@ -228,7 +344,7 @@ pub fn apply<'a>(list: &'a str, mut rejected: impl FnMut(Rejected<'a>)) {
 mod tests {
     use super::*;
 
-    fn all(list: &str) -> Vec<Result<(usize, usize), Rejected<'_>>> {
+    fn all(list: &str) -> Vec<Result<(usize, Value<'_>), Rejected<'_>>> {
         let mut found = Vec::new();
         parse(list, |option| found.push(option));
         found
@@ -240,10 +356,10 @@ mod tests {
         assert_eq!(
             all("halt_on_error=no:exitcode=7, checks=none\nfree_fill_byte=0xff"),
             [
-                Ok((row("halt_on_error"), 0)),
-                Ok((row("exitcode"), 7)),
-                Ok((row("checks"), 1)),
-                Ok((row("free_fill_byte"), 255)),
+                Ok((row("halt_on_error"), Value::Number(0))),
+                Ok((row("exitcode"), Value::Number(7))),
+                Ok((row("checks"), Value::Number(1))),
+                Ok((row("free_fill_byte"), Value::Number(255))),
             ]
         );
         for bad in [
@@ -264,6 +380,27 @@ mod tests {
     }
 
     #[test]
+    fn paths_in_quotes_are_not_split() {
+        let row = Name::Suppressions as usize;
+        for path in ["plain", "with:colon, and blank", "it's", "a \"quoted\" one", ""] {
+            let list = format!("quiet=1:suppressions={}:quiet=0", quote(path).expect("quotable"));
+            let found = all(&list);
+            assert_eq!(found.len(), 3, "{list}");
+            assert_eq!(found[1], Ok((row, Value::Text(path))));
+        }
+        assert_eq!(quote("'\" "), None);
+        let long = format!("suppressions={}", "x".repeat(MAX_TEXT + 1));
+        assert!(matches!(all(&long)[..], [Err(Rejected::BadValue(..))]));
+    }
+
+    #[test]
+    fn what_counts_from_the_first_block_on_comes_too_late() {
+        let mut why = Vec::new();
+        apply_late("checks=none:nonsense=1:exitcode=23", |rejected| why.push(rejected));
+        assert_eq!(why, [Rejected::TooLate("checks"), Rejected::Unknown("nonsense")]);
+    }
+
+    #[test]
     fn every_row_is_sound() {
         for (row, entry) in TABLE.iter().enumerate() {
             let name = entry.name;
@@ -273,7 +410,11 @@ mod tests {
                 Some(row),
                 "{name} twice"
             );
-            assert_eq!(entry.parse(&entry.show(entry.default).to_string()), Some(entry.default));
+            let expected = match entry.kind {
+                Type::Path => Value::Text(""),
+                _ => Value::Number(entry.default),
+            };
+            assert_eq!(entry.parse(&entry.show(entry.default).to_string()), Some(expected));
             assert!(!entry.help.is_empty() && !entry.help.ends_with('.'), "{name}");
         }
     }

@@ -14,5 +14,6 @@ pub mod regions;
 pub mod roots;
 pub mod space;
 pub mod stop;
+pub mod suppress;
 
 pub use check::{Leak, Verdict, check};

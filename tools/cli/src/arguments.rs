@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgMatches, Command, ValueHint};
-use mallocop::options::{Entry, TABLE, Type};
+use mallocop::options::{self, Entry, TABLE, Type};
 
 use crate::demo;
 
@@ -76,15 +76,17 @@ fn flag(entry: &'static Entry) -> Arg {
         }
         Type::Number(_) => arg.value_name("N"),
         Type::Choice(words) => arg.value_name(words.join("|")),
+        Type::Path => arg.value_name("FILE").value_hint(ValueHint::FilePath),
     }
 }
 
 /// The options given as flags, in the form of `MALLOCOP_OPTIONS`.
-pub(crate) fn options(matches: &ArgMatches) -> String {
+pub(crate) fn listed_options(matches: &ArgMatches) -> String {
     TABLE
         .iter()
         .filter_map(|entry| {
             let value = matches.get_one::<String>(entry.name)?;
+            let value = options::quote(value).unwrap_or_else(|| value.clone());
             Some(format!("{}={value}", entry.name))
         })
         .collect::<Vec<_>>()
@@ -104,7 +106,7 @@ mod tests {
                 .unwrap_or_else(|error| panic!("{flag}: {error}"));
             let (_, matches) = matches.subcommand().expect("run");
             let expected = format!("{}={}", entry.name, entry.show(entry.default));
-            assert_eq!(options(matches), expected);
+            assert_eq!(listed_options(matches), expected);
         }
     }
 

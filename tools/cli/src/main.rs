@@ -51,7 +51,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
             run::run(&run::Run {
                 program: Path::new(program),
                 arguments,
-                options: arguments::options(matches),
+                options: arguments::listed_options(matches),
                 directory: None,
             })
         }
