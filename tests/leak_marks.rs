@@ -3,7 +3,7 @@
 use mallocop::debug::{CheckedHeap, Release, Request};
 use mallocop::finding::{Finding, Operation};
 use mallocop::leak::chart::{Chart, Set};
-use mallocop::leak::classify::{Loss, for_each_lost};
+use mallocop::leak::classify::{Loss, find_lost, for_each_lost, let_go};
 use mallocop::leak::hidden::Hidden;
 use mallocop::leak::mark::{Interior, Marker};
 
@@ -106,6 +106,7 @@ fn marks_follow_words_through_blocks_of_every_size() {
     assert_eq!(live, kept.len() + 3 + 4 + 100_000);
     let mut direct = Vec::new();
     let mut indirect = 0;
+    find_lost(&chart);
     for_each_lost(&chart, &hidden, |block, loss| match loss {
         Loss::Direct => direct.push(block),
         Loss::Indirect => indirect += 1,
@@ -118,6 +119,13 @@ fn marks_follow_words_through_blocks_of_every_size() {
         |two: [usize; 2]| direct.iter().filter(|block| two.contains(block)).count() == 1;
     assert!(is_one_of([one, two]) && is_one_of([first, second]));
     assert_eq!((chart.find(large - 17), chart.find(behind + 17)), (None, None));
+    // What a block leads to goes with it, and the rest is sorted as before.
+    let mut gone = 0;
+    let_go(&chart, &hidden, vec![chain, one], |_| gone += 1);
+    assert_eq!(gone, 100_000 + 2);
+    let mut left = 0;
+    for_each_lost(&chart, &hidden, |_, _| left += 1);
+    assert_eq!(left, 1 + 4);
     marker.word(two);
     marker.finish();
     assert!(chart.contains(Set::Reached, one) && !chart.contains(Set::Reached, lost));

@@ -23,6 +23,14 @@ pub struct SiteTotals {
     pub bytes: u64,
 }
 
+impl SiteTotals {
+    /// Adds other blocks.
+    pub fn add(&mut self, more: Self) {
+        self.blocks += more.blocks;
+        self.bytes += more.bytes;
+    }
+}
+
 impl CheckedHeap {
     /// Verifies every live block and every block in the quarantine. Returns the number of
     /// findings. The heap is to be frozen.

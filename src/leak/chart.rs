@@ -18,15 +18,17 @@ const ADDRESS_MASK: usize = (1 << 48) - 1;
 pub enum Set {
     /// The program can reach it.
     Reached = 0,
-    /// It was come by among the lost ones, the first and the second time through.
-    Seen = 1,
-    /// See [`Set::Seen`].
-    Held = 2,
     /// The program can reach it by pointers that are beyond doubt.
-    Certain = 3,
+    Certain = 1,
+    /// The program cannot reach it, and it is to be sorted.
+    Lost = 2,
+    /// It was come by among the lost ones, the first and the second time through.
+    Seen = 3,
+    /// See [`Set::Seen`].
+    Held = 4,
 }
 
-const SETS: usize = 4;
+const SETS: usize = 5;
 
 /// What is charted of one leaf.
 struct Sheet {
@@ -160,10 +162,40 @@ impl<'a> Chart<'a> {
         })
     }
 
+    /// Takes a block out of a set. `false`: it was not there.
+    pub fn remove(&self, set: Set, block: usize) -> bool {
+        self.bit(set, block).is_some_and(|(word, bit)| {
+            let before = word.load(Ordering::Relaxed);
+            word.store(before & !bit, Ordering::Relaxed);
+            before & bit != 0
+        })
+    }
+
+    /// Empties a set.
+    pub fn clear(&self, set: Set) {
+        for words in self.sheets.iter().filter_map(|sheet| sheet.sets.get(set as usize)) {
+            words.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
+    }
+
     /// Is a block in a set?
     #[inline(always)]
     pub fn contains(&self, set: Set, block: usize) -> bool {
         self.bit(set, block).is_some_and(|(word, bit)| word.load(Ordering::Relaxed) & bit != 0)
+    }
+
+    /// Calls `each` with every block of a set.
+    pub fn for_each_in(&self, set: Set, mut each: impl FnMut(usize)) {
+        for (leaf, sheet) in self.leaves.iter().zip(&self.sheets) {
+            for (at, word) in sheet.sets.get(set as usize).into_iter().flatten().enumerate() {
+                let mut bits = word.load(Ordering::Relaxed);
+                while bits != 0 {
+                    let index = at * 64 + bits.trailing_zeros() as usize;
+                    each(leaf.base() + index * GRANULE);
+                    bits &= bits - 1;
+                }
+            }
+        }
     }
 
     /// Calls `each` with every live block.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::chart::{Chart, Set};
-use super::classify::{Loss, for_each_lost};
+use super::classify::{self, Loss, find_lost};
 use super::hidden::Hidden;
 use super::mark::{Interior, Marker};
 use super::roots::Roots;
@@ -15,7 +15,7 @@ use crate::own;
 use crate::stack::caller::Point;
 use crate::stack::depot::{self, SiteId};
 use crate::stack::modules;
-use crate::sys::thread;
+use crate::sys::{filter, thread};
 
 /// Blocks of one site that are lost in one way.
 #[derive(Clone, Debug)]
@@ -37,17 +37,8 @@ pub struct Verdict {
     pub leaks: Vec<Leak>,
     /// What is in use and can be reached, the largest sites first.
     pub reachable: Vec<(SiteId, SiteTotals)>,
-    /// Threads that could not be looked at, by kernel id.
-    pub missed: Vec<(u32, Reason)>,
-    /// Is it not even known which threads there are?
-    pub is_blind: bool,
-}
-
-impl Verdict {
-    /// Was everything looked at, so that what is lost is lost beyond doubt?
-    pub const fn is_certain(&self) -> bool {
-        self.missed.is_empty() && !self.is_blind
-    }
+    /// What is lost and not to be reported.
+    pub suppressed: SiteTotals,
 }
 
 /// Why there is no verdict.
@@ -70,42 +61,106 @@ const BYTES_A_LEAF: usize = 48 << 10;
 /// What all the rest needs.
 const BYTES_BESIDES: usize = 8 << 20;
 
-/// Checks. The heap is frozen; `caller` is where the calling thread's stack begins to be the program's.
-pub fn check(heap: &CheckedHeap, caller: &Point) -> Result<Verdict, Obstacle> {
-    if !heap.notes_exemption() && thread::is_forked() {
-        return Err(Obstacle::Inherited);
-    }
-    let mut stopped = stop::stop();
-    // Blocks that handlers have freed in vain are taken for lost where they cannot be noted.
-    stopped.is_blind |= !heap.notes_exemption() && deferred::lost() > 0;
-    if !own::heap::has_room(room_for_marks()) {
-        return Err(Obstacle::NoMemory);
-    }
-    let mut space = Space::read(heap).ok_or(Obstacle::NoMappings)?;
-    let hidden = Hidden::new(space.take_hidden(heap));
-    let chart = Chart::draw(heap).ok_or(Obstacle::NoMemory)?;
-    let roots = Roots::new(&space, &hidden, &chart, &stopped, caller);
-    let mark = |interior, set| roots.mark(&mut Marker::new(&chart, &hidden, interior, set));
-    mark(Interior::Lenient, Set::Reached);
-    let is_strict = options::number(Name::Interior) == 1;
-    if is_strict {
-        mark(Interior::Strict(&space.constants), Set::Certain);
-    }
-    let is_certain = stopped.is_complete();
-    let mut groups = Groups::default();
-    for_each_lost(&chart, &hidden, |block, loss| {
-        groups.add(heap, block, Some(if is_certain { loss } else { Loss::Possible }));
-    });
-    chart.for_each_block(|block| {
-        if chart.contains(Set::Reached, block) {
+/// A check that was made: the world goes on, and what is lost can be looked at. The heap stays frozen.
+pub struct Check<'a> {
+    chart: Chart<'a>,
+    hidden: Hidden,
+    /// What is reached, or doubtful.
+    reached: Groups,
+    /// Threads that could not be looked at, by kernel id.
+    pub missed: Vec<(u32, Reason)>,
+    /// Is it not even known which threads there are?
+    pub is_blind: bool,
+}
+
+impl<'a> Check<'a> {
+    /// Checks. The heap is frozen; `caller` is where the calling thread's stack begins to be the program's.
+    pub fn make(heap: &'a CheckedHeap, caller: &Point) -> Result<Self, Obstacle> {
+        if filter::is_installed() {
+            return Err(Obstacle::Filter);
+        }
+        if !heap.notes_exemption() && thread::is_forked() {
+            return Err(Obstacle::Inherited);
+        }
+        let mut stopped = stop::stop();
+        // Blocks that handlers have freed in vain are taken for lost where they cannot be noted.
+        stopped.is_blind |= !heap.notes_exemption() && deferred::lost() > 0;
+        if !own::heap::has_room(room_for_marks()) {
+            return Err(Obstacle::NoMemory);
+        }
+        let mut space = Space::read(heap).ok_or(Obstacle::NoMappings)?;
+        let hidden = Hidden::new(space.take_hidden(heap));
+        let chart = Chart::draw(heap).ok_or(Obstacle::NoMemory)?;
+        let roots = Roots::new(&space, &hidden, &chart, &stopped, caller);
+        let mark = |interior, set| roots.mark(&mut Marker::new(&chart, &hidden, interior, set));
+        mark(Interior::Lenient, Set::Reached);
+        let is_strict = options::number(Name::Interior) == 1;
+        if is_strict {
+            mark(Interior::Strict(&space.constants), Set::Certain);
+        }
+        find_lost(&chart);
+        let mut reached = Groups::default();
+        chart.for_each_in(Set::Reached, |block| {
             let is_doubtful =
                 is_strict && !chart.contains(Set::Certain, block) && !is_loaders(block);
-            groups.add(heap, block, is_doubtful.then_some(Loss::Possible));
+            reached.add(heap, block, is_doubtful.then_some(Loss::Possible));
+        });
+        stopped.resume();
+        let (missed, is_blind) = (core::mem::take(&mut stopped.missed), stopped.is_blind);
+        Ok(Self { chart, hidden, reached, missed, is_blind })
+    }
+
+    /// Is anything lost?
+    pub fn has_lost(&self) -> bool {
+        let mut any = false;
+        self.chart.for_each_in(Set::Lost, |_| any = true);
+        any
+    }
+
+    /// Was everything looked at, so that what is lost is lost beyond doubt?
+    pub const fn is_certain(&self) -> bool {
+        self.missed.is_empty() && !self.is_blind
+    }
+
+    /// What is lost and what is not.
+    pub fn verdict(&self) -> Verdict {
+        self.verdict_without(|_, _| false)
+    }
+
+    /// The same if some leaks, by site and loss, and what only they lead to, are not to be reported.
+    pub fn verdict_without(&self, is_suppressed: impl Fn(SiteId, Loss) -> bool) -> Verdict {
+        let mut suppressed = Groups::default();
+        let mut blocks = Vec::new();
+        self.for_each_lost(|block, loss| {
+            if is_suppressed(site_of(block), loss) {
+                blocks.push(block);
+            }
+        });
+        let heap = self.chart.heap();
+        classify::let_go(&self.chart, &self.hidden, blocks, |block| {
+            suppressed.add(heap, block, None)
+        });
+        let mut lost = Groups::default();
+        self.for_each_lost(|block, loss| lost.add(heap, block, Some(loss)));
+        let mut verdict = Verdict::default();
+        for (&(site, loss), group) in self.reached.0.iter().chain(&lost.0) {
+            match loss {
+                Some(loss) if is_suppressed(site, loss) => verdict.suppressed.add(group.totals),
+                Some(loss) => verdict.leaks.push(group.leak(site, loss)),
+                None => verdict.reachable.push((site, group.totals)),
+            }
         }
-    });
-    stopped.resume();
-    let (missed, is_blind) = (core::mem::take(&mut stopped.missed), stopped.is_blind);
-    Ok(groups.into_verdict(missed, is_blind))
+        suppressed.0.values().for_each(|group| verdict.suppressed.add(group.totals));
+        verdict.sort();
+        verdict
+    }
+
+    fn for_each_lost(&self, mut each: impl FnMut(usize, Loss)) {
+        let is_certain = self.is_certain();
+        classify::for_each_lost(&self.chart, &self.hidden, |block, loss| {
+            each(block, if is_certain { loss } else { Loss::Possible });
+        });
+    }
 }
 
 fn room_for_marks() -> usize {
@@ -115,10 +170,13 @@ fn room_for_marks() -> usize {
     BYTES_BESIDES + leaves.len() * BYTES_A_LEAF + blocks * BYTES_A_BLOCK
 }
 
+fn site_of(block: usize) -> SiteId {
+    registry::word(block).map_or(SiteId::NONE, |word| word.site)
+}
+
 /// Was the block allocated by the dynamic loader, which keeps pointers in ways of its own?
 fn is_loaders(block: usize) -> bool {
-    let site = registry::word(block).map_or(SiteId::NONE, |word| word.site);
-    depot::frames(site).next().is_some_and(|frame| modules::is_loader(frame.pc()))
+    depot::frames(site_of(block)).next().is_some_and(|frame| modules::is_loader(frame.pc()))
 }
 
 /// Blocks with one site and one fate.
@@ -128,41 +186,39 @@ struct Group {
     objects: Vec<(usize, usize)>,
 }
 
+impl Group {
+    fn leak(&self, site: SiteId, loss: Loss) -> Leak {
+        let mut objects = self.objects.clone();
+        objects.sort_unstable();
+        Leak { site, loss, totals: self.totals, objects }
+    }
+}
+
 /// Blocks by site and by how they are lost, if they are.
 #[derive(Default)]
 struct Groups(HashMap<(SiteId, Option<Loss>), Group>);
 
 impl Groups {
     fn add(&mut self, heap: &CheckedHeap, block: usize, loss: Option<Loss>) {
-        let site = registry::word(block).map_or(SiteId::NONE, |word| word.site);
-        let group = self.0.entry((site, loss)).or_default();
+        let group = self.0.entry((site_of(block), loss)).or_default();
         let size = heap.extent(block);
-        group.totals.blocks += 1;
-        group.totals.bytes += size as u64;
+        group.totals.add(SiteTotals { blocks: 1, bytes: size as u64 });
         if loss.is_some() && options::flag(Name::ReportObjects) {
             group.objects.push((block, size));
         }
     }
+}
 
-    fn into_verdict(self, missed: Vec<(u32, Reason)>, is_blind: bool) -> Verdict {
-        let mut verdict = Verdict { missed, is_blind, ..Verdict::default() };
-        for ((site, loss), Group { totals, mut objects }) in self.0 {
-            objects.sort_unstable();
-            match loss {
-                Some(loss) => verdict.leaks.push(Leak { site, loss, totals, objects }),
-                None => verdict.reachable.push((site, totals)),
-            }
-        }
+impl Verdict {
+    fn sort(&mut self) {
         let falling = |totals: &SiteTotals| (u64::MAX - totals.bytes, u64::MAX - totals.blocks);
         let order = |loss| match loss {
             Loss::Direct => 0,
             Loss::Possible => 1,
             Loss::Indirect => 2,
         };
-        verdict
-            .leaks
+        self.leaks
             .sort_unstable_by_key(|leak| (order(leak.loss), falling(&leak.totals), leak.site));
-        verdict.reachable.sort_unstable_by_key(|(site, totals)| (falling(totals), *site));
-        verdict
+        self.reachable.sort_unstable_by_key(|(site, totals)| (falling(totals), *site));
     }
 }

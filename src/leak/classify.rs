@@ -20,11 +20,22 @@ pub enum Loss {
     Possible,
 }
 
-/// Calls `each` with every live block that is not [`Set::Reached`]. What is reached has been marked.
+/// Puts every live block that is not [`Set::Reached`] into [`Set::Lost`]. What is reached has been marked.
+pub fn find_lost(chart: &Chart<'_>) {
+    chart.for_each_block(|block| {
+        if !chart.contains(Set::Reached, block) {
+            chart.add(Set::Lost, block);
+        }
+    });
+}
+
+/// Calls `each` with every block in [`Set::Lost`].
 pub fn for_each_lost(chart: &Chart<'_>, hidden: &Hidden, mut each: impl FnMut(usize, Loss)) {
     let mut finished = Vec::new();
     let mut list = Vec::new();
-    chart.for_each_block(|block| {
+    chart.clear(Set::Seen);
+    chart.clear(Set::Held);
+    chart.for_each_in(Set::Lost, |block| {
         list.push(block);
         visit(chart, hidden, Set::Seen, &mut list, |block| finished.push(block));
     });
@@ -33,6 +44,25 @@ pub fn for_each_lost(chart: &Chart<'_>, hidden: &Hidden, mut each: impl FnMut(us
         visit(chart, hidden, Set::Held, &mut list, |held| {
             each(held, if held == block { Loss::Direct } else { Loss::Indirect });
         });
+    }
+}
+
+/// Takes these blocks and all that they lead to out of [`Set::Lost`]; `each` gets them.
+pub fn let_go(
+    chart: &Chart<'_>,
+    hidden: &Hidden,
+    mut blocks: Vec<usize>,
+    mut each: impl FnMut(usize),
+) {
+    while let Some(block) = blocks.pop() {
+        if chart.remove(Set::Lost, block) {
+            each(block);
+            each_in(chart, hidden, block, |next, _| {
+                if chart.contains(Set::Lost, next) {
+                    blocks.push(next);
+                }
+            });
+        }
     }
 }
 
@@ -53,12 +83,12 @@ fn visit(
         if *top & OPEN != 0 {
             list.pop();
             done(block);
-        } else if chart.contains(Set::Reached, block) || !chart.add(set, block) {
+        } else if !chart.contains(Set::Lost, block) || !chart.add(set, block) {
             list.pop();
         } else {
             *top |= OPEN;
             each_in(chart, hidden, block, |next, _| {
-                if !chart.contains(Set::Reached, next) && !chart.contains(set, next) {
+                if chart.contains(Set::Lost, next) && !chart.contains(set, next) {
                     list.push(next);
                 }
             });

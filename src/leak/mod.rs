@@ -16,4 +16,4 @@ pub mod space;
 pub mod stop;
 pub mod suppress;
 
-pub use check::{Leak, Verdict, check};
+pub use check::{Check, Leak, Verdict};

@@ -2,14 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::stacks;
 use super::summary::{counts, plural, sum, write_limits, write_sites};
+use super::{stacks, suppressed};
 use crate::arena::Totals;
 use crate::debug::SiteTotals;
 use crate::leak::check::Obstacle;
 use crate::leak::classify::Loss;
 use crate::leak::stop::Reason;
-use crate::leak::{Leak, Verdict};
+use crate::leak::suppress::Rules;
+use crate::leak::{Check, Leak, Verdict};
 use crate::options::{self, Name};
 use crate::stack::symbolize::Symbolizer;
 use crate::sys::process;
@@ -22,39 +23,35 @@ pub struct Report {
     pub is_error: bool,
 }
 
-/// Writes it. `speaks`: also where nothing is lost.
+/// Writes what a check has found that no rule hides. `speaks`: also where nothing is lost.
 pub fn write(
-    verdict: &Verdict,
+    check: &Check<'_>,
+    rules: &mut Rules,
     ledger: &Totals,
     speaks: bool,
     symbolizer: &mut Symbolizer,
 ) -> Report {
+    let (verdict, notes) = suppressed::verdict(check, rules, speaks, symbolizer);
     let mut text = String::new();
-    let is_error = !verdict.leaks.is_empty() && verdict.is_certain();
+    let is_error = !verdict.leaks.is_empty() && check.is_certain();
     if !verdict.leaks.is_empty() {
-        write_leaks(&mut text, verdict, is_error, symbolizer);
+        write_leaks(&mut text, &verdict, is_error, symbolizer);
     }
     if speaks && options::flag(Name::ShowReachable) {
         write_sites(&mut text, "still reachable", &verdict.reachable, symbolizer);
     }
     if !verdict.leaks.is_empty() {
-        write_sum(&mut text, verdict, ledger);
+        write_sum(&mut text, &verdict, ledger);
     } else if speaks {
-        let (blocks, bytes) = sum(&verdict.reachable);
-        let _ = writeln!(
-            text,
-            "mallocop: no leaks: {}; {bytes} byte{} in {blocks} block{} still reachable",
-            counts(ledger),
-            plural(bytes),
-            plural(blocks)
-        );
+        write_clean(&mut text, &verdict, ledger);
     }
     if !text.is_empty() {
-        write_doubts(&mut text, verdict);
+        text.push_str(&notes);
+        write_doubts(&mut text, check);
         write_limits(&mut text, symbolizer);
     }
     if is_error {
-        let lost = totals_of(verdict, |_| true);
+        let lost = totals_of(&verdict, |_| true);
         let _ = writeln!(
             text,
             "SUMMARY: mallocop: {} byte(s) leaked in {} allocation(s).",
@@ -62,6 +59,22 @@ pub fn write(
         );
     }
     Report { text, is_error }
+}
+
+fn write_clean(out: &mut String, verdict: &Verdict, ledger: &Totals) {
+    let (blocks, bytes) = sum(&verdict.reachable);
+    let (s, ss) = (plural(bytes), plural(blocks));
+    let _ = write!(
+        out,
+        "mallocop: no leaks: {}; {bytes} byte{s} in {blocks} block{ss} still reachable",
+        counts(ledger)
+    );
+    let SiteTotals { blocks, bytes } = verdict.suppressed;
+    if blocks != 0 {
+        let (s, ss) = (plural(bytes), plural(blocks));
+        let _ = write!(out, ", {bytes} byte{s} in {blocks} block{ss} suppressed");
+    }
+    out.push('\n');
 }
 
 /// Why there is no verdict.
@@ -123,10 +136,9 @@ fn write_leak(out: &mut String, leak: &Leak, symbolizer: &mut Symbolizer) {
 
 fn totals_of(verdict: &Verdict, wanted: impl Fn(Loss) -> bool) -> SiteTotals {
     let chosen = verdict.leaks.iter().filter(|leak| wanted(leak.loss));
-    chosen.fold(SiteTotals::default(), |sum, leak| SiteTotals {
-        blocks: sum.blocks + leak.totals.blocks,
-        bytes: sum.bytes + leak.totals.bytes,
-    })
+    let mut sum = SiteTotals::default();
+    chosen.for_each(|leak| sum.add(leak.totals));
+    sum
 }
 
 fn write_sum(out: &mut String, verdict: &Verdict, ledger: &Totals) {
@@ -134,10 +146,11 @@ fn write_sum(out: &mut String, verdict: &Verdict, ledger: &Totals) {
     let of = |loss| totals_of(verdict, |found| found == loss);
     let shown_by = "      (--show-reachable lists them)";
     let rows = [
-        ("definitely lost", of(Loss::Direct), String::new()),
-        ("indirectly lost", of(Loss::Indirect), String::new()),
-        ("possibly lost", of(Loss::Possible), String::new()),
-        ("still reachable", SiteTotals { blocks, bytes }, shown_by.to_owned()),
+        ("definitely lost", of(Loss::Direct), ""),
+        ("indirectly lost", of(Loss::Indirect), ""),
+        ("possibly lost", of(Loss::Possible), ""),
+        ("still reachable", SiteTotals { blocks, bytes }, shown_by),
+        ("suppressed", verdict.suppressed, ""),
     ];
     for (what, SiteTotals { blocks, bytes }, rest) in rows {
         let (s, ss) = (plural(bytes), plural(blocks));
@@ -147,14 +160,14 @@ fn write_sum(out: &mut String, verdict: &Verdict, ledger: &Totals) {
 }
 
 /// Who was not looked at, and what that means.
-fn write_doubts(out: &mut String, verdict: &Verdict) {
-    if verdict.is_blind {
+fn write_doubts(out: &mut String, check: &Check<'_>) {
+    if check.is_blind {
         out.push_str(
             "mallocop: other threads could not be stopped: what is only in their registers or is \
             being moved is listed as possible leak, and changes no status\n",
         );
     }
-    for (tid, reason) in &verdict.missed {
+    for (tid, reason) in &check.missed {
         let why = match reason {
             Reason::Blocked => "it blocks the signal for that",
             Reason::Late => "it did not answer in time",

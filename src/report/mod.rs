@@ -5,6 +5,7 @@ mod place;
 pub mod record;
 pub mod stacks;
 pub mod summary;
+mod suppressed;
 pub mod text;
 
 use crate::sys::output;

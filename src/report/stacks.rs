@@ -140,12 +140,28 @@ fn source_line(frame: &Frame) -> Option<String> {
     lines.map_while(Result::ok).nth(frame.line as usize - 1)
 }
 
-/// Function of the first frame of the user's own code, else of the first that has a name; `None`: none has.
+/// The names of a site's frames, innermost first, all that libc adds at the outer end left out.
+pub fn named_frames(site: SiteId, symbolizer: &mut Symbolizer) -> Vec<Frame> {
+    frames_of(site, symbolizer).into_iter().map(|(_, frame)| frame).collect()
+}
+
+/// Function to name in a rule for a site: of the first frame of the user's own code, else of the first that has a
+/// name and is not in the libraries that all programs allocate by. `None`: none has a name.
 pub fn own_function(site: SiteId, symbolizer: &mut Symbolizer) -> Option<String> {
-    let frames = frames_of(site, symbolizer);
-    let own = frames.iter().find(|(_, frame)| source_line(frame).is_some());
-    let named = || frames.iter().find(|(_, frame)| frame.function.is_some());
-    own.or_else(named)?.1.function.clone()
+    let frames = named_frames(site, symbolizer);
+    let is_runtime = |frame: &&Frame| {
+        let path = frame.module.as_ref().map_or("", |(path, _)| path.as_str());
+        let name = path.rsplit('/').next().unwrap_or(path);
+        ["libc.so", "libstdc++.so", "libc++.so", "ld-linux"]
+            .iter()
+            .any(|known| name.starts_with(known))
+    };
+    let named = || frames.iter().filter(|frame| frame.function.is_some());
+    let own = frames.iter().find(|frame| source_line(frame).is_some() && !is_runtime(frame));
+    own.or_else(|| named().find(|frame| !is_runtime(frame)))
+        .or_else(|| named().next())?
+        .function
+        .clone()
 }
 
 /// `file:line:column in function` of the first frame of the user's own code, for a SUMMARY line.

@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memchr::memmem;
 use object::read::{Object, ObjectSegment, ObjectSymbol, ReadCache};
 
+use crate::sys::filter;
 use crate::sys::maps::{self, Lookup};
 
 static OWN_START: AtomicUsize = AtomicUsize::new(0);
@@ -56,8 +58,34 @@ impl Module {
     }
 }
 
+/// Where code is mapped, and from which file, for when the kernel must not be asked any more.
+static REMEMBERED: OnceLock<Vec<(usize, usize, String)>> = OnceLock::new();
+
+/// Remembers the modules as they are now.
+pub fn remember() {
+    REMEMBERED.get_or_init(|| {
+        let mut modules = Vec::new();
+        maps::for_each(|mapping| {
+            if mapping.is_file() {
+                modules.push((mapping.start, mapping.end, mapping.path_text().to_owned()));
+            }
+        });
+        modules
+    });
+}
+
+fn find_remembered(address: usize) -> Option<Module> {
+    let modules = REMEMBERED.get()?;
+    let (_, _, path) = modules.iter().find(|(start, end, _)| (*start..*end).contains(&address))?;
+    let (base, _, _) = modules.iter().find(|(_, _, other)| other == path)?;
+    Some(Module { path: path.clone(), base: *base })
+}
+
 /// The module that `address` is in, if a file is mapped there.
 pub fn find(address: usize) -> Option<Module> {
+    if filter::is_installed() {
+        return find_remembered(address);
+    }
     match maps::find(address) {
         Lookup::Mapped(mapping) if mapping.is_file() => Some(Module {
             path: mapping.path_text().to_owned(),
@@ -99,6 +127,18 @@ pub fn symbol_at(module: &Module, address: usize) -> Option<Symbol> {
             let name = format!("{:#}", backtrace::SymbolName::new(symbol.name_bytes().ok()?));
             Some(Symbol { name, offset: wanted - symbol.address() })
         })
+}
+
+/// Address of a function of the program, by its name in the file's table, which need not be loaded. Reads all of
+/// the file's symbols.
+pub fn find_function(program: &str, name: &str) -> Option<usize> {
+    let cache = ReadCache::new(File::open(program).ok()?);
+    let file = object::File::parse(&cache).ok()?;
+    let first = file.segments().map(|segment| segment.address()).min()? & !0xfff;
+    let symbol =
+        file.symbols().find(|symbol| symbol.is_definition() && symbol.name() == Ok(name))?;
+    let base = maps::first_of(program.as_bytes())?;
+    Some(base + (symbol.address() - first) as usize)
 }
 
 /// Name of `std::bad_alloc`'s type as it stands in the one library that defines it.

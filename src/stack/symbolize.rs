@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::depot::StoredFrame;
 use super::modules;
 use crate::own;
-use crate::sys::process;
+use crate::sys::{filter, process};
 
 /// Milliseconds of CPU time that one process spends on names; after that frames show module and offset.
 const BUDGET: u64 = 1000;
@@ -18,6 +18,8 @@ const ROOM: usize = 12 << 20;
 pub struct Frame {
     /// Function, demangled.
     pub function: Option<String>,
+    /// The same as it stands in the file.
+    pub symbol: Option<String>,
     /// Source file.
     pub file: Option<String>,
     /// Line in it; 0 when not known.
@@ -40,7 +42,10 @@ impl Symbolizer {
     pub fn frames_at(&mut self, stored: StoredFrame) -> &[Frame] {
         // Looked up is the instruction in front of a return address, but that at an exact pc.
         let pc = stored.pc() + usize::from(stored.is_exact());
-        if !self.known.contains_key(&pc) {
+        if !self.known.contains_key(&pc) && filter::is_installed() {
+            // No file can be opened any more.
+            self.known.insert(pc, vec![module_frame(pc)]);
+        } else if !self.known.contains_key(&pc) {
             let started = process::thread_milliseconds();
             let may_look = self.spent < BUDGET && own::heap::has_room(ROOM);
             let frames = if may_look { resolve(pc) } else { vec![module_frame(pc)] };
@@ -61,7 +66,7 @@ fn module_frame(pc: usize) -> Frame {
         let offset = pc - module.base;
         (module.path, offset)
     });
-    Frame { function: None, file: None, line: 0, column: 0, module }
+    Frame { function: None, symbol: None, file: None, line: 0, column: 0, module }
 }
 
 fn resolve(pc: usize) -> Vec<Frame> {
@@ -73,6 +78,7 @@ fn resolve(pc: usize) -> Vec<Frame> {
         backtrace::resolve_unsynchronized(pc as *mut core::ffi::c_void, |symbol| {
             frames.push(Frame {
                 function: symbol.name().map(|name| format!("{name:#}")),
+                symbol: symbol.name().and_then(|name| name.as_str().map(str::to_owned)),
                 file: symbol.filename().map(|file| file.to_string_lossy().into_owned()),
                 line: symbol.lineno().unwrap_or(0),
                 column: symbol.colno().unwrap_or(0),
@@ -81,7 +87,7 @@ fn resolve(pc: usize) -> Vec<Frame> {
         });
     }
     if frames.is_empty() {
-        frames.push(Frame { function: None, file: None, line: 0, column: 0, module });
+        frames.push(Frame { function: None, symbol: None, file: None, line: 0, column: 0, module });
     }
     frames
 }

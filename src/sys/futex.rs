@@ -4,7 +4,7 @@ use core::ptr;
 use core::sync::atomic::AtomicU32;
 use std::time::Duration;
 
-use super::errno;
+use super::kernel;
 
 /// Sleeps while the word is `value`, at most for `patience`; may return earlier.
 pub(super) fn wait(word: *const AtomicU32, value: u32, patience: Option<Duration>) {
@@ -21,10 +21,9 @@ pub(super) fn wake(word: *const AtomicU32, count: u32) {
 }
 
 fn call(word: *const AtomicU32, operation: i32, value: u32, time: *const libc::timespec) {
-    errno::preserve(|| {
-        // SAFETY: futex(2) only reads the word, and fails where it cannot; the time is null or outlives the call.
-        unsafe {
-            libc::syscall(libc::SYS_futex, word, operation | libc::FUTEX_PRIVATE_FLAG, value, time);
-        }
-    });
+    let operation = (operation | libc::FUTEX_PRIVATE_FLAG) as usize;
+    // SAFETY: futex(2) on a word that the caller has, with a time that lives, or none.
+    unsafe {
+        kernel::call(libc::SYS_futex, [word as usize, operation, value as usize, time as usize]);
+    }
 }

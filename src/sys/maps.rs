@@ -1,6 +1,6 @@
 //! The process's mappings, read from /proc/self/maps without allocating.
 
-use super::errno;
+use super::{errno, filter};
 
 /// Longest path that is kept.
 const MAX_PATH: usize = 256;
@@ -165,6 +165,9 @@ pub fn maps_file(pid: u32, name: &[u8]) -> bool {
 /// Calls `each` with every line of a file until it returns false. Lines over 1 KiB are cut.
 /// `path` ends in a NUL. Says whether the file could be read.
 fn visit(path: &str, mut each: impl FnMut(&[u8]) -> bool) -> bool {
+    if filter::is_installed() {
+        return false;
+    }
     errno::preserve(|| {
         // SAFETY: the path ends in a NUL.
         let fd = unsafe { libc::open(path.as_ptr().cast(), libc::O_RDONLY | libc::O_CLOEXEC) };

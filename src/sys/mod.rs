@@ -3,8 +3,10 @@
 
 pub mod apart;
 pub mod errno;
+pub mod filter;
 mod futex;
 pub mod holdings;
+mod kernel;
 pub mod loader;
 pub mod lock;
 pub mod maps;

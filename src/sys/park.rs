@@ -10,7 +10,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::tasks::Asleep;
-use super::{errno, futex, process, thread};
+use super::{errno, futex, kernel, process, thread};
 
 /// The signal's number.
 pub const SIGNAL: u32 = 33;
@@ -155,19 +155,10 @@ impl Parking {
         *second = u64::from(code);
         *ids = u64::from(process::id());
         *value = core::ptr::from_ref(place) as u64;
-        errno::preserve(|| {
-            // SAFETY: rt_tgsigqueueinfo(2) reads the 128 bytes.
-            let result = unsafe {
-                libc::syscall(
-                    libc::SYS_rt_tgsigqueueinfo,
-                    process::id(),
-                    place.tid,
-                    SIGNAL,
-                    info.as_ptr(),
-                )
-            };
-            result == 0
-        })
+        let (process, thread) = (process::id() as usize, place.tid as usize);
+        let arguments = [process, thread, SIGNAL as usize, info.as_ptr() as usize];
+        // SAFETY: rt_tgsigqueueinfo(2) reads the 128 bytes.
+        unsafe { kernel::call(libc::SYS_rt_tgsigqueueinfo, arguments) == 0 }
     }
 
     /// Waits until none of the threads is still asked, or `until`.
@@ -207,12 +198,12 @@ fn wait_while(places: &[Box<Place>], state: State, until: Instant) {
 
 fn set_action(new: &Action, old: Option<&mut Action>) -> bool {
     let old = old.map_or(core::ptr::null_mut(), core::ptr::from_mut);
-    errno::preserve(|| {
-        // SAFETY: rt_sigaction(2) with the kernel's own structure and an 8-byte set.
-        unsafe {
-            libc::syscall(libc::SYS_rt_sigaction, SIGNAL, core::ptr::from_ref(new), old, 8) == 0
-        }
-    })
+    let new = core::ptr::from_ref(new);
+    // SAFETY: rt_sigaction(2) with the kernel's own structure and an 8-byte set.
+    unsafe {
+        let arguments = [SIGNAL as usize, new as usize, old as usize, 8];
+        kernel::call(libc::SYS_rt_sigaction, arguments) == 0
+    }
 }
 
 #[unsafe(naked)]

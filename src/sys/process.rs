@@ -1,14 +1,32 @@
 //! Facts about the process, and the few calls by which it is left.
 
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::errno;
+use super::{errno, filter};
+
+/// What [`id`] says where it must not ask.
+static ID: AtomicU32 = AtomicU32::new(0);
 
 /// The process id.
 pub fn id() -> u32 {
+    if filter::is_installed() {
+        return ID.load(Ordering::Relaxed);
+    }
     // SAFETY: getpid(2) cannot fail.
     unsafe { libc::getpid().unsigned_abs() }
+}
+
+/// Keeps the process id for later.
+pub(super) fn keep_id() {
+    if !filter::is_installed() {
+        set_id(id());
+    }
+}
+
+/// Says which process this is.
+pub(super) fn set_id(id: u32) {
+    ID.store(id, Ordering::Relaxed);
 }
 
 /// 64 bits that differ from run to run and that the program does not see: the kernel's random
@@ -51,6 +69,18 @@ pub fn environment(name: &CStr) -> Option<&'static [u8]> {
         let value = libc::getenv(name.as_ptr());
         (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
     }
+}
+
+/// Address of a symbol that the loaded modules export; 0: there is none. Calls dlsym(3).
+pub fn find_symbol(name: &CStr) -> usize {
+    // SAFETY: dlsym(3) with a C string.
+    unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) as usize }
+}
+
+/// The same behind this library in the order of modules.
+pub fn find_next_symbol(name: &CStr) -> usize {
+    // SAFETY: as above.
+    unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) as usize }
 }
 
 /// Ends the process by SIGABRT, through the program's own handler if it has one.
@@ -107,6 +137,18 @@ pub fn address_space_limit() -> usize {
     // SAFETY: getrlimit(2) fills the structure.
     errno::preserve(|| unsafe { libc::getrlimit(libc::RLIMIT_AS, &raw mut limit) });
     usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX)
+}
+
+/// Year, month and day (UTC).
+pub fn today() -> (u16, u8, u8) {
+    // SAFETY: time(2) with no place to write to; gmtime_r(3) fills the structure.
+    let date = unsafe {
+        let now = libc::time(core::ptr::null_mut());
+        let mut date = core::mem::zeroed::<libc::tm>();
+        libc::gmtime_r(&raw const now, &raw mut date);
+        date
+    };
+    ((date.tm_year + 1900) as u16, date.tm_mon as u8 + 1, date.tm_mday as u8)
 }
 
 /// The parent's process id.

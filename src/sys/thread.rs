@@ -5,7 +5,7 @@ use core::arch::{asm, global_asm};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering, compiler_fence};
 
-use super::errno;
+use super::kernel;
 
 global_asm!(
     ".section .tbss.mallocop_thread_slot,\"awT\",@nobits",
@@ -334,8 +334,8 @@ fn note_thread(number: usize) {
 
 /// The calling thread's kernel id.
 pub fn current_tid() -> u32 {
-    // SAFETY: gettid(2) cannot fail.
-    errno::preserve(|| unsafe { libc::syscall(libc::SYS_gettid) as u32 })
+    // SAFETY: gettid(2) touches no memory and cannot fail.
+    unsafe { kernel::call(libc::SYS_gettid, [0; 4]) as u32 }
 }
 
 /// Was the number given out?
@@ -399,7 +399,9 @@ pub fn renew_after_fork() {
     // A number of its own tells what this process allocates from what it inherited.
     FIRST_OWN.store(NEXT_NUMBER.load(Ordering::Relaxed), Ordering::Relaxed);
     slot().number.set(0);
-    number();
+    let number = number();
+    // The child's one thread has the process's id.
+    super::process::set_id(tid_of(number));
 }
 
 /// Is this process the child of a fork?

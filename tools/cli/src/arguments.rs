@@ -27,6 +27,10 @@ pub(crate) fn command() -> Command {
         )
         .subcommand(Command::new("options").about("List the options with their defaults"))
         .subcommand(
+            Command::new("suppressions")
+                .about("Show the rules for leaks in libraries that are never reported"),
+        )
+        .subcommand(
             Command::new("doctor")
                 .about("Say what would be seen of a program, without running it")
                 .arg(

@@ -26,6 +26,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
+use mallocop::leak::suppress;
 use mallocop::options::TABLE;
 
 use crate::failure::Failure;
@@ -60,6 +61,10 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
         }
         Some(("options", _)) => {
             list_options();
+            Ok(0)
+        }
+        Some(("suppressions", _)) => {
+            let _ = anstream::stdout().write_all(suppress::BUILT_IN.as_bytes());
             Ok(0)
         }
         Some(("doctor", matches)) => {

@@ -3,13 +3,15 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-use mallocop::options::{self, TABLE};
+use mallocop::leak::suppress;
+use mallocop::options::{self, TABLE, Value};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -36,6 +38,7 @@ pub(crate) struct Run<'a> {
 /// Runs it. The result is the command's exit status.
 pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
     let options = all_options(&run.options)?;
+    check_suppressions(options.suppressions.as_deref())?;
     let program = target::find(run.program)?;
     let facts = target::inspect(&program)?;
     if facts.defines_malloc {
@@ -73,6 +76,7 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
 struct Options {
     list: String,
     exitcode: u8,
+    suppressions: Option<String>,
 }
 
 /// The user's list with the command line's behind it: the last one counts. What is wrong in the
@@ -81,19 +85,31 @@ fn all_options(from_flags: &str) -> Result<Options, Failure> {
     let from_environment = env::var("MALLOCOP_OPTIONS").unwrap_or_default();
     let list = format!("{from_environment}:{from_flags}");
     let mut wrong = None;
-    let mut exitcode = 23;
+    let mut found =
+        Options { list: list.trim_matches(':').to_owned(), exitcode: 23, suppressions: None };
     options::parse(&list, |option| match option {
-        Ok((row, value)) => {
-            if TABLE.get(row).is_some_and(|entry| entry.name == "exitcode") {
-                exitcode = u8::try_from(value).unwrap_or(23);
+        Ok((row, value)) => match (TABLE.get(row).map(|entry| entry.name), value) {
+            (Some("exitcode"), Value::Number(number)) => {
+                found.exitcode = u8::try_from(number).unwrap_or(23);
             }
-        }
+            (Some("suppressions"), Value::Text(path)) => found.suppressions = Some(path.to_owned()),
+            _ => {}
+        },
         Err(why) => wrong = Some(format!("MALLOCOP_OPTIONS: {why} (see `mallocop options`)")),
     });
     match wrong {
         Some(why) => Err(Failure::Usage(why)),
-        None => Ok(Options { list: list.trim_matches(':').to_owned(), exitcode }),
+        None => Ok(found),
     }
+}
+
+/// What is wrong in the rules is an error here, before anything runs.
+fn check_suppressions(path: Option<&str>) -> Result<(), Failure> {
+    let Some(path) = path.filter(|path| !path.is_empty()) else { return Ok(()) };
+    let text =
+        fs::read(path).map_err(|why| Failure::Usage(format!("suppressions: {path}: {why}")))?;
+    let read = suppress::read(&String::from_utf8_lossy(&text), path);
+    read.map(drop).map_err(|why| Failure::Usage(format!("suppressions: {why}")))
 }
 
 /// Ours first; what the user preloads stays.

@@ -4,7 +4,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use mallocop::finding::Operation;
-use mallocop::leak;
+use mallocop::leak::Check;
 use mallocop::leak::check::Obstacle;
 use mallocop::options::{self, Name};
 use mallocop::report::{self, leaks, record, summary};
@@ -12,7 +12,7 @@ use mallocop::stack::caller::{Point, Registers};
 use mallocop::sys::{apart, thread};
 
 use crate::entry::with_registers;
-use crate::{HEAP, reader, reporter};
+use crate::{HEAP, hooks, reader, reporter, rules_for_leaks};
 
 /// Was the program's one leak check made before its end?
 static LEAKS_CHECKED: AtomicBool = AtomicBool::new(false);
@@ -20,29 +20,31 @@ static LEAKS_CHECKED: AtomicBool = AtomicBool::new(false);
 /// Looks for leaks, and reports them. `speaks`: also where there are none. Are there?
 pub(crate) fn look_for_leaks(caller: &Point, speaks: bool) -> bool {
     let (ledger, _) = HEAP.totals();
-    let found = leak::check(&HEAP, caller);
-    let report = reporter::with_symbolizer(|symbolizer| match &found {
-        Ok(verdict) => Ok(leaks::write(verdict, &ledger, speaks, symbolizer)),
-        Err(obstacle) => Err(*obstacle),
-    });
-    match report {
-        Some(Ok(report)) => {
-            if report.is_error {
-                reporter::note_error();
-            }
-            if !report.text.is_empty() {
-                report::emit(&report.text);
-            }
-            report.is_error
-        }
-        Some(Err(obstacle)) => {
+    let check = match Check::make(&HEAP, caller) {
+        Ok(check) => check,
+        Err(obstacle) => {
             if speaks {
                 count_what_is_in_use(Some(obstacle));
             }
-            false
+            return false;
         }
-        None => false,
+    };
+    let any_lost = check.has_lost();
+    if any_lost && hooks::is_turned_off() {
+        return false;
     }
+    let mut rules = rules_for_leaks::read(any_lost);
+    let report = reporter::with_symbolizer(|symbolizer| {
+        leaks::write(&check, &mut rules, &ledger, speaks, symbolizer)
+    });
+    let Some(report) = report else { return false };
+    if report.is_error {
+        reporter::note_error();
+    }
+    if !report.text.is_empty() {
+        report::emit(&report.text);
+    }
+    report.is_error
 }
 
 /// The summary without a verdict.
@@ -59,6 +61,11 @@ fn count_what_is_in_use(obstacle: Option<Obstacle>) {
 /// The one check of the whole process is made now, not at its end.
 pub(crate) fn take_final_check() -> bool {
     !LEAKS_CHECKED.swap(true, Ordering::Relaxed)
+}
+
+/// In a forked child: its own check is to come.
+pub(crate) fn renew_after_fork() {
+    LEAKS_CHECKED.store(false, Ordering::Relaxed);
 }
 
 /// The sweep, the leak check, and in the root process the summary.

@@ -3,7 +3,7 @@
 use mallocop::stack::capture;
 use mallocop::sys::{process, thread};
 
-use crate::{HEAP, reader, reporter};
+use crate::{HEAP, exit, reader, reporter};
 
 /// Registers the handlers.
 pub(crate) fn register() {
@@ -35,4 +35,5 @@ extern "C" fn child() {
     HEAP.inherit_arenas();
     reader::forget_root();
     reporter::renew_after_fork();
+    exit::renew_after_fork();
 }

@@ -18,13 +18,17 @@
 mod cpp;
 mod entry;
 mod exit;
+mod filters;
 mod fork;
+mod hooks;
 mod interface;
+mod lsan;
 mod malloc;
 mod operators;
 mod reader;
 mod reporter;
 mod rules;
+mod rules_for_leaks;
 mod shims;
 mod start;
 mod statistics;

@@ -10,6 +10,8 @@ use mallocop::report;
 use mallocop::report::record::{self, Role};
 use mallocop::sys::{maps, output, process};
 
+use crate::hooks;
+
 static IS_ROOT: AtomicBool = AtomicBool::new(false);
 
 const OPTIONS: &CStr = c"MALLOCOP_OPTIONS";
@@ -17,6 +19,16 @@ const OPTIONS: &CStr = c"MALLOCOP_OPTIONS";
 pub(crate) fn read_options(rejected: impl FnMut(options::Rejected<'static>)) {
     let list = process::environment(OPTIONS).and_then(|list| std::str::from_utf8(list).ok());
     options::apply(list.unwrap_or(""), rejected);
+}
+
+/// The options that the program itself asks for, where the environment says nothing else.
+fn take_programs_options(text: &mut String) {
+    if let Some(list) = hooks::default_options().and_then(|list| list.to_str().ok()) {
+        options::apply_late(list, |why| {
+            let _ = writeln!(text, "mallocop: __lsan_default_options: {why} (ignored)");
+        });
+        read_options(|_| {});
+    }
 }
 
 /// Is this the process that was started, not one of its children?
@@ -36,10 +48,23 @@ pub(crate) fn find() {
     if DONE.swap(true, Ordering::AcqRel) {
         return;
     }
+    let mut ignored = String::new();
+    take_programs_options(&mut ignored);
+    make_suppressions_absolute();
     let role = enter();
     IS_ROOT.store(role != Role::Child, Ordering::Relaxed);
     if role == Role::First {
-        announce();
+        announce(ignored);
+    }
+}
+
+/// The program may be elsewhere when the file is read.
+fn make_suppressions_absolute() {
+    if let Some(path) = options::suppressions()
+        && let Ok(path) = std::path::absolute(path)
+        && let Some(path) = path.to_str()
+    {
+        options::set_suppressions(path);
     }
 }
 
@@ -68,8 +93,7 @@ fn open_tree() -> bool {
 }
 
 /// The start line, and what of the options was not understood.
-fn announce() {
-    let mut text = String::new();
+fn announce(mut text: String) {
     read_options(|why| {
         let _ = writeln!(text, "mallocop: MALLOCOP_OPTIONS: {why} (ignored)");
     });

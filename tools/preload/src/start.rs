@@ -8,7 +8,7 @@ use mallocop::stack::{capture, modules};
 use mallocop::sys::thread::ToolWork;
 use mallocop::sys::{process, single, thread, thread_end};
 
-use crate::{HEAP, exit, fork, operators, reader, shims};
+use crate::{HEAP, exit, filters, fork, hooks, operators, reader, shims};
 
 const NEW: u8 = 0;
 const PREPARING: u8 = 1;
@@ -73,6 +73,8 @@ extern "C" fn construct() {
     fork::register();
     // Registered before everything else, so that it runs after everything else.
     process::at_exit(exit::at_exit);
+    filters::find();
+    hooks::find();
     reader::find();
     shims::prepare();
     operators::ensure_resolved();

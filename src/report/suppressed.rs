@@ -1,0 +1,71 @@
+//! Rules against the leaks of a process: which are not to be reported, and what is to be said of the rules.
+
+use std::fmt::Write as _;
+
+use super::stacks;
+use crate::leak::suppress::{self, BUILT_IN_NAME, Refused, Rule, Rules};
+use crate::leak::{Check, Leak, Verdict};
+use crate::stack::symbolize::Symbolizer;
+use crate::sys::process;
+
+/// The verdict on what no rule hides, and a word on the rules that did not do what they say.
+pub(super) fn verdict(
+    check: &Check<'_>,
+    rules: &mut Rules,
+    speaks: bool,
+    symbolizer: &mut Symbolizer,
+) -> (Verdict, String) {
+    let mut verdict = check.verdict();
+    let mut charged = Vec::new();
+    for leak in &verdict.leaks {
+        if let Some(rule) = charge(rules, leak, symbolizer) {
+            charged.push((leak.site, leak.loss, rule));
+        }
+    }
+    let today = process::today();
+    let notes = notes(rules, today, speaks);
+    charged.retain(|&(_, _, rule)| rules.refused(rule, today).is_none());
+    if !charged.is_empty() {
+        verdict = check.verdict_without(|site, loss| {
+            charged.iter().any(|&(hidden, hidden_loss, _)| (hidden, hidden_loss) == (site, loss))
+        });
+    }
+    (verdict, notes)
+}
+
+fn charge(rules: &mut Rules, leak: &Leak, symbolizer: &mut Symbolizer) -> Option<usize> {
+    let frames = stacks::named_frames(leak.site, symbolizer);
+    let stack: Vec<_> = frames
+        .iter()
+        .map(|frame| suppress::Frame {
+            function: frame.function.as_deref(),
+            symbol: frame.symbol.as_deref(),
+            file: frame.file.as_deref(),
+            module: frame.module.as_ref().map(|(path, _)| path.as_str()),
+            line: frame.line,
+        })
+        .collect();
+    rules.charge(&stack, leak.loss, leak.totals)
+}
+
+fn notes(rules: &Rules, today: suppress::Date, speaks: bool) -> String {
+    let mut out = String::new();
+    for (at, rule, used) in rules.all() {
+        let Rule { text, place: (file, line), .. } = rule;
+        if used.blocks == 0 {
+            if speaks && file != BUILT_IN_NAME {
+                let _ = writeln!(out, "mallocop: suppression {text} ({file}:{line}) was not used");
+            }
+            continue;
+        }
+        let why = match rules.refused(at, today) {
+            None => continue,
+            Some(Refused::Expired) => "it has expired".to_owned(),
+            Some(Refused::TooMuch(blocks, bytes)) => {
+                format!("{bytes} bytes in {blocks} blocks are more than it allows")
+            }
+        };
+        let _ = writeln!(out, "mallocop: suppression {text} ({file}:{line}) does not count: {why}");
+    }
+    out
+}

@@ -1,0 +1,30 @@
+//! The rules for leaks that are not to be reported: the user's file's and the program's own.
+
+use std::fs;
+
+use mallocop::leak::suppress::{self, Rule, Rules};
+use mallocop::{options, report};
+
+use crate::hooks;
+
+/// All of them; `any_lost`: they will be needed. What cannot be read or is malformed is said, and the others count.
+pub(crate) fn read(any_lost: bool) -> Rules {
+    let mut rules = Vec::new();
+    if let Some(path) = options::suppressions() {
+        match fs::read(&path) {
+            Ok(bytes) => add(&mut rules, &String::from_utf8_lossy(&bytes), &path),
+            Err(why) => report::emit(&format!("mallocop: suppressions: {path}: {why}\n")),
+        }
+    }
+    if any_lost && let Some((text, name)) = hooks::default_suppressions() {
+        add(&mut rules, &text.to_string_lossy(), &name.to_string_lossy());
+    }
+    Rules::new(rules)
+}
+
+fn add(rules: &mut Vec<Rule>, text: &str, name: &str) {
+    match suppress::read(text, name) {
+        Ok(more) => rules.extend(more),
+        Err(why) => report::emit(&format!("mallocop: suppressions: {why}\n")),
+    }
+}
