@@ -50,6 +50,8 @@ pub enum Obstacle {
     NoMemory,
     /// Its parent's blocks cannot be told from its own.
     Inherited,
+    /// The program wants none.
+    TurnedOff,
     /// The program has installed a filter that may refuse what is needed, or end it for that.
     Filter,
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::sys::park::{Parking, Place, State};
 use crate::sys::tasks::{self, Reach};
-use crate::sys::{single, thread};
+use crate::sys::{process, single, thread};
 
 /// Longest time for all of it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -79,9 +79,9 @@ pub fn stop() -> Stopped {
     };
     let started = Instant::now();
     while started.elapsed() < PATIENCE {
-        let any_new = ask_new(&mut stopped, &parking, me);
-        let is_settled = settle(&mut stopped, &parking, started);
-        if is_settled && !any_new {
+        ask_new(&mut stopped, &parking, me);
+        // No more threads than stand still: nobody is left who could start another one.
+        if settle(&mut stopped, &parking, started) && are_all_known(&stopped) {
             break;
         }
     }
@@ -103,13 +103,12 @@ fn is_there(tid: u32) -> bool {
     tasks::reach(tid, crate::sys::park::SIGNAL) != Reach::Gone
 }
 
-/// Asks threads that are not known yet. Were there any?
-fn ask_new(stopped: &mut Stopped, parking: &Parking, me: u32) -> bool {
+/// Asks threads that are not known yet. While threads end, the kernel's list may leave others out.
+fn ask_new(stopped: &mut Stopped, parking: &Parking, me: u32) {
     let Some(tids) = tasks::all() else {
         stopped.is_blind = true;
-        return false;
+        return;
     };
-    let mut any = false;
     for tid in tids {
         let is_known = stopped.places.iter().any(|place| place.tid == tid);
         if tid == me || is_known || !is_there(tid) {
@@ -118,10 +117,16 @@ fn ask_new(stopped: &mut Stopped, parking: &Parking, me: u32) -> bool {
         let place = Place::new(tid, tasks::asleep(tid));
         if parking.ask(&place) {
             stopped.places.push(place);
-            any = true;
         }
     }
-    any
+}
+
+/// Does the kernel count no more threads than the calling one, those that stand still, those that were given up,
+/// and the first one if it has ended?
+fn are_all_known(stopped: &Stopped) -> bool {
+    let first_has_ended = !is_there(process::id());
+    let known = 1 + stopped.parked().count() + stopped.missed.len() + usize::from(first_has_ended);
+    tasks::count().is_none_or(|count| count <= known)
 }
 
 /// Waits a moment for those who were asked, and asks again who was in the middle of our own work. Is nobody

@@ -85,6 +85,7 @@ pub fn write_obstacle(obstacle: Obstacle) -> String {
         Obstacle::Inherited => {
             "without checks inherited blocks cannot be told from the child's own"
         }
+        Obstacle::TurnedOff => "the program's __lsan_is_turned_off says so",
         Obstacle::Filter => {
             "the program has installed a seccomp filter, which may end it for what that takes"
         }

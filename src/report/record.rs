@@ -13,6 +13,7 @@
 //! | 24     | 8     | allocations counted by processes that have exited |
 //! | 32     | 8     | bytes of the log in use |
 //! | 40     | 4     | has the root process run its exit entry? |
+//! | 44     | 4     | status for findings as the root program itself asks for it, plus one; 0: it does not |
 //! | 4096   |       | the log: texts, each `length: u32, complete: u32`, then the bytes, padded to 8 |
 //!
 //! Appending is wait-free, so that a process killed in the middle blocks nobody.
@@ -45,6 +46,7 @@ pub struct Header {
     allocations: AtomicU64,
     log_used: AtomicU64,
     root_exited: AtomicU32,
+    exit_code: AtomicU32,
 }
 
 /// The header as the command reads it.
@@ -62,6 +64,8 @@ pub struct Counts {
     pub log_used: u64,
     /// Did the root reach its exit entry?
     pub root_exited: bool,
+    /// Status for findings that the root program itself asks for.
+    pub exit_code: Option<u32>,
 }
 
 static TREE: AtomicPtr<Header> = AtomicPtr::new(core::ptr::null_mut());
@@ -116,6 +120,13 @@ pub fn enter(pid: u32) -> Role {
 pub fn count_finding() {
     if let Some(tree) = tree() {
         tree.findings.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Notes the status for findings that the program asks for.
+pub fn note_exit_code(code: u32) {
+    if let Some(tree) = tree() {
+        tree.exit_code.store(code + 1, Ordering::Relaxed);
     }
 }
 
@@ -177,6 +188,7 @@ pub fn read_header(bytes: &[u8]) -> Option<Counts> {
         allocations: long(24)?,
         log_used: long(32)?,
         root_exited: word(40)? != 0,
+        exit_code: word(44)?.checked_sub(1),
     })
 }
 
@@ -200,7 +212,7 @@ pub fn read_log(mut bytes: &[u8], last: bool) -> (Vec<&[u8]>, usize) {
     (texts, total - bytes.len())
 }
 
-const _: () = assert!(core::mem::offset_of!(Header, root_exited) == 40);
+const _: () = assert!(core::mem::offset_of!(Header, exit_code) == 44);
 
 #[cfg(test)]
 mod tests {

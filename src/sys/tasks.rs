@@ -13,7 +13,18 @@ pub struct Asleep {
     pub pc: usize,
 }
 
-/// Kernel ids of all threads. `None`: /proc does not say.
+/// How many threads the process has, as the kernel counts them. `None`: /proc does not say.
+pub fn count() -> Option<usize> {
+    parse_count(&fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+/// The 20th field, the second of which is a name in parentheses (proc_pid_stat(5)).
+fn parse_count(line: &str) -> Option<usize> {
+    line.rsplit_once(')')?.1.split_whitespace().nth(17)?.parse().ok()
+}
+
+/// Kernel ids of all threads. `None`: /proc does not say. While threads end, some of the others may not be listed;
+/// see [`count`].
 pub fn all() -> Option<Vec<u32>> {
     let entries = fs::read_dir("/proc/self/task").ok()?.flatten();
     let tids: Vec<u32> =
@@ -78,6 +89,9 @@ mod tests {
         assert_eq!(parse_reach(status, 33), Reach::Blocked);
         assert_eq!(parse_reach(status, 32), Reach::Open);
         assert_eq!(parse_reach("State:\tZ (zombie)\n", 33), Reach::Gone);
+        let stat = "4242 (a (b) c) S 1 4242 4242 0 -1 4194560 1 0 0 0 3 2 0 0 20 0 17 0 9 1 1";
+        assert_eq!(parse_count(stat), Some(17));
+        assert!(count().is_some_and(|count| count >= 1));
         let me = super::super::thread::current_tid();
         assert!(all().is_some_and(|tids| tids.contains(&me)));
         assert_eq!(reach(me, 33), Reach::Open);

@@ -157,11 +157,16 @@ pub(crate) fn skeleton(report: &str) -> String {
                 last.push(' ');
                 last.push_str(function);
             }
-        } else if !line.starts_with("    ") && !line.contains("watching") {
+        } else if (!line.starts_with("    ") || is_sum(line)) && !line.contains("watching") {
             lines.push(mask(line));
         }
     }
     lines.join("\n")
+}
+
+/// A line of the sum under a report of leaks.
+fn is_sum(line: &str) -> bool {
+    ["possibly lost: ", "suppressed: ", "total: "].iter().any(|sum| line.trim().starts_with(sum))
 }
 
 fn mask(line: &str) -> String {

@@ -184,5 +184,6 @@ fn conclude(program: &Path, ended: ExitStatus, tree: &TreeFile, exitcode: u8) ->
         };
         printer::say(&format!("{name} {how}: what it held then was not looked at"));
     }
-    status::of_run(ended, counts.findings > 0, exitcode)
+    let asked = counts.exit_code.and_then(|code| u8::try_from(code).ok());
+    status::of_run(ended, counts.findings > 0, asked.unwrap_or(exitcode))
 }

@@ -31,6 +31,9 @@ pub(crate) fn look_for_leaks(caller: &Point, speaks: bool) -> bool {
     };
     let any_lost = check.has_lost();
     if any_lost && hooks::is_turned_off() {
+        if speaks {
+            count_what_is_in_use(Some(Obstacle::TurnedOff));
+        }
         return false;
     }
     let mut rules = rules_for_leaks::read(any_lost);

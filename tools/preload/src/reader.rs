@@ -53,6 +53,9 @@ pub(crate) fn find() {
     make_suppressions_absolute();
     let role = enter();
     IS_ROOT.store(role != Role::Child, Ordering::Relaxed);
+    if role != Role::Child && hooks::default_options().is_some() {
+        record::note_exit_code(options::number(Name::ExitCode) as u32);
+    }
     if role == Role::First {
         announce(ignored);
     }

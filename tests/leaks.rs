@@ -1,0 +1,430 @@
+//! Leaks at exit: every kind of root keeps its block, and without it the block is lost; exact bytes and objects,
+//! the exact lines, the exit status, the program's output complete.
+
+mod harness;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use harness::{MALLOCOP, Ran, compile, finish, is_ready, scratch, skeleton, victims, watched};
+
+/// What is reported as leaked: kind, bytes, objects.
+fn leaks(ran: &Ran) -> Vec<(String, u64, u64)> {
+    let parse = |line: &str| {
+        let (kind, rest) = line.split_once(" leak of ")?;
+        let (bytes, rest) = rest.split_once(" byte(s) in ")?;
+        let objects = rest.strip_suffix(" object(s) allocated from:")?;
+        Some((kind.to_owned(), bytes.parse().ok()?, objects.parse().ok()?))
+    };
+    ran.stderr.lines().filter_map(parse).collect()
+}
+
+fn direct(bytes: u64, objects: u64) -> (String, u64, u64) {
+    ("Direct".to_owned(), bytes, objects)
+}
+
+/// One program loses exactly these, says so in LeakSanitizer's words, gives 23, and ends its output.
+fn loses(ran: &Ran, expected: &[(String, u64, u64)], end: &str) {
+    assert_eq!(leaks(ran), expected, "{}", ran.stderr);
+    let sum: (u64, u64) =
+        expected.iter().fold((0, 0), |sum, leak| (sum.0 + leak.1, sum.1 + leak.2));
+    let summary =
+        format!("SUMMARY: mallocop: {} byte(s) leaked in {} allocation(s).", sum.0, sum.1);
+    assert_eq!(ran.stderr.matches(&summary).count(), 1, "{summary}\n{}", ran.stderr);
+    assert!(ran.stderr.contains("==ERROR: mallocop: detected memory leaks\n"), "{}", ran.stderr);
+    assert!(ran.has_only_leaks(), "{}", ran.stderr);
+    assert_eq!((ran.status, ran.stdout.ends_with(end)), (23, true), "{}{}", ran.stdout, ran.stderr);
+}
+
+fn keeps(ran: &Ran, end: &str) {
+    assert!(!ran.has_report(), "{}", ran.stderr);
+    assert_eq!((ran.status, ran.stdout.ends_with(end)), (0, true), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("mallocop: no leaks: "), "{}", ran.stderr);
+}
+
+const ROOTS: [&str; 32] = [
+    "global",
+    "tls",
+    "interior",
+    "end",
+    "tagged",
+    "module",
+    "module-tls",
+    "specific",
+    "late-specific",
+    "mapping",
+    "shared-mapping",
+    "short-file",
+    "region",
+    "epoll",
+    "timer",
+    "coroutine",
+    "dead-stack",
+    "freed-block",
+    "exit-stack",
+    "exit-register",
+    "thread-read",
+    "thread-poll",
+    "thread-sleep",
+    "thread-futex",
+    "thread-loop",
+    "thread-tls",
+    "thread-register",
+    "thread-ending",
+    "thread-alternate",
+    "thread-below-sp",
+    "thread-own-stack",
+    "thread-new",
+];
+
+fn root(kind: &str, mode: &str, flags: &[&str]) -> Ran {
+    let module = compile("leak_roots_lib.c", "leak_roots_lib.so", &["-shared", "-fPIC"]);
+    let program = compile("leak_roots.c", "leak_roots", &[]);
+    let flags = match kind {
+        "region" => [flags, &["--use-mappings=0"]].concat(),
+        _ => flags.to_vec(),
+    };
+    finish(watched(&flags, program).args([kind, mode]).env("MODULE", module))
+}
+
+#[test]
+fn every_kind_of_root_keeps_its_block() {
+    for kind in ROOTS {
+        println!("{kind}");
+        keeps(&root(kind, "keep", &[]), "leak_roots: end\n");
+    }
+}
+
+#[test]
+fn without_the_root_the_block_is_lost() {
+    for kind in ROOTS {
+        println!("{kind}");
+        let ran = root(kind, "lose", &[]);
+        loses(&ran, &[direct(1237, 1)], "leak_roots: end\n");
+    }
+}
+
+/// Each kind of root can be left out.
+#[test]
+fn roots_that_are_not_wanted() {
+    for (kind, flag) in [
+        ("global", "--use-globals=0"),
+        ("thread-poll", "--use-stacks=0"),
+        ("thread-register", "--use-registers=0"),
+        ("mapping", "--use-mappings=0"),
+    ] {
+        let found = leaks(&root(kind, "keep", &[flag]));
+        assert!(found.contains(&direct(1237, 1)), "{kind} {flag}: {found:?}");
+    }
+}
+
+/// The whole report, to the letter but for addresses.
+#[test]
+fn each_kind_of_leak() {
+    let program = compile("leak_kinds.c", "leak_kinds", &[]);
+    let ran = finish(&mut watched(&[], &program));
+    let report = skeleton(&ran.stderr);
+    let expected = "\
+ERROR: mallocop: detected memory leaks
+
+Direct leak of 300 byte(s) in 3 object(s) allocated from: leak_direct main
+
+Direct leak of 72 byte(s) in 1 object(s) allocated from: leak_ring main
+
+Direct leak of 64 byte(s) in 1 object(s) allocated from: leak_pair main
+
+Direct leak of 24 byte(s) in 1 object(s) allocated from: leak_list main
+
+Indirect leak of 72 byte(s) in 1 object(s) allocated from: leak_ring main
+
+Indirect leak of 72 byte(s) in 1 object(s) allocated from: leak_ring main
+
+Indirect leak of 64 byte(s) in 1 object(s) allocated from: leak_pair main
+
+Indirect leak of 40 byte(s) in 1 object(s) allocated from: make_node leak_list main
+
+Indirect leak of 40 byte(s) in 1 object(s) allocated from: make_node leak_list main
+
+Indirect leak of 33 byte(s) in 1 object(s) allocated from: leak_ring main
+
+  definitely lost: 460 bytes in 6 blocks
+  indirectly lost: 321 bytes in 6 blocks
+    possibly lost: 0 bytes in 0 blocks
+  still reachable: 500 bytes in 1 block      (--show-reachable lists them)
+       suppressed: 0 bytes in 0 blocks
+            total: 13 allocations, 0 frees, 1.3 KiB allocated, peak 1.3 KiB
+SUMMARY: mallocop: 781 byte(s) leaked in 12 allocation(s).";
+    assert_eq!(report, expected, "{}", ran.stderr);
+    assert_eq!(ran.status, 23);
+    let first: Vec<_> = ran.stderr.lines().skip(3).take(4).map(str::trim_start).collect();
+    assert!(first[1].starts_with("#0 leak_direct ") && first[1].ends_with("leak_kinds.c:25:24"));
+    assert_eq!(first[2], "25 |     volatile char *p = malloc(100);");
+    assert!(ran.stderr.contains("    suppress with: leak:make_node\n"));
+}
+
+/// Of a million nodes nothing is lost while their head is there; without it the head is direct, all others indirect.
+#[test]
+fn a_list_of_a_million() {
+    let program = compile("leak_million.c", "leak_million", &["-O1"]);
+    keeps(&finish(watched(&[], &program).arg("keep")), "leak_million: end\n");
+    let ran = finish(watched(&[], &program).arg("lose"));
+    let rest = ("Indirect".to_owned(), 24 * 999_999, 999_999);
+    loses(&ran, &[direct(24, 1), rest], "leak_million: end\n");
+}
+
+/// Names, bytes and stacks of C++ and Rust programs.
+#[test]
+fn cpp_and_rust_programs() {
+    let program = compile("leak_cpp.cpp", "leak_cpp", &["-O1"]);
+    keeps(&finish(watched(&[], &program).arg("keep")), "leak_cpp: end\n");
+    let ran = finish(watched(&[], &program).arg("lose"));
+    let indirect = ("Indirect".to_owned(), 101, 1);
+    loses(&ran, &[direct(808, 1), direct(248, 1), direct(64, 1), indirect], "leak_cpp: end\n");
+    assert!(skeleton(&ran.stderr).contains(" make_array"), "{}", ran.stderr);
+    for flags in [&["-g"][..], &["-O", "-g"]] {
+        let program = scratch().join(format!("leak_rust{}", flags.len()));
+        let source = victims().join("leak_rust.rs");
+        let built = Command::new("rustc")
+            .args(["--edition", "2024"])
+            .args(flags)
+            .args([source.as_os_str(), "-o".as_ref(), program.as_os_str()])
+            .status();
+        assert!(built.expect("rustc").success());
+        keeps(&finish(watched(&[], &program).arg("keep")), "leak_rust: end\n");
+        let ran = finish(watched(&[], &program).arg("lose"));
+        let indirect = ("Indirect".to_owned(), 77, 1);
+        loses(&ran, &[direct(1237, 1), direct(64, 1), indirect], "leak_rust: end\n");
+        assert!(ran.stderr.contains("leak_rust::forget"), "{}", ran.stderr);
+    }
+}
+
+/// Pointers into a block: all keep it, or only those that C++ programs keep alone.
+#[test]
+fn interior_pointers_in_strict_mode() {
+    let program = compile("leak_cpp.cpp", "leak_cpp", &["-O1"]);
+    keeps(&finish(watched(&["--interior=strict"], &program).arg("keep")), "leak_cpp: end\n");
+    let ran = root("interior", "keep", &["--interior=strict"]);
+    let possible = ("Possible".to_owned(), 1237, 1);
+    loses(&ran, &[possible], "leak_roots: end\n");
+    for program in ["true", "sqlite3", "python3"] {
+        let ran = finish(watched(&["--interior=strict"], program).arg("--version"));
+        assert!(ran.status == 0 && !ran.has_report(), "{program}: {}", ran.stderr);
+    }
+}
+
+/// Each process answers for what it has allocated itself; in a child that may be said of no block without checks.
+#[test]
+fn children_answer_for_their_own_blocks() {
+    let program = compile("leak_fork.c", "leak_fork", &[]);
+    let end = "leak_fork: child 0\nleak_fork: end\n";
+    let ran = finish(&mut watched(&[], &program));
+    let expected = [direct(111, 1), direct(333, 1), direct(222, 1)];
+    assert_eq!(leaks(&ran), expected, "{}", ran.stderr);
+    assert_eq!((ran.status, ran.stdout.ends_with(end)), (23, true), "{}", ran.stdout);
+    let bare = finish(&mut watched(&["--checks=none"], &program));
+    assert_eq!(leaks(&bare), [direct(333, 1), direct(222, 1)], "{}", bare.stderr);
+}
+
+#[test]
+fn the_program_has_the_first_word_on_its_status() {
+    let program = compile("leak_stdin.c", "leak_stdin", &[]);
+    let run = |flags: &[&str], arguments: &[&str]| {
+        // A standard input that never ends.
+        let line = format!(
+            "sleep 100 | (MALLOCOP run {} -- {} {}; echo \" status $?\"; kill 0)",
+            flags.join(" "),
+            program.display(),
+            arguments.join(" ")
+        );
+        let line = line.replace("MALLOCOP", MALLOCOP);
+        finish(Command::new("setsid").args(["-w", "sh", "-c", &line]).env("NO_COLOR", "1"))
+    };
+    for (flags, arguments, status) in [
+        (&[][..], &[][..], 23),
+        (&["--exitcode=9"], &[], 9),
+        (&["--exitcode=0"], &[], 0),
+        (&["--detect-leaks=0"], &[], 0),
+        (&[], &["7"], 7),
+    ] {
+        let ran = run(flags, arguments);
+        let expected = format!("leak_stdin: end status {status}\n");
+        assert_eq!(ran.stdout, expected, "{flags:?} {arguments:?}: {}", ran.stderr);
+        let found =
+            if flags.contains(&"--detect-leaks=0") { vec![] } else { vec![direct(1237, 1)] };
+        assert_eq!(leaks(&ran), found, "{flags:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_programs_own_words() {
+    let program = compile("leak_calls.c", "leak_calls", &[]);
+    let run = |mode: &str| finish(watched(&[], &program).arg(mode));
+    let end = "leak_calls: end\n";
+    loses(&run("ignore"), &[direct(1004, 1)], end);
+    let ran = run("recoverable");
+    assert_eq!(ran.stdout, format!("leak_calls: start\nbefore: 0\nkept: 0\nlost: 1\n{end}"));
+    assert_eq!((leaks(&ran), ran.status), (vec![direct(1000, 1); 2], 23), "{}", ran.stderr);
+    let ran = run("now");
+    assert_eq!((ran.stdout.as_str(), ran.status), ("leak_calls: start\n", 23));
+    assert_eq!(leaks(&ran), [direct(1000, 1)], "{}", ran.stderr);
+    for (mode, words) in [
+        ("once", "in use at exit: "),
+        ("turned-off", "leaks were not looked for: the program's __lsan_is_turned_off says so"),
+        ("suppressions", "1000 bytes in 1 block suppressed"),
+    ] {
+        let ran = run(mode);
+        assert_eq!((ran.status, ran.stdout.ends_with(end)), (0, true), "{mode}: {}", ran.stderr);
+        assert!(!ran.has_report() && ran.stderr.contains(words), "{mode}: {}", ran.stderr);
+    }
+    let program = compile("leak_options.c", "leak_options", &["-rdynamic"]);
+    let ran = finish(&mut watched(&[], &program));
+    assert_eq!((leaks(&ran), ran.status), (vec![direct(1000, 1)], 9), "{}", ran.stderr);
+    assert!(ran.stderr.contains("there is no option `verbosity` (ignored)"), "{}", ran.stderr);
+    let ran = finish(&mut watched(&["--exitcode=8"], &program));
+    assert_eq!(ran.status, 8, "{}", ran.stderr);
+}
+
+fn rules(name: &str, text: &str) -> PathBuf {
+    let path = scratch().join(name);
+    std::fs::write(&path, text).expect("a writable folder");
+    path
+}
+
+/// Rules of both kinds; what a rule is not allowed to hide shows; what it hides takes with it what it leads to.
+#[test]
+fn suppressions() {
+    let program = compile("leak_kinds.c", "leak_kinds", &[]);
+    let run = |name: &str, text: &str| {
+        let flag = format!("--suppressions={}", rules(name, text).display());
+        finish(&mut watched(&[&flag], &program))
+    };
+    let text = "# known\nleak:leak_direct count<=3 reason=known\nleak:^leak_ring$\nleak:leak_pair\n\
+        {\n  a list\n  Memcheck:Leak\n  match-leak-kinds: definite\n  fun:malloc\n  fun:leak_list\n  ...\n}\n";
+    let ran = run("all: of them.supp", text);
+    assert_eq!((ran.status, ran.has_report()), (0, false), "{}", ran.stderr);
+    assert!(ran.stderr.contains("781 bytes in 12 blocks suppressed"), "{}", ran.stderr);
+    let text = "leak:leak_direct count<=2\nleak:leak_ring expires=2020-01-01\nleak:nothing like it\n\
+        leak:/leak_kinds$ bytes<=1\n";
+    let ran = run("none.supp", text);
+    assert_eq!((ran.status, leaks(&ran).len()), (23, 10), "{}", ran.stderr);
+    for words in [
+        "leak:leak_direct (FILE:1) does not count: 300 bytes in 3 blocks are more than it allows",
+        "leak:leak_ring (FILE:2) does not count: it has expired",
+        "leak:nothing like it (FILE:3) was not used",
+        "leak:/leak_kinds$ (FILE:4) does not count: 232 bytes in 5 blocks are more than it allows",
+    ] {
+        let words = words.replace("FILE", &scratch().join("none.supp").display().to_string());
+        assert!(ran.stderr.contains(&words), "{words}\n{}", ran.stderr);
+    }
+    let ran = run("wrong.supp", "leak:a\nnonsense\n");
+    assert_eq!((ran.status, ran.stdout.as_str()), (2, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("wrong.supp:2: `nonsense` is no rule"), "{}", ran.stderr);
+    let missing = finish(&mut watched(&["--suppressions=/no/such/file"], "true"));
+    assert_eq!(missing.status, 2, "{}", missing.stderr);
+    let built_in = finish(Command::new(MALLOCOP).arg("suppressions"));
+    assert!(built_in.stdout.starts_with("# mallocop's own suppressions, version "));
+}
+
+/// Each rule that a report offers hides what it was offered for.
+#[test]
+fn offered_rules_work() {
+    let program = compile("leak_kinds.c", "leak_kinds", &[]);
+    let ran = finish(&mut watched(&[], &program));
+    let offered: String = ran
+        .stderr
+        .lines()
+        .filter_map(|line| line.trim_start().strip_prefix("suppress with: "))
+        .map(|rule| format!("{rule}\n"))
+        .collect();
+    let flag = format!("--suppressions={}", rules("offered.supp", &offered).display());
+    let ran = finish(&mut watched(&[&flag], &program));
+    assert!(ran.status == 0 && !ran.has_report(), "{}", ran.stderr);
+}
+
+/// A thread that cannot be stopped: a verdict that is labelled, and no status.
+#[test]
+fn a_thread_that_blocks_every_signal() {
+    let program = compile("leak_blocked.c", "leak_blocked", &[]);
+    let ran = finish(&mut watched(&[], &program));
+    let possible = ("Possible".to_owned(), 1237, 1);
+    assert_eq!((leaks(&ran), ran.status), (vec![possible], 0), "{}", ran.stderr);
+    assert!(ran.stderr.contains("==WARNING: mallocop: possible memory leaks"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(" was not stopped (it blocks the signal for that)"));
+    assert!(ran.stdout.ends_with("leak_blocked: end\n"));
+    let twin = compile("leak_blocked.c", "leak_blocked.fixed", &["-DFIXED"]);
+    keeps(&finish(&mut watched(&[], &twin)), "leak_blocked: end\n");
+}
+
+/// A filter that ends the process for opening files or sending signals, and one as containers have.
+#[test]
+fn under_seccomp_filters() {
+    let program = compile("leak_filter.c", "leak_filter", &[]);
+    let end = "leak_filter: end\n";
+    let deadly = finish(watched(&[], &program).arg("kill"));
+    assert_eq!((deadly.status, deadly.stdout.ends_with(end)), (0, true), "{}", deadly.stderr);
+    let words = "leaks were not looked for: the program has installed a seccomp filter";
+    assert!(deadly.stderr.contains(words), "{}", deadly.stderr);
+    assert!(deadly.stderr.contains("mallocop: in use at exit: "), "{}", deadly.stderr);
+    loses(&finish(watched(&[], &program).arg("probe")), &[direct(1237, 1)], end);
+    let mut launcher = Command::new(&program);
+    launcher.args(["launch", MALLOCOP, "run", "--"]).arg(&program).arg("probe");
+    loses(&finish(launcher.env("NO_COLOR", "1")), &[direct(1237, 1)], end);
+}
+
+/// Under another tracer, in a user namespace, without the first three descriptors: the same verdict.
+#[test]
+fn in_odd_places() {
+    let program = compile("leak_roots.c", "leak_roots", &[]);
+    let program = program.to_str().expect("a path");
+    let watched = [MALLOCOP, "run", "--", program, "thread-poll", "lose"];
+    let closed = format!("exec {program} thread-poll lose <&- >&- 2>&-");
+    let within = |prefix: &[&str], words: &[&str]| {
+        let all = [prefix, words].concat();
+        finish(Command::new(all[0]).args(&all[1..]).env("NO_COLOR", "1"))
+    };
+    if is_ready("strace", &["strace"]) {
+        let trace = scratch().join("trace");
+        let trace = trace.to_str().expect("a path");
+        let ran = within(&["strace", "-f", "-o", trace], &watched);
+        loses(&ran, &[direct(1237, 1)], "leak_roots: end\n");
+    }
+    if is_ready("gdb", &["gdb"]) {
+        let gdb = ["gdb", "-q", "-nx", "-batch", "-ex", "run", "-ex", "quit", "--args"];
+        let ran = within(&gdb, &watched);
+        assert_eq!(leaks(&ran), [direct(1237, 1)], "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains("leak_roots: end\n"), "{}", ran.stdout);
+        assert!(ran.stdout.contains("exited with code 027]"), "{}", ran.stdout);
+        // The program itself under gdb, which sees its signals.
+        let library = library();
+        let set = format!("set environment LD_PRELOAD {}", library.display());
+        let gdb = ["gdb", "-q", "-nx", "-batch", "-ex", &set, "-ex", "run", "--args"];
+        let ran = within(&gdb, &[program, "thread-poll", "lose"]);
+        assert_eq!(leaks(&ran), [direct(1237, 1)], "{}{}", ran.stdout, ran.stderr);
+        assert!(ran.stdout.contains("exited with code 027]"), "{}", ran.stdout);
+        assert!(!ran.stdout.contains("SIG"), "{}", ran.stdout);
+    }
+    if within(&["unshare", "-Ur"], &["true"]).status == 0 {
+        let ran = within(&["unshare", "-Ur"], &watched);
+        loses(&ran, &[direct(1237, 1)], "leak_roots: end\n");
+    } else {
+        println!("skipped: no user namespaces here");
+    }
+    let ran = within(&[MALLOCOP, "run", "--", "sh", "-c"], &[&closed]);
+    assert_eq!((leaks(&ran), ran.status), (vec![direct(1237, 1)], 23), "{}", ran.stderr);
+}
+
+/// The library as the command has laid it out.
+fn library() -> PathBuf {
+    let script = "sed -n 's/.* \\(\\/.*libmallocop.so\\)$/\\1/p' /proc/self/maps | head -n 1";
+    let ran = finish(watched(&["--quiet"], "sh").args(["-c", script]));
+    PathBuf::from(ran.stdout.trim())
+}
+
+/// Threads that come and go while the check begins: no hang, no false leak.
+#[test]
+fn threads_that_start_and_end_meanwhile() {
+    let program = compile("leak_crowd.c", "leak_crowd", &[]);
+    for _ in 0..20 {
+        keeps(&finish(&mut watched(&["--malloc-context-size=8"], &program)), "leak_crowd: end\n");
+    }
+}

@@ -1,0 +1,49 @@
+//! leak_rust keep|lose: a vector that is forgotten, and two shared values that hold each other.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::{Mutex, OnceLock};
+
+struct Node {
+    other: RefCell<Option<Rc<Node>>>,
+    text: RefCell<Vec<u8>>,
+}
+
+thread_local! {
+    static MINE: RefCell<Vec<Rc<Node>>> = const { RefCell::new(Vec::new()) };
+}
+
+static KEPT: OnceLock<Mutex<HashMap<u32, &'static mut [u8]>>> = OnceLock::new();
+
+#[inline(never)]
+fn forget(keep: bool) {
+    let bytes: &'static mut [u8] = Box::leak(vec![1; 1237].into_boxed_slice());
+    let map = KEPT.get_or_init(Default::default);
+    if keep {
+        map.lock().expect("no panic").insert(1, bytes);
+    }
+}
+
+#[inline(never)]
+fn hold_each_other(keep: bool) {
+    let node = Rc::new(Node { other: RefCell::new(None), text: RefCell::new(vec![2; 77]) });
+    *node.other.borrow_mut() = Some(Rc::clone(&node));
+    if keep {
+        MINE.with_borrow_mut(|mine| mine.push(node));
+    }
+}
+
+#[inline(never)]
+fn scrub() {
+    std::hint::black_box([0u8; 16384]);
+}
+
+fn main() {
+    let keep = std::env::args().nth(1).as_deref() == Some("keep");
+    forget(keep);
+    hold_each_other(keep);
+    scrub();
+    std::thread::spawn(move || std::hint::black_box(vec![3u8; 99]).len()).join().expect("no panic");
+    println!("leak_rust: end");
+}
