@@ -1,17 +1,19 @@
 //! leak_rust keep|lose: a vector that is forgotten, and two shared values that hold each other.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::{Mutex, OnceLock};
 
+#[allow(dead_code, reason = "is only there to be owned")]
 struct Node {
     other: RefCell<Option<Rc<Node>>>,
     text: RefCell<Vec<u8>>,
 }
 
 thread_local! {
-    static MINE: RefCell<Vec<Rc<Node>>> = const { RefCell::new(Vec::new()) };
+    // What has a destructor is dropped before the end.
+    static MINE: Cell<*const Node> = const { Cell::new(std::ptr::null()) };
 }
 
 static KEPT: OnceLock<Mutex<HashMap<u32, &'static mut [u8]>>> = OnceLock::new();
@@ -30,7 +32,7 @@ fn hold_each_other(keep: bool) {
     let node = Rc::new(Node { other: RefCell::new(None), text: RefCell::new(vec![2; 77]) });
     *node.other.borrow_mut() = Some(Rc::clone(&node));
     if keep {
-        MINE.with_borrow_mut(|mine| mine.push(node));
+        MINE.with(|mine| std::hint::black_box(mine).set(Rc::into_raw(node)));
     }
 }
 
