@@ -414,6 +414,21 @@ fn in_odd_places() {
     assert_eq!((leaks(&ran), ran.status), (vec![direct(1237, 1)], 23), "{}", ran.stderr);
 }
 
+/// Without the command the first process's status tells; a child's parent sees the truth.
+#[test]
+fn by_the_library_alone() {
+    let program = compile("leak_fork.c", "leak_fork", &[]);
+    let ran = finish(Command::new(&program).env("LD_PRELOAD", library()));
+    let end = "leak_fork: child 0\nleak_fork: end\n";
+    let expected = [direct(111, 1), direct(333, 1), direct(222, 1)];
+    assert_eq!((leaks(&ran), ran.status), (expected.to_vec(), 23), "{}", ran.stderr);
+    assert!(ran.stdout.ends_with(end), "{}", ran.stdout);
+    let line = format!("{}; echo status $?", program.display());
+    let ran = finish(Command::new("bash").args(["-c", &line]).env("LD_PRELOAD", library()));
+    assert_eq!((leaks(&ran), ran.status), (expected.to_vec(), 0), "{}", ran.stderr);
+    assert!(ran.stdout.ends_with("status 0\n"), "{}", ran.stdout);
+}
+
 /// The library as the command has laid it out.
 fn library() -> PathBuf {
     let script = "sed -n 's/.* \\(\\/.*libmallocop.so\\)$/\\1/p' /proc/self/maps | head -n 1";

@@ -70,6 +70,8 @@ struct Case {
     with_stacks: bool,
     /// Does one of them lose blocks, as docs/leaks.md shows? Not a single one may be reported of the others.
     leaks: bool,
+    /// Is it a process in a sandbox that does, from which the command hears nothing?
+    is_sandboxed: bool,
 }
 
 impl Case {
@@ -130,22 +132,25 @@ fn cases() -> Vec<Case> {
             )
         },
         Case::new("sqlite3", &["sqlite3"], &[&["sqlite3", ":memory:", SQL_WORK]]),
-        Case::new(
-            "bash",
-            &["bash"],
-            &[
+        Case {
+            leaks: true,
+            ..Case::new(
+                "bash",
+                &["bash"],
                 &[
-                    "bash",
-                    "-c",
-                    "for i in {1..300}; do echo line $i; done | sort -r | uniq | wc -l",
+                    &[
+                        "bash",
+                        "-c",
+                        "for i in {1..300}; do echo line $i; done | sort -r | uniq | wc -l",
+                    ],
+                    &[
+                        "bash",
+                        "-c",
+                        "ls /usr/bin | grep -v x | head -50 | tr a-z A-Z | md5sum; (exit 3)",
+                    ],
                 ],
-                &[
-                    "bash",
-                    "-c",
-                    "ls /usr/bin | grep -v x | head -50 | tr a-z A-Z | md5sum; (exit 3)",
-                ],
-            ],
-        ),
+            )
+        },
         Case {
             prepare: prepare_tree,
             ..Case::new(
@@ -170,6 +175,7 @@ fn cases() -> Vec<Case> {
         },
         Case {
             prepare: prepare_crate,
+            leaks: true,
             environment: &[("CARGO_TARGET_DIR", "built")],
             ..Case::new(
                 "cargo",
@@ -178,6 +184,8 @@ fn cases() -> Vec<Case> {
             )
         },
         Case {
+            leaks: true,
+            is_sandboxed: true,
             environment: &[("MANWIDTH", "80"), ("MANPAGER", "cat")],
             ..Case::new("man", &["man"], &[&["man", "man"]])
         },
@@ -268,7 +276,8 @@ fn check(case: &Case) {
             let loses = case.leaks && ran.stderr.contains("ERROR: mallocop: detected memory leaks");
             assert!(loses || !ran.has_report(), "{what} is reported:\n{}", ran.stderr);
             assert!(ran.has_only_leaks(), "{what} is reported:\n{}", ran.stderr);
-            let status = if loses && alone.status == 0 { 23 } else { alone.status };
+            let gives_23 = loses && !case.is_sandboxed && alone.status == 0;
+            let status = if gives_23 { 23 } else { alone.status };
             assert_eq!(ran.status, status, "{what}:\n{}", ran.stderr);
             assert!(ran.stdout == alone.stdout, "{what} prints something else:\n{}", ran.stdout);
             assert!(ran.allocations() > 0, "{what}: the checker was not there:\n{}", ran.stderr);

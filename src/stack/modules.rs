@@ -9,6 +9,7 @@ use memchr::memmem;
 use object::read::{Object, ObjectSegment, ObjectSymbol, ReadCache};
 
 use crate::sys::filter;
+use crate::sys::loader;
 use crate::sys::maps::{self, Lookup};
 
 static OWN_START: AtomicUsize = AtomicUsize::new(0);
@@ -89,7 +90,11 @@ pub fn find(address: usize) -> Option<Module> {
     match maps::find(address) {
         Lookup::Mapped(mapping) if mapping.is_file() => Some(Module {
             path: mapping.path_text().to_owned(),
-            base: maps::first_of(mapping.path()).unwrap_or(mapping.start),
+            // A file may be mapped a second time, to be read.
+            base: loader::find_object(address)
+                .map(|object| object.start)
+                .or_else(|| maps::first_of(mapping.path()))
+                .unwrap_or(mapping.start),
         }),
         // Zero-initialised data lies behind its file's last mapping, without a name.
         Lookup::Mapped(mapping) if mapping.path().is_empty() => {

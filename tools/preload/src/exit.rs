@@ -100,8 +100,9 @@ extern "C" fn at_exit_from(status: c_int, _argument: *mut c_void, registers: &Re
     } else {
         apart::run(|| look_at_everything(registers));
     }
-    // Under `mallocop run` only the command's own status tells: the parent must see the truth.
-    if status == 0 && reporter::has_found() && !record::is_open() {
+    // A parent must see the truth: under `mallocop run` only the command's own status tells, without it only the
+    // first process's.
+    if status == 0 && reporter::has_found() && reader::is_root() && !record::is_open() {
         end_with_exit_code();
     }
 }
