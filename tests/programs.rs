@@ -86,6 +86,7 @@ impl Case {
             environment: &[],
             with_stacks: false,
             leaks: false,
+            is_sandboxed: false,
         }
     }
 }

@@ -347,6 +347,14 @@ impl Leaf {
         &self.note
     }
 
+    /// Lets what is known of an address, so many bytes behind the leaf's base, come near.
+    #[inline(always)]
+    pub fn foresee(&self, offset: usize) {
+        if let Some(state) = self.states.get(offset / GRANULE) {
+            memory::prefetch(core::ptr::from_ref(state) as usize);
+        }
+    }
+
     /// Does a live block start at granule `index`?
     #[inline(always)]
     pub fn is_live(&self, index: usize) -> bool {

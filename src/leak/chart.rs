@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::debug::registry::{self, Leaf};
 use crate::debug::{CheckedHeap, Large};
 use crate::heap::size::{GRANULE, PAGE};
+use crate::sys::memory;
 
 /// Pages of a leaf, each with the block that reaches into it from in front.
 const PAGES: usize = Leaf::GRANULES * GRANULE / PAGE;
@@ -99,12 +100,30 @@ impl<'a> Chart<'a> {
         self.heap
     }
 
+    /// Could a word lead to a block, whatever tag is in its upper bits? Most words are nowhere near one.
+    #[inline(always)]
+    pub fn is_near(&self, word: usize) -> bool {
+        (word & ADDRESS_MASK).wrapping_sub(self.lowest) < self.span
+    }
+
+    /// Lets what is known of the place that a word leads to come near.
+    #[inline(always)]
+    pub fn foresee(&self, word: usize) {
+        if let Some(leaf) = Leaf::of(word & ADDRESS_MASK) {
+            let offset = (word & ADDRESS_MASK) - leaf.base();
+            leaf.foresee(offset);
+            // Blocks mostly are where words point to.
+            let reached = self.sheet(leaf).and_then(|sheet| sheet.sets.first());
+            if let Some(bits) = reached.and_then(|bits| bits.get(offset / GRANULE / 64)) {
+                memory::prefetch(core::ptr::from_ref(bits) as usize);
+            }
+        }
+    }
+
     /// The live block that a word leads to, whatever tag is in its upper bits.
     #[inline(always)]
     pub fn follow(&self, word: usize) -> Option<usize> {
-        let address = word & ADDRESS_MASK;
-        // Most words are nowhere near a block.
-        if address.wrapping_sub(self.lowest) < self.span { self.find(address) } else { None }
+        if self.is_near(word) { self.find(word & ADDRESS_MASK) } else { None }
     }
 
     #[inline(always)]

@@ -1,5 +1,6 @@
 //! The leak check: stops the world, marks, sorts what is lost, and lets the world go on before anything is said.
 
+use core::hash::BuildHasherDefault;
 use std::collections::HashMap;
 
 use super::chart::{Chart, Set};
@@ -9,6 +10,7 @@ use super::mark::{Interior, Marker};
 use super::roots::Roots;
 use super::space::Space;
 use super::stop::{self, Reason};
+use crate::debug::mapped_blocks::AddressHasher;
 use crate::debug::{CheckedHeap, SiteTotals, deferred, registry};
 use crate::options::{self, Name};
 use crate::own;
@@ -145,14 +147,14 @@ impl<'a> Check<'a> {
         let mut lost = Groups::default();
         self.for_each_lost(|block, loss| lost.add(heap, block, Some(loss)));
         let mut verdict = Verdict::default();
-        for (&(site, loss), group) in self.reached.0.iter().chain(&lost.0) {
+        for (site, loss, group) in self.reached.all().chain(lost.all()) {
             match loss {
                 Some(loss) if is_suppressed(site, loss) => verdict.suppressed.add(group.totals),
                 Some(loss) => verdict.leaks.push(group.leak(site, loss)),
                 None => verdict.reachable.push((site, group.totals)),
             }
         }
-        suppressed.0.values().for_each(|group| verdict.suppressed.add(group.totals));
+        suppressed.all().for_each(|(_, _, group)| verdict.suppressed.add(group.totals));
         verdict.sort();
         verdict
     }
@@ -198,16 +200,29 @@ impl Group {
 
 /// Blocks by site and by how they are lost, if they are.
 #[derive(Default)]
-struct Groups(HashMap<(SiteId, Option<Loss>), Group>);
+struct Groups(HashMap<usize, Group, BuildHasherDefault<AddressHasher>>);
+
+/// Site and fate in one number: the hasher likes one.
+const FATES: [Option<Loss>; 4] =
+    [None, Some(Loss::Direct), Some(Loss::Indirect), Some(Loss::Possible)];
 
 impl Groups {
     fn add(&mut self, heap: &CheckedHeap, block: usize, loss: Option<Loss>) {
-        let group = self.0.entry((site_of(block), loss)).or_default();
+        let fate = FATES.iter().position(|&fate| fate == loss).unwrap_or(0);
+        let key = site_of(block).0 as usize * FATES.len() + fate;
+        let group = self.0.entry(key).or_default();
         let size = heap.extent(block);
         group.totals.add(SiteTotals { blocks: 1, bytes: size as u64 });
         if loss.is_some() && options::flag(Name::ReportObjects) {
             group.objects.push((block, size));
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (SiteId, Option<Loss>, &Group)> {
+        self.0.iter().map(|(key, group)| {
+            let fate = FATES.get(key % FATES.len()).copied().flatten();
+            (SiteId((key / FATES.len()) as u32), fate, group)
+        })
     }
 }
 

@@ -57,10 +57,8 @@ pub fn let_go(
     while let Some(block) = blocks.pop() {
         if chart.remove(Set::Lost, block) {
             each(block);
-            each_in(chart, hidden, block, |next, _| {
-                if chart.contains(Set::Lost, next) {
-                    blocks.push(next);
-                }
+            each_in(chart, hidden, block, |word| {
+                blocks.extend(chart.follow(word).filter(|&next| chart.contains(Set::Lost, next)));
             });
         }
     }
@@ -87,10 +85,10 @@ fn visit(
             list.pop();
         } else {
             *top |= OPEN;
-            each_in(chart, hidden, block, |next, _| {
-                if chart.contains(Set::Lost, next) && !chart.contains(set, next) {
-                    list.push(next);
-                }
+            let is_new =
+                |next: &usize| chart.contains(Set::Lost, *next) && !chart.contains(set, *next);
+            each_in(chart, hidden, block, |word| {
+                list.extend(chart.follow(word).filter(is_new));
             });
         }
     }

@@ -6,8 +6,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use crate::columns::{self, Entry, Group};
-use crate::loops;
 use crate::workload::Workload;
+use crate::{leaks, loops};
 
 /// Interleaved runs of each column, where nothing else is said.
 const RUNS: u64 = 11;
@@ -22,6 +22,10 @@ pub(crate) enum Task {
     Drift(Settings),
     /// Measures the registry by itself.
     Registry,
+    /// Measures the leak check by itself.
+    Leaks,
+    /// Is a heap to look for leaks in, in a process of its own.
+    LeakLoad { name: String },
     /// Names programs and columns.
     List,
     /// Is a loop, in a process of its own.
@@ -98,6 +102,12 @@ pub(crate) fn command() -> Command {
                 .arg(operations()),
         )
         .arg(flag("registry", "Measure the registry by itself instead").exclusive(true))
+        .arg(flag("leaks", "Measure the leak check by itself instead").exclusive(true))
+        .subcommand(
+            Command::new("leak-load")
+                .hide(true)
+                .arg(Arg::new("name").required(true).value_parser(leaks::LOADS)),
+        )
         .subcommand(Command::new("drift-load").hide(true).arg(operations()))
 }
 
@@ -119,9 +129,13 @@ pub(crate) fn task(matches: &ArgMatches) -> Task {
             name: matches.get_one("name").cloned().unwrap_or_default(),
             operations: operations(matches),
         },
+        Some(("leak-load", matches)) => {
+            Task::LeakLoad { name: matches.get_one("name").cloned().unwrap_or_default() }
+        }
         Some((_, matches)) => Task::DriftLoad { operations: operations(matches) },
         None if matches.get_flag("list") => Task::List,
         None if matches.get_flag("registry") => Task::Registry,
+        None if matches.get_flag("leaks") => Task::Leaks,
         None if matches.get_flag("drift") => Task::Drift(settings(matches)),
         None => Task::Bench(settings(matches)),
     }

@@ -10,6 +10,7 @@ mod drift;
 mod folder;
 mod inputs;
 mod job;
+mod leaks;
 mod libraries;
 mod library;
 mod loops;
@@ -42,6 +43,8 @@ fn main() -> ExitCode {
         Task::Bench(settings) => bench::run(&settings, out),
         Task::Drift(settings) => drift::run(&settings, out),
         Task::Registry => registry::run(out),
+        Task::Leaks => leaks::run(out),
+        Task::LeakLoad { name } => leaks::load(&name),
         Task::List => list(out).map_err(|error| error.to_string()),
         Task::Loop { name, operations } => run_loop(&name, operations),
         Task::DriftLoad { operations } => drift::load(operations),
