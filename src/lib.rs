@@ -40,6 +40,7 @@ pub mod heap;
 pub mod leak;
 pub mod options;
 pub mod own;
+pub mod program;
 pub mod report;
 pub mod stack;
 pub mod sys;

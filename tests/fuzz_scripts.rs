@@ -2,7 +2,8 @@
 //! Fewer in a debug build than `cargo fuzz` makes in a second, yet each kind of event many times.
 
 use mallocop_fuzz::{
-    TARGETS, arena_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded, unwind_rules,
+    TARGETS, arena_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded, suppressions,
+    unwind_rules,
 };
 
 /// Bytes of an input: as long as libFuzzer's longest.
@@ -87,6 +88,16 @@ fn heap_smashed_over_seeded_scripts() {
         ("released", 22_500),
         ("resized", 2_700),
         ("capacity", 2_250),
+    ]);
+}
+
+#[test]
+fn suppressions_over_seeded_scripts() {
+    play_seeded(suppressions::body, 0x1ea_0000, 2000, LENGTH).demand(&[
+        ("malformed", 1_000),
+        ("matched", 1_000),
+        ("not matched", 1_000),
+        ("held against the model", 1_000),
     ]);
 }
 

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up. What stands beside the layers as data may be used by all above `heap`.
-const LAYERS: [&str; 8] = ["heap", "sys", "own", "arena", "stack", "debug", "leak", "report"];
+const LAYERS: [&str; 9] =
+    ["heap", "sys", "own", "arena", "stack", "debug", "leak", "report", "program"];
 const DATA: [&str; 2] = ["finding", "options"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -198,6 +198,62 @@ fn cpp_and_rust_programs() {
     }
 }
 
+/// A crate with 50 tests that run at once, with threads and panics in them: nothing of libtest's or std's.
+#[test]
+fn fifty_parallel_tests() {
+    let program = scratch().join("libtest_fifty");
+    let built = Command::new("rustc")
+        .args(["--edition", "2024", "-g", "--test"])
+        .args([victims().join("libtest_fifty.rs").as_os_str(), "-o".as_ref(), program.as_os_str()])
+        .status();
+    assert!(built.expect("rustc").success());
+    for _ in 0..5 {
+        let ran = finish(watched(&[], &program).arg("--test-threads=16"));
+        assert!(ran.stdout.contains("test result: ok. 50 passed"), "{}", ran.stdout);
+        assert!(ran.status == 0 && !ran.has_report(), "{}", ran.stderr);
+    }
+    let ran = finish(watched(&[], &program).args(["--test-threads=16", "--include-ignored"]));
+    assert_eq!((leaks(&ran), ran.status), (vec![direct(1237, 1)], 23), "{}", ran.stderr);
+}
+
+/// What Rust programs say of their blocks themselves: this one, once more, under mallocop.
+#[test]
+fn rust_programs_speak_for_themselves() {
+    use mallocop::program;
+    const CHILD: &str = "MALLOCOP_TEST_SPEAKS";
+    if std::env::var_os(CHILD).is_none() {
+        let this = std::env::current_exe().expect("a path");
+        let mut command = watched(&[], this);
+        command.args(["--exact", "rust_programs_speak_for_themselves", "--nocapture"]);
+        let ran = finish(command.env(CHILD, "1"));
+        assert!(ran.stdout.contains("found: false, then true, then false"), "{}", ran.stdout);
+        assert_eq!(leaks(&ran), [direct(300, 1), direct(300, 1)], "{}", ran.stderr);
+        return;
+    }
+    let lose = |size: usize| std::hint::black_box(Box::leak(vec![0u8; size].into_boxed_slice()));
+    let ignored = program::ignore_leaks();
+    lose(100);
+    drop(ignored);
+    program::ignore_leak(lose(200));
+    let before = program::find_leaks();
+    // Nowhere but in a number that is no pointer.
+    #[inline(never)]
+    fn hide(lose: impl Fn(usize) -> &'static mut [u8]) -> usize {
+        std::hint::black_box(!(lose(300).as_ptr() as usize))
+    }
+    let hidden = hide(lose);
+    let scrub = || std::hint::black_box([0u8; 16384]);
+    scrub();
+    let lost = program::find_leaks();
+    let seen = [!hidden];
+    let root = program::root(b"no pointers");
+    let after = program::find_leaks();
+    drop(root);
+    std::hint::black_box(&seen);
+    println!("found: {before}, then {lost}, then {after}");
+    assert_eq!(program::verify(), 0);
+}
+
 /// Pointers into a block: all keep it, or only those that C++ programs keep alone.
 #[test]
 fn interior_pointers_in_strict_mode() {

@@ -24,6 +24,7 @@ pub mod smash;
 pub mod smashed_player;
 mod smashed_writes;
 pub mod source;
+pub mod suppressions;
 pub mod tally;
 pub mod unwind_rules;
 
@@ -51,6 +52,7 @@ pub const TARGETS: &[Target] = &[
         show: heap_refused_pages::show,
     },
     Target { name: "heap_smashed", body: heap_smashed::body, show: heap_smashed::show },
+    Target { name: "suppressions", body: suppressions::body, show: suppressions::show },
     Target { name: "unwind_rules", body: unwind_rules::body, show: unwind_rules::show },
 ];
 
