@@ -412,6 +412,23 @@ fn a_thread_that_blocks_every_signal() {
     keeps(&finish(&mut watched(&[], &twin)), "leak_blocked: end\n");
 }
 
+/// A thread in a wait that no signal ends.
+#[test]
+fn a_thread_that_is_stuck() {
+    let ran = finish(&mut watched(&[], compile("leak_stuck.c", "leak_stuck", &[])));
+    let possible = ("Possible".to_owned(), 1237, 1);
+    assert_eq!((leaks(&ran), ran.status), (vec![possible], 0), "{}", ran.stderr);
+    assert!(ran.stderr.contains(" was not stopped (it did not answer in time)"), "{}", ran.stderr);
+    assert!(ran.stdout.ends_with("leak_stuck: end\n"));
+}
+
+/// Blocks that handlers got in the middle of malloc lead on.
+#[test]
+fn blocks_from_handlers() {
+    let ran = finish(&mut watched(&[], compile("leak_handler.c", "leak_handler", &[])));
+    keeps(&ran, "leak_handler: end\n");
+}
+
 /// A filter that ends the process for opening files or sending signals, and one as containers have.
 #[test]
 fn under_seccomp_filters() {
