@@ -121,7 +121,7 @@ fn marks_follow_words_through_blocks_of_every_size() {
     assert_eq!((chart.find(large - 17), chart.find(behind + 17)), (None, None));
     // What a block leads to goes with it, and the rest is sorted as before.
     let mut gone = 0;
-    let_go(&chart, &hidden, vec![chain, one], |_| gone += 1);
+    let_go(&chart, &hidden, &[chain, one], |_| gone += 1);
     assert_eq!(gone, 100_000 + 2);
     let mut left = 0;
     for_each_lost(&chart, &hidden, |_, _| left += 1);

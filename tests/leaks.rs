@@ -42,7 +42,7 @@ fn keeps(ran: &Ran, end: &str) {
     assert!(ran.stderr.contains("mallocop: no leaks: "), "{}", ran.stderr);
 }
 
-const ROOTS: [&str; 32] = [
+const ROOTS: [&str; 33] = [
     "global",
     "tls",
     "interior",
@@ -59,6 +59,7 @@ const ROOTS: [&str; 32] = [
     "epoll",
     "timer",
     "coroutine",
+    "below-coroutine",
     "dead-stack",
     "freed-block",
     "exit-stack",

@@ -58,8 +58,8 @@ pub enum Obstacle {
     Filter,
 }
 
-/// What the marks of a block need at most: its place in two lists.
-const BYTES_A_BLOCK: usize = 32;
+/// What the marks of a block need at most: its places in two lists, which double when they are full.
+const BYTES_A_BLOCK: usize = 3 * (8 + 32);
 /// What the marks of a MiB need.
 const BYTES_A_LEAF: usize = 48 << 10;
 /// What all the rest needs.
@@ -141,7 +141,7 @@ impl<'a> Check<'a> {
             }
         });
         let heap = self.chart.heap();
-        classify::let_go(&self.chart, &self.hidden, blocks, |block| {
+        classify::let_go(&self.chart, &self.hidden, &blocks, |block| {
             suppressed.add(heap, block, None)
         });
         let mut lost = Groups::default();

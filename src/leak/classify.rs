@@ -7,7 +7,8 @@
 
 use super::chart::{Chart, Set};
 use super::hidden::Hidden;
-use super::mark::each_in;
+use super::mark::{LARGE, each_in};
+use crate::heap::size::{WORD, round_down, round_up};
 
 /// How a block is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,64 +33,118 @@ pub fn find_lost(chart: &Chart<'_>) {
 /// Calls `each` with every block in [`Set::Lost`].
 pub fn for_each_lost(chart: &Chart<'_>, hidden: &Hidden, mut each: impl FnMut(usize, Loss)) {
     let mut finished = Vec::new();
-    let mut list = Vec::new();
+    let mut path = Vec::new();
     chart.clear(Set::Seen);
     chart.clear(Set::Held);
     chart.for_each_in(Set::Lost, |block| {
-        list.push(block);
-        visit(chart, hidden, Set::Seen, &mut list, |block| finished.push(block));
+        visit(chart, hidden, Set::Seen, block, &mut path, |block| finished.push(block));
     });
     while let Some(block) = finished.pop() {
-        list.push(block);
-        visit(chart, hidden, Set::Held, &mut list, |held| {
+        visit(chart, hidden, Set::Held, block, &mut path, |held| {
             each(held, if held == block { Loss::Direct } else { Loss::Indirect });
         });
     }
 }
 
 /// Takes these blocks and all that they lead to out of [`Set::Lost`]; `each` gets them.
-pub fn let_go(
-    chart: &Chart<'_>,
-    hidden: &Hidden,
-    mut blocks: Vec<usize>,
-    mut each: impl FnMut(usize),
-) {
-    while let Some(block) = blocks.pop() {
+pub fn let_go(chart: &Chart<'_>, hidden: &Hidden, blocks: &[usize], mut each: impl FnMut(usize)) {
+    let mut waiting = Vec::new();
+    let mut take = |block: usize, waiting: &mut Vec<usize>| {
         if chart.remove(Set::Lost, block) {
             each(block);
+            waiting.push(block);
+        }
+    };
+    for &block in blocks {
+        take(block, &mut waiting);
+        while let Some(block) = waiting.pop() {
             each_in(chart, hidden, block, |word| {
-                blocks.extend(chart.follow(word).filter(|&next| chart.contains(Set::Lost, next)));
+                if let Some(next) = chart.follow(word) {
+                    take(next, &mut waiting);
+                }
             });
         }
     }
 }
 
-/// A block that is being looked through: what it leads to has been put behind it in the list.
-const OPEN: usize = 1;
+/// A block that is being looked through, as far as that has come.
+struct Open {
+    block: usize,
+    at: usize,
+    /// The words from `at` up to here can be read.
+    until: usize,
+    end: usize,
+}
 
-/// Puts the one block in the list, if it is lost, and all that it leads to into `set`, and calls `done` with each
-/// when all behind it are. The list is empty then.
+/// Bytes of a large block of which it is asked at a time which can be read.
+const PIECE: usize = 1 << 20;
+
+impl Open {
+    fn new(chart: &Chart<'_>, block: usize) -> Self {
+        let end = block + chart.heap().extent(block);
+        Self { block, at: block, until: block, end: round_down(end, WORD) }
+    }
+
+    /// The next lost block that is led to and not in `set`.
+    fn next(&mut self, chart: &Chart<'_>, hidden: &Hidden, set: Set) -> Option<usize> {
+        loop {
+            while self.at < self.until {
+                // SAFETY: a word of a live block, found to be readable.
+                let word = unsafe { (self.at as *const usize).read_volatile() };
+                self.at += WORD;
+                if let Some(next) = chart.follow(word)
+                    && chart.contains(Set::Lost, next)
+                    && !chart.contains(set, next)
+                {
+                    return Some(next);
+                }
+            }
+            if self.until >= self.end {
+                return None;
+            }
+            self.find_readable(hidden);
+        }
+    }
+
+    /// Goes on to the next words that can be read, or past a piece without any.
+    fn find_readable(&mut self, hidden: &Hidden) {
+        let from = self.until;
+        if self.end - from < LARGE && hidden.is_empty() {
+            self.until = self.end;
+            return;
+        }
+        let to = self.end.min(from + PIECE);
+        let mut first = None;
+        hidden.for_each_visible(from, to, |start, end| first = first.or(Some((start, end))));
+        let (at, until) = first.unwrap_or((to, to));
+        (self.at, self.until) = (round_up(at, WORD), until);
+    }
+}
+
+/// Puts a block, if it is lost, and all lost ones that it leads to into `set`, and calls `done` with each when all
+/// behind it are. `path` is empty before and after; it is as deep as the longest way.
 fn visit(
     chart: &Chart<'_>,
     hidden: &Hidden,
     set: Set,
-    list: &mut Vec<usize>,
+    first: usize,
+    path: &mut Vec<Open>,
     mut done: impl FnMut(usize),
 ) {
-    while let Some(top) = list.last_mut() {
-        let block = *top & !OPEN;
-        if *top & OPEN != 0 {
-            list.pop();
-            done(block);
-        } else if !chart.contains(Set::Lost, block) || !chart.add(set, block) {
-            list.pop();
-        } else {
-            *top |= OPEN;
-            let is_new =
-                |next: &usize| chart.contains(Set::Lost, *next) && !chart.contains(set, *next);
-            each_in(chart, hidden, block, |word| {
-                list.extend(chart.follow(word).filter(is_new));
-            });
+    if !chart.contains(Set::Lost, first) || !chart.add(set, first) {
+        return;
+    }
+    path.push(Open::new(chart, first));
+    while let Some(open) = path.last_mut() {
+        match open.next(chart, hidden, set) {
+            Some(next) => {
+                chart.add(set, next);
+                path.push(Open::new(chart, next));
+            }
+            None => {
+                done(open.block);
+                path.pop();
+            }
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::heap::size::{WORD, round_down, round_up};
 use crate::sys::memory;
 
 /// Blocks from this size on are looked at page by page: only what was ever touched.
-const LARGE: usize = 256 << 10;
+pub(super) const LARGE: usize = 256 << 10;
 /// Blocks that are brought near while others are looked through.
 const AHEAD: usize = 16;
 /// Words of which what is known about their place is brought near while others are judged.

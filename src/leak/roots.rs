@@ -92,13 +92,16 @@ impl<'a> Roots<'a> {
         }
     }
 
-    fn stack_pointers(&self) -> impl Iterator<Item = usize> + '_ {
-        self.stopped.parked().map(|place| place.sp()).chain([self.caller.sp])
+    /// Stack pointer and descriptor of each thread.
+    fn threads(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        let parked = self.stopped.parked().map(|place| (place.sp(), place.descriptor()));
+        parked.chain([(self.caller.sp, thread::pointer())])
     }
 
     fn mark_mapping(&self, marker: &mut Marker<'_>, mapping: Mapping) {
-        let used = |sp: &usize| (mapping.start..mapping.end).contains(sp);
-        let lowest = self.stack_pointers().filter(used).min();
+        let inside = |address: usize| (mapping.start..mapping.end).contains(&address);
+        let users = || self.threads().filter(|&(sp, _)| inside(sp));
+        let lowest = users().map(|(sp, _)| sp).min();
         let kind = match mapping.backing {
             Backing::File | Backing::Bss => Name::UseGlobals,
             Backing::Anonymous if lowest.is_some() => Name::UseStacks,
@@ -107,8 +110,13 @@ impl<'a> Roots<'a> {
         if !options::flag(kind) {
             return;
         }
+        // A thread's descriptor lies in its stack's mapping. One that is elsewhere runs on a stack of the program's
+        // making, below which others may lie.
+        let is_own = mapping.is_first || users().all(|(_, descriptor)| inside(descriptor));
         let start = match lowest {
-            Some(sp) if mapping.is_stack => sp.saturating_sub(RED_ZONE).max(mapping.start),
+            Some(sp) if mapping.is_stack && is_own => {
+                sp.saturating_sub(RED_ZONE).max(mapping.start)
+            }
             None if mapping.is_stack => self.end_of_dead_stack(mapping),
             _ => mapping.start,
         };

@@ -24,9 +24,10 @@ pub struct Mapping {
     pub end: usize,
     /// What is behind it.
     pub backing: Backing,
-    /// Does nothing that is below the stack pointer of a thread in it count? True where it is a stack alone: the
-    /// first thread's, or one with a guard in front.
+    /// May it be a thread's stack and nothing else? The first thread's is, and others have a guard in front.
     pub is_stack: bool,
+    /// Is it the first thread's stack?
+    pub is_first: bool,
 }
 
 /// All of the process's mappings that matter.
@@ -57,9 +58,10 @@ impl Space {
                     _ if mapping.start == module_end => Backing::Bss,
                     _ => Backing::Anonymous,
                 };
-                let is_stack = path == b"[stack]" || mapping.start == guard_end;
+                let is_first = path == b"[stack]";
+                let is_stack = is_first || mapping.start == guard_end;
                 let (start, end) = (mapping.start, mapping.end);
-                space.mappings.push(Mapping { start, end, backing, is_stack });
+                space.mappings.push(Mapping { start, end, backing, is_stack, is_first });
             }
             if mapping.readable && !mapping.writable && mapping.is_file() {
                 space.constants.push((mapping.start, mapping.end));

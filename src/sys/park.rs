@@ -44,6 +44,7 @@ pub struct Place {
     registers: [AtomicUsize; REGISTERS],
     /// Its alternate signal stack, which the kernel alone may know.
     alternate: [AtomicUsize; 2],
+    descriptor: AtomicUsize,
 }
 
 impl Place {
@@ -55,6 +56,7 @@ impl Place {
             asleep,
             registers: [const { AtomicUsize::new(0) }; REGISTERS],
             alternate: [const { AtomicUsize::new(0) }; 2],
+            descriptor: AtomicUsize::new(0),
         })
     }
 
@@ -71,6 +73,11 @@ impl Place {
     /// Its stack pointer where it was interrupted.
     pub fn sp(&self) -> usize {
         self.registers.get(RSP).map_or(0, |sp| sp.load(Ordering::Relaxed))
+    }
+
+    /// Its [`thread::pointer`].
+    pub fn descriptor(&self) -> usize {
+        self.descriptor.load(Ordering::Relaxed)
     }
 
     /// Its general registers there.
@@ -251,6 +258,7 @@ fn park(place: &Place, context: &mut libc::ucontext_t) {
         start.store(alternate.ss_sp as usize, Ordering::Relaxed);
         bytes.store(alternate.ss_size, Ordering::Relaxed);
     }
+    place.descriptor.store(thread::pointer(), Ordering::Relaxed);
     place.set(State::Parked);
     while ROUND.load(Ordering::Acquire) == round {
         futex::wait(&raw const ROUND, round, None);

@@ -254,6 +254,31 @@ static void handle(int signal)
     free(block);
 }
 
+static void end_here(void)
+{
+    printf("leak_roots: end\n");
+    exit(0);
+}
+
+/* On a coroutine's stack, while another one above it in the same mapping, with a guard in front, ends the program. */
+static void below_a_coroutine(void)
+{
+    size_t size = 65536;
+    char *guard = mmap(NULL, 4096 + 2 * size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(guard, 4096, PROT_NONE);
+    getcontext(&inside);
+    inside.uc_stack.ss_sp = guard + 4096;
+    inside.uc_stack.ss_size = size;
+    makecontext(&inside, coroutine, 0);
+    swapcontext(&outside, &inside);
+    ucontext_t last;
+    getcontext(&last);
+    last.uc_stack.ss_sp = guard + 4096 + size;
+    last.uc_stack.ss_size = size;
+    makecontext(&last, end_here, 0);
+    setcontext(&last);
+}
+
 /* Of a handler that waits on its alternate stack, a block that only the kernel knows of. */
 static void *on_alternate_stack(void *argument)
 {
@@ -356,6 +381,7 @@ static const struct root roots[] = {
     {"epoll", in_epoll, NULL},
     {"timer", in_timer, NULL},
     {"coroutine", in_coroutine, NULL},
+    {"below-coroutine", below_a_coroutine, NULL},
     {"dead-stack", on_dead_stack, NULL},
     {"freed-block", in_freed_block, NULL},
     {"exit-stack", exit_with_it, NULL},
