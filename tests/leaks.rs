@@ -510,6 +510,24 @@ fn library() -> PathBuf {
     PathBuf::from(ran.stdout.trim())
 }
 
+/// A handler that waits for another thread interrupts the one that looks: only when the others go on.
+#[test]
+fn handlers_wait_until_the_world_goes_on() {
+    let program = compile("leak_alarm.c", "leak_alarm", &[]);
+    for _ in 0..10 {
+        keeps(&finish(&mut watched(&[], &program)), "leak_alarm: end\n");
+    }
+}
+
+/// Threads that fork all the time while the check begins: nobody waits for a lock that stands still.
+#[test]
+fn forks_meanwhile() {
+    let program = compile("leak_forks.c", "leak_forks", &[]);
+    for _ in 0..10 {
+        keeps(&finish(&mut watched(&["--malloc-context-size=8"], &program)), "leak_forks: end\n");
+    }
+}
+
 /// Threads that come and go while the check begins: no hang, no false leak.
 #[test]
 fn threads_that_start_and_end_meanwhile() {

@@ -75,7 +75,7 @@ impl Place {
         self.registers.get(RSP).map_or(0, |sp| sp.load(Ordering::Relaxed))
     }
 
-    /// Its [`thread::pointer`].
+    /// Its [`thread::pointer()`].
     pub fn descriptor(&self) -> usize {
         self.descriptor.load(Ordering::Relaxed)
     }
@@ -121,9 +121,11 @@ struct Action {
 
 const RESTORER: u64 = 0x0400_0000;
 
-/// While this lives the signal is ours.
+/// While this lives the signal is ours, and the calling thread, whom the others wait for, is not interrupted: a
+/// handler of the program's could wait for one of them.
 pub struct Parking {
     before: Action,
+    mask: u64,
     /// Is a signal still on its way to somebody?
     unanswered: bool,
 }
@@ -147,8 +149,9 @@ impl Parking {
         {
             BEFORE.store(before.handler as *mut c_void, Ordering::Release);
         }
+        let mask = set_mask(!SYNCHRONOUS);
         ROUND.fetch_or(1, Ordering::AcqRel);
-        Some(Self { before, unanswered: is_ours })
+        Some(Self { before, mask, unanswered: is_ours })
     }
 
     /// Asks a thread to park. `false`: it cannot be asked, as it has ended.
@@ -188,6 +191,7 @@ impl Parking {
         if !self.unanswered {
             set_action(&self.before, None);
         }
+        set_mask(self.mask);
     }
 }
 
@@ -211,6 +215,28 @@ fn set_action(new: &Action, old: Option<&mut Action>) -> bool {
         let arguments = [SIGNAL as usize, new as usize, old as usize, 8];
         kernel::call(libc::SYS_rt_sigaction, arguments) == 0
     }
+}
+
+/// Signals that an instruction of the thread's own raises: SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV.
+const SYNCHRONOUS: u64 = bit(libc::SIGILL)
+    | bit(libc::SIGTRAP)
+    | bit(libc::SIGBUS)
+    | bit(libc::SIGFPE)
+    | bit(libc::SIGSEGV);
+
+const fn bit(signal: c_int) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Sets which signals the calling thread has blocked, the ones that libc keeps among them; returns what it was.
+fn set_mask(mask: u64) -> u64 {
+    let mut before = 0u64;
+    let (new, old) = (core::ptr::from_ref(&mask) as usize, &raw mut before as usize);
+    // SAFETY: rt_sigprocmask(2) with 8-byte sets.
+    unsafe {
+        kernel::call(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, new, old, 8]);
+    }
+    before
 }
 
 #[unsafe(naked)]

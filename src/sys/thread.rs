@@ -285,7 +285,7 @@ pub fn note_descriptor() {
     }
 }
 
-/// What [`pointer`] was in the threads that have ended, the last 1024 of them. Another thread may have the same by
+/// What [`pointer()`] was in the threads that have ended, the last 1024 of them. Another thread may have the same by
 /// now.
 pub fn ended() -> impl Iterator<Item = usize> {
     ENDED.iter().map(|slot| slot.load(Ordering::Relaxed)).take_while(|&pointer| pointer != 0)
