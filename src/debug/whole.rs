@@ -85,9 +85,9 @@ impl CheckedHeap {
     /// From here on no memory goes away under a reader's hands: nothing is unmapped, trimmed or
     /// evicted. For good at exit; else until [`CheckedHeap::thaw`].
     pub fn freeze(&self) {
-        // Mappings only go away under this lock, and only when nothing is frozen.
-        let _mapped = self.mapped.lock();
         self.frozen.fetch_add(1, Ordering::SeqCst);
+        // Mappings only go away under this lock, and only when nothing is frozen: who saw that is done.
+        drop(self.mapped.lock());
         self.arenas.tune(|tuning| tuning.may_trim = false);
     }
 
