@@ -163,6 +163,31 @@ SUMMARY: mallocop: 781 byte(s) leaked in 12 allocation(s).";
     assert!(ran.stderr.contains("    suppress with: leak:make_node\n"));
 }
 
+/// What else can be asked for: the blocks one by one, what is reachable, fewer sites.
+#[test]
+fn more_and_less_of_a_report() {
+    let program = compile("leak_kinds.c", "leak_kinds", &[]);
+    let run = |flag: &str| finish(&mut watched(&[flag], &program)).stderr;
+    let objects = run("--report-objects");
+    let listed = objects.split("Objects leaked above:\n").nth(1).expect("a list");
+    let lines: Vec<_> = listed.lines().take_while(|line| line.starts_with("0x")).collect();
+    assert!(
+        lines.len() == 3 && lines.iter().all(|line| line.ends_with(" (100 bytes)")),
+        "{lines:?}"
+    );
+    assert_eq!(objects.matches("Objects leaked above:").count(), 10);
+    let reachable = skeleton(&run("--show-reachable"));
+    let line = "mallocop: still reachable: 500 bytes in 1 block allocated from: main";
+    assert!(reachable.lines().any(|found| found == line), "{reachable}");
+    let fewer = run("--max-sites=2");
+    assert_eq!(fewer.matches(" leak of ").count(), 2, "{fewer}");
+    assert!(
+        fewer.contains("8 more with 409 byte(s) not shown (--max-sites shows more)"),
+        "{fewer}"
+    );
+    assert!(fewer.contains("SUMMARY: mallocop: 781 byte(s) leaked in 12 allocation(s)."));
+}
+
 /// Of a million nodes nothing is lost while their head is there; without it the head is direct, all others indirect.
 #[test]
 fn a_list_of_a_million() {

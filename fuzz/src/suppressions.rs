@@ -1,7 +1,7 @@
 //! Reading rules for leaks from arbitrary text, and matching them: nothing panics, what is malformed is named with a
 //! line of the text, and a rule matches what a matcher without tricks says.
 
-use arbitrary::{Arbitrary, Result, Unstructured};
+use arbitrary::{Arbitrary, Error, Result, Unstructured};
 use mallocop::leak::classify::Loss;
 use mallocop::leak::suppress::{Frame, Rule, read};
 
@@ -107,7 +107,7 @@ impl<'a> Arbitrary<'a> for Script {
         while !u.is_empty() && lines.len() < MOST_LINES {
             lines.push(Line::arbitrary(u)?);
         }
-        Ok(Self { names, lines })
+        if lines.is_empty() { Err(Error::NotEnoughData) } else { Ok(Self { names, lines }) }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::heap::size::{PAGE, WORD};
 use crate::options::{self, Name};
 use crate::own::{early, emergency};
 use crate::stack::caller::Point;
-use crate::sys::thread;
+use crate::sys::{ended, thread};
 
 /// Below its stack pointer a function may use so many bytes (System V ABI, AMD64 supplement, 3.2.2).
 const RED_ZONE: usize = 128;
@@ -138,7 +138,7 @@ impl<'a> Roots<'a> {
                     words.read() == *address && words.add(2).read() == *address
                 }
         };
-        thread::ended().filter(is_descriptor).max().unwrap_or(mapping.start)
+        ended::descriptors().filter(is_descriptor).max().unwrap_or(mapping.start)
     }
 
     fn mark_span(&self, marker: &mut Marker<'_>, span: Mapping) {

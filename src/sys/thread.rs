@@ -273,24 +273,6 @@ impl Drop for ToolWork {
 /// the last number.
 pub const MAX_THREADS: usize = 1 << 14;
 
-/// Descriptors of threads that have ended, the last ones.
-static ENDED: [AtomicUsize; 1 << 10] = [const { AtomicUsize::new(0) }; 1 << 10];
-static ENDED_COUNT: AtomicUsize = AtomicUsize::new(0);
-
-/// Notes that the calling thread ends, for [`ended`].
-pub fn note_descriptor() {
-    let at = ENDED_COUNT.fetch_add(1, Ordering::Relaxed) % ENDED.len();
-    if let Some(slot) = ENDED.get(at) {
-        slot.store(pointer(), Ordering::Relaxed);
-    }
-}
-
-/// What [`pointer()`] was in the threads that have ended, the last 1024 of them. Another thread may have the same by
-/// now.
-pub fn ended() -> impl Iterator<Item = usize> {
-    ENDED.iter().map(|slot| slot.load(Ordering::Relaxed)).take_while(|&pointer| pointer != 0)
-}
-
 static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
 /// First number given out since the last fork of which this process is the child.
 static FIRST_OWN: AtomicU32 = AtomicU32::new(0);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use mallocop::debug::CheckedHeap;
 use mallocop::stack::{capture, modules};
 use mallocop::sys::thread::ToolWork;
-use mallocop::sys::{process, single, thread, thread_end};
+use mallocop::sys::{ended, process, single, thread, thread_end};
 
 use crate::{HEAP, exit, filters, fork, hooks, operators, reader, shims};
 
@@ -50,7 +50,7 @@ fn prepare() -> Option<&'static CheckedHeap> {
 extern "C" fn end_thread(_: *mut c_void) {
     HEAP.end_thread();
     capture::end_thread();
-    thread::note_descriptor();
+    ended::note();
 }
 
 /// First byte of this library and first byte behind it.
