@@ -4,13 +4,10 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use super::process;
-
 static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// Notes that a filter is about to be installed.
 pub fn note() {
-    process::keep_id();
     INSTALLED.store(true, Ordering::Release);
 }
 

@@ -17,11 +17,9 @@ pub fn id() -> u32 {
     unsafe { libc::getpid().unsigned_abs() }
 }
 
-/// Keeps the process id for later.
-pub(super) fn keep_id() {
-    if !filter::is_installed() {
-        set_id(id());
-    }
+/// Keeps the process id for when it must not be asked for any more; to be called in front of [`filter::note`].
+pub fn keep_id() {
+    set_id(id());
 }
 
 /// Says which process this is.

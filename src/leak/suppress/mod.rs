@@ -1,13 +1,15 @@
 //! Suppressions: rules for leaks that are known and not to be reported. Two languages: LeakSanitizer's lines
 //! (`leak:pattern`) and Valgrind's blocks (`{ name Memcheck:Leak ... }`), in one file if that is wanted.
 
+mod limits;
 mod pattern;
 mod read;
 mod rule;
 mod valgrind;
 
+pub use limits::{Date, Limits};
 pub use read::{Malformed, read};
-pub use rule::{Date, Frame, Rule, Stack};
+pub use rule::{Frame, Rule, Stack};
 
 use super::classify::Loss;
 use crate::debug::SiteTotals;

@@ -2,8 +2,9 @@
 
 use core::fmt;
 
+use super::limits::Limits;
 use super::pattern::Pattern;
-use super::rule::{Date, Limits, Rule, Scope};
+use super::rule::{Rule, Scope};
 use super::valgrind;
 
 /// Bytes of a line that are taken.
@@ -65,7 +66,7 @@ fn read_line(line: &str, place: (String, usize)) -> Result<Rule, String> {
     let mut pattern = rest.trim();
     // From the end: names have blanks in them, too.
     while let Some((front, last)) = pattern.rsplit_once(char::is_whitespace) {
-        if !read_tail(last, &mut limits)? {
+        if !limits.read(last)? {
             break;
         }
         pattern = front.trim_end();
@@ -75,34 +76,6 @@ fn read_line(line: &str, place: (String, usize)) -> Result<Rule, String> {
     }
     let scope = Scope::Anywhere(Pattern::sanitizer(pattern));
     Ok(Rule { place, text: format!("leak:{pattern}"), reason, limits, scope, losses: Vec::new() })
-}
-
-/// Takes one of a rule's conditions. `false`: that is none.
-pub(super) fn read_tail(word: &str, limits: &mut Limits) -> Result<bool, String> {
-    let number = |text: &str| text.parse().map_err(|_| format!("`{text}` is no number"));
-    if let Some(count) = word.strip_prefix("count<=") {
-        limits.count = Some(number(count)?);
-    } else if let Some(bytes) = word.strip_prefix("bytes<=") {
-        limits.bytes = Some(number(bytes)?);
-    } else if let Some(date) = word.strip_prefix("expires=") {
-        let read = read_date(date).ok_or_else(|| format!("`{date}` is no date: YYYY-MM-DD"))?;
-        limits.expires = Some(read);
-    } else {
-        return Ok(false);
-    }
-    Ok(true)
-}
-
-fn read_date(text: &str) -> Option<Date> {
-    let mut parts = text.split('-');
-    let mut part = |digits: usize| {
-        let part = parts.next()?;
-        let is_number = part.len() == digits && part.bytes().all(|byte| byte.is_ascii_digit());
-        if is_number { part.parse::<u16>().ok() } else { None }
-    };
-    let (year, month, day) = (part(4)?, part(2)?, part(2)?);
-    let is_date = parts.next().is_none() && (1..=12).contains(&month) && (1..=31).contains(&day);
-    is_date.then_some((year, month as u8, day as u8))
 }
 
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! A rule: which leaks it is for, how many it may hide, until when, and why.
 
+use super::limits::Limits;
 use super::pattern::Pattern;
 use crate::leak::classify::Loss;
-
-/// Year, month, day.
-pub type Date = (u16, u8, u8);
 
 /// The names of one frame of a stack.
 #[derive(Clone, Copy, Debug, Default)]
@@ -23,17 +21,6 @@ pub struct Frame<'a> {
 
 /// A stack, innermost frame first.
 pub type Stack<'a> = [Frame<'a>];
-
-/// What a rule hides at most, all its leaks in a process taken together.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Limits {
-    /// Blocks.
-    pub count: Option<u64>,
-    /// Bytes.
-    pub bytes: Option<u64>,
-    /// Last day.
-    pub expires: Option<Date>,
-}
 
 /// What of a frame a Valgrind rule looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]

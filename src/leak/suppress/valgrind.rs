@@ -1,8 +1,8 @@
 //! Valgrind's suppressions: blocks in braces, of which those for leaks count here.
 
+use super::limits::Limits;
 use super::pattern::Pattern;
-use super::read::read_tail;
-use super::rule::{Limits, Line, Rule, Scope};
+use super::rule::{Line, Rule, Scope};
 use crate::leak::classify::Loss;
 
 /// Reads the rest of a block behind its `{`, with what is wrong and where. `None`: it is sound, but not for leaks.
@@ -53,7 +53,7 @@ fn read_entry(line: &str, rule: &mut Rule, frames: &mut Vec<Line>) -> Result<(),
         rule.reason = Some(reason.to_owned());
         return Ok(());
     }
-    if read_tail(line, &mut rule.limits)? {
+    if rule.limits.read(line)? {
         return Ok(());
     }
     let (key, value) = line.split_once(':').ok_or_else(|| unknown(line))?;

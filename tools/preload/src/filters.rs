@@ -21,6 +21,7 @@ pub(crate) fn find() {
 /// A filter is about to be installed: what is needed later is found out now. Returns where to go on.
 extern "C" fn note_filter(real: &AtomicUsize) -> usize {
     if !filter::is_installed() {
+        process::keep_id();
         apart::run(modules::remember);
         filter::note();
     }
