@@ -169,7 +169,7 @@ fn has_column(matches: &ArgMatches, entry: &Entry) -> bool {
     match (entry.group, chosen(matches, "columns")) {
         (Group::Base, _) => true,
         (_, Some(chosen)) => chosen.contains(&entry.name),
-        (Group::Own, None) => !quick || entry.name != "everything",
+        (Group::Own, None) => !quick || !["everything", "leaks"].contains(&entry.name),
         (Group::Light, None) => peers != "none",
         (Group::Heavy, None) => peers == "all",
     }
@@ -200,7 +200,10 @@ mod tests {
         assert_eq!(settings.workloads.len(), Workload::all().count());
         assert!(column_names("").ends_with(&["jemalloc", "mimalloc", "tcmalloc", "scudo"]));
         assert_eq!(column_names("--peers all").len(), columns::TABLE.len());
-        assert_eq!(column_names("--peers none"), ["glibc", "checks-off", "checks", "everything"]);
+        assert_eq!(
+            column_names("--peers none"),
+            ["glibc", "checks-off", "checks", "everything", "leaks"]
+        );
     }
 
     #[test]

@@ -54,7 +54,7 @@ use Means::{Library, Mallocop, Nothing, Wrapper};
 use Place::{Cache, Pattern};
 
 /// All of them, the one to compare with first.
-pub(crate) const TABLE: [Entry; 14] = [
+pub(crate) const TABLE: [Entry; 15] = [
     Entry {
         name: "glibc",
         title: "glibc",
@@ -66,26 +66,37 @@ pub(crate) const TABLE: [Entry; 14] = [
     Entry {
         name: "checks-off",
         title: "checks off",
-        about: "mallocop, checks=none:malloc_context_size=0",
+        about: "mallocop, checks=none:malloc_context_size=0, no leak check",
         group: Group::Own,
         means: Mallocop,
-        environment: &[("MALLOCOP_OPTIONS", "checks=none:malloc_context_size=0:quiet=1")],
+        environment: &[(
+            "MALLOCOP_OPTIONS",
+            "checks=none:malloc_context_size=0:detect_leaks=0:quiet=1",
+        )],
     },
     Entry {
         name: "checks",
         title: "all checks, no stacks",
-        about: "mallocop, malloc_context_size=0",
+        about: "mallocop, malloc_context_size=0, no leak check",
         group: Group::Own,
         means: Mallocop,
-        environment: &[("MALLOCOP_OPTIONS", "malloc_context_size=0:quiet=1")],
+        environment: &[("MALLOCOP_OPTIONS", "malloc_context_size=0:detect_leaks=0:quiet=1")],
     },
     Entry {
         name: "everything",
         title: "everything",
-        about: "mallocop, all checks and full stacks: malloc_context_size=256",
+        about: "mallocop, all checks and full stacks: malloc_context_size=256, no leak check",
         group: Group::Own,
         means: Mallocop,
-        environment: &[("MALLOCOP_OPTIONS", "malloc_context_size=256:quiet=1")],
+        environment: &[("MALLOCOP_OPTIONS", "malloc_context_size=256:detect_leaks=0:quiet=1")],
+    },
+    Entry {
+        name: "leaks",
+        title: "everything, leak check",
+        about: "the same, and leaks looked for at exit: detect_leaks=1:exitcode=0",
+        group: Group::Own,
+        means: Mallocop,
+        environment: &[("MALLOCOP_OPTIONS", "malloc_context_size=256:exitcode=0:quiet=1")],
     },
     Entry {
         name: "jemalloc",
@@ -300,7 +311,10 @@ mod tests {
             command.get_envs().find(|(this, _)| *this == OsStr::new(name)).and_then(|(_, v)| v)
         };
         assert_eq!(value("LD_PRELOAD"), Some(OsStr::new("/x/libmallocop.so:libc.so.6")));
-        assert_eq!(value("MALLOCOP_OPTIONS"), Some(OsStr::new("malloc_context_size=0:quiet=1")));
+        assert_eq!(
+            value("MALLOCOP_OPTIONS"),
+            Some(OsStr::new("malloc_context_size=0:detect_leaks=0:quiet=1"))
+        );
         assert_eq!(value("ASAN_OPTIONS"), None);
     }
 }
