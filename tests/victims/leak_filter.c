@@ -1,6 +1,7 @@
-/* leak_filter MODE: loses 1237 bytes under a seccomp filter. `kill`: one of its own that ends the process at openat
- * and tgkill, and the like of them; `probe`: none, it only asks whether one could be installed. `launch PROGRAM...`:
- * one that refuses ptrace and process_vm_readv, as containers have, for another program. */
+/* leak_filter MODE: loses 1237 bytes under a seccomp filter. `kill`: one of its own that ends the process at openat,
+ * tgkill, and their like; `error`: the same, and a double free; `probe`: none, it only asks whether one could be
+ * installed. `launch PROGRAM...`: one that refuses ptrace and process_vm_readv, as containers have, for another
+ * program. */
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -56,11 +57,16 @@ int main(int argc, char **argv)
     }
     printf("leak_filter: start\n");
     pthread_create(&thread, NULL, wait_for_ever, NULL);
-    if (argc > 1 && strcmp(argv[1], "kill") == 0)
+    if (argc > 1 && strcmp(argv[1], "probe") != 0)
         install(deadly, sizeof deadly / sizeof *deadly, SECCOMP_RET_KILL_PROCESS);
     else if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, NULL) == 0 || errno != EFAULT)
         return 1;
     leak();
+    if (argc > 1 && strcmp(argv[1], "error") == 0) {
+        char *volatile p = malloc(10);
+        free(p);
+        free(p);
+    }
     printf("leak_filter: end\n");
     return 0;
 }
