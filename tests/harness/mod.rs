@@ -3,6 +3,8 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod leaks;
+
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
