@@ -151,3 +151,10 @@ fn threads_that_start_and_end_meanwhile() {
         keeps(&finish(&mut watched(&["--malloc-context-size=8"], &program)), "leak_crowd: end\n");
     }
 }
+
+/// Where /proc/self/mem cannot be opened, globals are looked at all the same.
+#[test]
+fn a_process_that_must_not_be_dumped() {
+    let program = compile("leak_undumpable.c", "leak_undumpable", &[]);
+    keeps(&finish(&mut watched(&[], program)), "leak_undumpable: end\n");
+}

@@ -13,7 +13,7 @@ use crate::heap::size::{PAGE, WORD};
 use crate::options::{self, Name};
 use crate::own::{early, emergency};
 use crate::stack::caller::Point;
-use crate::sys::{ended, thread};
+use crate::sys::{ended, memory, thread};
 
 /// Below its stack pointer a function may use so many bytes (System V ABI, AMD64 supplement, 3.2.2).
 const RED_ZONE: usize = 128;
@@ -160,8 +160,21 @@ impl<'a> Roots<'a> {
         });
     }
 
+    /// A process that must not be dumped cannot read its memory as a file: what is there is asked for page by page.
+    fn mark_asked_for(&self, marker: &mut Marker<'_>, start: usize, end: usize) {
+        let mut at = start;
+        while at < end && self.stopped.is_complete() {
+            let next = end.min((at / PAGE + 1) * PAGE);
+            if memory::is_readable(at, next) {
+                // SAFETY: just found to be readable, while all other threads stand still.
+                unsafe { marker.range(at, next) };
+            }
+            at = next;
+        }
+    }
+
     fn mark_copied(&self, marker: &mut Marker<'_>, start: usize, end: usize) {
-        let Some(memory) = &self.memory else { return };
+        let Some(memory) = &self.memory else { return self.mark_asked_for(marker, start, end) };
         let mut piece = vec![0usize; PIECE.min(end - start).div_ceil(WORD)];
         let mut at = start;
         while at < end {
