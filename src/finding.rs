@@ -1,9 +1,11 @@
 //! Every defect as data. Nothing here prints; [`report`](crate::report) turns findings into text.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::stack::depot::SiteId;
 
 /// The call a block came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Kind {
     /// malloc, calloc, realloc and what builds on them.
@@ -58,7 +60,7 @@ impl Kind {
 }
 
 /// What the program was doing when a defect was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
     /// An allocating call.
     Allocate,
@@ -81,7 +83,7 @@ pub enum Operation {
 }
 
 /// Which bytes of a block were overwritten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Side {
     /// In front of the user's bytes.
     Before,
@@ -92,7 +94,7 @@ pub enum Side {
 }
 
 /// Overwritten bytes. Offsets count from the user's first byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Damage {
     /// Where.
     pub side: Side,
@@ -137,7 +139,7 @@ impl Damage {
 }
 
 /// Where a block stands in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Life {
     /// The program owns it.
     Live,
@@ -146,7 +148,7 @@ pub enum Life {
 }
 
 /// What is known of a block. A smashed head leaves gaps.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Block {
     /// The user's first byte.
     pub user: usize,
@@ -187,7 +189,7 @@ impl Block {
 
 /// What a pointer that is no live block of ours points to. The block it speaks of is the
 /// finding's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// The start of a block.
     Start,
@@ -248,8 +250,60 @@ pub enum BadRequest {
     },
 }
 
+/// A request as it is written: which of the three, the call by its place in [`CALLS`], the numbers.
+#[derive(Serialize, Deserialize)]
+struct Written(u8, u8, usize, usize);
+
+const CALLS: [&str; 10] = [
+    "operator new",
+    "malloc",
+    "calloc",
+    "realloc",
+    "reallocarray",
+    "aligned_alloc",
+    "memalign",
+    "posix_memalign",
+    "valloc",
+    "pvalloc",
+];
+
+impl From<BadRequest> for Written {
+    fn from(request: BadRequest) -> Self {
+        let at = |call| CALLS.iter().position(|&known| known == call).unwrap_or(0) as u8;
+        match request {
+            BadRequest::Product { call, count, size } => Self(0, at(call), count, size),
+            BadRequest::Size { call, size } => Self(1, at(call), size, 0),
+            BadRequest::Alignment { call, align } => Self(2, at(call), align, 0),
+        }
+    }
+}
+
+impl From<Written> for BadRequest {
+    fn from(Written(which, call, first, second): Written) -> Self {
+        let call = CALLS.get(usize::from(call)).unwrap_or(&CALLS[0]);
+        match which {
+            0 => Self::Product { call, count: first, size: second },
+            1 => Self::Size { call, size: first },
+            _ => Self::Alignment { call, align: first },
+        }
+    }
+}
+
+// By hand: a derived reader would want its texts to live for ever.
+impl Serialize for BadRequest {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        Written::from(*self).serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for BadRequest {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        Written::deserialize(from).map(Self::from)
+    }
+}
+
 /// What is wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Defect {
     /// Written past the end of a block.
     Overflow,
@@ -305,7 +359,7 @@ impl Defect {
 }
 
 /// A defect, found.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// What is wrong.
     pub defect: Defect,

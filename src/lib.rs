@@ -41,6 +41,7 @@ pub mod leak;
 pub mod options;
 pub mod own;
 pub mod program;
+pub mod record;
 pub mod report;
 pub mod stack;
 pub mod sys;

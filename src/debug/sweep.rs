@@ -15,7 +15,7 @@ use crate::sys::thread;
 const MOST_REPORTED: usize = 8;
 
 /// Unfreed blocks of one allocation site.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SiteTotals {
     /// Number of blocks.
     pub blocks: u64,

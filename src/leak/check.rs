@@ -20,7 +20,7 @@ use crate::stack::modules;
 use crate::sys::{filter, thread};
 
 /// Blocks of one site that are lost in one way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Leak {
     /// Where they were allocated.
     pub site: SiteId,
@@ -44,7 +44,7 @@ pub struct Verdict {
 }
 
 /// Why there is no verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Obstacle {
     /// The kernel does not say what is mapped.
     NoMappings,

@@ -11,7 +11,9 @@ use super::mark::{LARGE, each_in};
 use crate::heap::size::{WORD, round_down, round_up};
 
 /// How a block is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 pub enum Loss {
     /// Nothing leads to it.
     Direct,

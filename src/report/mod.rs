@@ -1,19 +1,69 @@
 //! What a reader sees: findings and the summary as text, and the way it leaves the process.
 
 pub mod leaks;
+pub mod names;
+pub mod outcome;
 mod place;
-pub mod record;
 pub mod stacks;
 pub mod summary;
-mod suppressed;
+pub mod suppressed;
 pub mod text;
+pub mod told;
 
+use names::Names;
+use outcome::Outcome;
+use told::Told;
+
+use crate::leak::Leak;
+use crate::record::{self, Entry};
 use crate::sys::output;
 
-/// Puts text where the reader looks: under `mallocop run` the tree file, from which the command
-/// prints; without one, or when it is full, the standard error that the process was started with.
+/// Puts lines for the reader where that looks: under `mallocop run` into the tree file, from which the command
+/// prints; without one, or when it is full, on the standard error that the process was started with.
 pub fn emit(text: &str) {
-    if !record::append(text.as_bytes()) {
-        output::write_stderr(text.as_bytes());
+    // An entry has an end: long texts are several.
+    for piece in text.as_bytes().chunks(record::MOST_BYTES) {
+        if !record::append(Entry::Text, piece) {
+            output::write_stderr(piece);
+        }
+    }
+}
+
+/// Tells a finding, as data, if somebody reads the record. `false`: nobody does.
+pub fn tell(told: &Told) -> bool {
+    postcard::to_allocvec(told).is_ok_and(|bytes| record::append(Entry::Finding, &bytes))
+}
+
+/// The same for an outcome.
+pub fn tell_outcome(outcome: &Outcome) -> bool {
+    let append = |entry, bytes: postcard::Result<Vec<u8>>| {
+        bytes.is_ok_and(|bytes| record::append(entry, &bytes))
+    };
+    if !record::is_open() {
+        return false;
+    }
+    // A list that is too long for the record ends early; the sum has the rest.
+    for leak in &outcome.leaks {
+        let alone = Leak { objects: Vec::new(), ..*leak };
+        if !append(Entry::Leak, postcard::to_allocvec(&alone)) {
+            break;
+        }
+        for object in &leak.objects {
+            append(Entry::Object, postcard::to_allocvec(object));
+        }
+    }
+    for reachable in &outcome.reachable {
+        if !append(Entry::Reachable, postcard::to_allocvec(reachable)) {
+            break;
+        }
+    }
+    append(Entry::Sum, postcard::to_allocvec(&outcome.sum))
+}
+
+/// The text of an outcome, where this process has to write it itself.
+pub fn emit_outcome(outcome: &Outcome, names: &mut dyn Names) {
+    let text = leaks::write(outcome, names);
+    if !text.is_empty() {
+        emit(&text);
     }
 }

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::finding::{Finding, Life, Place};
+use super::told::Told;
+use crate::finding::{Life, Place};
 use crate::stack::modules;
-use crate::sys::thread;
 
 /// What the pointer points to, as the end of a sentence that starts with the pointer.
-pub(super) fn write_place(out: &mut String, finding: &Finding) {
+pub(super) fn write_place(out: &mut String, told: &Told) {
+    let finding = &told.finding;
     let block = finding.block.map_or_else(String::new, |block| {
         let freed = block.life == Life::Freed;
         let life = if freed { "freed " } else { "" };
@@ -27,10 +28,10 @@ pub(super) fn write_place(out: &mut String, finding: &Finding) {
         Place::Past(0) => write!(out, "is right behind the end of {block}"),
         Place::Past(distance) => write!(out, "is {} past the end of {block}", bytes(distance)),
         Place::Heap => write!(out, "is in the heap but near no block"),
-        Place::Stack(owner) => write!(out, "is on the stack of {}", thread_name(owner)),
+        Place::Stack(owner) => write!(out, "is on the stack of {}", told.thread(owner)),
         Place::StackOf(tid) => write!(out, "is on the stack of another thread (tid {tid})"),
         Place::Mapping { executable, writable, file } => {
-            write_mapping(out, finding.pointer, executable, writable, file)
+            write_mapping(out, told, executable, writable, file)
         }
         Place::Unmapped => write!(out, "points to no mapped memory"),
         Place::NonCanonical => write!(out, "is no address a program can have"),
@@ -44,16 +45,16 @@ pub(super) fn write_place(out: &mut String, finding: &Finding) {
 
 fn write_mapping(
     out: &mut String,
-    address: usize,
+    told: &Told,
     executable: bool,
     writable: bool,
     file: bool,
 ) -> std::fmt::Result {
-    let Some(module) = modules::find(address) else {
+    let Some(module) = &told.module else {
         return write!(out, "is in mapped memory that malloc did not give");
     };
     let name = module.name().to_owned();
-    let symbol = modules::symbol_at(&module, address);
+    let symbol = modules::symbol_at(module, told.finding.pointer);
     let at = symbol.map(|symbol| match symbol.offset {
         0 => symbol.name,
         offset => format!("{}+{offset}", symbol.name),
@@ -64,20 +65,6 @@ fn write_mapping(
         None if executable => write!(out, "is code of {name}"),
         None if writable || !file => write!(out, "is in the data of {name}"),
         None => write!(out, "is in a file mapping of {}", module.path),
-    }
-}
-
-/// `thread T1 "worker"`.
-pub(super) fn thread_name(number: u16) -> String {
-    let tid = thread::tid_of(number);
-    let name = match number {
-        0 => Some("main".to_owned()),
-        _ if tid == 0 => None,
-        _ => std::fs::read_to_string(format!("/proc/self/task/{tid}/comm")).ok(),
-    };
-    match name {
-        Some(name) => format!("thread T{number} \"{}\"", name.trim()),
-        None => format!("thread T{number}"),
     }
 }
 

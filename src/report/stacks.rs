@@ -6,10 +6,10 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 
+use super::names::{Ending, Names, Stack};
 use crate::options::{self, Name};
-use crate::stack::depot::{self, Ending, SiteId, StoredFrame};
-use crate::stack::modules;
-use crate::stack::symbolize::{Frame, Symbolizer};
+use crate::stack::depot::SiteId;
+use crate::stack::symbolize::Frame;
 
 /// What libc puts under main and under a thread's first function.
 const STARTERS: [&str; 8] = [
@@ -25,26 +25,23 @@ const STARTERS: [&str; 8] = [
 /// Function names are padded to a common width up to this.
 const MOST_PADDING: usize = 32;
 
-/// The frames of a site, inlined calls apart.
-fn frames_of(site: SiteId, symbolizer: &mut Symbolizer) -> Vec<(StoredFrame, Frame)> {
-    let mut frames = Vec::new();
-    for stored in depot::frames(site) {
-        frames.extend(symbolizer.frames_at(stored).iter().map(|frame| (stored, frame.clone())));
-    }
+/// The stack of a site without what libc adds at its outer end.
+fn stack_of(site: SiteId, names: &mut dyn Names) -> Stack {
+    let mut stack = names.stack(site);
     let is_starter = |frame: &Frame| {
         let name = frame.function.as_deref().unwrap_or("");
         STARTERS.contains(&name.split('@').next().unwrap_or(name))
     };
     // The outermost frames, where libc called main or the thread's function.
-    let outermost = frames.len().saturating_sub(4).max(1);
-    let started = frames.iter().skip(outermost).position(|(_, frame)| is_starter(frame));
-    frames.truncate(started.map_or(frames.len(), |position| outermost + position));
-    frames
+    let outermost = stack.frames.len().saturating_sub(4).max(1);
+    let started = stack.frames.iter().skip(outermost).position(is_starter);
+    stack.frames.truncate(started.map_or(stack.frames.len(), |position| outermost + position));
+    stack
 }
 
 /// Appends the stack of a site, a line each, or why there is none.
-pub fn write_stack(out: &mut String, site: SiteId, symbolizer: &mut Symbolizer) {
-    let frames = frames_of(site, symbolizer);
+pub fn write_stack(out: &mut String, site: SiteId, names: &mut dyn Names) {
+    let Stack { frames, ending } = stack_of(site, names);
     if frames.is_empty() {
         out.push_str(match options::number(Name::MallocContextSize) {
             0 => "    (no stack: malloc_context_size=0)\n",
@@ -53,16 +50,16 @@ pub fn write_stack(out: &mut String, site: SiteId, symbolizer: &mut Symbolizer) 
         return;
     }
     let width = |frame: &Frame| frame.function.as_deref().map_or(0, |name| name.chars().count());
-    let padding = frames.iter().map(|(_, frame)| width(frame)).filter(|&w| w <= MOST_PADDING);
+    let padding = frames.iter().map(width).filter(|&width| width <= MOST_PADDING);
     let padding = padding.max().unwrap_or(0);
-    let own = frames.iter().position(|(_, frame)| source_line(frame).is_some());
-    for (number, (stored, frame)) in frames.iter().enumerate() {
+    let own = frames.iter().position(|frame| source_line(frame).is_some());
+    for (number, frame) in frames.iter().enumerate() {
         let _ = write!(out, "    #{number} ");
         if options::flag(Name::Addresses) {
-            let _ = write!(out, "{:#014x} in ", stored.pc());
+            let _ = write!(out, "{:#014x} in ", frame.pc);
         }
         write_frame(out, frame, padding);
-        if stored.is_guessed() {
+        if frame.is_guessed {
             out.push_str(" (guessed by the frame pointer)");
         }
         out.push('\n');
@@ -72,19 +69,11 @@ pub fn write_stack(out: &mut String, site: SiteId, symbolizer: &mut Symbolizer) 
             let _ = writeln!(out, "    {:>6} |     {}", frame.line, text.trim());
         }
     }
-    if let Some((outermost, _)) = frames.last() {
-        write_ending(out, *outermost);
-    }
-}
-
-/// Why a stack ends before its outermost frame, if it does.
-fn write_ending(out: &mut String, outermost: StoredFrame) {
-    match outermost.ending() {
+    match ending {
         Ending::Whole => {}
         Ending::Cut => out.push_str("    (more frames are not stored: malloc_context_size)\n"),
-        Ending::Lost => {
-            let module = modules::find(outermost.pc() - 1);
-            let place = module.as_ref().map_or("code of no file", |module| module.name());
+        Ending::Lost(module) => {
+            let place = if module.is_empty() { "code of no file" } else { &module };
             let _ = writeln!(out, "    truncated (no unwind info in {place})");
         }
     }
@@ -141,14 +130,14 @@ fn source_line(frame: &Frame) -> Option<String> {
 }
 
 /// The names of a site's frames, innermost first, all that libc adds at the outer end left out.
-pub fn named_frames(site: SiteId, symbolizer: &mut Symbolizer) -> Vec<Frame> {
-    frames_of(site, symbolizer).into_iter().map(|(_, frame)| frame).collect()
+pub fn named_frames(site: SiteId, names: &mut dyn Names) -> Vec<Frame> {
+    stack_of(site, names).frames
 }
 
 /// Function to name in a rule for a site: of the first frame of the user's own code, else of the first that has a
 /// name and is not in the libraries that all programs allocate by. `None`: none has a name.
-pub fn own_function(site: SiteId, symbolizer: &mut Symbolizer) -> Option<String> {
-    let frames = named_frames(site, symbolizer);
+pub fn own_function(site: SiteId, names: &mut dyn Names) -> Option<String> {
+    let frames = named_frames(site, names);
     let is_runtime = |frame: &&Frame| {
         let path = frame.module.as_ref().map_or("", |(path, _)| path.as_str());
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -165,12 +154,12 @@ pub fn own_function(site: SiteId, symbolizer: &mut Symbolizer) -> Option<String>
 }
 
 /// `file:line:column in function` of the first frame of the user's own code, for a SUMMARY line.
-pub fn headline(site: SiteId, symbolizer: &mut Symbolizer) -> String {
-    let frames = frames_of(site, symbolizer);
-    let own = frames.iter().find(|(_, frame)| source_line(frame).is_some());
-    let named = || frames.iter().find(|(_, frame)| frame.file.is_some());
+pub fn headline(site: SiteId, names: &mut dyn Names) -> String {
+    let frames = named_frames(site, names);
+    let own = frames.iter().find(|frame| source_line(frame).is_some());
+    let named = || frames.iter().find(|frame| frame.file.is_some());
     match own.or_else(named).or(frames.first()) {
-        Some((_, frame)) => match &frame.function {
+        Some(frame) => match &frame.function {
             Some(function) => format!("{} in {function}", place_of(frame)),
             None => place_of(frame),
         },

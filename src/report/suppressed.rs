@@ -2,23 +2,23 @@
 
 use std::fmt::Write as _;
 
+use super::names::Names;
 use super::stacks;
 use crate::leak::suppress::{self, BUILT_IN_NAME, Refused, Rule, Rules};
 use crate::leak::{Check, Leak, Verdict};
-use crate::stack::symbolize::Symbolizer;
 use crate::sys::process;
 
 /// The verdict on what no rule hides, and a word on the rules that did not do what they say.
-pub(super) fn verdict(
+pub fn verdict(
     check: &Check<'_>,
     rules: &mut Rules,
     speaks: bool,
-    symbolizer: &mut Symbolizer,
+    names: &mut dyn Names,
 ) -> (Verdict, String) {
     let mut verdict = check.verdict();
     let mut charged = Vec::new();
     for leak in &verdict.leaks {
-        if let Some(rule) = charge(rules, leak, symbolizer) {
+        if let Some(rule) = charge(rules, leak, names) {
             charged.push((leak.site, leak.loss, rule));
         }
     }
@@ -33,8 +33,8 @@ pub(super) fn verdict(
     (verdict, notes)
 }
 
-fn charge(rules: &mut Rules, leak: &Leak, symbolizer: &mut Symbolizer) -> Option<usize> {
-    let frames = stacks::named_frames(leak.site, symbolizer);
+fn charge(rules: &mut Rules, leak: &Leak, names: &mut dyn Names) -> Option<usize> {
+    let frames = stacks::named_frames(leak.site, names);
     let stack: Vec<_> = frames
         .iter()
         .map(|frame| suppress::Frame {

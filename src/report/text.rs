@@ -2,16 +2,17 @@
 
 use std::fmt::Write as _;
 
-use super::place::{article, thread_name, write_place};
+use super::names::Names;
+use super::place::{article, write_place};
 use super::stacks;
+use super::told::Told;
 use crate::finding::{
     BadRequest, Block, Damage, Defect, Finding, Kind, Life, Operation, Place, Side,
 };
-use crate::stack::symbolize::Symbolizer;
-use crate::sys::process;
 
 /// The whole text of a finding.
-pub fn finding(finding: &Finding, symbolizer: &mut Symbolizer) -> String {
+pub fn finding(told: &Told, names: &mut dyn Names) -> String {
+    let finding = &told.finding;
     if finding.defect == Defect::Unjudged {
         return "mallocop: mismatched new, delete, malloc and free are not judged here: a module \
             brings a C++ runtime of its own\n"
@@ -19,17 +20,17 @@ pub fn finding(finding: &Finding, symbolizer: &mut Symbolizer) -> String {
     }
     let mut out = String::new();
     let severity = if finding.is_error() { "ERROR" } else { "WARNING" };
-    let _ = write!(out, "=={}=={severity}: mallocop: ", process::id());
-    write_first_line(&mut out, finding);
+    let _ = write!(out, "=={}=={severity}: mallocop: ", told.pid);
+    write_first_line(&mut out, told);
     out.push('\n');
     if let Some(damage) = &finding.damage {
         write_damage(&mut out, damage);
     }
-    write_now(&mut out, finding, symbolizer);
+    write_now(&mut out, told, names);
     if let Some(block) = &finding.block {
-        write_block(&mut out, finding, block, symbolizer);
+        write_block(&mut out, told, block, names);
     }
-    write_beside(&mut out, finding, symbolizer);
+    write_beside(&mut out, finding, names);
     write_hint(&mut out, finding);
     if finding.is_error() {
         let blamed = match finding.defect {
@@ -38,22 +39,23 @@ pub fn finding(finding: &Finding, symbolizer: &mut Symbolizer) -> String {
             }
             _ => finding.site,
         };
-        let place = stacks::headline(blamed, symbolizer);
+        let place = stacks::headline(blamed, names);
         let _ = writeln!(out, "SUMMARY: mallocop: {} {place}", finding.defect.id());
     }
     out
 }
 
 /// One line without names: for when the symbolizer cannot be used.
-pub fn short(finding: &Finding) -> String {
-    let severity = if finding.is_error() { "ERROR" } else { "WARNING" };
-    let mut out = format!("=={}=={severity}: mallocop: ", process::id());
-    write_first_line(&mut out, finding);
+pub fn short(told: &Told) -> String {
+    let severity = if told.finding.is_error() { "ERROR" } else { "WARNING" };
+    let mut out = format!("=={}=={severity}: mallocop: ", told.pid);
+    write_first_line(&mut out, told);
     out.push('\n');
     out
 }
 
-fn write_first_line(out: &mut String, finding: &Finding) {
+fn write_first_line(out: &mut String, told: &Told) {
+    let finding = &told.finding;
     let id = finding.defect.id();
     let pointer = finding.pointer;
     let sized = finding.block.map_or_else(|| "a block".to_owned(), |block| sized(&block));
@@ -61,7 +63,7 @@ fn write_first_line(out: &mut String, finding: &Finding) {
     let _ = match finding.defect {
         Defect::BadFree => {
             let _ = write!(out, "{call}: invalid pointer: {pointer:#x} ");
-            write_place(out, finding);
+            write_place(out, told);
             write!(out, " ({id})")
         }
         Defect::DoubleFree => match finding.operation {
@@ -192,8 +194,9 @@ fn write_damage(out: &mut String, damage: &Damage) {
     let _ = writeln!(out, "    was   {}", hex(|pair| pair.1));
 }
 
-fn write_now(out: &mut String, finding: &Finding, symbolizer: &mut Symbolizer) {
-    let by = thread_name(finding.thread);
+fn write_now(out: &mut String, told: &Told, names: &mut dyn Names) {
+    let finding = &told.finding;
+    let by = told.thread(finding.thread);
     let found = matches!(
         finding.defect,
         Defect::Overflow | Defect::Underflow | Defect::WriteAfterFree | Defect::HeapCorruption
@@ -221,17 +224,18 @@ fn write_now(out: &mut String, finding: &Finding, symbolizer: &mut Symbolizer) {
         }
         _ => writeln!(out, "  freed by {by} here:"),
     };
-    stacks::write_stack(out, finding.site, symbolizer);
+    stacks::write_stack(out, finding.site, names);
 }
 
-fn write_block(out: &mut String, finding: &Finding, block: &Block, symbolizer: &mut Symbolizer) {
+fn write_block(out: &mut String, told: &Told, block: &Block, names: &mut dyn Names) {
+    let finding = &told.finding;
     let freed = block.life == Life::Freed;
     if freed {
         let by =
-            block.free_thread.map_or_else(String::new, |by| format!(" by {}", thread_name(by)));
+            block.free_thread.map_or_else(String::new, |by| format!(" by {}", told.thread(by)));
         let first = if finding.defect == Defect::DoubleFree { "first " } else { "" };
         let _ = writeln!(out, "  {first}freed{by} here:");
-        stacks::write_stack(out, block.free_site, symbolizer);
+        stacks::write_stack(out, block.free_site, names);
     }
     out.push_str("  block ");
     match block.size {
@@ -245,16 +249,16 @@ fn write_block(out: &mut String, finding: &Finding, block: &Block, symbolizer: &
     }
     out.push_str(if freed { ", freed, allocated" } else { ", live, allocated" });
     if let Some(thread) = block.thread {
-        let _ = write!(out, " by {}", thread_name(thread));
+        let _ = write!(out, " by {}", told.thread(thread));
     }
     if let Some(kind) = block.kind {
         let _ = write!(out, " with {}", kind.allocated_with());
     }
     out.push_str(" here:\n");
-    stacks::write_stack(out, block.site, symbolizer);
+    stacks::write_stack(out, block.site, names);
 }
 
-fn write_beside(out: &mut String, finding: &Finding, symbolizer: &mut Symbolizer) {
+fn write_beside(out: &mut String, finding: &Finding, names: &mut dyn Names) {
     let tells = matches!(
         finding.defect,
         Defect::Overflow | Defect::Underflow | Defect::HeapCorruption | Defect::WriteAfterFree
@@ -279,7 +283,7 @@ fn write_beside(out: &mut String, finding: &Finding, symbolizer: &mut Symbolizer
             sized(block),
             block.user
         );
-        stacks::write_stack(out, block.site, symbolizer);
+        stacks::write_stack(out, block.site, names);
     }
 }
 

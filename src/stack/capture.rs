@@ -7,11 +7,12 @@ use super::depot::{self, SiteId};
 use super::link_maps;
 use super::modules;
 use super::rules;
+use super::tenants;
 use super::totals::{self, SiteCounts};
 use super::tracer::{self, Tracer};
 use super::unwind::Frame;
 use crate::options::{self, Name};
-use crate::sys::{thread, thread_end};
+use crate::sys::{shared, thread, thread_end};
 
 /// The registers at the entry of a function that the program called: where the stack above us begins.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +68,7 @@ unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId {
 #[inline(always)]
 fn note_free(caller: usize, block: usize) {
     if block != 0 && modules::is_loader(caller) && link_maps::forget(block) {
+        tenants::end(block);
         rules::end_epoch();
     }
 }
@@ -208,4 +210,8 @@ pub fn end_thread() {
 pub fn renew_after_fork() {
     rules::renew_after_fork();
     depot::renew_after_fork();
+    if !shared::wipes_on_fork() {
+        Tracer::renew_all_after_fork();
+        totals::renew_after_fork();
+    }
 }

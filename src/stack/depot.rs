@@ -4,16 +4,30 @@
 //! A stack is looked up by a hash over its frames, in one step; so are the chain's parts, when a new stack
 //! is stored. 64 bits are trusted: with a million stacks two share a hash in one of 30 million runs.
 //! Nothing waits: a process that ends in the middle of storing a stack blocks nobody. What two threads store
-//! at the same time may be there twice.
+//! at the same time may be there twice, and so may what two processes store.
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use super::memo::TENANT;
 use super::pairs::{Keys, Pairs};
 use super::unwind::{EXACT, GUESSED};
+use crate::record::{self, Image, Kind, Node};
 use crate::sys::memory;
 
 /// Names a stored stack. Numbered from 1 in the order in which they were first seen; 0 is none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Default,
+    serde::Serialize,
+    serde::Deserialize,
+)]
 pub struct SiteId(pub u32);
 
 impl SiteId {
@@ -57,7 +71,17 @@ pub struct StoredFrame(u64);
 impl StoredFrame {
     /// The return address, or where a signal came in.
     pub const fn pc(self) -> usize {
-        (self.0 & !MARKS) as usize
+        (self.0 & ((1 << TENANT) - 1)) as usize
+    }
+
+    /// The frame as a node's word has it.
+    pub const fn from_word(word: u64) -> Self {
+        Self(word)
+    }
+
+    /// Which of the modules that have had that address it is in.
+    pub const fn tenant(self) -> u32 {
+        ((self.0 & !MARKS) >> TENANT) as u32
     }
 
     /// Did a signal come in here, so that the pc is the next instruction's?
@@ -80,17 +104,6 @@ impl StoredFrame {
     }
 }
 
-#[repr(C)]
-struct Node {
-    word: u64,
-    parent: u32,
-    /// The site whose innermost frame this is; 0: none so far.
-    site: AtomicU32,
-}
-
-/// Nodes in a segment: 512 KiB.
-const SEGMENT: usize = 1 << 15;
-const SEGMENTS: usize = 1 << 13;
 /// Slots of the first table; each further one has four times as many.
 const FIRST_SLOTS: usize = 1 << 12;
 const TABLES: usize = 10;
@@ -119,36 +132,49 @@ impl Keys for Hashes {
     }
 }
 
+/// Most nodes that are stored.
+const MOST: u32 = 1 << 26;
+
 /// A depot. There is one, but for tests.
+///
+/// Nodes and sites are in the record, and are the same in all processes that were forked from each other; what they
+/// are found by is each process's own.
 pub struct Depot {
     /// Whole stacks once more, apart from their parts: what is asked for at each capture lies close.
     wholes: Pairs<Hashes>,
-    segments: [AtomicPtr<Node>; SEGMENTS],
     tables: [AtomicPtr<Slot>; TABLES],
-    /// The sites' nodes.
-    sites: [AtomicPtr<AtomicU32>; SEGMENTS],
-    /// Number of the next node, and of the next site; 0 is none's.
+    /// The sites' nodes, as far as they are mapped.
+    sites: [AtomicPtr<AtomicU32>; record::SITE_SEGMENTS],
+    /// Where the sites are where no tree file has them.
+    image: Image,
+    /// Unit of the next node, and whose extent that is in; a multiple of an extent's units: in a fresh one.
     next: AtomicU32,
-    next_site: AtomicU32,
-    /// First number that no node gets.
+    owner: AtomicU32,
+    stored: AtomicU32,
+    /// Most nodes that are stored.
     limit: u32,
     folded: AtomicUsize,
 }
 
-static DEPOT: Depot = Depot::new((SEGMENT * SEGMENTS) as u32);
+static DEPOT: Depot = Depot::new(MOST);
 
 impl Depot {
     const fn new(limit: u32) -> Self {
         Self {
             wholes: Pairs::new(),
-            segments: [const { AtomicPtr::new(core::ptr::null_mut()) }; SEGMENTS],
             tables: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLES],
-            sites: [const { AtomicPtr::new(core::ptr::null_mut()) }; SEGMENTS],
-            next: AtomicU32::new(1),
-            next_site: AtomicU32::new(1),
+            sites: [const { AtomicPtr::new(core::ptr::null_mut()) }; record::SITE_SEGMENTS],
+            image: Image::new(),
+            next: AtomicU32::new(0),
+            owner: AtomicU32::new(0),
+            stored: AtomicU32::new(0),
             limit,
             folded: AtomicUsize::new(0),
         }
+    }
+
+    fn image(&self) -> &Image {
+        record::image().unwrap_or(&self.image)
     }
 
     fn intern(&self, stack: &impl Stack) -> SiteId {
@@ -192,7 +218,8 @@ impl Depot {
         if found != 0 {
             return Some(SiteId(found));
         }
-        let number = take_number(&self.next_site, self.limit)?;
+        let most = record::SITES * record::SITE_SEGMENTS as u32;
+        let number = take_number(&self.image().next_site, most)?;
         self.node_of(SiteId(number), true)?.store(node, Ordering::Release);
         match known.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Some(SiteId(number)),
@@ -202,18 +229,24 @@ impl Depot {
 
     /// Where a site's node stands.
     fn node_of(&self, site: SiteId, make: bool) -> Option<&AtomicU32> {
-        let number = site.0 as usize;
-        let segment = self.sites.get(number / SEGMENT)?;
-        let first = if make {
-            memory::load_or_map(segment, SEGMENT * size_of::<AtomicU32>(), |_| {})?
-        } else {
-            segment.load(Ordering::Acquire)
-        };
+        let (index, at) = (site.0 / record::SITES, site.0 % record::SITES);
+        let known = self.sites.get(index as usize)?;
+        let mut first = known.load(Ordering::Acquire);
         if first.is_null() {
-            return None;
+            let shared = self.image().sites.get(index as usize)?;
+            let segment = match shared.load(Ordering::Acquire) {
+                0 if make => claim_sites(shared, index)?,
+                0 => return None,
+                number => record::unit(number * record::UNITS)?,
+            };
+            let (done, failed) = (Ordering::AcqRel, Ordering::Acquire);
+            let segment = segment as *mut AtomicU32;
+            first = known
+                .compare_exchange(first, segment, done, failed)
+                .map_or_else(|f| f, |_| segment);
         }
-        // SAFETY: a segment has that many words, and stays.
-        Some(unsafe { &*first.add(number % SEGMENT) })
+        // SAFETY: an extent has that many words, and stays.
+        Some(unsafe { &*first.add(at as usize) })
     }
 
     /// A node for the frame at `index`. `None`: no room.
@@ -223,8 +256,8 @@ impl Depot {
             Ending::Cut if index == 0 => CUT,
             _ => 0,
         };
-        let number = take_number(&self.next, self.limit)?;
-        let node = self.place(number)?;
+        let number = self.take_node()?;
+        let node = record::unit(number)? as *mut Node;
         // SAFETY: the number is ours alone until the node is published.
         unsafe {
             let (word, site) = (stack.pc(index) as u64 | ending, AtomicU32::new(0));
@@ -233,13 +266,29 @@ impl Depot {
         Some(self.publish(stack.hash(index), number))
     }
 
-    /// The node's memory, mapped if need be.
-    fn place(&self, number: u32) -> Option<*mut Node> {
-        let number = number as usize;
-        let segment = self.segments.get(number / SEGMENT)?;
-        let first = memory::load_or_map(segment, SEGMENT * size_of::<Node>(), |_| {})?;
-        // SAFETY: a segment has that many nodes.
-        Some(unsafe { first.add(number % SEGMENT) })
+    /// The unit of a fresh node.
+    fn take_node(&self) -> Option<u32> {
+        if self.stored.fetch_add(1, Ordering::Relaxed) >= self.limit {
+            return None;
+        }
+        // A child goes on in an extent of its own.
+        let owner = record::slot().unwrap_or(0);
+        if self.owner.load(Ordering::Relaxed) != owner {
+            self.next.store(0, Ordering::Relaxed);
+            self.owner.store(owner, Ordering::Relaxed);
+        }
+        loop {
+            let next = self.next.load(Ordering::Relaxed);
+            let node = match next % record::UNITS {
+                0 => record::claim(Kind::Nodes, 0)?.number * record::UNITS,
+                _ => next,
+            };
+            let taken =
+                self.next.compare_exchange(next, node + 1, Ordering::Relaxed, Ordering::Relaxed);
+            if taken.is_ok() {
+                return Some(node);
+            }
+        }
     }
 
     fn table(&self, level: usize) -> Option<&[Slot]> {
@@ -302,12 +351,11 @@ impl Depot {
     }
 
     fn node(&self, number: u32) -> Option<&Node> {
-        let segment = self.segments.get(number as usize / SEGMENT)?.load(Ordering::Acquire);
-        if segment.is_null() || number == 0 || number >= self.next.load(Ordering::Relaxed) {
+        if number == 0 {
             return None;
         }
-        // SAFETY: a segment has that many nodes; whoever knows a number got it after it was written.
-        Some(unsafe { &*segment.add(number as usize % SEGMENT) })
+        // SAFETY: whoever knows a number got it after the node was written; nodes stay.
+        record::unit(number).map(|address| unsafe { &*(address as *const Node) })
     }
 
     fn frames(&self, site: SiteId) -> impl Iterator<Item = StoredFrame> {
@@ -317,6 +365,18 @@ impl Depot {
             next = node.parent;
             Some(StoredFrame(node.word))
         })
+    }
+}
+
+/// An extent for an image's sites; known to all of its processes if it is in the tree file.
+fn claim_sites(shared: &AtomicU32, index: u32) -> Option<usize> {
+    let fresh = record::claim(Kind::Sites, index)?;
+    if fresh.number >= record::MOST_EXTENTS {
+        return Some(fresh.address);
+    }
+    match shared.compare_exchange(0, fresh.number, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Some(fresh.address),
+        Err(other) => record::unit(other * record::UNITS),
     }
 }
 

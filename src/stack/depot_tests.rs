@@ -74,7 +74,7 @@ fn stacks_that_end_otherwise_are_others() {
 
 #[test]
 fn a_full_depot_gives_the_nearest_stored_ancestor() {
-    let depot = depot(5);
+    let depot = depot(4);
     let site = depot.intern(&Given::new(&[3, 2, 1]));
     assert_eq!(pcs_of(&depot, site), [3, 2, 1]);
     let folded = depot.intern(&Given::new(&[9, 8, 2, 1]));

@@ -13,7 +13,7 @@
 
 use super::rows::{Fresh, Link, More, Places, Rows};
 use super::rule::Kind;
-use super::unwind::{EXACT, Frame, Reach, Source, Step, register_in, step, step_near};
+use super::unwind::{EXACT, Frame, GUESSED, Reach, Source, Step, register_in, step, step_near};
 
 /// How a frame was reached, in a word: by its return address alone, by a step that has to be done again, or
 /// by that address and rbp, whose slot's address the word is then.
@@ -38,6 +38,9 @@ const WHOLE: u64 = 0x1234_5678_9abc_def1;
 const DARK: u64 = 0x0fed_cba9_8765_4321;
 const CUT: u64 = 0x5555_aaaa_1111_7777;
 
+/// A pc's bits end here, and above them there is room for its tenant.
+pub(super) const TENANT: u32 = 47;
+
 /// The last stack of one thread.
 pub struct Memo {
     rows: Rows,
@@ -59,8 +62,8 @@ impl Default for Memo {
 }
 
 #[inline(always)]
-const fn mix(pc: usize) -> u64 {
-    let word = (pc as u64).wrapping_mul(0xff51_afd7_ed55_8ccd);
+const fn mix(pc: usize, tenant: u32) -> u64 {
+    let word = (pc as u64 ^ (tenant as u64) << TENANT).wrapping_mul(0xff51_afd7_ed55_8ccd);
     word ^ (word >> 32)
 }
 
@@ -296,7 +299,7 @@ impl Memo {
             unsafe {
                 let Fresh { pc, sp, fp, reach, rule } = *row.add(from);
                 live = rule.uses_frame_pointer() || (rule.keeps_frame_pointer() && live);
-                hash = hash.wrapping_mul(BASE).wrapping_add(mix(pc));
+                hash = hash.wrapping_mul(BASE).wrapping_add(mix(pc, source.tenant(pc & !GUESSED)));
                 let slot = slot_of(source, sp, reach, live);
                 links.add(index).write(Link { slot, pc });
                 more.add(index).write(More { fp, hash, sp, reach, is_live: live });

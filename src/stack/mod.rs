@@ -18,6 +18,7 @@ mod rows;
 pub mod rule;
 mod rules;
 pub mod symbolize;
+pub mod tenants;
 pub mod totals;
 mod tracer;
 pub mod unwind;

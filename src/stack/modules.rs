@@ -45,6 +45,7 @@ pub fn is_loader(address: usize) -> bool {
 }
 
 /// The file mapped at an address.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Module {
     /// Its path.
     pub path: String,

@@ -10,6 +10,7 @@ use super::eh_frame_hdr;
 use super::link_maps;
 use super::pairs::{Keys, Pairs};
 use super::rule::{Rule, Saved};
+use super::tenants;
 use super::unwind::{EXACT, GUESSED};
 use crate::sys::loader::{self, Object};
 
@@ -47,6 +48,12 @@ impl Epoch {
         Self(EPOCH.load(Ordering::Acquire))
     }
 
+    /// Was no module unloaded so far?
+    #[inline(always)]
+    pub(super) const fn is_first(self) -> bool {
+        self.0 == 0
+    }
+
     /// Have keys come round between the two?
     pub(super) const fn is_round(self, other: Self) -> bool {
         (self.0 ^ other.0) >> EPOCH_BITS != 0
@@ -73,6 +80,7 @@ pub(super) fn end_epoch() {
 /// Forgets what another thread had begun when this process was forked.
 pub(super) fn renew_after_fork() {
     RULES.renew_after_fork();
+    tenants::renew_after_fork();
 }
 
 /// The rule for `pc`, a return address, or an exact one if marked [`EXACT`], as long as the epoch lasts.
@@ -89,6 +97,7 @@ fn work_out(pc: usize, epoch: Epoch) -> Option<Rule> {
     let place = place_of(pc);
     let object = loader::find_object(place)?;
     link_maps::note(object.link_map);
+    tenants::note(&object);
     let rule = rule_in(&object, place);
     if is_guess {
         // It may lead anywhere: nothing is read there, and no other thread is told.
@@ -101,7 +110,7 @@ fn work_out(pc: usize, epoch: Epoch) -> Option<Rule> {
 
 /// The instruction that a pc stands for: what a return address leads to may be the next function; the call is
 /// in front of it.
-const fn place_of(pc: usize) -> usize {
+pub(super) const fn place_of(pc: usize) -> usize {
     if pc & EXACT == 0 { pc.wrapping_sub(1) } else { pc & !EXACT }
 }
 

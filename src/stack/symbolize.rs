@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::depot::StoredFrame;
-use super::modules;
+use super::{modules, tenants};
 use crate::own;
 use crate::sys::{filter, process};
 
@@ -14,7 +14,7 @@ const BUDGET: u64 = 1000;
 const ROOM: usize = 12 << 20;
 
 /// One line of a stack. An inlined call gives several for one address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Frame {
     /// Function, demangled.
     pub function: Option<String>,
@@ -28,12 +28,16 @@ pub struct Frame {
     pub column: u32,
     /// Path of the module, and the address in it.
     pub module: Option<(String, usize)>,
+    /// Where the frame's call returns to, or a signal came in.
+    pub pc: usize,
+    /// Was it found without unwind information?
+    pub is_guessed: bool,
 }
 
 /// Remembers what it has looked up, and how long that took.
 #[derive(Default)]
 pub struct Symbolizer {
-    known: HashMap<usize, Vec<Frame>>,
+    known: HashMap<(usize, u32), Vec<Frame>>,
     spent: u64,
 }
 
@@ -42,21 +46,34 @@ impl Symbolizer {
     pub fn frames_at(&mut self, stored: StoredFrame) -> &[Frame] {
         // Looked up is the instruction in front of a return address, but that at an exact pc.
         let pc = stored.pc() + usize::from(stored.is_exact());
-        if !self.known.contains_key(&pc) && filter::is_installed() {
-            // No file can be opened any more.
-            self.known.insert(pc, vec![module_frame(pc)]);
-        } else if !self.known.contains_key(&pc) {
-            let started = process::thread_milliseconds();
-            let may_look = self.spent < BUDGET && own::heap::has_room(ROOM);
-            let frames = if may_look { resolve(pc) } else { vec![module_frame(pc)] };
-            self.spent += process::thread_milliseconds() - started;
-            self.known.insert(pc, frames);
+        let key = (pc, stored.tenant());
+        if !self.known.contains_key(&key) {
+            let mut frames = self.look_up(pc, stored.tenant());
+            for frame in &mut frames {
+                (frame.pc, frame.is_guessed) = (stored.pc(), stored.is_guessed());
+            }
+            self.known.insert(key, frames);
         }
-        self.known.get(&pc).map_or(&[], Vec::as_slice)
+        self.known.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    fn look_up(&mut self, pc: usize, tenant: u32) -> Vec<Frame> {
+        if !tenants::is_loaded(pc - 1, tenant) {
+            // Whatever is there now is not what was there then.
+            return vec![Frame { module: tenants::module_at(pc - 1, tenant), ..Frame::default() }];
+        }
+        // With a filter no file can be opened any more.
+        if filter::is_installed() || self.is_out_of_time() || !own::heap::has_room(ROOM) {
+            return vec![module_frame(pc)];
+        }
+        let started = process::thread_milliseconds();
+        let frames = resolve(pc);
+        self.spent += process::thread_milliseconds() - started;
+        frames
     }
 
     /// Has the time for names run out?
-    pub const fn is_exhausted(&self) -> bool {
+    pub const fn is_out_of_time(&self) -> bool {
         self.spent >= BUDGET
     }
 }
@@ -66,7 +83,7 @@ fn module_frame(pc: usize) -> Frame {
         let offset = pc - module.base;
         (module.path, offset)
     });
-    Frame { function: None, symbol: None, file: None, line: 0, column: 0, module }
+    Frame { module, ..Frame::default() }
 }
 
 fn resolve(pc: usize) -> Vec<Frame> {
@@ -83,11 +100,12 @@ fn resolve(pc: usize) -> Vec<Frame> {
                 line: symbol.lineno().unwrap_or(0),
                 column: symbol.colno().unwrap_or(0),
                 module: module.clone(),
+                ..Frame::default()
             });
         });
     }
     if frames.is_empty() {
-        frames.push(Frame { function: None, symbol: None, file: None, line: 0, column: 0, module });
+        frames.push(Frame { module, ..Frame::default() });
     }
     frames
 }

@@ -6,40 +6,73 @@
 //! up before a new peak is believed. With one thread peaks are exact; with more they are the sum of the
 //! threads' own, which were not all at the same time.
 
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use super::depot::SiteId;
-use crate::sys::memory;
+use crate::heap::size::{PAGE, round_up};
+use crate::record::{self, Counts as Record, Kind, Portion};
+use crate::sys::{memory, shared};
 
-/// Sites in a segment: 64 KiB of records.
-const SEGMENT: usize = 1 << 11;
 /// Segments of a table; sites beyond them are not counted.
-const SEGMENTS: usize = 1 << 9;
+const SEGMENTS: usize = 1 << 11;
 /// Bytes of others' blocks that a thread has freed and keeps to itself.
 const PORTION: u64 = 16 << 10;
 
-/// One thread's counts of one site. All zero at first.
-#[derive(Default)]
-struct Record {
-    blocks: AtomicU64,
-    bytes: AtomicU64,
-    freed: AtomicU64,
-    peak: AtomicU64,
+/// What has an entry for each site, in segments that are extents of the record.
+pub(super) trait Entry: Sized {
+    /// What the extents are.
+    const KIND: Kind;
+    /// Entries of a segment.
+    const SEGMENT: usize = record::EXTENT / size_of::<Self>();
 }
 
-/// The counts of one thread, or shared ones: a table of segments that are mapped as they are used.
+impl Entry for Record {
+    const KIND: Kind = Kind::Counts;
+}
+
+impl Entry for Portion {
+    const KIND: Kind = Kind::Portions;
+}
+
+/// Something by site: a table of segments that are claimed as they are used. In zeroed memory, none.
 pub(super) struct Table<T>([AtomicPtr<T>; SEGMENTS]);
 
 /// A thread's counts. In zeroed memory, none.
 pub(super) struct Counts(Table<Record>);
 
-/// What threads have freed of others' blocks, by site, until an allocating one takes it up.
-static PORTIONS: Table<AtomicU64> = Table::new();
+/// What threads have freed of others' blocks, until an allocating one takes it up. In memory that no child inherits:
+/// its parent's are not its own.
+static PORTIONS: AtomicPtr<Table<Portion>> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The table of portions, if there is one.
+fn portions() -> Option<&'static Table<Portion>> {
+    // SAFETY: null, or a table that stays.
+    unsafe { PORTIONS.load(Ordering::Acquire).as_ref() }
+}
+
+/// A site's portion, made at first use.
+#[cold]
+fn make_portion(site: SiteId) -> Option<&'static Portion> {
+    let bytes = round_up(size_of::<Table<Portion>>(), PAGE);
+    memory::load_or_map(&PORTIONS, bytes, |table| {
+        // SAFETY: fresh pages; an empty table is as good as one that was inherited.
+        unsafe { shared::wipe_on_fork(table as usize, bytes) };
+    })?;
+    let table = portions()?;
+    table.get(site).or_else(|| table.make(site))
+}
+
+/// Forgets what this process has inherited, where the kernel has not done so.
+pub(super) fn renew_after_fork() {
+    if let Some(portions) = portions() {
+        portions.forget();
+    }
+}
 
 /// The counts of one site over all threads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SiteCounts {
-    /// Blocks allocated in all.
+    /// Blocks allocated in all, by each thread modulo 2^32.
     pub blocks: u64,
     /// Bytes allocated in all.
     pub bytes: u64,
@@ -49,7 +82,8 @@ pub struct SiteCounts {
     pub peak: u64,
 }
 
-impl<T> Table<T> {
+impl<T: Entry> Table<T> {
+    #[cfg(test)]
     const fn new() -> Self {
         Self([const { AtomicPtr::new(core::ptr::null_mut()) }; SEGMENTS])
     }
@@ -57,20 +91,28 @@ impl<T> Table<T> {
     #[inline(always)]
     fn get(&self, site: SiteId) -> Option<&T> {
         let at = site.0 as usize;
-        let segment = self.0.get(at / SEGMENT)?.load(Ordering::Acquire);
+        let segment = self.0.get(at / T::SEGMENT)?.load(Ordering::Acquire);
         if segment.is_null() {
             return None;
         }
         // SAFETY: a segment has that many entries, which are valid when zero, and stays.
-        Some(unsafe { &*segment.add(at % SEGMENT) })
+        Some(unsafe { &*segment.add(at % T::SEGMENT) })
     }
 
     #[cold]
     #[inline(never)]
     fn make(&self, site: SiteId) -> Option<&T> {
-        let segment = self.0.get(site.0 as usize / SEGMENT)?;
-        memory::load_or_map(segment, SEGMENT * size_of::<T>(), |_| {})?;
+        let index = site.0 as usize / T::SEGMENT;
+        let segment = self.0.get(index)?;
+        let fresh = record::claim(T::KIND, index as u32)?.address as *mut T;
+        // If another thread was first, the extent goes unused.
+        let (done, failed) = (Ordering::AcqRel, Ordering::Relaxed);
+        let _ = segment.compare_exchange(core::ptr::null_mut(), fresh, done, failed);
         self.get(site)
+    }
+
+    fn forget(&self) {
+        self.0.iter().for_each(|segment| segment.store(core::ptr::null_mut(), Ordering::Relaxed));
     }
 }
 
@@ -82,7 +124,18 @@ fn add(counter: &AtomicU64, more: u64) -> u64 {
     sum
 }
 
+/// Counts one more, modulo 2^32.
+#[inline(always)]
+fn count(counter: &AtomicU32) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+}
+
 impl Counts {
+    /// Forgets all of it: what this process has inherited.
+    pub(super) fn forget(&self) {
+        self.0.forget();
+    }
+
     #[inline(always)]
     fn record(&self, site: SiteId) -> Option<&Record> {
         self.0.get(site).or_else(|| self.0.make(site))
@@ -92,11 +145,11 @@ impl Counts {
     #[inline(always)]
     pub(super) fn add_block(&self, site: SiteId, bytes: usize) {
         let Some(record) = self.record(site) else { return };
-        add(&record.blocks, 1);
+        count(&record.blocks);
         let allocated = add(&record.bytes, bytes as u64);
         let live = allocated.wrapping_sub(record.freed.load(Ordering::Relaxed)) as i64;
         if live > record.peak.load(Ordering::Relaxed) as i64 {
-            record.raise_peak(site, allocated);
+            raise_peak(record, site, allocated);
         }
     }
 
@@ -104,45 +157,45 @@ impl Counts {
     #[inline(always)]
     pub(super) fn remove_block(&self, site: SiteId, bytes: usize) {
         let Some(record) = self.record(site) else { return };
+        count(&record.frees);
         let freed = add(&record.freed, bytes as u64);
         let over = freed.wrapping_sub(record.bytes.load(Ordering::Relaxed)) as i64;
         if over > PORTION as i64 {
-            record.hand_over(site, freed, over as u64);
+            hand_over(record, site, freed, over as u64);
         }
     }
 }
 
-impl Record {
-    #[inline(always)]
-    fn raise_peak(&self, site: SiteId, allocated: u64) {
-        let mut freed = self.freed.load(Ordering::Relaxed);
-        if let Some(portions) = PORTIONS.get(site)
-            && portions.load(Ordering::Relaxed) != 0
-        {
-            freed = add(&self.freed, portions.swap(0, Ordering::Relaxed));
-        }
-        let live = allocated.wrapping_sub(freed) as i64;
-        if live > self.peak.load(Ordering::Relaxed) as i64 {
-            self.peak.store(live as u64, Ordering::Relaxed);
-        }
+#[inline(always)]
+fn raise_peak(record: &Record, site: SiteId, allocated: u64) {
+    let mut freed = record.freed.load(Ordering::Relaxed);
+    if let Some(portion) = portions().and_then(|portions| portions.get(site))
+        && portion.bytes.load(Ordering::Relaxed) != 0
+    {
+        freed = add(&record.freed, portion.bytes.swap(0, Ordering::Relaxed));
     }
+    let live = allocated.wrapping_sub(freed) as i64;
+    if live > record.peak.load(Ordering::Relaxed) as i64 {
+        record.peak.store(live as u64, Ordering::Relaxed);
+    }
+}
 
-    /// What was freed of other threads' blocks is theirs to subtract.
-    #[cold]
-    #[inline(never)]
-    fn hand_over(&self, site: SiteId, freed: u64, over: u64) {
-        if let Some(portions) = PORTIONS.get(site).or_else(|| PORTIONS.make(site)) {
-            self.freed.store(freed.wrapping_sub(over), Ordering::Relaxed);
-            portions.fetch_add(over, Ordering::Relaxed);
-        }
+/// What was freed of other threads' blocks is theirs to subtract.
+#[cold]
+#[inline(never)]
+fn hand_over(record: &Record, site: SiteId, freed: u64, over: u64) {
+    if let Some(portion) = make_portion(site) {
+        record.freed.store(freed.wrapping_sub(over), Ordering::Relaxed);
+        portion.bytes.fetch_add(over, Ordering::Relaxed);
     }
 }
 
 /// A thread without counts of its own has freed a block: it is past its end.
 #[cold]
 pub(super) fn remove_block_of_ended(site: SiteId, bytes: usize) {
-    if let Some(portions) = PORTIONS.get(site).or_else(|| PORTIONS.make(site)) {
-        portions.fetch_add(bytes as u64, Ordering::Relaxed);
+    if let Some(portion) = make_portion(site) {
+        portion.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        portion.frees.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -150,12 +203,13 @@ pub(super) fn remove_block_of_ended(site: SiteId, bytes: usize) {
 pub(super) fn sum<'a>(site: SiteId, all: impl Iterator<Item = &'a Counts>) -> SiteCounts {
     let mut sum = SiteCounts::default();
     for record in all.filter_map(|counts| counts.0.get(site)) {
-        sum.blocks += record.blocks.load(Ordering::Relaxed);
+        sum.blocks += u64::from(record.blocks.load(Ordering::Relaxed));
         sum.bytes += record.bytes.load(Ordering::Relaxed);
         sum.freed += record.freed.load(Ordering::Relaxed);
         sum.peak += record.peak.load(Ordering::Relaxed);
     }
-    sum.freed += PORTIONS.get(site).map_or(0, |portions| portions.load(Ordering::Relaxed));
+    let portion = portions().and_then(|portions| portions.get(site));
+    sum.freed += portion.map_or(0, |portion| portion.bytes.load(Ordering::Relaxed));
     sum
 }
 
@@ -197,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_site_beyond_the_table_is_not_counted() {
-        let (mine, site) = (counts(), SiteId((SEGMENT * SEGMENTS) as u32));
+        let (mine, site) = (counts(), SiteId((Record::SEGMENT * SEGMENTS) as u32));
         mine.add_block(site, 1);
         mine.remove_block(site, 1);
         assert_eq!(sum(site, [&mine].into_iter()), SiteCounts::default());

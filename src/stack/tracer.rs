@@ -6,30 +6,35 @@ use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::depot::{self, Ending, SiteId, Stack};
-use super::memo::{MOST_ASKED, Memo};
+use super::memo::{MOST_ASKED, Memo, TENANT};
 use super::modules;
 use super::rule::{Kind, Rule, Saved};
 use super::rules::{self, Epoch};
+use super::tenants;
 use super::totals::{self, Counts, SiteCounts};
-use super::unwind::{Frame, Source, Step, step};
+use super::unwind::{Frame, GUESSED, Source, Step, step};
 use crate::heap::size::{PAGE, round_down};
-use crate::sys::{memory, process, thread};
+use crate::sys::{memory, process, shared, thread};
 
 /// Rules that a thread remembers: near at hand, where the shared table is spread wide.
 const RULES: usize = 2048;
 
 /// A thread's captures.
+#[repr(C)]
 pub(super) struct Tracer {
+    /// In pages that no child inherits: its parent's blocks are not its own.
+    counts: Counts,
     memo: Memo,
     epoch: Epoch,
     around: Around,
     /// Is a capture under way?
     busy: bool,
-    counts: Counts,
     /// Is it a thread's?
     taken: AtomicBool,
     next: AtomicPtr<Tracer>,
 }
+
+const _: () = assert!(size_of::<Counts>().is_multiple_of(PAGE));
 
 /// What walks of the thread have found out about the process.
 struct Around {
@@ -99,6 +104,8 @@ impl Tracer {
         }
         // Zeroed memory is an idle tracer: no frames kept, no site known, nothing counted.
         let tracer = memory::map(size_of::<Self>())? as *mut Self;
+        // SAFETY: the first pages of the mapping; in a child nothing was counted.
+        unsafe { shared::wipe_on_fork(tracer as usize, size_of::<Counts>()) };
         // SAFETY: fresh, and ours alone until it is listed.
         let fresh = unsafe { &*tracer };
         fresh.taken.store(true, Ordering::Relaxed);
@@ -123,6 +130,11 @@ impl Tracer {
             (*tracer).around.limit.set(0);
             (*tracer).taken.store(false, Ordering::Release);
         }
+    }
+
+    /// In a forked child, where the kernel has not done so: nothing was counted.
+    pub(super) fn renew_all_after_fork() {
+        all().for_each(|tracer| tracer.counts.forget());
     }
 
     /// What the thread has allocated and freed.
@@ -204,7 +216,9 @@ impl Stack for Window<'_> {
     }
 
     fn pc(&self, index: usize) -> usize {
-        self.memo.pc(self.from + index)
+        let pc = self.memo.pc(self.from + index);
+        let tenant = tenants::number_at(rules::place_of(pc & !GUESSED));
+        pc | (tenant as usize) << TENANT
     }
 
     fn hash(&self, index: usize) -> u64 {
@@ -267,6 +281,11 @@ impl Source for Process<'_> {
     #[inline]
     fn limit(&self, sp: usize) -> usize {
         limit(sp)
+    }
+
+    #[inline(always)]
+    fn tenant(&self, pc: usize) -> u32 {
+        if self.epoch.is_first() { 0 } else { tenants::number_at(rules::place_of(pc)) }
     }
 }
 

@@ -68,6 +68,12 @@ pub trait Source {
 
     /// First address above the stack that `sp` is on, or above all that it could be.
     fn limit(&self, sp: usize) -> usize;
+
+    /// Which of the modules that have had a pc's address it is in, for the stack's hash.
+    #[inline(always)]
+    fn tenant(&self, _pc: usize) -> u32 {
+        0
+    }
 }
 
 /// Programs' addresses have so many bits.

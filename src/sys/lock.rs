@@ -38,6 +38,23 @@ impl<T> Lock<T> {
         Guard { lock: self }
     }
 
+    /// Takes the lock if nobody has it. Not even a handler on its holder's thread waits here.
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        thread::enter_critical();
+        if self.try_acquire(0) {
+            return Some(Guard { lock: self });
+        }
+        thread::leave_critical();
+        None
+    }
+
+    /// In a forked child, whose only thread calls this outside of the lock: who held it is gone.
+    pub fn renew(&self) {
+        if !self.is_mine() {
+            self.state.store(FREE, Ordering::Relaxed);
+        }
+    }
+
     /// Does the calling thread hold the lock?
     pub fn is_mine(&self) -> bool {
         self.state.load(Ordering::Relaxed) & !AWAITED == thread::slot_address()

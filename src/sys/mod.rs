@@ -8,6 +8,7 @@ pub mod filter;
 mod futex;
 pub mod holdings;
 mod kernel;
+pub mod link_map;
 pub mod loader;
 pub mod lock;
 pub mod maps;

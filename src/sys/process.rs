@@ -152,8 +152,19 @@ pub fn today() -> (u16, u8, u8) {
     ((date.tm_year + 1900) as u16, date.tm_mon as u8 + 1, date.tm_mday as u8)
 }
 
-/// The parent's process id.
+/// The working directory, as much of it as `room` holds; empty when the kernel does not say.
+pub fn working_directory(room: &mut [u8]) -> &[u8] {
+    // SAFETY: getcwd(3) writes at most so many bytes, the last of them 0.
+    let found = errno::preserve(|| unsafe { libc::getcwd(room.as_mut_ptr().cast(), room.len()) });
+    let end = if found.is_null() { None } else { room.iter().position(|&byte| byte == 0) };
+    room.get(..end.unwrap_or(0)).unwrap_or(&[])
+}
+
+/// The parent's process id; 0 where it must not be asked for.
 pub fn parent_id() -> u32 {
+    if filter::is_installed() {
+        return 0;
+    }
     // SAFETY: getppid(2) cannot fail.
     unsafe { libc::getppid().unsigned_abs() }
 }

@@ -62,6 +62,11 @@ impl Rules {
         is_over.then_some(Refused::TooMuch(used.blocks, used.bytes))
     }
 
+    /// Are there none?
+    pub const fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
     /// The rules with what they were charged with.
     pub fn all(&self) -> impl Iterator<Item = (usize, &Rule, SiteTotals)> {
         self.rules.iter().zip(&self.used).enumerate().map(|(at, (rule, used))| (at, rule, *used))

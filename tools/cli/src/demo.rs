@@ -1,8 +1,8 @@
 //! `mallocop demo`: small faulty programs, carried inside the command, run under it.
 
-use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::{env, fs};
 
 use crate::failure::Failure;
 use crate::printer;
@@ -61,10 +61,11 @@ fn run_one(demo: &Demo) -> Result<u8, Failure> {
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).map_err(make())?;
     let told = demo.source.lines().next().unwrap_or("").trim_start_matches("// ");
     printer::say(&format!("demo {}: {told}", demo.name));
-    run::run(&Run {
-        program: Path::new(&program),
-        arguments: &[],
-        options: String::new(),
-        directory: Some(directory.path()),
-    })
+    // Its stacks have the sources' names as of there.
+    let here = env::current_dir();
+    env::set_current_dir(directory.path()).map_err(make())?;
+    let status =
+        run::run(&Run { program: Path::new(&program), arguments: &[], options: String::new() });
+    here.and_then(env::set_current_dir).map_err(make())?;
+    status
 }

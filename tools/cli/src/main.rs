@@ -10,13 +10,18 @@
 )]
 
 mod arguments;
+mod debug_file;
 mod demo;
 mod doctor;
 mod failure;
+mod intake;
 mod library;
 mod printer;
+mod recording;
 mod run;
 mod status;
+mod summary;
+mod symbols;
 mod target;
 mod tree;
 
@@ -53,7 +58,6 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
                 program: Path::new(program),
                 arguments,
                 options: arguments::listed_options(matches),
-                directory: None,
             })
         }
         Some(("demo", matches)) => {

@@ -12,13 +12,20 @@ use std::time::Duration;
 
 use mallocop::leak::suppress;
 use mallocop::options::{self, TABLE, Value};
+use mallocop::report::outcome::Outcome;
+use mallocop::report::told::Told;
+use mallocop::report::{leaks, text};
+use mallocop::stack::depot::SiteId;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
-use crate::tree::TreeFile;
-use crate::{library, printer, status, target};
+use crate::intake::{Intake, News};
+use crate::recording::Recording;
+use crate::symbols::{Named, Symbols};
+use crate::tree::{Source, TreeFile};
+use crate::{library, printer, status, summary, target};
 
 /// How often the tree file is looked at while the program runs.
 const POLL: Duration = Duration::from_millis(20);
@@ -31,8 +38,6 @@ pub(crate) struct Run<'a> {
     pub(crate) arguments: &'a [OsString],
     /// Options from the command line, in the form of `MALLOCOP_OPTIONS`.
     pub(crate) options: String,
-    /// Where it runs; `None`: here.
-    pub(crate) directory: Option<&'a Path>,
 }
 
 /// Runs it. The result is the command's exit status.
@@ -48,7 +53,8 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
         ));
     }
     let library = library::install()?;
-    let mut tree = TreeFile::create()?;
+    let tree = TreeFile::create()?;
+    let mut watch = Watch::new(Intake::new(tree.reader()?));
     let mut command =
         Command::new(if facts.needs_shell { Path::new(target::SHELL) } else { &program });
     if facts.needs_shell {
@@ -59,17 +65,14 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
         .env("LD_PRELOAD", with_users_preloads(library.as_os_str()))
         .env("MALLOCOP_OPTIONS", &options.list)
         .env("MALLOCOP_TREE", tree.path());
-    if let Some(directory) = run.directory {
-        command.current_dir(directory);
-    }
     // Before the program starts, so that no signal falls between.
     let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])
         .map_err(Failure::step("set up signals"))?;
     let child =
         command.spawn().map_err(|error| Failure::CannotRun(program.clone(), error.to_string()))?;
     pass_signals_on(signals, &child)?;
-    let ended = print_until_end(child, &mut tree)?;
-    Ok(conclude(&program, ended, &tree, options.exitcode))
+    let ended = watch.until_end(child)?;
+    Ok(watch.conclude(&program, ended, options.exitcode))
 }
 
 /// The options for the library.
@@ -97,6 +100,8 @@ fn all_options(from_flags: &str) -> Result<Options, Failure> {
         },
         Err(why) => wrong = Some(format!("MALLOCOP_OPTIONS: {why} (see `mallocop options`)")),
     });
+    // What is printed here goes by them, too.
+    options::apply(&list, |_| {});
     match wrong {
         Some(why) => Err(Failure::Usage(why)),
         None => Ok(found),
@@ -147,43 +152,100 @@ fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
     thread::Builder::new().stack_size(256 << 10).spawn(work).map(drop).map_err(step)
 }
 
-/// Waits for the program and prints every text as it comes.
-fn print_until_end(mut child: Child, tree: &mut TreeFile) -> Result<ExitStatus, Failure> {
-    let (sender, ended) = mpsc::channel();
-    spawn(move || {
-        let _ = sender.send(child.wait());
-    })?;
-    loop {
-        let result = ended.recv_timeout(POLL);
-        for text in tree.next_texts(result.is_ok()) {
-            printer::print(&text);
-        }
-        match result {
-            Ok(status) => return status.map_err(Failure::step("wait for the program")),
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => {
-                let lost = std::io::ErrorKind::BrokenPipe.into();
-                return Err(Failure::Step("wait for the program".to_owned(), lost));
+/// Prints what there is to say, when it happens and at the end.
+struct Watch {
+    intake: Intake<Source>,
+    symbols: Symbols,
+}
+
+impl Watch {
+    fn new(intake: Intake<Source>) -> Self {
+        Self { intake, symbols: Symbols::default() }
+    }
+
+    /// Waits for the program.
+    fn until_end(&mut self, mut child: Child) -> Result<ExitStatus, Failure> {
+        let (sender, ended) = mpsc::channel();
+        spawn(move || {
+            let _ = sender.send(child.wait());
+        })?;
+        loop {
+            let result = ended.recv_timeout(POLL);
+            let news = self.intake.poll(result.is_ok());
+            news.iter().for_each(|news| self.print(news));
+            match result {
+                Ok(status) => return status.map_err(Failure::step("wait for the program")),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => {
+                    let lost = std::io::ErrorKind::BrokenPipe.into();
+                    return Err(Failure::Step("wait for the program".to_owned(), lost));
+                }
             }
         }
     }
+
+    fn print(&mut self, news: &News) {
+        let recording = &self.intake.recording;
+        let sites = match news {
+            News::Text(text) => return printer::print(text),
+            News::Finding(process, number) => finding(recording, *process, *number).map(told_sites),
+            News::Outcome(process, number) => outcome(recording, *process, *number)
+                .map(|outcome| outcome.leaks.iter().map(|leak| leak.site).collect()),
+        };
+        self.symbols.prepare(recording, sites.unwrap_or_default().into_iter());
+        let names = &mut Named { recording, symbols: &mut self.symbols };
+        let text = match news {
+            News::Text(_) => None,
+            News::Finding(process, number) => {
+                finding(recording, *process, *number).map(|told| text::finding(told, names))
+            }
+            News::Outcome(process, number) => {
+                outcome(recording, *process, *number).map(|outcome| leaks::write(outcome, names))
+            }
+        };
+        text.iter().for_each(|text| printer::print(text));
+    }
+
+    /// Says what was not seen, and settles the status.
+    fn conclude(&mut self, program: &Path, ended: ExitStatus, exitcode: u8) -> u8 {
+        let header = self.intake.header();
+        if header.root == 0 {
+            printer::say(&format!(
+                "{} did not load the library: nothing was checked",
+                program.display()
+            ));
+            return if ended.success() { status::FAILED } else { status::of_run(ended, false, 0) };
+        }
+        self.intake.conclude(is_alive);
+        let summary = summary::write(&self.intake.recording, &mut self.symbols);
+        if !summary.is_empty() {
+            printer::print(&summary);
+        }
+        let asked = header.exit_code.and_then(|code| u8::try_from(code).ok());
+        status::of_run(ended, header.findings > 0, asked.unwrap_or(exitcode))
+    }
 }
 
-/// Says what was not seen, and settles the status.
-fn conclude(program: &Path, ended: ExitStatus, tree: &TreeFile, exitcode: u8) -> u8 {
-    let counts = tree.counts();
-    let name = program.display();
-    if counts.root == 0 {
-        printer::say(&format!("{name} did not load the library: nothing was checked"));
-        return if ended.success() { status::FAILED } else { status::of_run(ended, false, 0) };
-    }
-    if !counts.root_exited && counts.findings == 0 {
-        let how = match ended.code() {
-            Some(_) => "left without its exit handlers (_exit)".to_owned(),
-            None => format!("was ended by a signal ({ended})"),
-        };
-        printer::say(&format!("{name} {how}: what it held then was not looked at"));
-    }
-    let asked = counts.exit_code.and_then(|code| u8::try_from(code).ok());
-    status::of_run(ended, counts.findings > 0, asked.unwrap_or(exitcode))
+fn finding(recording: &Recording, process: usize, number: usize) -> Option<&Told> {
+    recording.processes.get(process)?.findings.get(number)
+}
+
+fn outcome(recording: &Recording, process: usize, number: usize) -> Option<&Outcome> {
+    recording.processes.get(process)?.outcomes.get(number)
+}
+
+/// The sites that a finding speaks of.
+fn told_sites(told: &Told) -> Vec<SiteId> {
+    let finding = &told.finding;
+    let blocks = finding.block.iter().chain(finding.beside.iter().flatten());
+    let mut sites = vec![finding.site];
+    blocks.for_each(|block| sites.extend([block.site, block.free_site]));
+    sites
+}
+
+/// Does the process still run? A zombie does not.
+fn is_alive(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
+    state.is_some_and(|state| state != 'Z' && state != 'X')
 }

@@ -1,68 +1,76 @@
 //! The tree file from the command's side: made before the program starts, read while it runs.
 
+use std::fs::File;
 use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use mallocop::report::record::{self, Counts};
-use tempfile::NamedTempFile;
+use mallocop::record::read::{Bytes, Reader};
+use mallocop::record::{self, EXTENT, MOST_EXTENTS};
+use rustix::fs::MemfdFlags;
+use tempfile::TempPath;
 
 use crate::failure::Failure;
 
-/// The file of one run; removed when this goes.
+/// Extents of a file that lies in a directory, all of them allocated beforehand: a full one must not become a SIGBUS
+/// in the program.
+const EXTENTS_ON_DISK: u32 = 2048;
+
+/// The file of one run. It has no name that could stay behind, where the kernel can do that.
 pub(crate) struct TreeFile {
-    file: NamedTempFile,
-    read: u64,
+    file: File,
+    path: PathBuf,
+    _named: Option<TempPath>,
 }
 
 impl TreeFile {
-    /// Makes a fresh file, in memory where there is a place for that.
+    /// Makes a fresh file, in memory where that can be had.
     pub(crate) fn create() -> Result<Self, Failure> {
-        let file = create_in(Path::new("/dev/shm"))
+        create_in_memory()
+            .or_else(|_| create_in(Path::new("/dev/shm")))
             .or_else(|_| create_in(&std::env::temp_dir()))
-            .map_err(Failure::step("make the file for the program's findings"))?;
-        Ok(Self { file, read: 0 })
+            .map_err(Failure::step("make the file for the program's findings"))
     }
 
     /// Its path, for the program's environment.
     pub(crate) fn path(&self) -> &Path {
-        self.file.path()
+        &self.path
     }
 
-    /// The counts so far.
-    pub(crate) fn counts(&self) -> Counts {
-        let mut header = [0; 64];
-        match self.file.as_file().read_exact_at(&mut header, 0) {
-            Ok(()) => record::read_header(&header).unwrap_or_default(),
-            Err(_) => Counts::default(),
-        }
-    }
-
-    /// The texts that have come since the last call. `last`: no more will come.
-    pub(crate) fn next_texts(&mut self, last: bool) -> Vec<String> {
-        let used = self.counts().log_used.min((record::FILE_SIZE - record::LOG_OFFSET) as u64);
-        let mut bytes = vec![0; (used - self.read.min(used)) as usize];
-        let from = record::LOG_OFFSET as u64 + self.read;
-        if bytes.is_empty() || self.file.as_file().read_exact_at(&mut bytes, from).is_err() {
-            return Vec::new();
-        }
-        let (texts, taken) = record::read_log(&bytes, last);
-        let texts = texts.into_iter().map(|text| String::from_utf8_lossy(text).into_owned());
-        let texts = texts.collect();
-        self.read += taken as u64;
-        texts
+    /// Starts to read it.
+    pub(crate) fn reader(&self) -> Result<Reader<Source>, Failure> {
+        let file = self.file.try_clone().map_err(Failure::step("read the file for findings"))?;
+        Ok(Reader::new(Source(file)))
     }
 }
 
+/// The file as the reader wants it.
+pub(crate) struct Source(File);
+
+impl Bytes for Source {
+    fn read(&self, at: u64, into: &mut [u8]) -> bool {
+        self.0.read_exact_at(into, at).is_ok()
+    }
+}
+
+/// A file of no directory: it takes memory as it is written to, cannot be full, and is gone when nobody has it.
+fn create_in_memory() -> std::io::Result<TreeFile> {
+    let mut file = File::from(rustix::fs::memfd_create("mallocop", MemfdFlags::CLOEXEC)?);
+    file.set_len(u64::from(MOST_EXTENTS) * EXTENT as u64)?;
+    file.write_all(&record::fresh_header(MOST_EXTENTS))?;
+    let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
+    // Without /proc nobody could open it.
+    File::open(&path)?;
+    Ok(TreeFile { file, path, _named: None })
+}
+
 /// A fresh file in `place`, with all its room allocated.
-fn create_in(place: &Path) -> std::io::Result<NamedTempFile> {
-    let mut file = tempfile::Builder::new().prefix("mallocop-").tempfile_in(place)?;
-    rustix::fs::fallocate(
-        file.as_file(),
-        rustix::fs::FallocateFlags::empty(),
-        0,
-        record::FILE_SIZE as u64,
-    )?;
-    file.write_all(&record::fresh_header())?;
-    Ok(file)
+fn create_in(place: &Path) -> std::io::Result<TreeFile> {
+    let (mut file, path) =
+        tempfile::Builder::new().prefix("mallocop-").tempfile_in(place)?.into_parts();
+    let bytes = u64::from(EXTENTS_ON_DISK) * EXTENT as u64;
+    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
+    file.write_all(&record::fresh_header(EXTENTS_ON_DISK))?;
+    Ok(TreeFile { file, path: path.to_path_buf(), _named: Some(path) })
 }

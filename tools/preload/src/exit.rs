@@ -3,13 +3,20 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use mallocop::arena::Totals;
+use mallocop::debug::{SiteTotals, deferred};
 use mallocop::finding::Operation;
 use mallocop::leak::Check;
 use mallocop::leak::check::Obstacle;
 use mallocop::options::{self, Name};
-use mallocop::report::{self, leaks, record, summary};
+use mallocop::record::{self, State};
+use mallocop::report::outcome::{Outcome, Reachable, Sum};
+use mallocop::report::{self, suppressed};
 use mallocop::stack::caller::{Point, Registers};
-use mallocop::sys::{apart, thread};
+use mallocop::stack::capture;
+use mallocop::stack::depot::{self, SiteId};
+use mallocop::stack::symbolize::Symbolizer;
+use mallocop::sys::{apart, process, thread};
 
 use crate::entry::with_registers;
 use crate::{HEAP, hooks, reader, reporter, rules_for_leaks};
@@ -17,47 +24,78 @@ use crate::{HEAP, hooks, reader, reporter, rules_for_leaks};
 /// Was the program's one leak check made before its end?
 static LEAKS_CHECKED: AtomicBool = AtomicBool::new(false);
 
+/// Has the exit entry been reached?
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
+
 /// Looks for leaks, and reports them. `speaks`: also where there are none. Are there?
 pub(crate) fn look_for_leaks(caller: &Point, speaks: bool) -> bool {
-    let (ledger, _) = HEAP.totals();
     let check = match Check::make(&HEAP, caller) {
         Ok(check) => check,
-        Err(obstacle) => {
-            if speaks {
-                count_what_is_in_use(Some(obstacle));
-            }
-            return false;
-        }
+        Err(obstacle) => return tell_what_is_in_use(Some(obstacle), speaks),
     };
     let any_lost = check.has_lost();
     if any_lost && hooks::is_turned_off() {
-        if speaks {
-            count_what_is_in_use(Some(Obstacle::TurnedOff));
-        }
-        return false;
+        return tell_what_is_in_use(Some(Obstacle::TurnedOff), speaks);
     }
     let mut rules = rules_for_leaks::read(any_lost);
-    let report = reporter::with_symbolizer(|symbolizer| {
-        leaks::write(&check, &mut rules, &ledger, speaks, symbolizer)
-    });
-    let Some(report) = report else { return false };
-    if report.is_error {
+    let (verdict, notes) = if rules.is_empty() {
+        (check.verdict(), String::new())
+    } else {
+        let judge = |names: &mut Symbolizer| suppressed::verdict(&check, &mut rules, speaks, names);
+        match reporter::with_symbolizer(judge) {
+            Some(found) => found,
+            None => return false,
+        }
+    };
+    let (missed, is_blind) = (check.missed, check.is_blind);
+    let sum = Sum {
+        is_checked: true,
+        missed,
+        is_blind,
+        suppressed: verdict.suppressed,
+        notes,
+        ..sum(speaks)
+    };
+    let outcome = Outcome { leaks: verdict.leaks, reachable: with_counts(verdict.reachable), sum };
+    if outcome.is_error() {
         reporter::note_error();
     }
-    if !report.text.is_empty() {
-        report::emit(&report.text);
-    }
-    report.is_error
+    tell(&outcome);
+    outcome.is_error()
 }
 
-/// The summary without a verdict.
-fn count_what_is_in_use(obstacle: Option<Obstacle>) {
-    let (ledger, _) = HEAP.totals();
-    let sites = HEAP.in_use_by_site();
-    let text = reporter::with_symbolizer(|symbolizer| summary::write(&sites, &ledger, symbolizer));
-    let why = obstacle.map(leaks::write_obstacle).unwrap_or_default();
-    if let Some(text) = text {
-        report::emit(&(why + &text));
+/// The same without a verdict: what is in use. Nothing is known to be lost.
+fn tell_what_is_in_use(obstacle: Option<Obstacle>, speaks: bool) -> bool {
+    let sum = Sum { obstacle, ..sum(speaks) };
+    let reachable = with_counts(HEAP.in_use_by_site());
+    tell(&Outcome { leaks: Vec::new(), reachable, sum });
+    false
+}
+
+fn sum(speaks: bool) -> Sum {
+    Sum {
+        pid: process::id(),
+        is_final: IS_ENDING.load(Ordering::Relaxed),
+        speaks,
+        ledger: HEAP.totals().0,
+        lost_frees: deferred::lost() as u64,
+        folded: depot::folded() as u64,
+        ..Sum::default()
+    }
+}
+
+/// What a forked child has inherited is its parent's to tell.
+fn with_counts(sites: Vec<(SiteId, SiteTotals)>) -> Vec<Reachable> {
+    if thread::is_forked() {
+        return Vec::new();
+    }
+    let add = |(site, totals)| Reachable { site, totals, counts: capture::counts_of(site) };
+    sites.into_iter().map(add).collect()
+}
+
+fn tell(outcome: &Outcome) {
+    if !report::tell_outcome(outcome) {
+        reporter::with_symbolizer(|names| report::emit_outcome(outcome, names));
     }
 }
 
@@ -73,6 +111,7 @@ pub(crate) fn renew_after_fork() {
 
 /// The sweep, the leak check, and in the root process the summary.
 fn look_at_everything(registers: &Registers) {
+    IS_ENDING.store(true, Ordering::Relaxed);
     HEAP.settle();
     HEAP.freeze();
     HEAP.check_all(Operation::Exit);
@@ -80,10 +119,9 @@ fn look_at_everything(registers: &Registers) {
         reader::is_root() && options::flag(Name::PrintSummary) && !options::flag(Name::Quiet);
     if options::flag(Name::DetectLeaks) && take_final_check() {
         look_for_leaks(&registers.point_of_module_call(), speaks);
-    } else if speaks {
-        count_what_is_in_use(None);
+    } else if speaks || record::is_open() {
+        tell_what_is_in_use(None, speaks);
     }
-    record::leave(HEAP.totals().0.allocations, reader::is_root());
     #[cfg(feature = "oracle")]
     mallocop::sys::output::write_stderr(mallocop::stack::oracle::summary().as_bytes());
 }
@@ -96,9 +134,12 @@ with_registers! {
 extern "C" fn at_exit_from(status: c_int, _argument: *mut c_void, registers: &Registers) {
     if thread::is_critical() {
         // exit from a signal handler that interrupted one of our locks: looking would wait for it.
-        record::leave(0, false);
+        record::end(State::Left, status as u32);
     } else {
         apart::run(|| look_at_everything(registers));
+        let Totals { allocations, frees, allocated, peak, .. } = HEAP.totals().0;
+        record::note_totals(allocations, frees, allocated, peak);
+        record::end(State::Exited, status as u32);
     }
     // A parent must see the truth: under `mallocop run` only the command's own status tells, without it only the
     // first process's.

@@ -1,5 +1,6 @@
 //! fork: every lock of the malloc path is held over it, so that the child finds the heap whole.
 
+use mallocop::record;
 use mallocop::stack::capture;
 use mallocop::sys::{process, thread};
 
@@ -32,6 +33,7 @@ extern "C" fn child() {
     release();
     capture::renew_after_fork();
     thread::renew_after_fork();
+    record::renew_after_fork();
     HEAP.inherit_arenas();
     reader::forget_root();
     reporter::renew_after_fork();

@@ -3,11 +3,13 @@
 
 use std::ffi::CStr;
 use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mallocop::options::{self, Name};
+use mallocop::record::{self, Entry, Role};
 use mallocop::report;
-use mallocop::report::record::{self, Role};
 use mallocop::sys::{maps, output, process};
 
 use crate::hooks;
@@ -41,6 +43,16 @@ pub(crate) fn forget_root() {
     IS_ROOT.store(false, Ordering::Relaxed);
 }
 
+/// What this process is to its tree, once that is known.
+static ROLE: OnceLock<Role> = OnceLock::new();
+
+/// Finds the tree file, in which the process's stacks are from the first one on.
+pub(crate) fn enter_tree() {
+    if let Some(role) = tree_file().and_then(record::enter) {
+        let _ = ROLE.set(role);
+    }
+}
+
 /// Finds out where reports go and what this process is, once; then says that we are here. Called
 /// by the first finding, too, which may come from a library's constructor before ours.
 pub(crate) fn find() {
@@ -51,13 +63,16 @@ pub(crate) fn find() {
     let mut ignored = String::new();
     take_programs_options(&mut ignored);
     make_suppressions_absolute();
-    let role = enter();
+    output::keep_stderr();
+    let role = *ROLE.get_or_init(role_without_tree);
     IS_ROOT.store(role != Role::Child, Ordering::Relaxed);
     if role != Role::Child && hooks::default_options().is_some() {
         record::note_exit_code(options::number(Name::ExitCode) as u32);
     }
+    let program = std::env::current_exe().unwrap_or_default();
+    record::append(Entry::Program, program.as_os_str().as_encoded_bytes());
     if role == Role::First {
-        announce(ignored);
+        announce(ignored, &program);
     }
 }
 
@@ -71,37 +86,29 @@ fn make_suppressions_absolute() {
     }
 }
 
-/// What this process is: by the tree file, or without one by whether our parent is watched, too.
-fn enter() -> Role {
-    output::keep_stderr();
-    if open_tree() {
-        return record::enter(process::id());
-    }
-    match maps::maps_file(process::parent_id(), b"libmallocop.so") {
-        true => Role::Child,
-        false => Role::First,
-    }
+/// What this process is without the command's word: a child if its parent is watched, too, or the tree file that it
+/// was to have cannot be had.
+fn role_without_tree() -> Role {
+    let is_child =
+        tree_file().is_some() || maps::maps_file(process::parent_id(), b"libmallocop.so");
+    if is_child { Role::Child } else { Role::First }
 }
 
-fn open_tree() -> bool {
-    // SAFETY: getenv returned a C string of the environment, which nobody has changed yet.
-    let path = unsafe {
+/// Path of the tree file.
+fn tree_file() -> Option<&'static CStr> {
+    // SAFETY: getenv returns null or a C string of the environment, which nobody has changed yet.
+    unsafe {
         let path = libc::getenv(record::VARIABLE.as_ptr());
-        if path.is_null() {
-            return false;
-        }
-        CStr::from_ptr(path)
-    };
-    record::open(path)
+        (!path.is_null()).then(|| CStr::from_ptr(path))
+    }
 }
 
 /// The start line, and what of the options was not understood.
-fn announce(mut text: String) {
+fn announce(mut text: String, program: &Path) {
     read_options(|why| {
         let _ = writeln!(text, "mallocop: MALLOCOP_OPTIONS: {why} (ignored)");
     });
     if !options::flag(Name::Quiet) {
-        let program = std::env::current_exe().unwrap_or_default();
         let name = program.file_name().map(|name| name.to_string_lossy().into_owned());
         let checks = if options::number(Name::Checks) == 0 { "all checks" } else { "no checks" };
         let stacks = match options::number(Name::MallocContextSize) {

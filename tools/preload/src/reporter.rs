@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use mallocop::finding::{Defect, Finding, Operation};
 use mallocop::options::{self, Name};
-use mallocop::report::{self, record, text};
+use mallocop::record;
+use mallocop::report::told::Told;
+use mallocop::report::{self, text};
 use mallocop::stack::depot::SiteId;
 use mallocop::stack::symbolize::Symbolizer;
 use mallocop::sys::{errno, process, thread};
@@ -74,15 +76,18 @@ pub(crate) fn on_finding(finding: &Finding) {
         }
         as_reporter(|reporter| {
             if finding.is_error() || reporter.is_new(finding) {
-                let symbolizer = reporter.symbolizer.get_or_insert_default();
-                report::emit(&text::finding(finding, symbolizer));
+                let told = Told::gather(finding);
+                if !report::tell(&told) {
+                    let symbolizer = reporter.symbolizer.get_or_insert_default();
+                    report::emit(&text::finding(&told, symbolizer));
+                }
             }
             if fatal {
                 process::abort();
             }
         })
         .unwrap_or_else(|| {
-            report::emit(&text::short(finding));
+            report::emit(&text::short(&Told::gather(finding)));
             if fatal {
                 process::abort();
             }

@@ -35,6 +35,7 @@ fn prepare() -> Option<&'static CheckedHeap> {
         return None;
     }
     reader::read_options(|_| {});
+    reader::enter_tree();
     HEAP.prepare();
     thread_end::register(end_thread);
     let (start, end) = own_range();

@@ -1,0 +1,143 @@
+//! Extents: room for what is recorded, in the tree file or, where there is none or no room in it, in private memory.
+
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+use super::file::{self, IN_WINDOW, WINDOW};
+use super::{EXTENT, FIRST_EXTENT, MOST_EXTENTS, TAGS, UNIT, UNITS, process};
+use crate::sys::{filter, memory};
+
+/// What is in an extent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// A [`Process`](super::Process), and the start of its log.
+    Process = 1,
+    /// More of a process's log.
+    Log = 2,
+    /// Nodes.
+    Nodes = 3,
+    /// Nodes of the sites from index times [`SITES`](super::SITES) on, of an image.
+    Sites = 4,
+    /// Counts of the sites from index times [`COUNTED`](super::COUNTED) on, of one thread.
+    Counts = 5,
+    /// Portions of the sites from index times [`PORTIONS`](super::PORTIONS) on.
+    Portions = 6,
+}
+
+impl Kind {
+    /// The kind with that number.
+    pub const fn from_code(code: u8) -> Option<Self> {
+        Some(match code {
+            1 => Self::Process,
+            2 => Self::Log,
+            3 => Self::Nodes,
+            4 => Self::Sites,
+            5 => Self::Counts,
+            6 => Self::Portions,
+            _ => return None,
+        })
+    }
+}
+
+/// An extent of the caller's: its number and where it is in memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    /// Its number; from [`MOST_EXTENTS`] on it is private.
+    pub number: u32,
+    /// Address of its first byte; all of them are 0 at first.
+    pub address: usize,
+}
+
+/// Windows of the file, and as many of private memory; 0: not mapped.
+static WINDOWS: [AtomicUsize; 2 * (MOST_EXTENTS / IN_WINDOW) as usize] =
+    [const { AtomicUsize::new(0) }; 2 * (MOST_EXTENTS / IN_WINDOW) as usize];
+/// Private extents claimed so far.
+static PRIVATE: AtomicU32 = AtomicU32::new(0);
+
+/// Address of an extent, mapped if need be.
+pub(super) fn address(number: u32) -> Option<usize> {
+    let window = WINDOWS.get((number / IN_WINDOW) as usize)?;
+    let known = window.load(Ordering::Acquire);
+    let start = if known == 0 { map(number / IN_WINDOW, window)? } else { known };
+    Some(start + (number % IN_WINDOW) as usize * EXTENT)
+}
+
+#[cold]
+fn map(number: u32, window: &AtomicUsize) -> Option<usize> {
+    let is_private = number >= MOST_EXTENTS / IN_WINDOW;
+    let fresh = if is_private { memory::map(WINDOW)? } else { file::map_window(number)? };
+    match window.compare_exchange(0, fresh, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Some(fresh),
+        Err(other) => {
+            // SAFETY: mapped just now, and nobody has seen it.
+            unsafe { memory::unmap(fresh, WINDOW) };
+            Some(other)
+        }
+    }
+}
+
+/// Address of a unit, which its owner has claimed; `None` for numbers that none can have.
+#[inline]
+pub fn unit(number: u32) -> Option<usize> {
+    address(number / UNITS).map(|start| start + (number % UNITS) as usize * UNIT)
+}
+
+/// Claims an extent for this process, zeroed. `None`: no memory.
+#[cold]
+pub fn claim(kind: Kind, index: u32) -> Option<Place> {
+    let shared = match kind {
+        Kind::Sites => process::image_number(),
+        _ => process::slot(),
+    };
+    shared.and_then(|owner| claim_shared(Some(owner), kind, index)).or_else(claim_private)
+}
+
+fn claim_private() -> Option<Place> {
+    let number = MOST_EXTENTS + PRIVATE.fetch_add(1, Ordering::Relaxed);
+    Some(Place { number, address: address(number)? })
+}
+
+/// One in the file; without an owner it belongs to itself.
+pub(super) fn claim_shared(owner: Option<u32>, kind: Kind, index: u32) -> Option<Place> {
+    let header = file::header()?;
+    let extents = header.extents.load(Ordering::Relaxed);
+    let first = header.hint.load(Ordering::Relaxed).clamp(FIRST_EXTENT, extents);
+    let number = (first..extents).chain(FIRST_EXTENT..first).find(|&number| {
+        let tag = tag_of(owner.unwrap_or(number), kind, index);
+        tag_at(number).is_some_and(|place| {
+            place.load(Ordering::Relaxed) == 0
+                && place.compare_exchange(0, tag, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        })
+    })?;
+    header.hint.store(number + 1, Ordering::Relaxed);
+    header.used.fetch_max(number + 1, Ordering::Relaxed);
+    // A filter may forbid the call that maps a window.
+    let is_mapped = || {
+        WINDOWS.get((number / IN_WINDOW) as usize).is_some_and(|w| w.load(Ordering::Relaxed) != 0)
+    };
+    let place = if filter::is_installed() && !is_mapped() { None } else { address(number) };
+    if place.is_none()
+        && let Some(tag) = tag_at(number)
+    {
+        tag.store(0, Ordering::Release);
+    }
+    Some(Place { number, address: place? })
+}
+
+fn tag_at(number: u32) -> Option<&'static AtomicU64> {
+    let start = core::ptr::from_ref(file::header()?) as usize + TAGS;
+    // SAFETY: the tags of all extents lie in the first window, which stays mapped.
+    (number < MOST_EXTENTS).then(|| unsafe { &*(start as *const AtomicU64).add(number as usize) })
+}
+
+/// Whose an extent is and what is in it: the owner in the lower half, then the kind, then the index in 24 bits.
+pub(super) const fn tag_of(owner: u32, kind: Kind, index: u32) -> u64 {
+    owner as u64 | (kind as u64) << 32 | (index as u64) << 40
+}
+
+/// Window 0 is mapped with the header.
+pub(super) fn note_first_window(start: usize) {
+    if let Some(first) = WINDOWS.first() {
+        first.store(start, Ordering::Release);
+    }
+}

@@ -1,0 +1,239 @@
+//! What a process says of itself, and how each knows which part of the record is its own.
+
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+
+use super::extents::{self, Kind};
+use super::{file, log};
+use crate::heap::size::PAGE;
+use crate::sys::{memory, process, shared};
+
+/// A process: the first bytes of an extent of its own.
+#[repr(C)]
+pub struct Process {
+    /// Its number in the order of their coming, from 1.
+    pub serial: AtomicU32,
+    /// Its id.
+    pub pid: AtomicU32,
+    /// Its parent's id.
+    pub parent_pid: AtomicU32,
+    /// Extent of the process that it was forked from; 0: it has come by exec.
+    pub parent: AtomicU32,
+    /// Extent of the process that has called exec: of the image that they share.
+    pub image: AtomicU32,
+    /// A [`State`].
+    pub state: AtomicU32,
+    /// Exit status, as far as the state says that there is one.
+    pub status: AtomicU32,
+    /// Bytes of the log in use.
+    pub log_used: AtomicU32,
+    /// Entries of the log for which there was no room.
+    pub lost: AtomicU32,
+    /// First site of the image that was not there when it was forked.
+    pub first_site: AtomicU32,
+    /// At its end: blocks allocated.
+    pub allocations: AtomicU64,
+    /// At its end: blocks freed.
+    pub frees: AtomicU64,
+    /// At its end: bytes allocated.
+    pub allocated: AtomicU64,
+    /// At its end: most bytes live at once.
+    pub peak: AtomicU64,
+    reserved: [u8; 184],
+    /// Extents with the rest of the log.
+    pub(super) log: [AtomicU32; log::PARTS],
+    /// The image, if this process has called exec.
+    pub image_record: Image,
+}
+
+/// What processes share that were forked from each other: addresses mean the same in all of them.
+#[repr(C)]
+pub struct Image {
+    /// Number of the next site.
+    pub next_site: AtomicU32,
+    /// Extents of [`Kind::Sites`]; 0: none yet.
+    pub sites: [AtomicU32; SITE_SEGMENTS],
+}
+
+/// Extents of an image's sites.
+pub const SITE_SEGMENTS: usize = 511;
+
+impl Image {
+    /// None yet.
+    pub const fn new() -> Self {
+        Self { next_site: AtomicU32::new(1), sites: [const { AtomicU32::new(0) }; SITE_SEGMENTS] }
+    }
+}
+
+impl Default for Image {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where a process stands, as far as it has said so itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum State {
+    /// It runs, or was killed.
+    Running = 1,
+    /// It has come to its exit entry: all was looked at.
+    Exited = 2,
+    /// It has left by _exit.
+    Left = 3,
+    /// It is about to be another program, or is one.
+    Executing = 4,
+}
+
+impl State {
+    /// The state with that number.
+    pub const fn from_code(code: u32) -> Option<Self> {
+        Some(match code {
+            1 => Self::Running,
+            2 => Self::Exited,
+            3 => Self::Left,
+            4 => Self::Executing,
+            _ => return None,
+        })
+    }
+}
+
+/// What a process is to its tree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// The first program of the tree.
+    First,
+    /// The same process, another program: it has called exec.
+    Root,
+    /// A child.
+    Child,
+}
+
+/// Extent of this process; 0 in a child that has none of its own yet. In a page that no child inherits.
+static SLOT: AtomicPtr<AtomicU32> = AtomicPtr::new(core::ptr::null_mut());
+/// The extent that this memory's last owner had: a child's parent, if its own is 0.
+static LAST: AtomicU32 = AtomicU32::new(0);
+static IMAGE: AtomicU32 = AtomicU32::new(0);
+
+/// Extent of the calling process, claimed if it is a child that has none. `None`: there is no tree file, or no room.
+pub fn slot() -> Option<u32> {
+    file::header()?;
+    // SAFETY: null, or a word that stays mapped.
+    let slot = unsafe { SLOT.load(Ordering::Acquire).as_ref() }?;
+    match slot.load(Ordering::Relaxed) {
+        0 => claim(slot, LAST.load(Ordering::Relaxed)),
+        number => Some(number),
+    }
+}
+
+/// The calling process's own part of the record.
+pub(super) fn mine() -> Option<&'static Process> {
+    at(slot()?)
+}
+
+fn at(number: u32) -> Option<&'static Process> {
+    // SAFETY: an extent that was claimed for a process, and stays mapped.
+    extents::address(number).map(|address| unsafe { &*(address as *const Process) })
+}
+
+/// Extent of the image that the process runs.
+pub(super) fn image_number() -> Option<u32> {
+    Some(IMAGE.load(Ordering::Relaxed)).filter(|&number| number != 0)
+}
+
+/// The image that the process runs; `None` without a tree file.
+pub fn image() -> Option<&'static Image> {
+    at(image_number()?).map(|process| &process.image_record)
+}
+
+/// Claims an extent for the calling process; `parent`: for the one it was forked from, 0: for none.
+#[cold]
+fn claim(slot: &AtomicU32, parent: u32) -> Option<u32> {
+    let header = file::header()?;
+    let number = extents::claim_shared(None, Kind::Process, 0)?.number;
+    let process = at(number)?;
+    if parent == 0 {
+        IMAGE.store(number, Ordering::Relaxed);
+        process.image_record.next_site.store(1, Ordering::Relaxed);
+    } else if let Some(image) = at(IMAGE.load(Ordering::Relaxed)) {
+        let next = image.image_record.next_site.load(Ordering::Relaxed);
+        process.first_site.store(next, Ordering::Relaxed);
+    }
+    process.serial.store(header.processes.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+    process.pid.store(process::id(), Ordering::Relaxed);
+    process.parent_pid.store(process::parent_id(), Ordering::Relaxed);
+    process.parent.store(parent, Ordering::Relaxed);
+    process.image.store(IMAGE.load(Ordering::Relaxed), Ordering::Relaxed);
+    process.state.store(State::Running as u32, Ordering::Release);
+    slot.store(number, Ordering::Release);
+    LAST.store(number, Ordering::Relaxed);
+    header.activity.fetch_add(1, Ordering::Release);
+    Some(number)
+}
+
+/// Maps the tree file, and counts this process in. `None`: there is none, or it cannot be used.
+pub fn enter(path: &core::ffi::CStr) -> Option<Role> {
+    if !file::open(path) {
+        return None;
+    }
+    let header = file::header()?;
+    extents::note_first_window(core::ptr::from_ref(header) as usize);
+    let page = memory::map(PAGE)?;
+    // SAFETY: a page of ours; a zero in a child says that it has no extent of its own.
+    unsafe { shared::wipe_on_fork(page, PAGE) };
+    let slot = page as *mut AtomicU32;
+    SLOT.store(slot, Ordering::Release);
+    // SAFETY: a word of a page that stays.
+    claim(unsafe { &*slot }, 0)?;
+    let pid = process::id();
+    match header.root.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Acquire) {
+        Ok(_) => Some(Role::First),
+        Err(root) if root == pid => Some(Role::Root),
+        Err(_) => Some(Role::Child),
+    }
+}
+
+/// In a forked child: it has a part of its own, which it claims when there is something to say.
+pub fn renew_after_fork() {
+    // SAFETY: null, or a word that stays mapped.
+    if let Some(slot) = unsafe { SLOT.load(Ordering::Acquire).as_ref() } {
+        // Done already where the kernel wipes the page.
+        slot.store(0, Ordering::Relaxed);
+    }
+}
+
+/// Counts a finding that is an error.
+pub fn count_finding() {
+    if let Some(header) = file::header() {
+        header.findings.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Notes the status for findings that the program asks for.
+pub fn note_exit_code(code: u32) {
+    if let Some(header) = file::header() {
+        header.exit_code.store(code + 1, Ordering::Relaxed);
+    }
+}
+
+/// Notes what the process has allocated and freed.
+pub fn note_totals(allocations: u64, frees: u64, allocated: u64, peak: u64) {
+    if let Some(process) = mine() {
+        process.allocations.store(allocations, Ordering::Relaxed);
+        process.frees.store(frees, Ordering::Relaxed);
+        process.allocated.store(allocated, Ordering::Relaxed);
+        process.peak.store(peak, Ordering::Relaxed);
+    }
+}
+
+/// Notes how the process ends; [`State::Running`]: after all it does not.
+pub fn end(state: State, status: u32) {
+    if let (Some(process), Some(header)) = (mine(), file::header()) {
+        process.status.store(status, Ordering::Relaxed);
+        process.state.store(state as u32, Ordering::Release);
+        header.activity.fetch_add(1, Ordering::Release);
+    }
+}
+
+const _: () = assert!(core::mem::offset_of!(Process, log) == 256);
+const _: () = assert!(core::mem::offset_of!(Process, image_record) == 256 + 4 * log::PARTS);
+const _: () = assert!(size_of::<Process>() <= log::START);

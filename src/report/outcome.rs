@@ -1,0 +1,81 @@
+//! What a process says at its end, or when it is asked to look for leaks: the verdict, or what is in use.
+
+use serde::{Deserialize, Serialize};
+
+use crate::arena::Totals;
+use crate::debug::SiteTotals;
+use crate::leak::Leak;
+use crate::leak::check::Obstacle;
+use crate::leak::stop::Reason;
+use crate::stack::depot::SiteId;
+use crate::stack::totals::SiteCounts;
+
+/// All of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Outcome {
+    /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each first.
+    pub leaks: Vec<Leak>,
+    /// What is in use and is not known to be lost, the largest sites first.
+    pub reachable: Vec<Reachable>,
+    /// The rest.
+    pub sum: Sum,
+}
+
+/// Blocks of one site that can be reached, or of which that is not known.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct Reachable {
+    /// Where they were allocated.
+    pub site: SiteId,
+    /// How many, how large.
+    pub totals: SiteTotals,
+    /// What the site has allocated in all.
+    pub counts: SiteCounts,
+}
+
+/// What goes with the lists.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Sum {
+    /// The process.
+    pub pid: u32,
+    /// Is this the end, or was it asked for on the way?
+    pub is_final: bool,
+    /// Is something to be said even if nothing is lost?
+    pub speaks: bool,
+    /// Was looked for leaks?
+    pub is_checked: bool,
+    /// Why not, if it was to be.
+    pub obstacle: Option<Obstacle>,
+    /// Threads that could not be looked at, by kernel id.
+    pub missed: Vec<(u32, Reason)>,
+    /// Is it not even known which threads there are?
+    pub is_blind: bool,
+    /// What is lost and not to be reported.
+    pub suppressed: SiteTotals,
+    /// What the process has allocated and freed.
+    pub ledger: Totals,
+    /// On the rules that did not do what they say.
+    pub notes: String,
+    /// Blocks freed in signal handlers that were never released.
+    pub lost_frees: u64,
+    /// How often a stack was stored without its innermost frames.
+    pub folded: u64,
+}
+
+impl Outcome {
+    /// Is something lost beyond doubt?
+    pub const fn is_error(&self) -> bool {
+        !self.leaks.is_empty() && self.is_certain()
+    }
+
+    /// Was everything looked at?
+    pub const fn is_certain(&self) -> bool {
+        self.sum.missed.is_empty() && !self.sum.is_blind
+    }
+
+    /// Blocks and bytes that can be reached.
+    pub fn reachable(&self) -> SiteTotals {
+        let mut sum = SiteTotals::default();
+        self.reachable.iter().for_each(|reachable| sum.add(reachable.totals));
+        sum
+    }
+}

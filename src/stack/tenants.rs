@@ -1,0 +1,235 @@
+//! Tenants: which module had an address when.
+//!
+//! Where a module was unloaded another one may be loaded. A pc alone does not tell which of them it is in, so that
+//! stacks have the tenant's number with each frame: 0 for the first module to be seen at an address, then 1, and so
+//! on. Modules are noted when the first rule is made for a pc of theirs; one that comes back to where it was is the
+//! tenant it was.
+
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+
+use crate::record::{self, Entry, Module};
+use crate::sys::link_map::{self, Identity};
+use crate::sys::loader::Object;
+use crate::sys::lock::Lock;
+use crate::sys::{filter, memory, process};
+
+/// Modules that are noted; a later one is not.
+const MOST: usize = 1 << 11;
+/// Numbers of tenants that a stored frame has room for.
+pub const NUMBERS: u32 = 1 << 13;
+/// Bytes for all tenants' paths.
+const PATH_ROOM: usize = 256 << 10;
+/// Most bytes of a working directory that are noted, and half of those of a path with it.
+const MOST_PATH: usize = 1024;
+
+/// Room for what the record is told of a module.
+struct Room {
+    folder: [u8; MOST_PATH],
+    entry: [u8; 2 * MOST_PATH],
+}
+
+/// A module at an address.
+struct Tenant {
+    start: AtomicUsize,
+    end: AtomicUsize,
+    link_map: AtomicUsize,
+    /// Tells modules at one place apart.
+    mark: AtomicUsize,
+    number: AtomicU32,
+    is_loaded: AtomicBool,
+    /// Its path, in memory that stays, by address and length.
+    path: AtomicUsize,
+    path_len: AtomicUsize,
+}
+
+static TENANTS: [Tenant; MOST] = [const {
+    Tenant {
+        start: AtomicUsize::new(0),
+        end: AtomicUsize::new(0),
+        link_map: AtomicUsize::new(0),
+        mark: AtomicUsize::new(0),
+        number: AtomicU32::new(0),
+        is_loaded: AtomicBool::new(false),
+        path: AtomicUsize::new(0),
+        path_len: AtomicUsize::new(0),
+    }
+}; MOST];
+/// How many there are; whoever adds one holds the lock.
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+/// Not on the stack, of which there may be little.
+static ADDING: Lock<Room> = Lock::new(Room { folder: [0; MOST_PATH], entry: [0; 2 * MOST_PATH] });
+/// Where modules were unloaded: all of it is between these.
+static LOW: AtomicUsize = AtomicUsize::new(usize::MAX);
+static HIGH: AtomicUsize = AtomicUsize::new(0);
+
+fn all() -> impl DoubleEndedIterator<Item = &'static Tenant> {
+    TENANTS.iter().take(COUNT.load(Ordering::Acquire))
+}
+
+impl Tenant {
+    fn covers(&self, address: usize) -> bool {
+        self.start.load(Ordering::Relaxed) <= address && address < self.end.load(Ordering::Relaxed)
+    }
+
+    fn overlaps(&self, object: &Object) -> bool {
+        self.start.load(Ordering::Relaxed) < object.end
+            && object.start < self.end.load(Ordering::Relaxed)
+    }
+
+    fn is(&self, object: &Object) -> bool {
+        self.is_loaded.load(Ordering::Relaxed)
+            && self.start.load(Ordering::Relaxed) == object.start
+            && self.end.load(Ordering::Relaxed) == object.end
+            && self.link_map.load(Ordering::Relaxed) == object.link_map
+    }
+
+    /// Keeps a copy of the path where there is room for it.
+    fn keep_path(&self, path: &[u8]) {
+        static PATHS: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
+        static USED: AtomicUsize = AtomicUsize::new(0);
+        let Some(first) = memory::load_or_map(&PATHS, PATH_ROOM, |_| {}) else { return };
+        let at = USED.load(Ordering::Relaxed);
+        if at + path.len() <= PATH_ROOM {
+            // SAFETY: room for it, and whoever adds a tenant holds the lock.
+            unsafe { first.add(at).copy_from_nonoverlapping(path.as_ptr(), path.len()) };
+            USED.store(at + path.len(), Ordering::Relaxed);
+            self.path_len.store(path.len(), Ordering::Relaxed);
+            self.path.store(first as usize + at, Ordering::Release);
+        }
+    }
+
+    fn path(&self) -> &'static [u8] {
+        let start = self.path.load(Ordering::Acquire);
+        if start == 0 {
+            return &[];
+        }
+        // SAFETY: `keep_path` has put so many bytes there, which stay.
+        unsafe {
+            core::slice::from_raw_parts(start as *const u8, self.path_len.load(Ordering::Relaxed))
+        }
+    }
+
+    fn end(&self) {
+        self.is_loaded.store(false, Ordering::Release);
+        LOW.fetch_min(self.start.load(Ordering::Relaxed), Ordering::Relaxed);
+        HIGH.fetch_max(self.end.load(Ordering::Relaxed), Ordering::Release);
+    }
+}
+
+/// Notes a module that a frame of the calling thread's stack is in.
+pub(super) fn note(object: &Object) {
+    if all().rev().any(|tenant| tenant.is(object)) {
+        return;
+    }
+    // A handler that came in while its own thread adds one, or another thread: the next pc of it notes it.
+    let Some(mut room) = ADDING.try_lock() else { return };
+    // SAFETY: by the caller's word its code is on the stack.
+    let identity = unsafe { link_map::identify(object) };
+    let mark = mark_of(object, &identity);
+    let mut number = 0;
+    let mut known = None;
+    for tenant in all().filter(|tenant| tenant.overlaps(object)) {
+        if tenant.is_loaded.load(Ordering::Relaxed) {
+            // Its end was not seen.
+            tenant.end();
+        }
+        number = number.max(tenant.number.load(Ordering::Relaxed) + 1);
+        let is_same = tenant.mark.load(Ordering::Relaxed) == mark
+            && tenant.start.load(Ordering::Relaxed) == object.start;
+        known = known.or(is_same.then_some(tenant));
+    }
+    if let Some(tenant) = known {
+        tenant.link_map.store(object.link_map, Ordering::Relaxed);
+        tenant.is_loaded.store(true, Ordering::Release);
+        return;
+    }
+    let count = COUNT.load(Ordering::Relaxed);
+    if let Some(tenant) = TENANTS.get(count) {
+        tenant.start.store(object.start, Ordering::Relaxed);
+        tenant.end.store(object.end, Ordering::Relaxed);
+        tenant.link_map.store(object.link_map, Ordering::Relaxed);
+        tenant.mark.store(mark, Ordering::Relaxed);
+        tenant.number.store(number % NUMBERS, Ordering::Relaxed);
+        tenant.keep_path(identity.path);
+        tenant.is_loaded.store(true, Ordering::Relaxed);
+        COUNT.store(count + 1, Ordering::Release);
+        write(object, &identity, number % NUMBERS, &mut room);
+    }
+}
+
+/// The module with that record of the loader's is unloaded.
+#[cold]
+pub(super) fn end(link_map: usize) {
+    all()
+        .filter(|tenant| tenant.link_map.load(Ordering::Relaxed) == link_map)
+        .filter(|tenant| tenant.is_loaded.load(Ordering::Relaxed))
+        .for_each(Tenant::end);
+}
+
+/// Number of the tenant that a place in code belongs to now.
+#[inline]
+pub(super) fn number_at(place: usize) -> u32 {
+    if place >= HIGH.load(Ordering::Acquire) || place < LOW.load(Ordering::Relaxed) {
+        return 0;
+    }
+    find(place).map_or(0, |tenant| tenant.number.load(Ordering::Relaxed))
+}
+
+#[cold]
+fn find(place: usize) -> Option<&'static Tenant> {
+    all().rev().find(|tenant| tenant.is_loaded.load(Ordering::Relaxed) && tenant.covers(place))
+}
+
+fn of_number(place: usize, number: u32) -> Option<&'static Tenant> {
+    all().find(|tenant| tenant.number.load(Ordering::Relaxed) == number && tenant.covers(place))
+}
+
+/// Is the tenant of that number at a place still loaded there? What was never noted is.
+pub fn is_loaded(place: usize, number: u32) -> bool {
+    of_number(place, number).is_none_or(|tenant| tenant.is_loaded.load(Ordering::Acquire))
+}
+
+/// Path of the tenant of that number, as the loader had it, and the place counted from its start.
+pub fn module_at(place: usize, number: u32) -> Option<(String, usize)> {
+    let tenant = of_number(place, number)?;
+    let offset = place - tenant.start.load(Ordering::Relaxed);
+    Some((String::from_utf8_lossy(tenant.path()).into_owned(), offset))
+}
+
+/// After fork, in the child: the thread that was adding one is gone.
+pub(super) fn renew_after_fork() {
+    ADDING.renew();
+}
+
+fn mark_of(object: &Object, identity: &Identity<'_>) -> usize {
+    let numbers = [object.end, identity.bias, object.eh_frame_hdr];
+    let bytes = numbers.iter().flat_map(|number| number.to_ne_bytes());
+    let bytes = bytes.chain(identity.path.iter().chain(identity.build_id).copied());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |mark, byte| {
+        (mark ^ usize::from(byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
+/// Tells the record.
+fn write(object: &Object, identity: &Identity<'_>, tenant: u32, room: &mut Room) {
+    if !record::is_open() {
+        return;
+    }
+    let is_relative = !identity.path.is_empty() && !identity.path.starts_with(b"/");
+    let folder = match is_relative && !filter::is_installed() {
+        true => process::working_directory(&mut room.folder),
+        false => &[],
+    };
+    let module = Module {
+        start: object.start as u64,
+        end: object.end as u64,
+        bias: identity.bias as u64,
+        tenant,
+        build_id: identity.build_id,
+        folder,
+        path: identity.path,
+    };
+    if let Ok(bytes) = postcard::to_slice(&module, &mut room.entry) {
+        record::append(Entry::Module, bytes);
+    }
+}

@@ -1,0 +1,79 @@
+//! Where a module's debug information is: in its file, or in another that the file names.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use object::read::{Object, ObjectSection, ReadCache};
+
+/// Where distributions put debug files.
+const FOLDER: &str = "/usr/lib/debug";
+
+/// Looks into an object file. `None`: it is none, or has not what is wanted.
+fn look<T>(
+    path: &Path,
+    wanted: impl FnOnce(&object::File<'_, &ReadCache<File>>) -> Option<T>,
+) -> Option<T> {
+    let cache = ReadCache::new(File::open(path).ok()?);
+    wanted(&object::File::parse(&cache).ok()?)
+}
+
+/// The build id of a file, in hexadecimal digits; empty without one.
+pub(crate) fn build_id(path: &Path) -> String {
+    look(path, |file| file.build_id().ok().flatten().map(hex)).unwrap_or_default()
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn by_build_id(id: &str) -> Option<PathBuf> {
+    let (first, rest) = id.split_at_checked(2)?;
+    let path = Path::new(FOLDER).join(".build-id").join(first).join(format!("{rest}.debug"));
+    (!rest.is_empty() && build_id(&path) == id).then_some(path)
+}
+
+/// The file with a module's lines: its own, or by its build id, or by its debug link. `None`: there is none.
+pub(crate) fn find(path: &Path) -> Option<PathBuf> {
+    look(path, |file| {
+        let has_lines = [".debug_line", ".debug_info"]
+            .iter()
+            .any(|name| file.section_by_name(name).is_some_and(|section| section.size() > 0));
+        if has_lines {
+            return Some(path.to_owned());
+        }
+        let id = file.build_id().ok().flatten().map(hex).unwrap_or_default();
+        by_build_id(&id).or_else(|| {
+            let (name, crc) = file.gnu_debuglink().ok().flatten()?;
+            by_link(path, Path::new(OsStr::from_bytes(name)), crc, &id)
+        })
+    })
+}
+
+/// The file that a debug link names, in the places where gdb looks for it.
+fn by_link(path: &Path, name: &Path, crc: u32, id: &str) -> Option<PathBuf> {
+    let real = fs::canonicalize(path).ok()?;
+    let folder = real.parent()?;
+    let system = Path::new(FOLDER).join(folder.strip_prefix("/").ok()?);
+    [folder.join(name), folder.join(".debug").join(name), system.join(name)].into_iter().find(
+        |place| {
+            let found = build_id(place);
+            match id.is_empty() || found.is_empty() {
+                true => fs::read(place).is_ok_and(|bytes| crc32fast::hash(&bytes) == crc),
+                false => found == id,
+            }
+        },
+    )
+}
+
+/// The file with what several debug files have in common (dwz).
+pub(crate) fn find_common(debug: &Path) -> Option<PathBuf> {
+    look(debug, |file| {
+        let (name, id) = file.gnu_debugaltlink().ok().flatten()?;
+        let id = hex(id);
+        let beside = fs::canonicalize(debug).ok()?.parent()?.join(OsStr::from_bytes(name));
+        Some(beside).filter(|path| build_id(path) == id).or_else(|| by_build_id(&id))
+    })
+}

@@ -1,0 +1,368 @@
+//! From the tree file into a recording, while the program runs and at its end.
+
+use std::collections::HashMap;
+use std::fs;
+
+use mallocop::debug::SiteTotals;
+use mallocop::leak::Leak;
+use mallocop::record::read::{self, Bytes, Header, Reader, Tag};
+use mallocop::record::{self, Entry, Kind, State};
+use mallocop::report::outcome::{Outcome, Reachable, Sum};
+use mallocop::report::told::Told;
+use mallocop::stack::depot::{self, SiteId, StoredFrame};
+use mallocop::stack::totals::SiteCounts;
+
+use crate::debug_file;
+use crate::recording::{End, Ending, Frame, Module, Process, Recording, Stack};
+
+/// Frames of one stack that are followed.
+const DEEPEST: usize = 512;
+
+/// Something that wants to be said when it happens.
+pub(crate) enum News {
+    /// Lines of the library's own.
+    Text(String),
+    /// A finding: number of the process in the recording, and of the finding there.
+    Finding(usize, usize),
+    /// The same for what a leak check on the way has found.
+    Outcome(usize, usize),
+}
+
+/// A module where a process has it.
+struct Loaded {
+    start: u64,
+    end: u64,
+    bias: u64,
+    tenant: u32,
+    /// Empty: the program itself.
+    path: String,
+    build_id: String,
+}
+
+/// A process as far as it is known.
+struct Seen {
+    serial: u32,
+    image: u32,
+    parent: Option<u32>,
+    /// Its number in the recording.
+    number: usize,
+    log_at: u32,
+    modules: Vec<Loaded>,
+    leaks: Vec<Leak>,
+    reachable: Vec<Reachable>,
+}
+
+/// Reads a tree file.
+pub(crate) struct Intake<B> {
+    reader: Reader<B>,
+    activity: Option<u32>,
+    seen: HashMap<u32, Seen>,
+    frames: HashMap<(u32, u64), u32>,
+    sites: HashMap<(u32, u32), SiteId>,
+    /// What is known so far.
+    pub(crate) recording: Recording,
+}
+
+impl<B: Bytes> Intake<B> {
+    pub(crate) fn new(reader: Reader<B>) -> Self {
+        Self {
+            reader,
+            activity: None,
+            seen: HashMap::new(),
+            frames: HashMap::new(),
+            sites: HashMap::new(),
+            recording: Recording::new(),
+        }
+    }
+
+    /// The file's header as it is now.
+    pub(crate) fn header(&self) -> Header {
+        self.reader.header().unwrap_or_default()
+    }
+
+    /// Takes in what is new. `last`: nothing more will come.
+    pub(crate) fn poll(&mut self, last: bool) -> Vec<News> {
+        let header = self.header();
+        if self.activity == Some(header.activity) && !last {
+            return Vec::new();
+        }
+        self.activity = Some(header.activity);
+        let mut processes: Vec<read::Process> = self
+            .reader
+            .tags()
+            .iter()
+            .filter(|tag| tag.kind == Kind::Process)
+            .filter_map(|tag| self.reader.process(tag.number))
+            .collect();
+        processes.sort_unstable_by_key(|process| process.serial);
+        processes.iter().for_each(|process| self.register(process, header.root));
+        let mut entries = Vec::new();
+        for process in &processes {
+            let from = self.seen.get(&process.number).map_or(0, |seen| seen.log_at);
+            let mut found = Vec::new();
+            let at = self
+                .reader
+                .log(process, from, last, |entry, bytes| found.push((entry, bytes.to_vec())));
+            if let Some(seen) = self.seen.get_mut(&process.number) {
+                seen.log_at = at;
+            }
+            entries.extend(found.into_iter().map(|(entry, bytes)| (process.number, entry, bytes)));
+        }
+        // First who is where, of all: a stack may have frames of a parent's modules.
+        entries.retain(|(number, entry, bytes)| !self.take_place(*number, *entry, bytes));
+        self.name_forks();
+        entries
+            .into_iter()
+            .filter_map(|(number, entry, bytes)| self.take(number, entry, &bytes))
+            .collect()
+    }
+
+    /// A fork runs the program of the process that has called exec.
+    fn name_forks(&mut self) {
+        for seen in self.seen.values().filter(|seen| seen.parent.is_some()) {
+            let image = self
+                .seen
+                .get(&seen.image)
+                .and_then(|image| self.recording.processes.get(image.number));
+            let Some(program) = image.map(|image| image.program.clone()) else { continue };
+            if let Some(process) = self.recording.processes.get_mut(seen.number)
+                && process.program.is_empty()
+            {
+                process.program = program;
+            }
+        }
+    }
+
+    fn register(&mut self, process: &read::Process, root: u32) {
+        if self.seen.get(&process.number).is_some_and(|seen| seen.serial == process.serial) {
+            return;
+        }
+        let seen = Seen {
+            serial: process.serial,
+            image: process.image,
+            parent: process.parent,
+            number: self.recording.processes.len(),
+            log_at: 0,
+            modules: Vec::new(),
+            leaks: Vec::new(),
+            reachable: Vec::new(),
+        };
+        self.seen.insert(process.number, seen);
+        self.recording.processes.push(Process {
+            serial: process.serial,
+            pid: process.pid,
+            parent_pid: process.parent_pid,
+            program: String::new(),
+            is_fork: process.parent.is_some(),
+            is_root: process.pid == root,
+            end: End::Running,
+            findings: Vec::new(),
+            outcomes: Vec::new(),
+            in_use: Vec::new(),
+            allocations: 0,
+            lost: 0,
+        });
+    }
+
+    /// Takes an entry that says where code is.
+    fn take_place(&mut self, number: u32, entry: Entry, bytes: &[u8]) -> bool {
+        let Some(seen) = self.seen.get_mut(&number) else { return true };
+        match entry {
+            Entry::Program => {
+                if let Some(process) = self.recording.processes.get_mut(seen.number) {
+                    process.program = String::from_utf8_lossy(bytes).into_owned();
+                }
+            }
+            Entry::Module => seen.modules.extend(postcard::from_bytes(bytes).ok().map(load)),
+            _ => return false,
+        }
+        true
+    }
+
+    fn take(&mut self, number: u32, entry: Entry, bytes: &[u8]) -> Option<News> {
+        match entry {
+            Entry::Text => return Some(News::Text(String::from_utf8_lossy(bytes).into_owned())),
+            Entry::Finding => {
+                let told = self.translate_finding(number, postcard::from_bytes(bytes).ok()?);
+                let process = self.seen.get(&number)?.number;
+                let findings = &mut self.recording.processes.get_mut(process)?.findings;
+                findings.push(told);
+                return Some(News::Finding(process, findings.len() - 1));
+            }
+            Entry::Leak => {
+                let mut leak: Leak = postcard::from_bytes(bytes).ok()?;
+                leak.site = self.translate(number, leak.site);
+                self.seen.get_mut(&number)?.leaks.push(leak);
+            }
+            Entry::Object => {
+                let object = postcard::from_bytes(bytes).ok()?;
+                self.seen.get_mut(&number)?.leaks.last_mut()?.objects.push(object);
+            }
+            Entry::Reachable => {
+                let mut reachable: Reachable = postcard::from_bytes(bytes).ok()?;
+                reachable.site = self.translate(number, reachable.site);
+                self.seen.get_mut(&number)?.reachable.push(reachable);
+            }
+            Entry::Sum => {
+                let sum: Sum = postcard::from_bytes(bytes).ok()?;
+                let seen = self.seen.get_mut(&number)?;
+                let (leaks, reachable) =
+                    (std::mem::take(&mut seen.leaks), std::mem::take(&mut seen.reachable));
+                let is_news = !sum.is_final;
+                let process = seen.number;
+                let outcomes = &mut self.recording.processes.get_mut(process)?.outcomes;
+                outcomes.push(Outcome { leaks, reachable, sum });
+                return is_news.then(|| News::Outcome(process, outcomes.len() - 1));
+            }
+            Entry::Program | Entry::Module => {}
+        }
+        None
+    }
+
+    fn translate_finding(&mut self, number: u32, mut told: Told) -> Told {
+        let finding = &mut told.finding;
+        finding.site = self.translate(number, finding.site);
+        let beside = finding.beside.iter_mut().flatten();
+        for block in finding.block.iter_mut().chain(beside) {
+            block.site = self.translate(number, block.site);
+            block.free_site = self.translate(number, block.free_site);
+        }
+        told
+    }
+
+    /// A process's site as the recording has it.
+    fn translate(&mut self, number: u32, site: SiteId) -> SiteId {
+        let Some(image) = self.seen.get(&number).map(|seen| seen.image) else {
+            return SiteId::NONE;
+        };
+        if let Some(&known) = self.sites.get(&(image, site.0)) {
+            return known;
+        }
+        let Some(mut unit) = self.reader.node_of_site(image, site.0) else { return SiteId::NONE };
+        let mut stack = Stack { frames: Vec::new(), ending: Ending::Whole };
+        while let Some(node) = self.reader.node(unit).filter(|_| stack.frames.len() < DEEPEST) {
+            let stored = StoredFrame::from_word(node.word);
+            stack.frames.push(self.frame(node.owner, node.word, stored));
+            stack.ending = match stored.ending() {
+                depot::Ending::Whole => Ending::Whole,
+                depot::Ending::Lost => Ending::Lost,
+                depot::Ending::Cut => Ending::Cut,
+            };
+            unit = node.parent;
+        }
+        let known = self.recording.site(stack);
+        self.sites.insert((image, site.0), known);
+        known
+    }
+
+    /// A frame of a process as the recording has it.
+    fn frame(&mut self, owner: u32, word: u64, stored: StoredFrame) -> u32 {
+        if let Some(&known) = self.frames.get(&(owner, word)) {
+            return known;
+        }
+        let pc = stored.pc() as u64;
+        let place = pc.wrapping_sub(u64::from(!stored.is_exact()));
+        let found = self
+            .module_at(owner, place, stored.tenant())
+            .map(|(module, bias)| (self.recording.module(module), pc.wrapping_sub(bias)));
+        let frame = Frame {
+            module: found.map(|(module, _)| module),
+            address: found.map_or(pc, |(_, address)| address),
+            exact: stored.is_exact(),
+            guessed: stored.is_guessed(),
+        };
+        let known = self.recording.frame(frame);
+        self.frames.insert((owner, word), known);
+        known
+    }
+
+    /// The module that a process, or one that it was forked from, had at a place.
+    fn module_at(&self, owner: u32, place: u64, tenant: u32) -> Option<(Module, u64)> {
+        let mut next = self.seen.get(&owner);
+        for _ in 0..self.seen.len() {
+            let seen = next?;
+            let is_there = |loaded: &&Loaded| {
+                (loaded.start..loaded.end).contains(&place) && loaded.tenant == tenant
+            };
+            if let Some(loaded) = seen.modules.iter().rev().find(is_there) {
+                let process = self.recording.processes.get(seen.number)?;
+                let path = match loaded.path.as_str() {
+                    "" => program_of(process),
+                    path => path.to_owned(),
+                };
+                return Some((Module { path, build_id: loaded.build_id.clone() }, loaded.bias));
+            }
+            next = self.seen.get(&seen.parent?);
+        }
+        None
+    }
+
+    /// Settles how each process has ended. `is_alive` knows that of those that have not said so.
+    pub(crate) fn conclude(&mut self, is_alive: impl Fn(u32) -> bool) {
+        let tags = self.reader.tags();
+        let numbers: Vec<u32> = self.seen.keys().copied().collect();
+        for number in numbers {
+            let Some(process) = self.reader.process(number) else { continue };
+            let is_replaced = self.recording.processes.iter().any(|other| {
+                other.pid == process.pid && other.serial > process.serial && !other.is_fork
+            });
+            let end = match process.state {
+                State::Exited => End::Exited,
+                State::Left => End::Left,
+                State::Executing | State::Running if is_replaced => End::Replaced,
+                State::Executing => End::Replaced,
+                State::Running if is_alive(process.pid) => End::Running,
+                State::Running => End::Killed,
+            };
+            let in_use = if end == End::Exited { Vec::new() } else { self.in_use(number, &tags) };
+            let Some(seen) = self.seen.get(&number) else { continue };
+            if let Some(known) = self.recording.processes.get_mut(seen.number) {
+                known.end = end;
+                known.lost = process.lost;
+                let [allocations, ..] = process.totals;
+                let counted = in_use.iter().map(|site| site.counts.blocks).sum();
+                known.allocations = if end == End::Exited { allocations } else { counted };
+                known.in_use = in_use;
+            }
+        }
+    }
+
+    /// What a process has in use by its own counts, the largest sites first.
+    fn in_use(&mut self, number: u32, tags: &[Tag]) -> Vec<Reachable> {
+        let found = self.reader.in_use(number, tags);
+        let mut all: Vec<Reachable> = found
+            .into_iter()
+            .map(|(site, in_use)| Reachable {
+                site: self.translate(number, SiteId(site)),
+                totals: SiteTotals { blocks: u64::from(in_use.blocks), bytes: in_use.bytes },
+                counts: SiteCounts {
+                    blocks: in_use.all_blocks,
+                    bytes: in_use.all_bytes,
+                    freed: in_use.all_bytes.wrapping_sub(in_use.bytes),
+                    peak: in_use.peak,
+                },
+            })
+            .collect();
+        all.sort_unstable_by_key(|site| (u64::MAX - site.totals.bytes, site.site));
+        all
+    }
+}
+
+/// Path of a process's program, asked for where it has not said it yet.
+fn program_of(process: &Process) -> String {
+    if !process.program.is_empty() {
+        return process.program.clone();
+    }
+    let link = fs::read_link(format!("/proc/{}/exe", process.pid)).unwrap_or_default();
+    link.to_string_lossy().into_owned()
+}
+
+fn load(module: record::Module<'_>) -> Loaded {
+    let record::Module { start, end, bias, tenant, build_id, folder, path } = module;
+    let path = String::from_utf8_lossy(path).into_owned();
+    let path = match folder.is_empty() {
+        true => path,
+        false => format!("{}/{path}", String::from_utf8_lossy(folder)),
+    };
+    Loaded { start, end, bias, tenant, path, build_id: debug_file::hex(build_id) }
+}

@@ -1,0 +1,211 @@
+//! The end of a run: leaks, what was in use where nothing could be judged, and who had nothing to say.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use mallocop::debug::SiteTotals;
+use mallocop::leak::Leak;
+use mallocop::leak::classify::Loss;
+use mallocop::options::{self, Name};
+use mallocop::report::outcome::Outcome;
+use mallocop::report::summary::{plural, write_sites};
+use mallocop::report::{leaks, stacks};
+use mallocop::stack::depot::SiteId;
+
+use crate::recording::{End, Process, Recording};
+use crate::symbols::{Named, Symbols};
+
+/// The text, grouped by program.
+pub(crate) fn write(recording: &Recording, symbols: &mut Symbols) -> String {
+    symbols.prepare(recording, sites(recording).into_iter());
+    let names = &mut Named { recording, symbols };
+    let mut out = String::new();
+    let has_several = recording.processes.iter().filter(|process| !process.is_fork).count() > 1;
+    for (program, processes) in by_program(recording) {
+        write_outcomes(&mut out, program, &processes, has_several, names);
+        for process in &processes {
+            write_unjudged(&mut out, process, names);
+        }
+    }
+    if !options::flag(Name::Quiet) && options::flag(Name::PrintSummary) {
+        write_silent(&mut out, recording);
+    }
+    out
+}
+
+/// The processes of each program, the root's first, then by their coming.
+fn by_program(recording: &Recording) -> Vec<(&str, Vec<&Process>)> {
+    let mut order: Vec<(&str, Vec<&Process>)> = Vec::new();
+    for process in &recording.processes {
+        match order.iter_mut().find(|(program, _)| *program == process.program) {
+            Some((_, processes)) => processes.push(process),
+            None => order.push((&process.program, vec![process])),
+        }
+    }
+    order
+}
+
+/// What each process has said at its end.
+fn final_outcome(process: &Process) -> Option<&Outcome> {
+    process.outcomes.iter().rev().find(|outcome| outcome.sum.is_final)
+}
+
+fn write_outcomes(
+    out: &mut String,
+    program: &str,
+    processes: &[&Process],
+    has_several: bool,
+    names: &mut Named<'_>,
+) {
+    let outcomes = || processes.iter().filter_map(|process| final_outcome(process));
+    let leaking: Vec<&Outcome> = outcomes().filter(|outcome| !outcome.leaks.is_empty()).collect();
+    if let Some((first, rest)) = leaking.split_first() {
+        let whole = rest.iter().fold((*first).clone(), |sum, outcome| merge(sum, outcome));
+        if has_several || !rest.is_empty() {
+            let _ = writeln!(out, "mallocop: {}", of_processes(program, &leaking));
+        }
+        out.push_str(&leaks::write(&whole, names));
+    }
+    for outcome in outcomes().filter(|outcome| outcome.leaks.is_empty()) {
+        out.push_str(&leaks::write(outcome, names));
+    }
+}
+
+/// `in 3 processes of cc1 (pid 12, 15, 18):`
+fn of_processes(program: &str, leaking: &[&Outcome]) -> String {
+    const MOST: usize = 8;
+    let name = name_of(program);
+    let pids: Vec<String> =
+        leaking.iter().take(MOST).map(|outcome| outcome.sum.pid.to_string()).collect();
+    let more = if leaking.len() > MOST { ", ..." } else { "" };
+    match leaking.len() {
+        1 => format!("in {name} (pid {}):", pids.join("")),
+        count => format!("in {count} processes of {name} (pid {}{more}):", pids.join(", ")),
+    }
+}
+
+/// The leaks of two processes as those of one.
+fn merge(mut sum: Outcome, other: &Outcome) -> Outcome {
+    for leak in &other.leaks {
+        match sum.leaks.iter_mut().find(|known| known.site == leak.site && known.loss == leak.loss)
+        {
+            Some(known) => {
+                known.totals.add(leak.totals);
+                known.objects.extend_from_slice(&leak.objects);
+            }
+            None => sum.leaks.push(leak.clone()),
+        }
+    }
+    for reachable in &other.reachable {
+        match sum.reachable.iter_mut().find(|known| known.site == reachable.site) {
+            Some(known) => {
+                known.totals.add(reachable.totals);
+                known.counts.blocks += reachable.counts.blocks;
+                known.counts.bytes += reachable.counts.bytes;
+                known.counts.peak = known.counts.peak.max(reachable.counts.peak);
+            }
+            None => sum.reachable.push(*reachable),
+        }
+    }
+    let order =
+        |leak: &Leak| (leak.loss == Loss::Indirect, u64::MAX - leak.totals.bytes, leak.site);
+    sum.leaks.sort_unstable_by_key(order);
+    sum.reachable.sort_unstable_by_key(|site| (u64::MAX - site.totals.bytes, site.site));
+    let (to, from) = (&mut sum.sum, &other.sum);
+    to.suppressed.add(from.suppressed);
+    to.ledger.allocations += from.ledger.allocations;
+    to.ledger.frees += from.ledger.frees;
+    to.ledger.allocated += from.ledger.allocated;
+    to.ledger.peak = to.ledger.peak.max(from.ledger.peak);
+    to.missed.extend_from_slice(&from.missed);
+    to.is_blind |= from.is_blind;
+    to.lost_frees += from.lost_frees;
+    to.folded += from.folded;
+    sum
+}
+
+/// What a process had in use that came to no end at which it could be looked at.
+fn write_unjudged(out: &mut String, process: &Process, names: &mut Named<'_>) {
+    let how = match process.end {
+        End::Exited => return,
+        End::Left => "left by _exit",
+        End::Replaced => "became another program by exec",
+        End::Killed => "killed",
+        End::Running => "still running",
+    };
+    let mut sum = SiteTotals::default();
+    process.in_use.iter().for_each(|site| sum.add(site.totals));
+    let is_rare = process.is_root || matches!(process.end, End::Killed | End::Running);
+    // A heap error has ended it, which says more.
+    let is_ended_by_us = process.end == End::Killed && !process.findings.is_empty();
+    if is_ended_by_us
+        || sum.blocks == 0 && !process.is_root
+        || !is_rare && !options::flag(Name::ShowReachable)
+    {
+        return;
+    }
+    let SiteTotals { blocks, bytes } = sum;
+    let (s, ss, name, pid) =
+        (plural(bytes), plural(blocks), name_of(&process.program), process.pid);
+    let _ = writeln!(
+        out,
+        "mallocop: {name} (pid {pid}): {how}: not classified: {bytes} byte{s} in {blocks} block{ss} in use then"
+    );
+    let lists = process.end != End::Replaced || options::flag(Name::ShowReachable);
+    if lists {
+        write_sites(out, &format!("{how}: not classified"), &process.in_use, names);
+    } else if let Some(largest) = process.in_use.first() {
+        let SiteTotals { blocks, bytes } = largest.totals;
+        let place = stacks::headline(largest.site, names);
+        let (s, ss) = (plural(bytes), plural(blocks));
+        let _ = writeln!(out, "    the most: {bytes} byte{s} in {blocks} block{ss} from {place}");
+    }
+}
+
+/// How many processes there were besides the first, by program.
+fn write_silent(out: &mut String, recording: &Recording) {
+    let others: Vec<&Process> = recording
+        .processes
+        .iter()
+        .filter(|process| !process.is_root && process.findings.is_empty())
+        .filter(|process| final_outcome(process).is_none_or(|outcome| outcome.leaks.is_empty()))
+        .collect();
+    if others.is_empty() {
+        return;
+    }
+    let mut programs: BTreeMap<&str, usize> = BTreeMap::new();
+    others.iter().for_each(|process| *programs.entry(name_of(&process.program)).or_default() += 1);
+    let list: Vec<String> =
+        programs.iter().map(|(name, count)| format!("{name} {count}")).collect();
+    let es = if others.len() == 1 { "" } else { "es" };
+    let _ = writeln!(
+        out,
+        "mallocop: {} more process{es} with nothing to report: {}",
+        others.len(),
+        list.join(", ")
+    );
+}
+
+fn name_of(program: &str) -> &str {
+    match program.rsplit('/').next() {
+        Some(name) if !name.is_empty() => name,
+        _ => "a program",
+    }
+}
+
+/// All sites whose names may be shown.
+fn sites(recording: &Recording) -> Vec<SiteId> {
+    let most = options::number(Name::MaxSites);
+    let lists = options::flag(Name::ShowReachable);
+    let mut sites = Vec::new();
+    for process in &recording.processes {
+        for outcome in &process.outcomes {
+            sites.extend(outcome.leaks.iter().map(|leak| leak.site));
+            sites.extend(
+                outcome.reachable.iter().filter(|_| lists).take(most).map(|site| site.site),
+            );
+        }
+        sites.extend(process.in_use.iter().take(most.max(1)).map(|site| site.site));
+    }
+    sites
+}

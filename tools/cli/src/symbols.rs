@@ -1,0 +1,245 @@
+//! Places in modules -> functions, files and lines, from the files on disk.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use addr2line::{Loader, demangle_auto, gimli};
+use indicatif::{ProgressBar, ProgressStyle};
+use mallocop::report::names::{self, Names};
+use mallocop::stack::depot::SiteId;
+use mallocop::stack::symbolize;
+
+use crate::debug_file;
+use crate::recording::{Ending, Frame, Module, Recording};
+
+/// From when on it is shown how far it is.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The names that have been looked up so far, by frame.
+#[derive(Default)]
+pub(crate) struct Symbols {
+    known: HashMap<u32, Vec<symbolize::Frame>>,
+    files: HashMap<u32, Option<ModuleFile>>,
+}
+
+/// A module's file, open.
+struct ModuleFile {
+    debug: Loader,
+    /// The module itself, if its debug information is elsewhere.
+    own: Option<Loader>,
+}
+
+impl ModuleFile {
+    /// Opens a module's file; `None` if it is gone, or another one by now.
+    fn open(module: &Module) -> Option<Self> {
+        let path = Path::new(&module.path);
+        if !module.build_id.is_empty() && debug_file::build_id(path) != module.build_id {
+            return None;
+        }
+        let debug = debug_file::find(path);
+        let is_apart = debug.as_deref().is_some_and(|debug| debug != path);
+        let own = || Loader::new(path).ok();
+        match debug {
+            Some(debug) => {
+                let common = debug_file::find_common(&debug);
+                let loader = Loader::new_with_sup(&debug, common.as_deref()).ok()?;
+                Some(Self { debug: loader, own: if is_apart { own() } else { None } })
+            }
+            None => Some(Self { debug: own()?, own: None }),
+        }
+    }
+
+    /// The frames at an address of the file, innermost first.
+    fn frames(&self, address: u64) -> Vec<symbolize::Frame> {
+        let mut frames = Vec::new();
+        if let Ok(mut found) = self.debug.find_frames(address) {
+            while let Ok(Some(frame)) = found.next() {
+                let name = frame
+                    .function
+                    .as_ref()
+                    .and_then(|name| Some((name.raw_name().ok()?, name.language)));
+                let place = frame.location.as_ref();
+                frames.push(symbolize::Frame {
+                    function: name.as_ref().map(|(raw, language)| demangle(raw, *language)),
+                    symbol: name.map(|(raw, _)| raw.into_owned()),
+                    file: place.and_then(|place| place.file).map(str::to_owned),
+                    line: place.and_then(|place| place.line).unwrap_or(0),
+                    column: place.and_then(|place| place.column).unwrap_or(0),
+                    ..symbolize::Frame::default()
+                });
+            }
+        }
+        if frames.is_empty() {
+            frames.push(symbolize::Frame::default());
+        }
+        if let Some(outer) =
+            frames.last_mut().filter(|outer| outer.function.is_none() || outer.line == 0)
+            && let Some(symbol) = self.symbol(address)
+        {
+            outer.function = Some(demangle(symbol, None));
+            outer.symbol = Some(symbol.to_owned());
+        }
+        frames
+    }
+
+    fn symbol(&self, address: u64) -> Option<&str> {
+        let found =
+            self.debug.find_symbol(address).or_else(|| self.own.as_ref()?.find_symbol(address))?;
+        Some(found.split('@').next().unwrap_or(found))
+    }
+}
+
+fn demangle(name: &str, language: Option<gimli::DwLang>) -> String {
+    demangle_auto(Cow::Borrowed(name), language).into_owned()
+}
+
+/// Where a frame is looked up: in front of a return address.
+fn place_of(frame: &Frame) -> u64 {
+    frame.address.wrapping_sub(u64::from(!frame.exact))
+}
+
+impl Symbols {
+    /// Looks up the frames of all these sites at once, modules beside each other.
+    pub(crate) fn prepare(&mut self, recording: &Recording, sites: impl Iterator<Item = SiteId>) {
+        let mut wanted: HashMap<u32, Vec<u32>> = HashMap::new();
+        let mut count = 0;
+        let mut seen = vec![false; recording.frames.len()];
+        for &number in
+            sites.filter_map(|site| recording.stack(site)).flat_map(|stack| &stack.frames)
+        {
+            let Some(is_seen) = seen.get_mut(number as usize).filter(|is_seen| !**is_seen) else {
+                continue;
+            };
+            *is_seen = true;
+            let module = recording.frames.get(number as usize).and_then(|frame| frame.module);
+            if let Some(module) = module.filter(|_| !self.known.contains_key(&number)) {
+                wanted.entry(module).or_default().push(number);
+                count += 1;
+            }
+        }
+        let mut work: Vec<(u32, Vec<u32>, Option<ModuleFile>)> = Vec::new();
+        for (module, frames) in wanted {
+            work.push((module, frames, self.files.remove(&module).flatten()));
+        }
+        // The largest is looked at first: what is left over at the end is small.
+        work.sort_unstable_by_key(|(_, frames, _)| frames.len());
+        let (work, done, progress) =
+            (Mutex::new(work), Mutex::new(Vec::new()), Progress::new(count));
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            let look = || {
+                while let Some((module, frames, file)) = lock(&work).pop() {
+                    let found = look_up(recording, module, frames, file, &progress);
+                    lock(&done).push(found);
+                }
+            };
+            for _ in 1..workers.min(lock(&work).len()) {
+                // Where there is no thread to be had, this one does it all.
+                let _ = thread::Builder::new().spawn_scoped(scope, look);
+            }
+            look();
+        });
+        progress.finish();
+        for (module, file, frames) in
+            done.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+        {
+            self.files.insert(module, file);
+            self.known.extend(frames);
+        }
+    }
+
+    fn frames(&mut self, recording: &Recording, number: u32) -> Vec<symbolize::Frame> {
+        let Some(frame) = recording.frames.get(number as usize) else { return Vec::new() };
+        let mut frames = match self.known.get(&number) {
+            Some(frames) => frames.clone(),
+            None => vec![symbolize::Frame::default()],
+        };
+        let path = frame.module.and_then(|module| recording.modules.get(module as usize));
+        for named in &mut frames {
+            named.module = path.map(|module| (module.path.clone(), frame.address as usize));
+            (named.pc, named.is_guessed) = (frame.address as usize, frame.guessed);
+        }
+        frames
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+type Found = (u32, Option<ModuleFile>, Vec<(u32, Vec<symbolize::Frame>)>);
+
+fn look_up(
+    recording: &Recording,
+    module: u32,
+    frames: Vec<u32>,
+    file: Option<ModuleFile>,
+    progress: &Progress,
+) -> Found {
+    let file = file.or_else(|| recording.modules.get(module as usize).and_then(ModuleFile::open));
+    let named = frames.into_iter().filter_map(|number| {
+        let frame = recording.frames.get(number as usize)?;
+        progress.advance();
+        Some((number, file.as_ref()?.frames(place_of(frame))))
+    });
+    let named = named.collect();
+    (module, file, named)
+}
+
+/// How far it is, where that takes its time and somebody watches.
+struct Progress {
+    bar: ProgressBar,
+    started: Instant,
+}
+
+impl Progress {
+    fn new(count: u64) -> Self {
+        let bar = ProgressBar::hidden();
+        bar.set_length(count);
+        let style = ProgressStyle::with_template("mallocop: looking up names {bar:30} {pos}/{len}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, started: Instant::now() }
+    }
+
+    fn advance(&self) {
+        self.bar.inc(1);
+        if self.bar.is_hidden() && self.started.elapsed() > PATIENCE {
+            // Draws nothing unless standard error is a terminal.
+            self.bar.set_draw_target(indicatif::ProgressDrawTarget::stderr());
+        }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A recording with its names.
+pub(crate) struct Named<'a> {
+    pub(crate) recording: &'a Recording,
+    pub(crate) symbols: &'a mut Symbols,
+}
+
+impl Names for Named<'_> {
+    fn stack(&mut self, site: SiteId) -> names::Stack {
+        let Some(stack) = self.recording.stack(site) else { return names::Stack::default() };
+        let mut frames = Vec::new();
+        for &number in &stack.frames {
+            frames.extend(self.symbols.frames(self.recording, number));
+        }
+        let ending = match stack.ending {
+            Ending::Whole => names::Ending::Whole,
+            Ending::Cut => names::Ending::Cut,
+            Ending::Lost => {
+                let module = frames.last().and_then(|frame| frame.module.as_ref());
+                let name = module.map_or("", |(path, _)| path.rsplit('/').next().unwrap_or(path));
+                names::Ending::Lost(name.to_owned())
+            }
+        };
+        names::Stack { frames, ending }
+    }
+}
