@@ -2,13 +2,13 @@
 //!
 //! `MALLOCOP_OPTIONS=key=value:key=value`; `:`, `,`, white space separate.
 
-mod path;
+mod texts;
 
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use path::MAX_TEXT;
-pub use path::{set_suppressions, suppressions};
+use texts::MAX_TEXT;
+pub use texts::{copy_text, set_text, text};
 
 /// What values an option takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum Type {
     Choice(&'static [&'static str]),
     /// Path of a file, up to 1023 bytes; in quotes where it has separators in it.
     Path,
+    /// Names of programs, separated by `|`.
+    Programs,
 }
 
 /// A value of an option.
@@ -28,7 +30,7 @@ pub enum Type {
 pub enum Value<'a> {
     /// Of a flag or a number; the position of a choice.
     Number(usize),
-    /// A path.
+    /// A path, or names.
     Text(&'a str),
 }
 
@@ -55,6 +57,8 @@ macro_rules! options {
         pub const TABLE: &[Entry] = &[
             $(Entry { name: $name, kind: $kind, default: $default, help: $help },)*
         ];
+
+        const NAMES: [Name; TABLE.len()] = [$(Name::$variant,)*];
 
         static VALUES: [AtomicUsize; TABLE.len()] = [$(AtomicUsize::new($default),)*];
     };
@@ -103,6 +107,12 @@ options! {
         "Pointers into a block: lenient: they keep it; strict: a block that only they lead to is possibly lost";
     Suppressions, "suppressions", Type::Path, 0,
         "File with rules for leaks that are not to be reported, as LeakSanitizer or Valgrind have them";
+    LogPath, "log_path", Type::Path, 0,
+        "Each process writes its own report to this file, not to standard error; %p is its id, %e its program";
+    Include, "include", Type::Programs, 0,
+        "Programs that are checked, as if all others were excluded; none: all";
+    Exclude, "exclude", Type::Programs, 0,
+        "Programs that run without checks, stacks and leak check, and of which nothing is said";
     ReportObjects, "report_objects", Type::Flag, 0,
         "Show address and size of each leaked block";
     UseStacks, "use_stacks", Type::Flag, 1,
@@ -165,6 +175,7 @@ impl fmt::Display for Type {
             Self::Flag => f.write_str("0 or 1"),
             Self::Number(most) => write!(f, "a whole number from 0 to {most}"),
             Self::Path => write!(f, "a path of up to {MAX_TEXT} bytes"),
+            Self::Programs => f.write_str("names of programs, separated by |"),
             Self::Choice(words) => {
                 for (position, word) in words.iter().enumerate() {
                     f.write_str(if position == 0 { "" } else { ", " })?;
@@ -187,7 +198,9 @@ impl Entry {
             },
             Type::Number(most) => parse_number(text).filter(|&value| value <= most),
             Type::Choice(words) => words.iter().position(|&word| word == text),
-            Type::Path => return (text.len() <= MAX_TEXT).then_some(Value::Text(text)),
+            Type::Path | Type::Programs => {
+                return (text.len() <= MAX_TEXT).then_some(Value::Text(text));
+            }
         };
         number.map(Value::Number)
     }
@@ -216,7 +229,7 @@ impl Entry {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self.0 {
                     Type::Choice(words) => f.write_str(words.get(self.1).unwrap_or(&"?")),
-                    Type::Path => Ok(()),
+                    Type::Path | Type::Programs => Ok(()),
                     _ => write!(f, "{}", self.1),
                 }
             }
@@ -290,10 +303,17 @@ pub fn quote(path: &str) -> Option<String> {
 }
 
 fn set(row: usize, value: Value<'_>) {
-    match (VALUES.get(row), value) {
-        (Some(slot), Value::Number(number)) => slot.store(number, Ordering::Relaxed),
-        (_, Value::Text(text)) => set_suppressions(text),
+    match (NAMES.get(row), value) {
+        (Some(&name), Value::Number(number)) => set_number(name, number),
+        (Some(&name), Value::Text(text)) => set_text(name, text),
         (None, _) => {}
+    }
+}
+
+/// Sets a number; of a flag 0 or 1, of a choice its position.
+pub fn set_number(name: Name, number: usize) {
+    if let Some(slot) = VALUES.get(name as usize) {
+        slot.store(number, Ordering::Relaxed);
     }
 }
 

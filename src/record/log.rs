@@ -39,6 +39,8 @@ pub enum Entry {
     Reachable = 7,
     /// The end of a leak check, with its sum: what stands in front of it belongs to it.
     Sum = 8,
+    /// A program that was started and cannot be watched: why, and its path.
+    Unwatched = 9,
 }
 
 impl Entry {
@@ -53,6 +55,7 @@ impl Entry {
             6 => Self::Object,
             7 => Self::Reachable,
             8 => Self::Sum,
+            9 => Self::Unwatched,
             _ => return None,
         })
     }

@@ -225,9 +225,29 @@ pub fn note_totals(allocations: u64, frees: u64, allocated: u64, peak: u64) {
     }
 }
 
-/// Notes how the process ends; [`State::Running`]: after all it does not.
+/// Notes how the process ends.
 pub fn end(state: State, status: u32) {
-    if let (Some(process), Some(header)) = (mine(), file::header()) {
+    if let Some(process) = mine() {
+        note_state(process, state, status);
+    }
+}
+
+/// The same for a process that may be one in name only, after vfork, and for one that has nothing to say: they are
+/// left as they are. Was it noted? Makes a system call; safe in signal handlers.
+pub fn end_if_own(state: State) -> bool {
+    // SAFETY: null, or a word that stays mapped.
+    let slot = unsafe { SLOT.load(Ordering::Acquire).as_ref() }
+        .map_or(0, |slot| slot.load(Ordering::Relaxed));
+    let Some(process) = (if slot == 0 { None } else { at(slot) }) else { return false };
+    let is_own = process.pid.load(Ordering::Relaxed) == process::id();
+    if is_own && process.state.load(Ordering::Relaxed) != State::Exited as u32 {
+        note_state(process, state, 0);
+    }
+    is_own
+}
+
+fn note_state(process: &Process, state: State, status: u32) {
+    if let Some(header) = file::header() {
         process.status.store(status, Ordering::Relaxed);
         process.state.store(state as u32, Ordering::Release);
         header.activity.fetch_add(1, Ordering::Release);

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 
 use super::extents::{Kind, tag_of};
-use super::log::{Entry, MOST, PARTS, SKIP, START, part_of};
+use super::log::{Entry, MOST, PARTS, SKIP, part_of};
 use super::process::State;
 use super::{
     COUNTED, EXTENT, FIRST_EXTENT, MAGIC, MOST_EXTENTS, PORTIONS, SITES, TAGS, UNIT, UNITS, VERSION,
@@ -240,7 +240,6 @@ impl<B: Bytes> Reader<B> {
             }
             position += 8 + len.next_multiple_of(8);
         }
-        debug_assert!(START < EXTENT);
         position as u32
     }
 

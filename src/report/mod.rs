@@ -1,6 +1,7 @@
 //! What a reader sees: findings and the summary as text, and the way it leaves the process.
 
 pub mod leaks;
+pub mod log_file;
 pub mod names;
 pub mod outcome;
 mod place;
@@ -17,10 +18,15 @@ use told::Told;
 use crate::leak::Leak;
 use crate::record::{self, Entry};
 use crate::sys::output;
+use crate::sys::target::Obstacle;
 
 /// Puts lines for the reader where that looks: under `mallocop run` into the tree file, from which the command
-/// prints; without one, or when it is full, on the standard error that the process was started with.
+/// prints; without one, or when it is full, on the standard error that the process was started with;
+/// but first of all into the file of `log_path`.
 pub fn emit(text: &str) {
+    if log_file::append(text.as_bytes()) {
+        return;
+    }
     // An entry has an end: long texts are several.
     for piece in text.as_bytes().chunks(record::MOST_BYTES) {
         if !record::append(Entry::Text, piece) {
@@ -31,15 +37,25 @@ pub fn emit(text: &str) {
 
 /// Tells a finding, as data, if somebody reads the record. `false`: nobody does.
 pub fn tell(told: &Told) -> bool {
-    postcard::to_allocvec(told).is_ok_and(|bytes| record::append(Entry::Finding, &bytes))
+    !log_file::is_wanted()
+        && postcard::to_allocvec(told).is_ok_and(|bytes| record::append(Entry::Finding, &bytes))
 }
 
-/// The same for an outcome.
+/// Tells of a program that is started unwatched. Safe in signal handlers and between vfork and exec.
+pub fn tell_unwatched(obstacle: Obstacle, path: &[u8]) {
+    let mut entry = [0; 512];
+    let path = path.get(..500).unwrap_or(path);
+    if let Ok(bytes) = postcard::to_slice(&(obstacle, path), &mut entry) {
+        record::append(Entry::Unwatched, bytes);
+    }
+}
+
+/// Tells an outcome, entry by entry.
 pub fn tell_outcome(outcome: &Outcome) -> bool {
     let append = |entry, bytes: postcard::Result<Vec<u8>>| {
         bytes.is_ok_and(|bytes| record::append(entry, &bytes))
     };
-    if !record::is_open() {
+    if !record::is_open() || log_file::is_wanted() {
         return false;
     }
     // A list that is too long for the record ends early; the sum has the rest.

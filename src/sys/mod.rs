@@ -20,6 +20,7 @@ pub mod process;
 pub mod regions;
 pub mod shared;
 pub mod single;
+pub mod target;
 pub mod tasks;
 pub mod thread;
 pub mod thread_end;

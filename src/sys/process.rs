@@ -87,6 +87,35 @@ pub fn abort() -> ! {
     unsafe { libc::abort() }
 }
 
+/// Ends the process at once, as _exit(2) does.
+pub fn exit_at_once(status: i32) -> ! {
+    loop {
+        // SAFETY: does not return.
+        unsafe { libc::syscall(libc::SYS_exit_group, status) };
+    }
+}
+
+/// Name of the running program's file, as it was asked for, without folders (AT_EXECFN); empty if unknown. Of a script
+/// it is the script's.
+pub fn program_name() -> &'static [u8] {
+    // SAFETY: getauxval(3) only reads the auxiliary vector, which has 0 or a C string's address there.
+    let name = errno::preserve(|| unsafe {
+        let name = libc::getauxval(libc::AT_EXECFN) as *const core::ffi::c_char;
+        if name.is_null() { c"" } else { CStr::from_ptr(name) }
+    });
+    name.to_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or(&[])
+}
+
+/// The same for the file that the kernel runs, a script's interpreter: as much of it as `room` holds.
+pub fn program_file(room: &mut [u8]) -> &[u8] {
+    let path = c"/proc/self/exe".as_ptr();
+    // SAFETY: readlink(2) writes at most so many bytes.
+    let got =
+        errno::preserve(|| unsafe { libc::readlink(path, room.as_mut_ptr().cast(), room.len()) });
+    let found = room.get(..usize::try_from(got).unwrap_or(0)).unwrap_or(&[]);
+    found.rsplit(|&byte| byte == b'/').next().unwrap_or(&[])
+}
+
 /// CPU time of the calling thread in milliseconds.
 pub fn thread_milliseconds() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

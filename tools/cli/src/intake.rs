@@ -11,6 +11,7 @@ use mallocop::report::outcome::{Outcome, Reachable, Sum};
 use mallocop::report::told::Told;
 use mallocop::stack::depot::{self, SiteId, StoredFrame};
 use mallocop::stack::totals::SiteCounts;
+use mallocop::sys::target::Obstacle;
 
 use crate::debug_file;
 use crate::recording::{End, Ending, Frame, Module, Process, Recording, Stack};
@@ -214,6 +215,11 @@ impl<B: Bytes> Intake<B> {
                 outcomes.push(Outcome { leaks, reachable, sum });
                 return is_news.then(|| News::Outcome(process, outcomes.len() - 1));
             }
+            Entry::Unwatched => {
+                let (obstacle, path) = postcard::from_bytes::<(Obstacle, &[u8])>(bytes).ok()?;
+                let path = String::from_utf8_lossy(path).into_owned();
+                self.recording.unwatched.push((path, obstacle));
+            }
             Entry::Program | Entry::Module => {}
         }
         None
@@ -295,6 +301,12 @@ impl<B: Bytes> Intake<B> {
             next = self.seen.get(&seen.parent?);
         }
         None
+    }
+
+    /// Is there a process that has not come to its end?
+    pub(crate) fn are_running(&self, is_alive: impl Fn(u32) -> bool) -> bool {
+        let mut running = self.seen.keys().filter_map(|&number| self.reader.process(number));
+        running.any(|process| process.state == State::Running && is_alive(process.pid))
     }
 
     /// Settles how each process has ended. `is_alive` knows that of those that have not said so.

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use mallocop::report::outcome::{Outcome, Reachable};
 use mallocop::report::told::Told;
 use mallocop::stack::depot::SiteId;
+use mallocop::sys::target::Obstacle;
 use serde::{Deserialize, Serialize};
 
 /// Version of what is written to a file (docs/recording.md).
@@ -21,6 +22,8 @@ pub(crate) struct Recording {
     pub(crate) frames: Vec<Frame>,
     pub(crate) stacks: Vec<Stack>,
     pub(crate) processes: Vec<Process>,
+    /// Programs that were started and could not be watched, with the reason.
+    pub(crate) unwatched: Vec<(String, Obstacle)>,
     #[serde(skip)]
     known: Known,
 }
@@ -131,6 +134,7 @@ impl Recording {
             frames: Vec::new(),
             stacks: Vec::new(),
             processes: Vec::new(),
+            unwatched: Vec::new(),
             known: Known::default(),
         }
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mallocop::leak::suppress;
 use mallocop::options::{self, TABLE, Value};
@@ -29,6 +29,9 @@ use crate::{library, printer, status, summary, target};
 
 /// How often the tree file is looked at while the program runs.
 const POLL: Duration = Duration::from_millis(20);
+
+/// How long processes are waited for that the program has left behind.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What to run, and how.
 pub(crate) struct Run<'a> {
@@ -184,6 +187,16 @@ impl Watch {
         }
     }
 
+    /// Gives processes that the program has left behind a moment to come to their end.
+    fn linger(&mut self) {
+        let until = Instant::now() + LINGER;
+        while Instant::now() < until && self.intake.are_running(is_alive) {
+            thread::sleep(POLL);
+            let news = self.intake.poll(true);
+            news.iter().for_each(|news| self.print(news));
+        }
+    }
+
     fn print(&mut self, news: &News) {
         let recording = &self.intake.recording;
         let sites = match news {
@@ -216,6 +229,7 @@ impl Watch {
             ));
             return if ended.success() { status::FAILED } else { status::of_run(ended, false, 0) };
         }
+        self.linger();
         self.intake.conclude(is_alive);
         let summary = summary::write(&self.intake.recording, &mut self.symbols);
         if !summary.is_empty() {

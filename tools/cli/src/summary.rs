@@ -29,6 +29,7 @@ pub(crate) fn write(recording: &Recording, symbols: &mut Symbols) -> String {
     }
     if !options::flag(Name::Quiet) && options::flag(Name::PrintSummary) {
         write_silent(&mut out, recording);
+        write_unwatched(&mut out, recording);
     }
     out
 }
@@ -184,6 +185,18 @@ fn write_silent(out: &mut String, recording: &Recording) {
         others.len(),
         list.join(", ")
     );
+}
+
+/// Who was not watched, and why.
+fn write_unwatched(out: &mut String, recording: &Recording) {
+    let mut programs: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for (path, obstacle) in &recording.unwatched {
+        *programs.entry((path, obstacle.reason())).or_default() += 1;
+    }
+    for ((path, reason), count) in programs {
+        let times = if count == 1 { String::new() } else { format!(" ({count} times)") };
+        let _ = writeln!(out, "mallocop: not watched: {path} {reason}{times}");
+    }
 }
 
 fn name_of(program: &str) -> &str {

@@ -17,6 +17,7 @@
 
 mod cpp;
 mod entry;
+mod exec;
 mod exit;
 mod filters;
 mod fork;

@@ -23,6 +23,26 @@ pub(crate) fn read_options(rejected: impl FnMut(options::Rejected<'static>)) {
     options::apply(list.unwrap_or(""), rejected);
 }
 
+/// Turns everything off that costs time, if this program is not to be checked.
+pub(crate) fn exclude_program() {
+    let (mut included, mut excluded, mut file) = ([0; 1023], [0; 1023], [0; 1024]);
+    let included = options::copy_text(Name::Include, &mut included);
+    let excluded = options::copy_text(Name::Exclude, &mut excluded);
+    if included.is_empty() && excluded.is_empty() {
+        return;
+    }
+    let names = [process::program_name(), process::program_file(&mut file)];
+    let has_it = |list: &[u8]| list.split(|&byte| byte == b'|').any(|name| names.contains(&name));
+    if has_it(excluded) || !included.is_empty() && !has_it(included) {
+        const NONE: usize = 1;
+        options::set_number(Name::Checks, NONE);
+        for name in [Name::MallocContextSize, Name::DetectLeaks, Name::PrintSummary] {
+            options::set_number(name, 0);
+        }
+        options::set_number(Name::Quiet, 1);
+    }
+}
+
 /// The options that the program itself asks for, where the environment says nothing else.
 fn take_programs_options(text: &mut String) {
     if let Some(list) = hooks::default_options().and_then(|list| list.to_str().ok()) {
@@ -62,7 +82,8 @@ pub(crate) fn find() {
     }
     let mut ignored = String::new();
     take_programs_options(&mut ignored);
-    make_suppressions_absolute();
+    make_absolute(Name::Suppressions);
+    make_absolute(Name::LogPath);
     output::keep_stderr();
     let role = *ROLE.get_or_init(role_without_tree);
     IS_ROOT.store(role != Role::Child, Ordering::Relaxed);
@@ -76,13 +97,13 @@ pub(crate) fn find() {
     }
 }
 
-/// The program may be elsewhere when the file is read.
-fn make_suppressions_absolute() {
-    if let Some(path) = options::suppressions()
+/// The program may be elsewhere when the file is opened.
+fn make_absolute(name: Name) {
+    if let Some(path) = options::text(name)
         && let Ok(path) = std::path::absolute(path)
         && let Some(path) = path.to_str()
     {
-        options::set_suppressions(path);
+        options::set_text(name, path);
     }
 }
 

@@ -3,14 +3,15 @@
 use std::fs;
 
 use mallocop::leak::suppress::{self, Rule, Rules};
-use mallocop::{options, report};
+use mallocop::options::{self, Name};
+use mallocop::report;
 
 use crate::hooks;
 
 /// All of them; `any_lost`: they will be needed. What cannot be read or is malformed is said, and the others count.
 pub(crate) fn read(any_lost: bool) -> Rules {
     let mut rules = Vec::new();
-    if let Some(path) = options::suppressions() {
+    if let Some(path) = options::text(Name::Suppressions) {
         match fs::read(&path) {
             Ok(bytes) => add(&mut rules, &String::from_utf8_lossy(&bytes), &path),
             Err(why) => report::emit(&format!("mallocop: suppressions: {path}: {why}\n")),

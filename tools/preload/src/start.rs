@@ -8,7 +8,7 @@ use mallocop::stack::{capture, modules};
 use mallocop::sys::thread::ToolWork;
 use mallocop::sys::{ended, process, single, thread, thread_end};
 
-use crate::{HEAP, exit, filters, fork, hooks, operators, reader, shims};
+use crate::{HEAP, exec, exit, filters, fork, hooks, operators, reader, shims};
 
 const NEW: u8 = 0;
 const PREPARING: u8 = 1;
@@ -35,6 +35,7 @@ fn prepare() -> Option<&'static CheckedHeap> {
         return None;
     }
     reader::read_options(|_| {});
+    reader::exclude_program();
     reader::enter_tree();
     HEAP.prepare();
     thread_end::register(end_thread);
@@ -76,6 +77,7 @@ extern "C" fn construct() {
     process::at_exit(exit::at_exit);
     filters::find();
     hooks::find();
+    exec::find();
     reader::find();
     shims::prepare();
     operators::ensure_resolved();

@@ -1,0 +1,86 @@
+//! What outlives a process: what it held when it was killed, left by _exit, was replaced by exec or became a daemon;
+//! what its forks have; reports from places where nothing can be opened any more.
+
+mod harness;
+
+use harness::{Ran, compile, finish, watched};
+
+fn hoard(how: &str) -> Ran {
+    let program = compile("hoard.c", "hoard", &[]);
+    finish(watched(&[], program).arg(how))
+}
+
+/// Are the seven blocks named, once, with their site, and the process's way to end?
+fn names_the_hoard(ran: &Ran, how: &str) {
+    let line = format!(
+        "mallocop: {how}: not classified: 29694 bytes in 7 blocks allocated from:\n    #0 hoard "
+    );
+    assert_eq!(ran.stderr.matches(&line).count(), 1, "{line}\n{}", ran.stderr);
+    assert!(ran.stderr.contains("hoard.c:17:23\n"), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("in all 8 blocks, 33.1 KiB; at most 33.1 KiB at once"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.has_report(), "{}", ran.stderr);
+}
+
+#[test]
+fn what_was_held_when_it_was_killed() {
+    let ran = hoard("kill");
+    names_the_hoard(&ran, "killed");
+    assert_eq!(ran.status, 137);
+}
+
+#[test]
+fn what_was_held_at_abort() {
+    let ran = hoard("abort");
+    names_the_hoard(&ran, "killed");
+    assert_eq!(ran.status, 134);
+}
+
+#[test]
+fn what_was_held_at_underscore_exit() {
+    let ran = hoard("_exit");
+    names_the_hoard(&ran, "left by _exit");
+    assert_eq!(ran.status, 7);
+}
+
+#[test]
+fn what_was_held_at_exec() {
+    let ran = hoard("exec");
+    let line = "): became another program by exec: not classified: 29694 bytes in 7 blocks in use then\n    \
+        the most: 29694 bytes in 7 blocks from ";
+    assert!(ran.stderr.contains(line), "{}", ran.stderr);
+    assert!(ran.stderr.contains("hoard.c:17:23 in hoard"), "{}", ran.stderr);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+}
+
+/// A child that no handler of ours knows of has a record of its own.
+#[test]
+fn what_a_raw_clone_held() {
+    let ran = hoard("clone");
+    names_the_hoard(&ran, "killed");
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+}
+
+#[test]
+fn what_a_daemon_held() {
+    let ran = hoard("daemon");
+    names_the_hoard(&ran, "killed");
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+}
+
+/// What children have inherited is never theirs.
+#[test]
+fn forks_do_not_report_what_they_inherit() {
+    let program = compile("hoard.c", "hoard", &[]);
+    let ran = finish(watched(&["--show-reachable"], program).arg("forks"));
+    assert_eq!(ran.stderr.matches("29694 bytes in 7 blocks allocated from").count(), 1, "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("mallocop: 200 more processes with nothing to report: hoard 200"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+}

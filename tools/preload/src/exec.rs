@@ -1,0 +1,432 @@
+//! The calls by which a process becomes another program, starts one, or leaves without its exit handlers.
+//!
+//! A program that the library cannot be loaded into is started without it, and noted. All of it is safe in signal
+//! handlers and between vfork and exec: no lock, no allocation; 16 KiB of stack where the environment is changed.
+
+use core::arch::naked_asm;
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::sync::atomic::{AtomicUsize, Ordering};
+use core::{mem, ptr};
+
+use mallocop::record::{self, State};
+use mallocop::report;
+use mallocop::sys::target;
+use mallocop::sys::{errno, process};
+
+/// Texts, ended by null: arguments or an environment.
+type Texts = *const *const c_char;
+type Execve = unsafe extern "C" fn(*const c_char, Texts, Texts) -> c_int;
+type Fexecve = unsafe extern "C" fn(c_int, Texts, Texts) -> c_int;
+type Execveat = unsafe extern "C" fn(c_int, *const c_char, Texts, Texts, c_int) -> c_int;
+type Spawn = unsafe extern "C" fn(
+    *mut libc::pid_t,
+    *const c_char,
+    *const c_void,
+    *const c_void,
+    Texts,
+    Texts,
+) -> c_int;
+
+/// A function of libc's.
+struct Real(&'static CStr, AtomicUsize);
+
+impl Real {
+    const fn new(name: &'static CStr) -> Self {
+        Self(name, AtomicUsize::new(0))
+    }
+
+    /// Its address, looked up if that has not been done.
+    fn find(&self) -> usize {
+        match self.1.load(Ordering::Acquire) {
+            0 => {
+                let found = process::find_next_symbol(self.0);
+                self.1.store(found, Ordering::Release);
+                found
+            }
+            known => known,
+        }
+    }
+}
+
+static EXECVE: Real = Real::new(c"execve");
+static EXECVPE: Real = Real::new(c"execvpe");
+static FEXECVE: Real = Real::new(c"fexecve");
+static EXECVEAT: Real = Real::new(c"execveat");
+static SPAWN: Real = Real::new(c"posix_spawn");
+static SPAWNP: Real = Real::new(c"posix_spawnp");
+
+/// Looks all of libc's functions up, while that can be done.
+pub(crate) fn find() {
+    for real in [&EXECVE, &EXECVPE, &FEXECVE, &EXECVEAT, &SPAWN, &SPAWNP] {
+        real.find();
+    }
+}
+
+/// Our library's file, at the end of a path.
+const LIBRARY: &[u8] = b"/libmallocop.so";
+const PRELOAD: &[u8] = b"LD_PRELOAD=";
+/// Variables of an environment that is changed, at most, and bytes of the new LD_PRELOAD.
+const MOST_VARIABLES: usize = 1024;
+const MOST_PRELOAD: usize = 2048;
+/// Arguments of the forms with a list, at most.
+const MOST_ARGUMENTS: usize = 1024;
+
+unsafe extern "C" {
+    static environ: Texts;
+}
+
+/// # Safety
+/// An array of C strings that ends with null, or null.
+unsafe fn each<'a>(texts: Texts) -> impl Iterator<Item = (*const c_char, &'a [u8])> {
+    let mut at = texts;
+    core::iter::from_fn(move || {
+        // SAFETY: not behind the null at the end, by the caller's word.
+        let text = if at.is_null() { ptr::null() } else { unsafe { *at } };
+        if text.is_null() {
+            return None;
+        }
+        // SAFETY: an element in front of the null; a C string.
+        unsafe {
+            at = at.add(1);
+            Some((text, CStr::from_ptr(text).to_bytes()))
+        }
+    })
+}
+
+/// Are we preloaded in that environment?
+///
+/// # Safety
+/// As for [`each`].
+unsafe fn has_us(environment: Texts) -> bool {
+    // SAFETY: as the caller says.
+    let mut all = unsafe { each(environment) };
+    all.any(|(_, text)| text.strip_prefix(PRELOAD).is_some_and(|list| files(list).any(is_ours)))
+}
+
+/// The files of an LD_PRELOAD.
+fn files(list: &[u8]) -> impl Iterator<Item = &[u8]> {
+    list.split(|byte| b": ".contains(byte)).filter(|file| !file.is_empty())
+}
+
+fn is_ours(file: &[u8]) -> bool {
+    file.ends_with(LIBRARY)
+}
+
+/// Executes or starts, by `run`, the program at `path` with the environment that it can do with.
+///
+/// # Safety
+/// As for [`each`].
+unsafe fn with_environment(
+    path: Option<&CStr>,
+    environment: Texts,
+    run: impl FnOnce(Texts) -> c_int,
+) -> c_int {
+    // SAFETY: as the caller says.
+    let is_watched = unsafe { has_us(environment) };
+    let obstacle = path.filter(|_| is_watched).and_then(target::find_obstacle);
+    let Some((obstacle, path)) = obstacle.zip(path) else { return run(environment) };
+    report::tell_unwatched(obstacle, path.to_bytes());
+    if obstacle.is_harmful() {
+        // SAFETY: as the caller says.
+        unsafe { without_us(environment, run) }
+    } else {
+        run(environment)
+    }
+}
+
+/// Runs with the environment without us. One of more than 1023 variables stays as it is.
+///
+/// # Safety
+/// As for [`each`].
+#[inline(never)]
+unsafe fn without_us(environment: Texts, run: impl FnOnce(Texts) -> c_int) -> c_int {
+    let mut list = [0u8; MOST_PRELOAD];
+    let mut room = [ptr::null(); MOST_VARIABLES];
+    let mut used = 0;
+    // SAFETY: as the caller says.
+    for (text, bytes) in unsafe { each(environment) } {
+        let kept = match bytes.strip_prefix(PRELOAD) {
+            Some(files) => others(files, &mut list),
+            None => text,
+        };
+        let Some(place) = room.get_mut(used).filter(|_| used + 1 < MOST_VARIABLES) else {
+            return run(environment);
+        };
+        if !kept.is_null() {
+            *place = kept;
+            used += 1;
+        }
+    }
+    run(room.as_ptr())
+}
+
+/// An LD_PRELOAD with the other files of a list; null if there are none, or too many.
+fn others(list: &[u8], room: &mut [u8; MOST_PRELOAD]) -> *const c_char {
+    let mut len = 0;
+    let mut put = |bytes: &[u8]| {
+        let place = room.get_mut(len..len + bytes.len())?;
+        place.copy_from_slice(bytes);
+        len += bytes.len();
+        Some(())
+    };
+    let mut any = put(PRELOAD).and(None);
+    for file in files(list).filter(|file| !is_ours(file)) {
+        any = put(file).and_then(|()| put(b":"));
+    }
+    match any.and_then(|()| put(b"\0")) {
+        Some(()) => room.as_ptr().cast(),
+        None => ptr::null(),
+    }
+}
+
+/// Becomes another program by `run`, which returns only if that fails.
+fn become_another(run: impl FnOnce() -> c_int) -> c_int {
+    let is_noted = record::end_if_own(State::Executing);
+    let result = run();
+    if is_noted {
+        errno::preserve(|| record::end_if_own(State::Running));
+    }
+    result
+}
+
+/// `path`, or where it is found as a shell would; `None`: nowhere, or that is too long.
+///
+/// # Safety
+/// A C string, or null.
+unsafe fn look_up(file: *const c_char, room: &mut [u8; 1024]) -> Option<&CStr> {
+    if file.is_null() {
+        return None;
+    }
+    // SAFETY: as the caller says.
+    let name = unsafe { CStr::from_ptr(file) }.to_bytes();
+    let folders = match name.contains(&b'/') {
+        true => b"".as_slice(),
+        false => process::environment(c"PATH").unwrap_or(b"/bin:/usr/bin"),
+    };
+    let mut found = None;
+    for folder in folders.split(|&byte| byte == b':') {
+        let slash: &[u8] = if folder.is_empty() { b"" } else { b"/" };
+        let end = folder.len() + slash.len() + name.len();
+        let Some(place) = room.get_mut(..=end) else { continue };
+        let parts = folder.iter().chain(slash).chain(name).chain(b"\0");
+        place.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
+        // SAFETY: access(2) with a C string.
+        if errno::preserve(|| unsafe { libc::access(place.as_ptr().cast(), libc::X_OK) }) == 0 {
+            found = Some(end);
+            break;
+        }
+    }
+    CStr::from_bytes_with_nul(room.get(..=found?)?).ok()
+}
+
+/// # Safety
+/// As for execve(2).
+unsafe fn exec(real: &Real, file: *const c_char, arguments: Texts, environment: Texts) -> c_int {
+    let mut room = [0; 1024];
+    // SAFETY: as the caller says; libc's function has that form.
+    unsafe {
+        let path = look_up(file, &mut room);
+        let real = mem::transmute::<usize, Option<Execve>>(real.find());
+        let Some(real) = real else { return -1 };
+        become_another(|| {
+            with_environment(path, environment, |environment| real(file, arguments, environment))
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execve(path: *const c_char, arguments: Texts, environment: Texts) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe { exec(&EXECVE, path, arguments, environment) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execv(path: *const c_char, arguments: Texts) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe { exec(&EXECVE, path, arguments, environ) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execvpe(file: *const c_char, arguments: Texts, environment: Texts) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe { exec(&EXECVPE, file, arguments, environment) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execvp(file: *const c_char, arguments: Texts) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe { exec(&EXECVPE, file, arguments, environ) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn fexecve(file: c_int, arguments: Texts, environment: Texts) -> c_int {
+    // SAFETY: as the caller says; libc's function has that form.
+    unsafe {
+        let Some(real) = mem::transmute::<usize, Option<Fexecve>>(FEXECVE.find()) else {
+            return -1;
+        };
+        become_another(|| real(file, arguments, environment))
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn execveat(
+    folder: c_int,
+    path: *const c_char,
+    arguments: Texts,
+    environment: Texts,
+    flags: c_int,
+) -> c_int {
+    // SAFETY: as the caller says; libc's function has that form.
+    unsafe {
+        let Some(real) = mem::transmute::<usize, Option<Execveat>>(EXECVEAT.find()) else {
+            return -1;
+        };
+        become_another(|| real(folder, path, arguments, environment, flags))
+    }
+}
+
+/// # Safety
+/// As for posix_spawn(3).
+unsafe fn spawn(
+    real: &Real,
+    pid: *mut libc::pid_t,
+    file: *const c_char,
+    how: [*const c_void; 2],
+    arguments: Texts,
+    environment: Texts,
+) -> c_int {
+    let mut room = [0; 1024];
+    let [actions, attributes] = how;
+    // SAFETY: as the caller says; libc's function has that form.
+    unsafe {
+        let path = look_up(file, &mut room);
+        let Some(real) = mem::transmute::<usize, Option<Spawn>>(real.find()) else {
+            return libc::ENOSYS;
+        };
+        with_environment(path, environment, |environment| {
+            real(pid, file, actions, attributes, arguments, environment)
+        })
+    }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn posix_spawn(
+    pid: *mut libc::pid_t,
+    path: *const c_char,
+    actions: *const c_void,
+    attributes: *const c_void,
+    arguments: Texts,
+    environment: Texts,
+) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe { spawn(&SPAWN, pid, path, [actions, attributes], arguments, environment) }
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn posix_spawnp(
+    pid: *mut libc::pid_t,
+    file: *const c_char,
+    actions: *const c_void,
+    attributes: *const c_void,
+    arguments: Texts,
+    environment: Texts,
+) -> c_int {
+    // SAFETY: as the caller says.
+    unsafe { spawn(&SPAWNP, pid, file, [actions, attributes], arguments, environment) }
+}
+
+/// The list of a call with a variable number of arguments: the first five, which came in registers, then those on the
+/// stack. `run` gets it as an array, and the text behind the list's end.
+///
+/// # Safety
+/// As the registers and the stack were at the call; the list ends with null.
+unsafe fn with_list(
+    registers: &[*const c_char; 5],
+    stack: Texts,
+    run: impl FnOnce(Texts, Texts) -> c_int,
+) -> c_int {
+    let mut arguments = [ptr::null(); MOST_ARGUMENTS];
+    let at = |index: usize| match registers.get(index) {
+        Some(&argument) => argument,
+        // SAFETY: not behind what follows the list's end.
+        None => unsafe { *stack.add(index - registers.len()) },
+    };
+    for (index, place) in arguments.iter_mut().enumerate() {
+        *place = at(index);
+        if place.is_null() {
+            let behind = at(index + 1);
+            return run(arguments.as_ptr(), behind.cast());
+        }
+    }
+    errno::set(libc::E2BIG);
+    -1
+}
+
+/// `symbol => function`: the entry of a call with a list, whose registers are put in front of what is on the stack.
+macro_rules! lists {
+    ($($symbol:ident => $function:ident;)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            #[unsafe(naked)]
+            unsafe extern "C" fn $symbol() -> c_int {
+                naked_asm!(
+                    "push r9", "push r8", "push rcx", "push rdx", "push rsi",
+                    "mov rsi, rsp",
+                    "lea rdx, [rsp + 48]",
+                    "call {function}",
+                    "add rsp, 40",
+                    "ret",
+                    function = sym $function,
+                )
+            }
+        )*
+    };
+}
+
+lists! {
+    execl => execl_from;
+    execlp => execlp_from;
+    execle => execle_from;
+}
+
+unsafe extern "C" fn execl_from(
+    path: *const c_char,
+    registers: &[*const c_char; 5],
+    stack: Texts,
+) -> c_int {
+    // SAFETY: the entry gives both; execl(3) takes a list that ends with null.
+    unsafe { with_list(registers, stack, |arguments, _| execv(path, arguments)) }
+}
+
+unsafe extern "C" fn execlp_from(
+    file: *const c_char,
+    registers: &[*const c_char; 5],
+    stack: Texts,
+) -> c_int {
+    // SAFETY: as above.
+    unsafe { with_list(registers, stack, |arguments, _| execvp(file, arguments)) }
+}
+
+unsafe extern "C" fn execle_from(
+    path: *const c_char,
+    registers: &[*const c_char; 5],
+    stack: Texts,
+) -> c_int {
+    // SAFETY: as above; the environment follows the list.
+    unsafe {
+        with_list(registers, stack, |arguments, environment| execve(path, arguments, environment))
+    }
+}
+
+/// Leaves without exit handlers: noted, so that the process is not taken for killed.
+#[unsafe(no_mangle)]
+extern "C" fn _exit(status: c_int) -> ! {
+    record::end_if_own(State::Left);
+    process::exit_at_once(status)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _Exit(status: c_int) -> ! {
+    _exit(status)
+}
