@@ -76,7 +76,12 @@ fn what_a_daemon_held() {
 fn forks_do_not_report_what_they_inherit() {
     let program = compile("hoard.c", "hoard", &[]);
     let ran = finish(watched(&["--show-reachable"], program).arg("forks"));
-    assert_eq!(ran.stderr.matches("29694 bytes in 7 blocks allocated from").count(), 1, "{}", ran.stderr);
+    assert_eq!(
+        ran.stderr.matches("29694 bytes in 7 blocks allocated from").count(),
+        1,
+        "{}",
+        ran.stderr
+    );
     assert!(
         ran.stderr.contains("mallocop: 200 more processes with nothing to report: hoard 200"),
         "{}",

@@ -31,6 +31,9 @@ pub struct Header {
     pub exit_code: AtomicU32,
 }
 
+/// Where in the file the extent stands from which on a free one is looked for.
+pub const HINT_AT: u64 = core::mem::offset_of!(Header, hint) as u64;
+
 /// Bytes that are mapped at a time.
 pub(super) const WINDOW: usize = 4 << 20;
 /// Extents in a window.

@@ -14,7 +14,7 @@ mod process;
 pub mod read;
 
 pub use extents::{Kind, Place, claim, unit};
-pub use file::{Header, fresh_header, is_open};
+pub use file::{HINT_AT, Header, fresh_header, is_open};
 pub use log::{Entry, MOST as MOST_BYTES, append};
 pub use process::{
     Image, Process, Role, SITE_SEGMENTS, State, count_finding, end, end_if_own, enter, image,

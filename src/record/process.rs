@@ -28,8 +28,8 @@ pub struct Process {
     pub log_used: AtomicU32,
     /// Entries of the log for which there was no room.
     pub lost: AtomicU32,
-    /// First site of the image that was not there when it was forked.
-    pub first_site: AtomicU32,
+    /// Number of the namespace that its id is of; 0: not known.
+    pub namespace: AtomicU32,
     /// At its end: blocks allocated.
     pub allocations: AtomicU64,
     /// At its end: blocks freed.
@@ -154,10 +154,8 @@ fn claim(slot: &AtomicU32, parent: u32) -> Option<u32> {
     if parent == 0 {
         IMAGE.store(number, Ordering::Relaxed);
         process.image_record.next_site.store(1, Ordering::Relaxed);
-    } else if let Some(image) = at(IMAGE.load(Ordering::Relaxed)) {
-        let next = image.image_record.next_site.load(Ordering::Relaxed);
-        process.first_site.store(next, Ordering::Relaxed);
     }
+    process.namespace.store(process::namespace(), Ordering::Relaxed);
     process.serial.store(header.processes.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
     process.pid.store(process::id(), Ordering::Relaxed);
     process.parent_pid.store(process::parent_id(), Ordering::Relaxed);

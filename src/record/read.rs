@@ -77,6 +77,8 @@ pub struct Process {
     pub state: State,
     /// Exit status, as far as the state says that there is one.
     pub status: u32,
+    /// Number of the namespace that its id is of; 0: not known.
+    pub namespace: u32,
     /// Bytes of the log in use.
     pub log_used: u32,
     /// Entries of the log for which there was no room.
@@ -193,6 +195,7 @@ impl<B: Bytes> Reader<B> {
             status: field(6),
             log_used: field(7),
             lost: field(8),
+            namespace: field(9),
             totals: [40, 48, 56, 64].map(|at| long(&bytes, at)),
             log: (0..PARTS)
                 .map(|part| word(&bytes, 256 + part * 4))

@@ -107,7 +107,7 @@ fn place_of(frame: &Frame) -> String {
                 format!("({name}+{offset:#x})")
             }
         }
-        _ => "(unknown module)".to_owned(),
+        _ => "(code of no file)".to_owned(),
     }
 }
 

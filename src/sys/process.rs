@@ -189,6 +189,21 @@ pub fn working_directory(room: &mut [u8]) -> &[u8] {
     room.get(..end.unwrap_or(0)).unwrap_or(&[])
 }
 
+/// Number of the namespace that the process's id is of (pid_namespaces(7)); 0 where that cannot be asked for.
+pub fn namespace() -> u32 {
+    if filter::is_installed() {
+        return 0;
+    }
+    // SAFETY: stat(2) with a C string fills the structure when it returns 0.
+    errno::preserve(|| unsafe {
+        let mut facts = core::mem::zeroed::<libc::stat>();
+        match libc::stat(c"/proc/self/ns/pid".as_ptr(), &raw mut facts) {
+            0 => facts.st_ino as u32,
+            _ => 0,
+        }
+    })
+}
+
 /// The parent's process id; 0 where it must not be asked for.
 pub fn parent_id() -> u32 {
     if filter::is_installed() {

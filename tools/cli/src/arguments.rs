@@ -1,12 +1,14 @@
 //! The command line. Flags of `run` come from the library's table of options.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgMatches, Command, ValueHint};
+use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use mallocop::options::{self, Entry, TABLE, Type};
 
 use crate::demo;
+use crate::report::Destinations;
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -16,6 +18,20 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(run())
+        .subcommand(
+            Command::new("report")
+                .about("Show recordings of `run --output` again, several as one, also on another machine")
+                .args(TABLE.iter().filter(|entry| SHOWN.contains(&entry.name)).map(flag))
+                .args(places())
+                .arg(
+                    Arg::new("files")
+                        .required(true)
+                        .num_args(1..)
+                        .value_parser(clap::value_parser!(PathBuf))
+                        .value_hint(ValueHint::FilePath)
+                        .help("The recordings"),
+                ),
+        )
         .subcommand(
             Command::new("demo")
                 .about("Run a small faulty program, or all of them one after the other")
@@ -52,6 +68,7 @@ fn run() -> Command {
         .about("Run a program under mallocop; its children are watched, too")
         .override_usage("mallocop run [--OPTION=VALUE]... [--] PROGRAM [ARGUMENTS]...")
         .args(TABLE.iter().map(flag))
+        .args(places())
         .arg(
             Arg::new("program")
                 .required(true)
@@ -61,6 +78,37 @@ fn run() -> Command {
                 .value_hint(ValueHint::CommandWithArguments)
                 .help("The program and its arguments"),
         )
+}
+
+/// Options that count where a recording is shown.
+const SHOWN: [&str; 5] = ["addresses", "max_sites", "print_summary", "quiet", "show_reachable"];
+
+/// Flags that are the command's own: where the report goes besides the terminal.
+fn places() -> [Arg; 3] {
+    let file = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("FILE")
+            .value_parser(clap::value_parser!(PathBuf))
+            .value_hint(ValueHint::FilePath)
+            .help(help)
+    };
+    [
+        file("output", "Keep the recording in this file, for `mallocop report`"),
+        file("json", "Write the report as JSON, too, to this file or, with -, to standard output"),
+        Arg::new("debuginfod").long("debuginfod").action(ArgAction::SetTrue).help(
+            "Ask the servers of DEBUGINFOD_URLS for debug information that is not on this machine",
+        ),
+    ]
+}
+
+/// What was said by these flags.
+pub(crate) fn destinations(matches: &ArgMatches) -> Destinations {
+    Destinations {
+        output: matches.get_one("output").cloned(),
+        json: matches.get_one("json").cloned(),
+        debuginfod: matches.get_flag("debuginfod"),
+    }
 }
 
 /// The flag of an option: its name with dashes; the name as in `MALLOCOP_OPTIONS` works as well.
@@ -90,7 +138,7 @@ pub(crate) fn listed_options(matches: &ArgMatches) -> String {
     TABLE
         .iter()
         .filter_map(|entry| {
-            let value = matches.get_one::<String>(entry.name)?;
+            let value = matches.try_get_one::<String>(entry.name).ok()??;
             let value = options::quote(value).unwrap_or_else(|| value.clone());
             Some(format!("{}={value}", entry.name))
         })

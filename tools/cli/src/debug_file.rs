@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use object::read::{Object, ObjectSection, ReadCache};
 
@@ -27,6 +28,23 @@ pub(crate) fn build_id(path: &Path) -> String {
 /// Bytes in hexadecimal digits.
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The debug file of a build id, if it is installed; else what debuginfod has, where that may be asked.
+pub(crate) fn fetch(id: &str, may_ask: bool) -> Option<PathBuf> {
+    by_build_id(id).or_else(|| {
+        if !may_ask || id.is_empty() {
+            return None;
+        }
+        // Knows the servers (DEBUGINFOD_URLS) and keeps what it has got.
+        let found = Command::new("debuginfod-find")
+            .args(["debuginfo", id])
+            .stderr(Stdio::null())
+            .output()
+            .ok()?;
+        let path = String::from_utf8(found.stdout).ok()?;
+        found.status.success().then(|| PathBuf::from(path.trim()))
+    })
 }
 
 fn by_build_id(id: &str) -> Option<PathBuf> {

@@ -6,6 +6,7 @@ use std::{env, fs};
 
 use crate::failure::Failure;
 use crate::printer;
+use crate::report::Destinations;
 use crate::run::{self, Run};
 
 /// A faulty program and its source.
@@ -64,8 +65,12 @@ fn run_one(demo: &Demo) -> Result<u8, Failure> {
     // Its stacks have the sources' names as of there.
     let here = env::current_dir();
     env::set_current_dir(directory.path()).map_err(make())?;
-    let status =
-        run::run(&Run { program: Path::new(&program), arguments: &[], options: String::new() });
+    let status = run::run(&Run {
+        program: Path::new(&program),
+        arguments: &[],
+        options: String::new(),
+        to: Destinations::default(),
+    });
     here.and_then(env::set_current_dir).map_err(make())?;
     status
 }

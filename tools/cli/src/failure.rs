@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     CannotRun(PathBuf, String),
     /// The program runs, but not with a library preloaded.
     CannotWatch(PathBuf, String),
+    /// A file is no recording that can be read.
+    Recording(PathBuf, String),
     /// A step of our own failed.
     Step(String, io::Error),
 }
@@ -28,7 +30,7 @@ impl Failure {
             Self::Usage(_) => status::USAGE,
             Self::NotFound(_) => status::NOT_FOUND,
             Self::CannotRun(..) => status::CANNOT_RUN,
-            Self::CannotWatch(..) | Self::Step(..) => status::FAILED,
+            Self::CannotWatch(..) | Self::Recording(..) | Self::Step(..) => status::FAILED,
         }
     }
 
@@ -47,6 +49,9 @@ impl fmt::Display for Failure {
             Self::CannotRun(program, why) => write!(f, "{}: {why}", program.display()),
             Self::CannotWatch(program, why) => {
                 write!(f, "{} {why}; nothing was run", program.display())
+            }
+            Self::Recording(path, why) => {
+                write!(f, "{} is no recording that can be read: {why}", path.display())
             }
             Self::Step(what, error) => write!(f, "cannot {what}: {error}"),
         }

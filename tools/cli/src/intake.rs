@@ -60,18 +60,21 @@ pub(crate) struct Intake<B> {
     seen: HashMap<u32, Seen>,
     frames: HashMap<(u32, u64), u32>,
     sites: HashMap<(u32, u32), SiteId>,
+    /// Are all lists kept, not only what is shown of them?
+    keeps_all: bool,
     /// What is known so far.
     pub(crate) recording: Recording,
 }
 
 impl<B: Bytes> Intake<B> {
-    pub(crate) fn new(reader: Reader<B>) -> Self {
+    pub(crate) fn new(reader: Reader<B>, keeps_all: bool) -> Self {
         Self {
             reader,
             activity: None,
             seen: HashMap::new(),
             frames: HashMap::new(),
             sites: HashMap::new(),
+            keeps_all,
             recording: Recording::new(),
         }
     }
@@ -201,6 +204,17 @@ impl<B: Bytes> Intake<B> {
             }
             Entry::Reachable => {
                 let mut reachable: Reachable = postcard::from_bytes(bytes).ok()?;
+                if !self.keeps_all {
+                    // Of thousands of processes only the sum is shown.
+                    let sum = &mut self.seen.get_mut(&number)?.reachable;
+                    match sum.first_mut() {
+                        Some(sum) => sum.totals.add(reachable.totals),
+                        None => {
+                            sum.push(Reachable { totals: reachable.totals, ..Reachable::default() })
+                        }
+                    }
+                    return None;
+                }
                 reachable.site = self.translate(number, reachable.site);
                 self.seen.get_mut(&number)?.reachable.push(reachable);
             }
@@ -309,15 +323,60 @@ impl<B: Bytes> Intake<B> {
         running.any(|process| process.state == State::Running && is_alive(process.pid))
     }
 
-    /// Settles how each process has ended. `is_alive` knows that of those that have not said so.
+    /// Settles how each process has ended that is left. `is_alive` knows that of those that have not said so.
     pub(crate) fn conclude(&mut self, is_alive: impl Fn(u32) -> bool) {
         let tags = self.reader.tags();
         let numbers: Vec<u32> = self.seen.keys().copied().collect();
-        for number in numbers {
-            let Some(process) = self.reader.process(number) else { continue };
-            let is_replaced = self.recording.processes.iter().any(|other| {
-                other.pid == process.pid && other.serial > process.serial && !other.is_fork
+        self.settle(&numbers, &tags, is_alive);
+    }
+
+    /// Gives back what is not needed any more: of programs of which no process is left. The tags say what.
+    pub(crate) fn retire(&mut self, namespace: u32, is_alive: impl Fn(u32) -> bool) -> Vec<Tag> {
+        let mut images: HashMap<u32, (bool, Vec<u32>)> = HashMap::new();
+        for (&number, seen) in &self.seen {
+            let process =
+                self.reader.process(number).filter(|process| process.serial == seen.serial);
+            let is_over = process.is_some_and(|process| {
+                let is_read = process.log_used == seen.log_at && process.namespace == namespace;
+                is_read && (self.is_replaced(&process) || !is_alive(process.pid))
             });
+            let (is_all_over, numbers) = images.entry(seen.image).or_insert((true, Vec::new()));
+            *is_all_over &= is_over;
+            numbers.push(number);
+        }
+        let over: Vec<u32> = images
+            .into_values()
+            .filter(|(over, _)| *over)
+            .flat_map(|(_, numbers)| numbers)
+            .collect();
+        if over.is_empty() {
+            return Vec::new();
+        }
+        let tags = self.reader.tags();
+        self.settle(&over, &tags, |_| false);
+        self.seen.retain(|number, _| !over.contains(number));
+        self.sites.retain(|(image, _), _| !over.contains(image));
+        self.frames.retain(|(owner, _), _| !over.contains(owner));
+        self.reader.forget();
+        tags.into_iter().filter(|tag| over.contains(&tag.owner)).collect()
+    }
+
+    /// Number of processes that are not settled.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.seen.len()
+    }
+
+    /// Has the process become another program, which has told of itself?
+    fn is_replaced(&self, process: &read::Process) -> bool {
+        let mut later = self.recording.processes.iter().rev();
+        let mut later = later.by_ref().take_while(|other| other.serial > process.serial);
+        later.any(|other| other.pid == process.pid && !other.is_fork)
+    }
+
+    fn settle(&mut self, numbers: &[u32], tags: &[Tag], is_alive: impl Fn(u32) -> bool) {
+        for &number in numbers {
+            let Some(process) = self.reader.process(number) else { continue };
+            let is_replaced = self.is_replaced(&process);
             let end = match process.state {
                 State::Exited => End::Exited,
                 State::Left => End::Left,
@@ -326,7 +385,7 @@ impl<B: Bytes> Intake<B> {
                 State::Running if is_alive(process.pid) => End::Running,
                 State::Running => End::Killed,
             };
-            let in_use = if end == End::Exited { Vec::new() } else { self.in_use(number, &tags) };
+            let in_use = if end == End::Exited { Vec::new() } else { self.in_use(number, tags) };
             let Some(seen) = self.seen.get(&number) else { continue };
             if let Some(known) = self.recording.processes.get_mut(seen.number) {
                 known.end = end;

@@ -15,9 +15,11 @@ mod demo;
 mod doctor;
 mod failure;
 mod intake;
+mod json;
 mod library;
 mod printer;
 mod recording;
+mod report;
 mod run;
 mod status;
 mod summary;
@@ -27,12 +29,12 @@ mod tree;
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::ArgMatches;
 use mallocop::leak::suppress;
-use mallocop::options::TABLE;
+use mallocop::options::{self, TABLE};
 
 use crate::failure::Failure;
 
@@ -58,7 +60,14 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
                 program: Path::new(program),
                 arguments,
                 options: arguments::listed_options(matches),
+                to: arguments::destinations(matches),
             })
+        }
+        Some(("report", matches)) => {
+            options::apply(&arguments::listed_options(matches), |_| {});
+            let files: Vec<PathBuf> =
+                matches.get_many("files").into_iter().flatten().cloned().collect();
+            report::show(&files, &arguments::destinations(matches))
         }
         Some(("demo", matches)) => {
             demo::run(matches.get_one::<String>("defect").map(String::as_str))

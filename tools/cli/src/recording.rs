@@ -1,12 +1,17 @@
 //! What is known of a run: data without addresses, the same on another machine.
 
 use std::collections::HashMap;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
 
+use mallocop::finding::Finding;
 use mallocop::report::outcome::{Outcome, Reachable};
 use mallocop::report::told::Told;
 use mallocop::stack::depot::SiteId;
 use mallocop::sys::target::Obstacle;
 use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
 
 /// Version of what is written to a file (docs/recording.md).
 pub(crate) const VERSION: u32 = 1;
@@ -38,6 +43,7 @@ pub(crate) struct Module {
 
 /// A place in a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "WrittenFrame", into = "WrittenFrame")]
 pub(crate) struct Frame {
     /// Its number; none for code of no file.
     pub(crate) module: Option<u32>,
@@ -47,6 +53,24 @@ pub(crate) struct Frame {
     pub(crate) exact: bool,
     /// Was it found without unwind information?
     pub(crate) guessed: bool,
+}
+
+/// A frame as it is written: module or -1, address, 1 if exact plus 2 if guessed.
+#[derive(Serialize, Deserialize)]
+struct WrittenFrame(i64, u64, u8);
+
+impl From<Frame> for WrittenFrame {
+    fn from(frame: Frame) -> Self {
+        let flags = u8::from(frame.exact) | u8::from(frame.guessed) << 1;
+        Self(frame.module.map_or(-1, i64::from), frame.address, flags)
+    }
+}
+
+impl From<WrittenFrame> for Frame {
+    fn from(WrittenFrame(module, address, flags): WrittenFrame) -> Self {
+        let module = u32::try_from(module).ok();
+        Self { module, address, exact: flags & 1 != 0, guessed: flags & 2 != 0 }
+    }
 }
 
 /// A stack, innermost frame first.
@@ -151,8 +175,168 @@ impl Recording {
         SiteId(intern(&mut self.stacks, &mut self.known.stacks, stack) + 1)
     }
 
+    /// Writes it to a file, whole or not at all.
+    pub(crate) fn save(&self, path: &Path) -> Result<(), Failure> {
+        let step = || Failure::step(format!("write {}", path.display()));
+        let folder = match path.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        };
+        let mut file = tempfile::NamedTempFile::new_in(folder).map_err(step())?;
+        let mut out = BufWriter::new(file.as_file_mut());
+        serde_json::to_writer(&mut out, self).map_err(std::io::Error::from).map_err(step())?;
+        out.write_all(b"\n").and_then(|()| out.flush()).map_err(step())?;
+        drop(out);
+        file.persist(path).map_err(|error| error.error).map_err(step())?;
+        Ok(())
+    }
+
+    /// Reads one that [`Recording::save`] has written. An error says why it cannot be used.
+    pub(crate) fn load(path: &Path) -> Result<Self, Failure> {
+        let bytes =
+            std::fs::read(path).map_err(Failure::step(format!("read {}", path.display())))?;
+        read(&bytes).map_err(|why| Failure::Recording(path.to_owned(), why))
+    }
+
+    /// Takes over what another one has.
+    pub(crate) fn absorb(&mut self, other: Self) {
+        let modules: Vec<u32> =
+            other.modules.into_iter().map(|module| self.module(module)).collect();
+        let frames: Vec<u32> = other
+            .frames
+            .into_iter()
+            .map(|frame| {
+                let module = frame.module.and_then(|module| modules.get(module as usize).copied());
+                self.frame(Frame { module, ..frame })
+            })
+            .collect();
+        let sites: Vec<SiteId> = other
+            .stacks
+            .into_iter()
+            .map(|stack| {
+                let known =
+                    stack.frames.iter().filter_map(|&frame| frames.get(frame as usize).copied());
+                let frames = known.collect();
+                self.site(Stack { frames, ..stack })
+            })
+            .collect();
+        let site = |old: SiteId| {
+            let at = (old.0 as usize).checked_sub(1);
+            at.and_then(|at| sites.get(at).copied()).unwrap_or(SiteId::NONE)
+        };
+        let last = self.processes.iter().map(|process| process.serial).max().unwrap_or(0);
+        for mut process in other.processes {
+            process.serial = process.serial.saturating_add(last);
+            process.renumber(site);
+            self.processes.push(process);
+        }
+        self.unwatched.extend(other.unwatched);
+    }
+
     /// The stack of a site.
     pub(crate) fn stack(&self, site: SiteId) -> Option<&Stack> {
         self.stacks.get((site.0 as usize).checked_sub(1)?)
+    }
+}
+
+impl Process {
+    /// What it has said at its end.
+    pub(crate) fn final_outcome(&self) -> Option<&Outcome> {
+        self.outcomes.iter().rev().find(|outcome| outcome.sum.is_final)
+    }
+
+    /// Gives all of its sites other numbers.
+    fn renumber(&mut self, site: impl Fn(SiteId) -> SiteId) {
+        for told in &mut self.findings {
+            told.finding.site = site(told.finding.site);
+            let Finding { block, beside, .. } = &mut told.finding;
+            for block in block.iter_mut().chain(beside.iter_mut().flatten()) {
+                (block.site, block.free_site) = (site(block.site), site(block.free_site));
+            }
+        }
+        for outcome in &mut self.outcomes {
+            outcome.leaks.iter_mut().for_each(|leak| leak.site = site(leak.site));
+            outcome.reachable.iter_mut().for_each(|known| known.site = site(known.site));
+        }
+        self.in_use.iter_mut().for_each(|known| known.site = site(known.site));
+    }
+}
+
+/// A recording from its bytes.
+fn read(bytes: &[u8]) -> Result<Recording, String> {
+    /// What comes first, whatever version the rest is of.
+    #[derive(Deserialize)]
+    struct Head {
+        format: String,
+        version: u32,
+    }
+    let head: Head = serde_json::from_slice(bytes).map_err(|why| why.to_string())?;
+    if head.format != FORMAT {
+        return Err(format!("it is a {}", head.format));
+    }
+    if head.version != VERSION {
+        return Err(format!(
+            "it is of version {}, this command knows version {VERSION}",
+            head.version
+        ));
+    }
+    serde_json::from_slice(bytes).map_err(|why| why.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(module: u32, address: u64) -> Frame {
+        Frame { module: Some(module), address, exact: false, guessed: false }
+    }
+
+    fn recording(path: &str) -> Recording {
+        let mut recording = Recording::new();
+        let module = recording.module(Module { path: path.to_owned(), build_id: "ab".to_owned() });
+        let frames = vec![recording.frame(frame(module, 16)), recording.frame(frame(module, 32))];
+        let site = recording.site(Stack { frames, ending: Ending::Whole });
+        recording.processes.push(Process {
+            serial: 1,
+            pid: 7,
+            parent_pid: 1,
+            program: path.to_owned(),
+            is_fork: false,
+            is_root: true,
+            end: End::Killed,
+            findings: Vec::new(),
+            outcomes: Vec::new(),
+            in_use: vec![Reachable { site, ..Reachable::default() }],
+            allocations: 1,
+            lost: 0,
+        });
+        recording
+    }
+
+    #[test]
+    fn what_is_saved_is_loaded_and_absorbed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("recording");
+        recording("one").save(&path).expect("written");
+        let loaded = Recording::load(&path).expect("read");
+        assert_eq!(loaded.stacks, recording("one").stacks);
+        let mut all = Recording::new();
+        all.absorb(loaded);
+        all.absorb(recording("two"));
+        all.absorb(recording("one"));
+        assert_eq!((all.modules.len(), all.frames.len(), all.stacks.len()), (2, 4, 2));
+        let sites: Vec<u32> =
+            all.processes.iter().map(|process| process.in_use[0].site.0).collect();
+        assert_eq!(sites, [1, 2, 1]);
+    }
+
+    #[test]
+    fn what_is_no_recording_is_refused() {
+        let bytes = serde_json::to_vec(&recording("one")).expect("json");
+        assert!(read(&bytes).is_ok());
+        (0..bytes.len()).for_each(|len| assert!(read(&bytes[..len]).is_err(), "{len}"));
+        assert!(read(b"{\"format\":\"mallocop-recording\",\"version\":99}").is_err());
+        assert!(read(b"{\"format\":\"other\",\"version\":1}").is_err());
+        assert!(read(b"[]").is_err());
     }
 }

@@ -4,6 +4,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -11,11 +12,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use mallocop::leak::suppress;
-use mallocop::options::{self, TABLE, Value};
+use mallocop::options::{self, Name, TABLE, Value};
 use mallocop::report::outcome::Outcome;
 use mallocop::report::told::Told;
 use mallocop::report::{leaks, text};
-use mallocop::stack::depot::SiteId;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
 use signal_hook::iterator::Signals;
@@ -23,12 +23,17 @@ use signal_hook::iterator::Signals;
 use crate::failure::Failure;
 use crate::intake::{Intake, News};
 use crate::recording::Recording;
-use crate::symbols::{Named, Symbols};
+use crate::report::Destinations;
+use crate::symbols::{Named, Symbols, told_sites};
 use crate::tree::{Source, TreeFile};
 use crate::{library, printer, status, summary, target};
 
 /// How often the tree file is looked at while the program runs.
 const POLL: Duration = Duration::from_millis(20);
+
+/// From how many processes on those that are gone are looked for, and how often.
+const MANY: usize = 32;
+const REST: Duration = Duration::from_millis(200);
 
 /// How long processes are waited for that the program has left behind.
 const LINGER: Duration = Duration::from_secs(1);
@@ -41,6 +46,8 @@ pub(crate) struct Run<'a> {
     pub(crate) arguments: &'a [OsString],
     /// Options from the command line, in the form of `MALLOCOP_OPTIONS`.
     pub(crate) options: String,
+    /// Where the report goes besides.
+    pub(crate) to: Destinations,
 }
 
 /// Runs it. The result is the command's exit status.
@@ -57,7 +64,8 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
     }
     let library = library::install()?;
     let tree = TreeFile::create()?;
-    let mut watch = Watch::new(Intake::new(tree.reader()?));
+    let path = tree.path().to_owned();
+    let mut watch = Watch::new(tree, &run.to)?;
     let mut command =
         Command::new(if facts.needs_shell { Path::new(target::SHELL) } else { &program });
     if facts.needs_shell {
@@ -67,7 +75,7 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
         .args(run.arguments)
         .env("LD_PRELOAD", with_users_preloads(library.as_os_str()))
         .env("MALLOCOP_OPTIONS", &options.list)
-        .env("MALLOCOP_TREE", tree.path());
+        .env("MALLOCOP_TREE", path);
     // Before the program starts, so that no signal falls between.
     let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])
         .map_err(Failure::step("set up signals"))?;
@@ -156,14 +164,32 @@ fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
 }
 
 /// Prints what there is to say, when it happens and at the end.
-struct Watch {
+struct Watch<'a> {
+    tree: TreeFile,
+    to: &'a Destinations,
     intake: Intake<Source>,
     symbols: Symbols,
+    /// Of the process ids that can be asked for.
+    namespace: u32,
+    retired: Instant,
 }
 
-impl Watch {
-    fn new(intake: Intake<Source>) -> Self {
-        Self { intake, symbols: Symbols::default() }
+impl<'a> Watch<'a> {
+    fn new(tree: TreeFile, to: &'a Destinations) -> Result<Self, Failure> {
+        let namespace = fs::metadata("/proc/self/ns/pid").map_or(0, |facts| facts.ino() as u32);
+        let keeps_all = to.want_all() || options::flag(Name::ShowReachable);
+        let intake = Intake::new(tree.reader()?, keeps_all);
+        let symbols = Symbols::new(to.debuginfod);
+        Ok(Self { tree, to, intake, symbols, namespace, retired: Instant::now() })
+    }
+
+    /// Gives back the record of processes that are gone, now and then.
+    fn retire(&mut self) {
+        if self.intake.unsettled() >= MANY && self.retired.elapsed() > REST && self.namespace != 0 {
+            let tags = self.intake.retire(self.namespace, is_alive);
+            self.tree.free(&tags);
+            self.retired = Instant::now();
+        }
     }
 
     /// Waits for the program.
@@ -176,6 +202,7 @@ impl Watch {
             let result = ended.recv_timeout(POLL);
             let news = self.intake.poll(result.is_ok());
             news.iter().for_each(|news| self.print(news));
+            self.retire();
             match result {
                 Ok(status) => return status.map_err(Failure::step("wait for the program")),
                 Err(RecvTimeoutError::Timeout) => {}
@@ -235,6 +262,9 @@ impl Watch {
         if !summary.is_empty() {
             printer::print(&summary);
         }
+        if let Err(failure) = self.to.write(&self.intake.recording, &mut self.symbols) {
+            printer::say(&format!("error: {failure}"));
+        }
         let asked = header.exit_code.and_then(|code| u8::try_from(code).ok());
         status::of_run(ended, header.findings > 0, asked.unwrap_or(exitcode))
     }
@@ -246,15 +276,6 @@ fn finding(recording: &Recording, process: usize, number: usize) -> Option<&Told
 
 fn outcome(recording: &Recording, process: usize, number: usize) -> Option<&Outcome> {
     recording.processes.get(process)?.outcomes.get(number)
-}
-
-/// The sites that a finding speaks of.
-fn told_sites(told: &Told) -> Vec<SiteId> {
-    let finding = &told.finding;
-    let blocks = finding.block.iter().chain(finding.beside.iter().flatten());
-    let mut sites = vec![finding.site];
-    blocks.for_each(|block| sites.extend([block.site, block.free_site]));
-    sites
 }
 
 /// Does the process still run? A zombie does not.

@@ -46,11 +46,6 @@ fn by_program(recording: &Recording) -> Vec<(&str, Vec<&Process>)> {
     order
 }
 
-/// What each process has said at its end.
-fn final_outcome(process: &Process) -> Option<&Outcome> {
-    process.outcomes.iter().rev().find(|outcome| outcome.sum.is_final)
-}
-
 fn write_outcomes(
     out: &mut String,
     program: &str,
@@ -58,7 +53,7 @@ fn write_outcomes(
     has_several: bool,
     names: &mut Named<'_>,
 ) {
-    let outcomes = || processes.iter().filter_map(|process| final_outcome(process));
+    let outcomes = || processes.iter().filter_map(|process| process.final_outcome());
     let leaking: Vec<&Outcome> = outcomes().filter(|outcome| !outcome.leaks.is_empty()).collect();
     if let Some((first, rest)) = leaking.split_first() {
         let whole = rest.iter().fold((*first).clone(), |sum, outcome| merge(sum, outcome));
@@ -169,7 +164,7 @@ fn write_silent(out: &mut String, recording: &Recording) {
         .processes
         .iter()
         .filter(|process| !process.is_root && process.findings.is_empty())
-        .filter(|process| final_outcome(process).is_none_or(|outcome| outcome.leaks.is_empty()))
+        .filter(|process| process.final_outcome().is_none_or(|outcome| outcome.leaks.is_empty()))
         .collect();
     if others.is_empty() {
         return;

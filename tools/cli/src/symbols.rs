@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use addr2line::{Loader, demangle_auto, gimli};
 use indicatif::{ProgressBar, ProgressStyle};
 use mallocop::report::names::{self, Names};
+use mallocop::report::told::Told;
 use mallocop::stack::depot::SiteId;
 use mallocop::stack::symbolize;
 
@@ -22,6 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// The names that have been looked up so far, by frame.
 #[derive(Default)]
 pub(crate) struct Symbols {
+    /// May debuginfod be asked?
+    may_ask: bool,
     known: HashMap<u32, Vec<symbolize::Frame>>,
     files: HashMap<u32, Option<ModuleFile>>,
 }
@@ -34,20 +37,19 @@ struct ModuleFile {
 }
 
 impl ModuleFile {
-    /// Opens a module's file; `None` if it is gone, or another one by now.
-    fn open(module: &Module) -> Option<Self> {
+    /// Opens a module's file, and what has its debug information. `None` if neither is there: the file may be another
+    /// one by now.
+    fn open(module: &Module, may_ask: bool) -> Option<Self> {
         let path = Path::new(&module.path);
-        if !module.build_id.is_empty() && debug_file::build_id(path) != module.build_id {
-            return None;
-        }
-        let debug = debug_file::find(path);
-        let is_apart = debug.as_deref().is_some_and(|debug| debug != path);
-        let own = || Loader::new(path).ok();
+        let is_it = module.build_id.is_empty() || debug_file::build_id(path) == module.build_id;
+        let own = || Loader::new(path).ok().filter(|_| is_it);
+        let debug = if is_it { debug_file::find(path) } else { None };
+        let debug = debug.or_else(|| debug_file::fetch(&module.build_id, may_ask));
         match debug {
             Some(debug) => {
                 let common = debug_file::find_common(&debug);
                 let loader = Loader::new_with_sup(&debug, common.as_deref()).ok()?;
-                Some(Self { debug: loader, own: if is_apart { own() } else { None } })
+                Some(Self { debug: loader, own: if debug == path { None } else { own() } })
             }
             None => Some(Self { debug: own()?, own: None }),
         }
@@ -103,6 +105,11 @@ fn place_of(frame: &Frame) -> u64 {
 }
 
 impl Symbols {
+    /// Nothing is known. `may_ask`: debuginfod, too.
+    pub(crate) fn new(may_ask: bool) -> Self {
+        Self { may_ask, ..Self::default() }
+    }
+
     /// Looks up the frames of all these sites at once, modules beside each other.
     pub(crate) fn prepare(&mut self, recording: &Recording, sites: impl Iterator<Item = SiteId>) {
         let mut wanted: HashMap<u32, Vec<u32>> = HashMap::new();
@@ -121,7 +128,8 @@ impl Symbols {
                 count += 1;
             }
         }
-        let mut work: Vec<(u32, Vec<u32>, Option<ModuleFile>)> = Vec::new();
+        let mut work: Vec<Work> = Vec::new();
+        let may_ask = self.may_ask;
         for (module, frames) in wanted {
             work.push((module, frames, self.files.remove(&module).flatten()));
         }
@@ -133,7 +141,7 @@ impl Symbols {
         thread::scope(|scope| {
             let look = || {
                 while let Some((module, frames, file)) = lock(&work).pop() {
-                    let found = look_up(recording, module, frames, file, &progress);
+                    let found = look_up(recording, (module, frames, file), may_ask, &progress);
                     lock(&done).push(found);
                 }
             };
@@ -171,16 +179,19 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
+/// A module, those of its frames that are wanted, and its file if that is open.
+type Work = (u32, Vec<u32>, Option<ModuleFile>);
+/// The module, its file, and the frames with what they stand for.
 type Found = (u32, Option<ModuleFile>, Vec<(u32, Vec<symbolize::Frame>)>);
 
 fn look_up(
     recording: &Recording,
-    module: u32,
-    frames: Vec<u32>,
-    file: Option<ModuleFile>,
+    (module, frames, file): Work,
+    may_ask: bool,
     progress: &Progress,
 ) -> Found {
-    let file = file.or_else(|| recording.modules.get(module as usize).and_then(ModuleFile::open));
+    let open = || ModuleFile::open(recording.modules.get(module as usize)?, may_ask);
+    let file = file.or_else(open);
     let named = frames.into_iter().filter_map(|number| {
         let frame = recording.frames.get(number as usize)?;
         progress.advance();
@@ -216,6 +227,15 @@ impl Progress {
     fn finish(&self) {
         self.bar.finish_and_clear();
     }
+}
+
+/// The sites that a finding speaks of.
+pub(crate) fn told_sites(told: &Told) -> Vec<SiteId> {
+    let finding = &told.finding;
+    let blocks = finding.block.iter().chain(finding.beside.iter().flatten());
+    let mut sites = vec![finding.site];
+    blocks.for_each(|block| sites.extend([block.site, block.free_site]));
+    sites
 }
 
 /// A recording with its names.

@@ -6,9 +6,9 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use mallocop::record::read::{Bytes, Reader};
-use mallocop::record::{self, EXTENT, MOST_EXTENTS};
-use rustix::fs::MemfdFlags;
+use mallocop::record::read::{Bytes, Reader, Tag};
+use mallocop::record::{self, EXTENT, HINT_AT, MOST_EXTENTS, TAGS};
+use rustix::fs::{FallocateFlags, MemfdFlags};
 use tempfile::TempPath;
 
 use crate::failure::Failure;
@@ -36,6 +36,23 @@ impl TreeFile {
     /// Its path, for the program's environment.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes the extents with these tags free again, and gives their memory back.
+    pub(crate) fn free(&self, tags: &[Tag]) {
+        let (mut first, flags) = (u32::MAX, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE);
+        for tag in tags {
+            let at = u64::from(tag.number) * EXTENT as u64;
+            // Where this is refused the extent stays taken: it would not be zeroed.
+            if rustix::fs::fallocate(&self.file, flags, at, EXTENT as u64).is_ok() {
+                let tag_at = TAGS as u64 + u64::from(tag.number) * 8;
+                let _ = self.file.write_all_at(&[0; 8], tag_at);
+                first = first.min(tag.number);
+            }
+        }
+        if first != u32::MAX {
+            let _ = self.file.write_all_at(&first.to_ne_bytes(), HINT_AT);
+        }
     }
 
     /// Starts to read it.
@@ -70,7 +87,7 @@ fn create_in(place: &Path) -> std::io::Result<TreeFile> {
     let (mut file, path) =
         tempfile::Builder::new().prefix("mallocop-").tempfile_in(place)?.into_parts();
     let bytes = u64::from(EXTENTS_ON_DISK) * EXTENT as u64;
-    rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes)?;
+    rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
     file.write_all(&record::fresh_header(EXTENTS_ON_DISK))?;
     Ok(TreeFile { file, path: path.to_path_buf(), _named: Some(path) })
 }

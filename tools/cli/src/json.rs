@@ -1,0 +1,237 @@
+//! A report for programs: what a reader sees as text, as JSON (docs/json.md).
+
+use mallocop::debug::SiteTotals;
+use mallocop::finding::Block;
+use mallocop::leak::classify::Loss;
+use mallocop::report::names::{self, Names as _};
+use mallocop::report::outcome::Reachable;
+use mallocop::report::text;
+use mallocop::report::told::Told;
+use mallocop::stack::depot::SiteId;
+use serde::Serialize;
+
+use crate::recording::{End, Process, Recording};
+use crate::symbols::{Named, Symbols};
+
+/// Version of the schema: raised when what is there changes its meaning or goes.
+const VERSION: u32 = 1;
+
+#[derive(Serialize)]
+struct Report {
+    format: &'static str,
+    version: u32,
+    /// What the others name by their places here, from 0.
+    stacks: Vec<Stack>,
+    processes: Vec<ProcessReport>,
+    unwatched: Vec<Unwatched>,
+}
+
+#[derive(Serialize)]
+struct Stack {
+    frames: Vec<Frame>,
+    /// whole, cut (more frames are not stored) or lost (no unwind information).
+    ending: &'static str,
+}
+
+#[derive(Serialize)]
+struct Frame {
+    function: Option<String>,
+    file: Option<String>,
+    line: u32,
+    column: u32,
+    module: Option<String>,
+    /// In the module's file, as its symbols have it.
+    address: usize,
+    guessed: bool,
+}
+
+#[derive(Serialize)]
+struct ProcessReport {
+    pid: u32,
+    parent_pid: u32,
+    program: String,
+    /// exited, left, replaced, killed or running.
+    end: &'static str,
+    findings: Vec<FindingReport>,
+    leaks: Vec<Leak>,
+    /// Can be reached, where a leak check was made; else in use, not classified.
+    in_use: Vec<InUse>,
+    is_classified: bool,
+    suppressed: Totals,
+    allocations: u64,
+    frees: u64,
+    allocated_bytes: u64,
+    peak_bytes: u64,
+}
+
+#[derive(Serialize)]
+struct FindingReport {
+    /// Stable, AddressSanitizer's where that has one.
+    id: &'static str,
+    /// error or warning.
+    severity: &'static str,
+    message: String,
+    pointer: usize,
+    thread: u16,
+    stack: Option<u32>,
+    block: Option<BlockReport>,
+}
+
+#[derive(Serialize)]
+struct BlockReport {
+    start: usize,
+    size: Option<usize>,
+    allocated_by: Option<&'static str>,
+    allocated_at: Option<u32>,
+    freed_at: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Totals {
+    blocks: u64,
+    bytes: u64,
+}
+
+#[derive(Serialize)]
+struct Leak {
+    /// direct, indirect or possible.
+    kind: &'static str,
+    blocks: u64,
+    bytes: u64,
+    stack: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct InUse {
+    blocks: u64,
+    bytes: u64,
+    stack: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Unwatched {
+    program: String,
+    reason: &'static str,
+}
+
+/// The place of a site's stack.
+fn place(site: SiteId) -> Option<u32> {
+    site.0.checked_sub(1)
+}
+
+fn totals(totals: SiteTotals) -> Totals {
+    Totals { blocks: totals.blocks, bytes: totals.bytes }
+}
+
+/// The report as a line of JSON.
+pub(crate) fn write(recording: &Recording, symbols: &mut Symbols) -> serde_json::Result<String> {
+    let sites = || (1..=recording.stacks.len() as u32).map(SiteId);
+    symbols.prepare(recording, sites());
+    let names = &mut Named { recording, symbols };
+    let stacks = sites().map(|site| stack(names.stack(site))).collect();
+    let report = Report {
+        format: "mallocop-report",
+        version: VERSION,
+        stacks,
+        processes: recording.processes.iter().map(process).collect(),
+        unwatched: recording
+            .unwatched
+            .iter()
+            .map(|(program, why)| Unwatched { program: program.clone(), reason: why.reason() })
+            .collect(),
+    };
+    serde_json::to_string(&report)
+}
+
+fn stack(stack: names::Stack) -> Stack {
+    let frame = |frame: mallocop::stack::symbolize::Frame| Frame {
+        function: frame.function,
+        file: frame.file,
+        line: frame.line,
+        column: frame.column,
+        address: frame.pc,
+        module: frame.module.map(|(path, _)| path),
+        guessed: frame.is_guessed,
+    };
+    Stack {
+        frames: stack.frames.into_iter().map(frame).collect(),
+        ending: match stack.ending {
+            names::Ending::Whole => "whole",
+            names::Ending::Cut => "cut",
+            names::Ending::Lost(_) => "lost",
+        },
+    }
+}
+
+fn process(process: &Process) -> ProcessReport {
+    let outcome = process.final_outcome();
+    let known = |reachable: &Reachable| InUse {
+        blocks: reachable.totals.blocks,
+        bytes: reachable.totals.bytes,
+        stack: place(reachable.site),
+    };
+    let ledger = outcome.map(|outcome| outcome.sum.ledger).unwrap_or_default();
+    ProcessReport {
+        pid: process.pid,
+        parent_pid: process.parent_pid,
+        program: process.program.clone(),
+        end: match process.end {
+            End::Exited => "exited",
+            End::Left => "left",
+            End::Replaced => "replaced",
+            End::Killed => "killed",
+            End::Running => "running",
+        },
+        findings: process.findings.iter().map(finding).collect(),
+        leaks: outcome.map_or_else(Vec::new, |outcome| outcome.leaks.iter().map(leak).collect()),
+        in_use: outcome
+            .map_or(&process.in_use, |outcome| &outcome.reachable)
+            .iter()
+            .map(known)
+            .collect(),
+        is_classified: outcome.is_some_and(|outcome| outcome.sum.is_checked),
+        suppressed: totals(outcome.map(|outcome| outcome.sum.suppressed).unwrap_or_default()),
+        allocations: ledger.allocations.max(process.allocations),
+        frees: ledger.frees,
+        allocated_bytes: ledger.allocated,
+        peak_bytes: ledger.peak,
+    }
+}
+
+fn leak(leak: &mallocop::leak::Leak) -> Leak {
+    Leak {
+        kind: match leak.loss {
+            Loss::Direct => "direct",
+            Loss::Indirect => "indirect",
+            Loss::Possible => "possible",
+        },
+        blocks: leak.totals.blocks,
+        bytes: leak.totals.bytes,
+        stack: place(leak.site),
+    }
+}
+
+fn finding(told: &Told) -> FindingReport {
+    let found = &told.finding;
+    let message = text::short(told);
+    let message = message.trim_end().split_once("mallocop: ").map_or("", |(_, message)| message);
+    FindingReport {
+        id: found.defect.id(),
+        severity: if found.is_error() { "error" } else { "warning" },
+        message: message.to_owned(),
+        pointer: found.pointer,
+        thread: found.thread,
+        stack: place(found.site),
+        block: found.block.as_ref().map(block),
+    }
+}
+
+fn block(block: &Block) -> BlockReport {
+    BlockReport {
+        start: block.user,
+        size: block.size,
+        allocated_by: block.kind.map(|kind| kind.allocated_with()),
+        allocated_at: place(block.site),
+        freed_at: place(block.free_site),
+    }
+}
