@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -66,6 +67,21 @@ int main(int argc, char **argv)
         abort();
     if (strcmp(how, "exec") == 0)
         execl("/bin/true", "true", NULL);
+    if (strcmp(how, "forks-losing") == 0) {
+        /* Two hundred children of a process that has lost ten thousand blocks. */
+        for (int i = 0; i < 10000; i++)
+            kept[0] = malloc(50);
+        kept[0] = NULL;
+        for (int i = 0; i < 200; i++) {
+            if (fork() == 0)
+                exit(0);
+            wait(NULL);
+        }
+    }
+    if (strcmp(how, "oom") == 0) {
+        for (;;)
+            memset(mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 1 << 20);
+    }
     if (strcmp(how, "forks") == 0) {
         /* Children that allocate and free nothing, some of what they have inherited, and something of their own. */
         for (int i = 0; i < 200; i++) {

@@ -1,0 +1,259 @@
+//! A tree of processes: what is started how, who cannot be watched, whose streams stay untouched, what is left behind.
+
+mod harness;
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use harness::{MALLOCOP, compile, finish, is_ready, scratch, watched};
+
+fn text(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
+
+/// Every form of exec and posix_spawn does what it does without us.
+#[test]
+fn programs_are_started_as_ever() {
+    let program = compile("exec_forms.c", "exec_forms", &[]);
+    let alone = finish(&mut Command::new(&program));
+    let ran = finish(&mut watched(&[], &program));
+    assert_eq!(ran.stdout, alone.stdout);
+    assert!(alone.stdout.contains("2: a b c d e f g own\n"), "{}", alone.stdout);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("dash 7"), "{}", ran.stderr);
+}
+
+/// Of the other formats that a program can have, each runs, and it is said that it was not watched.
+#[test]
+fn programs_that_cannot_be_watched_run_all_the_same() {
+    let fixed = compile("early_calls.c", "child.static", &["-static"]);
+    let checked = compile("early_calls.c", "child.asan", &["-fsanitize=address"]);
+    let mut children =
+        vec![(fixed, "is statically linked"), (checked, "is built with a sanitizer")];
+    if is_ready("musl", &["musl-gcc"]) {
+        let musl = scratch().join("child.musl");
+        let source = scratch().join("musl.c");
+        fs::write(&source, "int main(void) { return 0; }\n").expect("a source");
+        let made =
+            Command::new("musl-gcc").arg("-o").args([&musl, &source]).status().expect("musl-gcc");
+        assert!(made.success());
+        children.push((musl, "uses musl's libc"));
+    }
+    for (child, reason) in children {
+        let alone = finish(Command::new("sh").arg("-c").arg(&child));
+        let line = format!("{}; echo $?", text(&child));
+        let ran = finish(watched(&[], "bash").args(["-c", &line]));
+        assert_eq!(ran.stdout, format!("{}{}\n", alone.stdout, alone.status), "{}", ran.stderr);
+        let note = format!("mallocop: not watched: {} {reason}\n", text(&child));
+        assert_eq!(ran.stderr.matches(&note).count(), 1, "{note}{}", ran.stderr);
+        // Nothing but the command's own lines.
+        assert!(ran.stderr.lines().all(|line| line.starts_with("mallocop")), "{}", ran.stderr);
+        assert_eq!(ran.status, 0);
+    }
+}
+
+/// What a program writes where its first descriptors were is its own.
+#[test]
+fn data_where_standard_error_was_stays_whole() {
+    let program = compile("closes.c", "closes", &[]);
+    let data = scratch().join("closes.data");
+    let _ = fs::remove_file(&data);
+    let ran = finish(watched(&["--halt-on-error=0"], program).arg(&data));
+    assert_eq!(fs::read_to_string(&data).expect("data"), "data\nmore\n");
+    assert!(
+        ran.stderr.contains("heap-buffer-overflow: memory clobbered past end"),
+        "{}",
+        ran.stderr
+    );
+    assert_eq!(ran.status, 23, "{}", ran.stderr);
+}
+
+/// The program's own output, byte for byte.
+#[test]
+fn pipelines_print_what_they_print() {
+    if !is_ready("pipelines", &["bash", "make", "gcc"]) {
+        return;
+    }
+    let folder = scratch().join("pipeline");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("a folder");
+    fs::write(folder.join("good.c"), "int main(void) { int unused; return 0; }\n")
+        .expect("a source");
+    fs::write(folder.join("bad.c"), "int main(void) { return x; }\n").expect("a source");
+    fs::write(folder.join("Makefile"), "all: good bad\n%: %.c\n\tgcc -Wall -o $@ $<\n")
+        .expect("a makefile");
+    let line = "(make -k all; ls | sort | tr a-z A-Z | grep -v OUT; echo end >&2) > ../out.$0 2> ../err.$0; rm -f good";
+    let run = |mut command: Command, name: &str| {
+        let ran = finish(command.args(["-c", line, name]).current_dir(&folder).env("LC_ALL", "C"));
+        assert!(ran.status == 0 || ran.status == 23, "{}", ran.stderr);
+        let read = |kind: &str| {
+            fs::read_to_string(scratch().join(format!("{kind}.{name}"))).expect("output")
+        };
+        (read("out"), read("err"))
+    };
+    let alone = run(Command::new("bash"), "alone");
+    assert!(alone.1.contains("'x' undeclared") && alone.0.contains("GOOD.C"), "{alone:?}");
+    assert_eq!(run(watched(&[], "bash"), "watched"), alone);
+}
+
+/// A library that is gone, and another one at its address.
+#[test]
+fn unloaded_libraries_are_named_as_they_were() {
+    let library = |size: &str, name: &str| {
+        compile("reload_other_lib.c", name, &["-shared", "-fPIC", &format!("-DSIZE={size}")])
+    };
+    let (one, other) = (library("1111", "libone.so"), library("2222", "libtwo.so"));
+    let program = compile("reload_other.c", "reload_other", &[]);
+    let ran = finish(watched(&[], program).args([&one, &other, &one, &other]));
+    assert_eq!(ran.stdout, "3 of 3 at the same address\n");
+    for (bytes, function, line) in
+        [(2222, "    #0 alpha ", "alpha.c:10:"), (4444, "    #0 beta ", "beta.c:20:")]
+    {
+        let words =
+            format!("Direct leak of {bytes} byte(s) in 2 object(s) allocated from:\n{function}");
+        let (_, behind) = ran.stderr.split_once(&words).unwrap_or_else(|| panic!("{}", ran.stderr));
+        assert!(behind.lines().next().is_some_and(|frame| frame.contains(line)), "{}", ran.stderr);
+    }
+    assert_eq!(ran.status, 23);
+}
+
+/// Rights, root directory and descriptors given up, then a fork.
+#[test]
+fn a_confined_child_is_recorded() {
+    let program = compile("confined.c", "confined", &[]);
+    let empty = scratch().join("empty");
+    fs::create_dir_all(&empty).expect("a folder");
+    let ran = finish(watched(&[], program).arg(&empty));
+    if ran.status == 2 && std::env::var_os("CI").is_none() {
+        println!("skipped: only root can do that: {}", ran.stderr);
+        return;
+    }
+    let words =
+        "mallocop: killed: not classified: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
+    assert_eq!(ran.stderr.matches(words).count(), 1, "{}", ran.stderr);
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+}
+
+/// Limits that once were in the way of files and of memory.
+#[test]
+fn under_limits() {
+    let program = compile("hoard.c", "hoard", &[]);
+    for limit in ["ulimit -f 0", "ulimit -v 300000", "ulimit -n 10"] {
+        let line = format!("{limit}; exec {} kill", text(&program));
+        let ran = finish(watched(&[], "bash").args(["-c", &line]));
+        let words = "mallocop: killed: not classified: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
+        assert_eq!(ran.stderr.matches(words).count(), 1, "{limit}: {}", ran.stderr);
+        assert_eq!(ran.status, 137, "{limit}: {}", ran.stderr);
+    }
+}
+
+/// Ended for its memory by the kernel; where a control group can be made for that.
+#[test]
+fn out_of_memory() {
+    let program = compile("hoard.c", "hoard", &[]);
+    let group = PathBuf::from(format!("/sys/fs/cgroup/memory/mallocop-{}", std::process::id()));
+    let limit = || fs::write(group.join("memory.limit_in_bytes"), "67108864");
+    if fs::create_dir(&group).and_then(|()| limit()).is_err() {
+        println!("skipped: no control group can be made");
+        let _ = fs::remove_dir(&group);
+        return;
+    }
+    let line = format!("echo $$ > {}/tasks; exec {} oom", text(&group), text(&program));
+    let ran = finish(watched(&[], "sh").args(["-c", &line]));
+    let _ = fs::remove_dir(&group);
+    let words =
+        "mallocop: killed: not classified: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
+    assert_eq!(ran.stderr.matches(words).count(), 1, "{}", ran.stderr);
+    assert_eq!(ran.status, 137, "{}", ran.stderr);
+}
+
+/// The library finds a place, and the record needs none.
+#[test]
+fn without_a_place_to_write() {
+    let program = compile("hoard.c", "hoard", &[]);
+    let ran = finish(watched(&[], &program).arg("kill").env("XDG_CACHE_HOME", "/proc/none"));
+    assert!(ran.stderr.contains("29694 bytes in 7 blocks"), "{}", ran.stderr);
+    if !is_ready("a full /dev/shm", &["unshare"]) {
+        return;
+    }
+    let line = format!(
+        "mount -t tmpfs -o size=4k none /dev/shm && head -c 8192 /dev/zero > /dev/shm/full 2> /dev/null; \
+         NO_COLOR=1 {MALLOCOP} run -- {} kill",
+        text(&program)
+    );
+    let ran = finish(Command::new("unshare").args(["-rm", "sh", "-c", &line]));
+    assert!(ran.stderr.contains("29694 bytes in 7 blocks"), "{}", ran.stderr);
+}
+
+/// Nothing is left behind, however it ends.
+#[test]
+fn nothing_is_left_after_an_interrupt() {
+    let left = || {
+        let all = ["/dev/shm", "/tmp"]
+            .into_iter()
+            .filter_map(|place| fs::read_dir(place).ok())
+            .flatten()
+            .flatten();
+        let names = all.filter_map(|entry| entry.file_name().into_string().ok());
+        names.filter(|name| name.starts_with("mallocop-") && !name.ends_with("-0")).count()
+    };
+    let before = left();
+    for signal in ["INT", "KILL"] {
+        // A group of its own, as a terminal's Ctrl-C finds it.
+        let mut child = Command::new(MALLOCOP)
+            .args(["run", "--", "sleep", "100"])
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .expect("the command");
+        std::thread::sleep(Duration::from_millis(500));
+        let group = format!("-{}", child.id());
+        let killed = Command::new("kill").args([&format!("-{signal}"), "--", &group]).status();
+        assert!(killed.expect("kill").success());
+        let status = child.wait().expect("ended");
+        if signal == "INT" {
+            assert_eq!(status.code(), Some(130));
+        }
+    }
+    assert_eq!(left(), before);
+}
+
+#[test]
+fn each_process_writes_its_own_log() {
+    let program = compile("double_free.c", "logged", &[]);
+    let folder = scratch().join("logs");
+    let _ = fs::remove_dir_all(&folder);
+    let flag = format!("--log-path={}/%e/%p.txt", text(&folder));
+    let line = format!("{}; true", text(&program));
+    let ran = finish(watched(&[&flag], "bash").args(["-c", &line]));
+    assert_eq!(ran.status, 23, "{}", ran.stderr);
+    assert!(!ran.stderr.contains("double-free"), "{}", ran.stderr);
+    let files = |name: &str| -> Vec<PathBuf> {
+        let all = fs::read_dir(folder.join(name)).expect("a folder").flatten();
+        all.map(|entry| entry.path()).collect()
+    };
+    let (root, child) = (files("bash"), files("logged"));
+    assert_eq!((root.len(), child.len()), (1, 1));
+    let read = |path: &Path| fs::read_to_string(path).expect("a log");
+    assert!(read(&child[0]).contains("SUMMARY: mallocop: double-free "), "{}", read(&child[0]));
+    assert!(read(&root[0]).contains("mallocop: no leaks: "), "{}", read(&root[0]));
+}
+
+#[test]
+fn programs_are_chosen_by_name() {
+    let program = compile("write_after_free.c", "chosen", &[]);
+    let line = format!("{}; exit 0", text(&program));
+    for (flag, is_seen) in [
+        ("--exclude=chosen", false),
+        ("--exclude=bash|other", true),
+        ("--include=chosen", true),
+        ("--include=bash", false),
+    ] {
+        let ran = finish(watched(&[flag], "bash").args(["-c", &line]));
+        assert_eq!(ran.status, if is_seen { 23 } else { 0 }, "{flag}: {}", ran.stderr);
+        assert_eq!(ran.stderr.contains("heap-use-after-free"), is_seen, "{flag}: {}", ran.stderr);
+    }
+}
