@@ -2,8 +2,8 @@
 //! Fewer in a debug build than `cargo fuzz` makes in a second, yet each kind of event many times.
 
 use mallocop_fuzz::{
-    TARGETS, arena_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded, suppressions,
-    unwind_rules,
+    TARGETS, arena_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded, recording,
+    suppressions, unwind_rules,
 };
 
 /// Bytes of an input: as long as libFuzzer's longest.
@@ -112,6 +112,21 @@ fn unwind_rules_over_seeded_scripts() {
         ("lost", 8_000),
         ("whole", 16_000),
         ("taken over", 12_000),
+    ]);
+}
+
+#[test]
+fn recording_over_seeded_scripts() {
+    play_seeded(recording::body, 0x7ec0, 600, LENGTH).demand(&[
+        ("processes", 1_000),
+        ("entries", 6_000),
+        ("findings", 1_000),
+        ("modules", 500),
+        ("outcomes", 500),
+        ("stacks", 1_000),
+        ("frames", 2_000),
+        ("sites in use", 1_500),
+        ("refused", 1),
     ]);
 }
 

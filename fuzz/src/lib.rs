@@ -18,6 +18,7 @@ pub mod heap_refused_pages;
 pub mod heap_smashed;
 pub mod model;
 pub mod random;
+pub mod recording;
 pub mod script;
 pub mod simulated;
 pub mod smash;
@@ -52,6 +53,7 @@ pub const TARGETS: &[Target] = &[
         show: heap_refused_pages::show,
     },
     Target { name: "heap_smashed", body: heap_smashed::body, show: heap_smashed::show },
+    Target { name: "recording", body: recording::body, show: recording::show },
     Target { name: "suppressions", body: suppressions::body, show: suppressions::show },
     Target { name: "unwind_rules", body: unwind_rules::body, show: unwind_rules::show },
 ];

@@ -24,10 +24,10 @@ pub struct SiteTotals {
 }
 
 impl SiteTotals {
-    /// Adds other blocks.
+    /// Adds other blocks; the sum of what was read from a record may be out of all bounds.
     pub fn add(&mut self, more: Self) {
-        self.blocks += more.blocks;
-        self.bytes += more.bytes;
+        self.blocks = self.blocks.saturating_add(more.blocks);
+        self.bytes = self.bytes.saturating_add(more.bytes);
     }
 }
 

@@ -114,6 +114,8 @@ pub struct Node {
     pub owner: u32,
 }
 
+/// Frames of one stack that are followed.
+pub const DEEPEST: usize = 512;
 /// Extents that are kept at most.
 const KEPT: usize = 4096;
 
@@ -246,8 +248,21 @@ impl<B: Bytes> Reader<B> {
         position as u32
     }
 
-    /// The unit of the node of a site of an image; `None`: it is not in the file.
-    pub fn node_of_site(&mut self, image: u32, site: u32) -> Option<u32> {
+    /// The stack of a site of an image, innermost frame first, as far as it is in the file: at most [`DEEPEST`] frames.
+    pub fn stack(&mut self, image: u32, site: u32) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        let mut unit = self.node_of_site(image, site).unwrap_or(0);
+        // What is hostile may go round.
+        while nodes.len() < DEEPEST
+            && let Some(node) = self.node(unit)
+        {
+            nodes.push(node);
+            unit = node.parent;
+        }
+        nodes
+    }
+
+    fn node_of_site(&mut self, image: u32, site: u32) -> Option<u32> {
         const SITE_TABLE: usize = 256 + 4 * PARTS + 4;
         let index = (site / SITES) as usize;
         let mut extent = [0; 4];
@@ -260,8 +275,7 @@ impl<B: Bytes> Reader<B> {
         Some(self.kept_at(extent, at..at + 4, |bytes| word(bytes, 0))).filter(|&node| node != 0)
     }
 
-    /// A node by its unit.
-    pub fn node(&mut self, unit: u32) -> Option<Node> {
+    fn node(&mut self, unit: u32) -> Option<Node> {
         let (number, at) = (unit / UNITS, (unit % UNITS) as usize * UNIT);
         let tag = self.tag(number).filter(|tag| tag.kind == Kind::Nodes)?;
         let (word, parent) =

@@ -94,7 +94,7 @@ fn write_leaks(out: &mut String, outcome: &Outcome, names: &mut dyn Names) {
     }
     let rest = leaks.get(most..).unwrap_or(&[]);
     if !rest.is_empty() {
-        let bytes: u64 = rest.iter().map(|leak| leak.totals.bytes).sum();
+        let bytes = totals_of(rest, |_| true).bytes;
         let _ = writeln!(
             out,
             "{} more with {bytes} byte(s) not shown (--max-sites shows more)\n",

@@ -57,7 +57,7 @@ pub fn write_sites(out: &mut String, what: &str, sites: &[Reachable], names: &mu
     }
     if sites.len() > most && most > 0 {
         let rest = sites.get(most..).unwrap_or(&[]);
-        let bytes: u64 = rest.iter().map(|site| site.totals.bytes).sum();
+        let bytes = rest.iter().fold(0u64, |sum, site| sum.saturating_add(site.totals.bytes));
         let _ = writeln!(
             out,
             "mallocop: {} smaller sites with {bytes} bytes not shown (--max-sites shows more)",

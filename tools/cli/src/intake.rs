@@ -16,9 +16,6 @@ use mallocop::sys::target::Obstacle;
 use crate::debug_file;
 use crate::recording::{End, Ending, Frame, Module, Process, Recording, Stack};
 
-/// Frames of one stack that are followed.
-const DEEPEST: usize = 512;
-
 /// Something that wants to be said when it happens.
 pub(crate) enum News {
     /// Lines of the library's own.
@@ -258,9 +255,12 @@ impl<B: Bytes> Intake<B> {
         if let Some(&known) = self.sites.get(&(image, site.0)) {
             return known;
         }
-        let Some(mut unit) = self.reader.node_of_site(image, site.0) else { return SiteId::NONE };
+        let nodes = self.reader.stack(image, site.0);
+        if nodes.is_empty() {
+            return SiteId::NONE;
+        }
         let mut stack = Stack { frames: Vec::new(), ending: Ending::Whole };
-        while let Some(node) = self.reader.node(unit).filter(|_| stack.frames.len() < DEEPEST) {
+        for node in nodes {
             let stored = StoredFrame::from_word(node.word);
             stack.frames.push(self.frame(node.owner, node.word, stored));
             stack.ending = match stored.ending() {
@@ -268,7 +268,6 @@ impl<B: Bytes> Intake<B> {
                 depot::Ending::Lost => Ending::Lost,
                 depot::Ending::Cut => Ending::Cut,
             };
-            unit = node.parent;
         }
         let known = self.recording.site(stack);
         self.sites.insert((image, site.0), known);
@@ -391,7 +390,8 @@ impl<B: Bytes> Intake<B> {
                 known.end = end;
                 known.lost = process.lost;
                 let [allocations, ..] = process.totals;
-                let counted = in_use.iter().map(|site| site.counts.blocks).sum();
+                let add = |sum: u64, site: &Reachable| sum.saturating_add(site.counts.blocks);
+                let counted = in_use.iter().fold(0, add);
                 known.allocations = if end == End::Exited { allocations } else { counted };
                 known.in_use = in_use;
             }

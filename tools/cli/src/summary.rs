@@ -96,8 +96,8 @@ fn merge(mut sum: Outcome, other: &Outcome) -> Outcome {
         match sum.reachable.iter_mut().find(|known| known.site == reachable.site) {
             Some(known) => {
                 known.totals.add(reachable.totals);
-                known.counts.blocks += reachable.counts.blocks;
-                known.counts.bytes += reachable.counts.bytes;
+                known.counts.blocks = known.counts.blocks.saturating_add(reachable.counts.blocks);
+                known.counts.bytes = known.counts.bytes.saturating_add(reachable.counts.bytes);
                 known.counts.peak = known.counts.peak.max(reachable.counts.peak);
             }
             None => sum.reachable.push(*reachable),
@@ -109,14 +109,14 @@ fn merge(mut sum: Outcome, other: &Outcome) -> Outcome {
     sum.reachable.sort_unstable_by_key(|site| (u64::MAX - site.totals.bytes, site.site));
     let (to, from) = (&mut sum.sum, &other.sum);
     to.suppressed.add(from.suppressed);
-    to.ledger.allocations += from.ledger.allocations;
-    to.ledger.frees += from.ledger.frees;
-    to.ledger.allocated += from.ledger.allocated;
+    to.ledger.allocations = to.ledger.allocations.saturating_add(from.ledger.allocations);
+    to.ledger.frees = to.ledger.frees.saturating_add(from.ledger.frees);
+    to.ledger.allocated = to.ledger.allocated.saturating_add(from.ledger.allocated);
     to.ledger.peak = to.ledger.peak.max(from.ledger.peak);
     to.missed.extend_from_slice(&from.missed);
     to.is_blind |= from.is_blind;
-    to.lost_frees += from.lost_frees;
-    to.folded += from.folded;
+    to.lost_frees = to.lost_frees.saturating_add(from.lost_frees);
+    to.folded = to.folded.saturating_add(from.folded);
     sum
 }
 
