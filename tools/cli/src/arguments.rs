@@ -48,12 +48,20 @@ pub(crate) fn command() -> Command {
         )
         .subcommand(
             Command::new("doctor")
-                .about("Say what would be seen of a program, without running it")
+                .about("Say what would be seen of a program, without running it, and whether this machine will do")
                 .arg(
                     Arg::new("program")
-                        .required(true)
                         .value_parser(clap::value_parser!(OsString))
-                        .value_hint(ValueHint::CommandName),
+                        .value_hint(ValueHint::CommandName)
+                        .help("The program; without one only the machine is looked at"),
+                )
+                .arg(
+                    Arg::new("arguments")
+                        .num_args(0..)
+                        .trailing_var_arg(true)
+                        .allow_hyphen_values(true)
+                        .value_parser(clap::value_parser!(OsString))
+                        .hide(true),
                 ),
         )
         .after_help(

@@ -82,7 +82,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
         }
         Some(("doctor", matches)) => {
             let program = matches.get_one::<OsString>("program");
-            doctor::examine(Path::new(program.map_or("".as_ref(), OsString::as_os_str)))
+            doctor::examine(program.map(|program| Path::new(program.as_os_str())))
         }
         _ => Err(Failure::Usage("no command".to_owned())),
     }

@@ -34,8 +34,8 @@ pub(crate) struct Facts {
     pub(crate) needed: Vec<String>,
     /// Does it define malloc itself?
     pub(crate) defines_malloc: bool,
-    /// Has it line information?
-    pub(crate) has_lines: bool,
+    /// Does it define what a fuzzer would ask us for?
+    pub(crate) defines_fuzzer_hooks: bool,
 }
 
 impl Facts {
@@ -146,16 +146,18 @@ fn inspect_elf(path: &Path, is_script: bool) -> Result<Facts, Failure> {
     if sanitized || links(&SANITIZER_LIBRARIES) {
         return Err(cannot("is built with a sanitizer, which checks the heap by itself"));
     }
-    let defines_malloc = elf.symbols().chain(elf.dynamic_symbols()).any(|symbol| {
-        symbol.is_definition() && symbol.is_global() && symbol.name() == Ok("malloc")
-    });
+    let defines = |name: &str| {
+        elf.symbols()
+            .chain(elf.dynamic_symbols())
+            .any(|symbol| symbol.is_definition() && symbol.is_global() && symbol.name() == Ok(name))
+    };
     Ok(Facts {
         file: path.to_owned(),
         is_script,
         needs_shell: false,
         needed,
-        defines_malloc,
-        has_lines: elf.section_by_name(".debug_line").is_some(),
+        defines_malloc: defines("malloc"),
+        defines_fuzzer_hooks: defines("__sanitizer_install_malloc_and_free_hooks"),
     })
 }
 

@@ -21,7 +21,7 @@ const EXTENTS_ON_DISK: u32 = 2048;
 pub(crate) struct TreeFile {
     file: File,
     path: PathBuf,
-    _named: Option<TempPath>,
+    named: Option<TempPath>,
 }
 
 impl TreeFile {
@@ -36,6 +36,11 @@ impl TreeFile {
     /// Its path, for the program's environment.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Is it in memory, without a name?
+    pub(crate) const fn is_in_memory(&self) -> bool {
+        self.named.is_none()
     }
 
     /// Makes the extents with these tags free again, and gives their memory back.
@@ -79,7 +84,7 @@ fn create_in_memory() -> std::io::Result<TreeFile> {
     let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
     // Without /proc nobody could open it.
     File::open(&path)?;
-    Ok(TreeFile { file, path, _named: None })
+    Ok(TreeFile { file, path, named: None })
 }
 
 /// A fresh file in `place`, with all its room allocated.
@@ -89,5 +94,5 @@ fn create_in(place: &Path) -> std::io::Result<TreeFile> {
     let bytes = u64::from(EXTENTS_ON_DISK) * EXTENT as u64;
     rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
     file.write_all(&record::fresh_header(EXTENTS_ON_DISK))?;
-    Ok(TreeFile { file, path: path.to_path_buf(), _named: Some(path) })
+    Ok(TreeFile { file, path: path.to_path_buf(), named: Some(path) })
 }
