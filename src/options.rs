@@ -2,11 +2,13 @@
 //!
 //! `MALLOCOP_OPTIONS=key=value:key=value`; `:`, `,`, white space separate.
 
+mod rejected;
 mod texts;
 
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+pub use rejected::Rejected;
 use texts::MAX_TEXT;
 pub use texts::{copy_text, set_text, text};
 
@@ -129,6 +131,8 @@ options! {
         "Largest sites that a list of leaked blocks or of blocks in use shows";
     Addresses, "addresses", Type::Flag, 0,
         "Show the address of each frame";
+    FullStacks, "full_stacks", Type::Flag, 0,
+        "Show every frame, also several in a row of libc, the C++ or Rust's library, which are one line else";
     Quiet, "quiet", Type::Flag, 0,
         "No start line and no summary";
 }
@@ -141,32 +145,6 @@ pub fn flag(name: Name) -> bool {
 /// Value of a number, or the position of a choice.
 pub fn number(name: Name) -> usize {
     VALUES.get(name as usize).map_or(0, |value| value.load(Ordering::Relaxed))
-}
-
-/// Why an option was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejected<'a> {
-    /// There is none of that name.
-    Unknown(&'a str),
-    /// There is no `=` in it.
-    NoValue(&'a str),
-    /// The value does not fit the option.
-    BadValue(&'static str, &'a str, Type),
-    /// It counts from the process's first block on, and comes too late.
-    TooLate(&'static str),
-}
-
-impl fmt::Display for Rejected<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown(name) => write!(f, "there is no option `{name}`"),
-            Self::NoValue(text) => write!(f, "`{text}` is not of the form option=value"),
-            Self::BadValue(name, value, kind) => {
-                write!(f, "`{value}` is no value for {name}: it takes {kind}")
-            }
-            Self::TooLate(name) => write!(f, "{name} cannot be set by the program itself"),
-        }
-    }
 }
 
 impl fmt::Display for Type {
@@ -407,7 +385,7 @@ mod tests {
                 "{name} twice"
             );
             let expected = match entry.kind {
-                Type::Path => Value::Text(""),
+                Type::Path | Type::Programs => Value::Text(""),
                 _ => Value::Number(entry.default),
             };
             assert_eq!(entry.parse(&entry.show(entry.default).to_string()), Some(expected));

@@ -1,5 +1,6 @@
 //! Who knows what stands behind the number of a stack: the process itself, or whoever reads its record.
 
+use super::stacks;
 use crate::stack::depot::{self, SiteId};
 use crate::stack::modules;
 use crate::stack::symbolize::{Frame, Symbolizer};
@@ -8,6 +9,11 @@ use crate::stack::symbolize::{Frame, Symbolizer};
 pub trait Names {
     /// The stack of a site.
     fn stack(&mut self, site: SiteId) -> Stack;
+
+    /// The source line of a frame, if its file is there.
+    fn source_line(&mut self, frame: &Frame) -> Option<String> {
+        stacks::source_line(frame)
+    }
 
     /// Was there no time for all names?
     fn is_exhausted(&self) -> bool {

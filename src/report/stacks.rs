@@ -52,22 +52,31 @@ pub fn write_stack(out: &mut String, site: SiteId, names: &mut dyn Names) {
     let width = |frame: &Frame| frame.function.as_deref().map_or(0, |name| name.chars().count());
     let padding = frames.iter().map(width).filter(|&width| width <= MOST_PADDING);
     let padding = padding.max().unwrap_or(0);
-    let own = frames.iter().position(|frame| source_line(frame).is_some());
-    for (number, frame) in frames.iter().enumerate() {
+    let own = frames.iter().position(|frame| names.source_line(frame).is_some());
+    let here = std::env::current_dir().unwrap_or_default();
+    let mut number = 0;
+    while let Some(frame) = frames.get(number) {
+        let folded = folded_from(frames.get(number..).unwrap_or(&[]));
+        if folded > 1 && own.is_none_or(|own| !(number..number + folded).contains(&own)) {
+            write_folded(out, number, frames.get(number..number + folded).unwrap_or(&[]));
+            number += folded;
+            continue;
+        }
         let _ = write!(out, "    #{number} ");
         if options::flag(Name::Addresses) {
             let _ = write!(out, "{:#014x} in ", frame.pc);
         }
-        write_frame(out, frame, padding);
+        write_frame(out, frame, padding, &here);
         if frame.is_guessed {
             out.push_str(" (guessed by the frame pointer)");
         }
         out.push('\n');
         if Some(number) == own
-            && let Some(text) = source_line(frame)
+            && let Some(text) = names.source_line(frame)
         {
             let _ = writeln!(out, "    {:>6} |     {}", frame.line, text.trim());
         }
+        number += 1;
     }
     match ending {
         Ending::Whole => {}
@@ -79,8 +88,45 @@ pub fn write_stack(out: &mut String, site: SiteId, names: &mut dyn Names) {
     }
 }
 
-fn write_frame(out: &mut String, frame: &Frame, padding: usize) {
-    let place = place_of(frame);
+/// The library that all programs have in common and that a frame is in.
+fn library_of(frame: &Frame) -> Option<&'static str> {
+    let file = frame.file.as_deref().unwrap_or("");
+    let path = frame.module.as_ref().map_or("", |(path, _)| path.as_str());
+    let module = path.rsplit('/').next().unwrap_or(path);
+    let function = frame.function.as_deref().unwrap_or("").trim_start_matches('<');
+    let is_rusts =
+        ["core::", "alloc::", "std::", "__rustc"].iter().any(|start| function.starts_with(start));
+    if file.contains("/rustc/") && file.contains("/library/") || file.is_empty() && is_rusts {
+        Some("Rust's library")
+    } else if file.contains("/include/c++/") || module.starts_with("libstdc++.so") {
+        Some("the C++ library")
+    } else if module.starts_with("libc.so") || module.starts_with("ld-linux") {
+        Some("libc")
+    } else {
+        None
+    }
+}
+
+/// How many of these frames are one line: those in front that are in one library.
+fn folded_from(frames: &[Frame]) -> usize {
+    let library = frames.first().and_then(library_of);
+    if library.is_none() || options::flag(Name::FullStacks) || options::flag(Name::Addresses) {
+        return 1;
+    }
+    frames.iter().take_while(|frame| library_of(frame) == library).count()
+}
+
+/// Several frames of one library as one line, under the name that was called.
+fn write_folded(out: &mut String, number: usize, frames: &[Frame]) {
+    let (last, count) = (number + frames.len() - 1, frames.len());
+    let called = frames.last();
+    let library = called.and_then(library_of).unwrap_or("a library");
+    let name = called.and_then(|frame| frame.function.as_deref()).unwrap_or("...");
+    let _ = writeln!(out, "    #{number}-#{last} {name} ({count} frames of {library})");
+}
+
+fn write_frame(out: &mut String, frame: &Frame, padding: usize, here: &Path) {
+    let place = place_of(frame, here);
     match &frame.function {
         Some(function) => {
             let _ = write!(out, "{function:padding$} {place}");
@@ -90,10 +136,10 @@ fn write_frame(out: &mut String, frame: &Frame, padding: usize) {
 }
 
 /// `file:line:column`, or the module and the address in it where there is no line.
-fn place_of(frame: &Frame) -> String {
+fn place_of(frame: &Frame, here: &Path) -> String {
     match (&frame.file, &frame.module) {
         (Some(file), _) if frame.line != 0 => {
-            let file = shorten(file);
+            let file = shorten(file, here);
             match frame.column {
                 0 => format!("{file}:{}", frame.line),
                 column => format!("{file}:{}:{column}", frame.line),
@@ -112,14 +158,13 @@ fn place_of(frame: &Frame) -> String {
 }
 
 /// A path without the working directory in front.
-fn shorten(file: &str) -> &str {
-    let here = std::env::current_dir().unwrap_or_default();
-    let short = Path::new(file).strip_prefix(&here).ok().and_then(Path::to_str).unwrap_or(file);
+fn shorten<'a>(file: &'a str, here: &Path) -> &'a str {
+    let short = Path::new(file).strip_prefix(here).ok().and_then(Path::to_str).unwrap_or(file);
     short.strip_prefix("./").unwrap_or(short)
 }
 
 /// The source line of a frame, if its file is there.
-fn source_line(frame: &Frame) -> Option<String> {
+pub fn source_line(frame: &Frame) -> Option<String> {
     let file = frame.file.as_deref().filter(|_| frame.line != 0)?;
     let metadata = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
     if metadata.len() > 16 << 20 {
@@ -146,7 +191,7 @@ pub fn own_function(site: SiteId, names: &mut dyn Names) -> Option<String> {
             .any(|known| name.starts_with(known))
     };
     let named = || frames.iter().filter(|frame| frame.function.is_some());
-    let own = frames.iter().find(|frame| source_line(frame).is_some() && !is_runtime(frame));
+    let own = frames.iter().find(|frame| names.source_line(frame).is_some() && !is_runtime(frame));
     own.or_else(|| named().find(|frame| !is_runtime(frame)))
         .or_else(|| named().next())?
         .function
@@ -156,12 +201,13 @@ pub fn own_function(site: SiteId, names: &mut dyn Names) -> Option<String> {
 /// `file:line:column in function` of the first frame of the user's own code, for a SUMMARY line.
 pub fn headline(site: SiteId, names: &mut dyn Names) -> String {
     let frames = named_frames(site, names);
-    let own = frames.iter().find(|frame| source_line(frame).is_some());
+    let own = frames.iter().find(|frame| names.source_line(frame).is_some());
     let named = || frames.iter().find(|frame| frame.file.is_some());
+    let here = std::env::current_dir().unwrap_or_default();
     match own.or_else(named).or(frames.first()) {
         Some(frame) => match &frame.function {
-            Some(function) => format!("{} in {function}", place_of(frame)),
-            None => place_of(frame),
+            Some(function) => format!("{} in {function}", place_of(frame, &here)),
+            None => place_of(frame, &here),
         },
         None => "at an unknown place".to_owned(),
     }

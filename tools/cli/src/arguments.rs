@@ -89,7 +89,8 @@ fn run() -> Command {
 }
 
 /// Options that count where a recording is shown.
-const SHOWN: [&str; 5] = ["addresses", "max_sites", "print_summary", "quiet", "show_reachable"];
+const SHOWN: [&str; 6] =
+    ["addresses", "full_stacks", "max_sites", "print_summary", "quiet", "show_reachable"];
 
 /// Flags that are the command's own: where the report goes besides the terminal.
 fn places() -> [Arg; 3] {

@@ -21,6 +21,7 @@ mod printer;
 mod recording;
 mod report;
 mod run;
+mod sources;
 mod status;
 mod summary;
 mod symbols;

@@ -11,6 +11,9 @@ const DIM: Style = Style::new().dimmed();
 
 /// Prints a text of the library to stderr, all of it in one write.
 pub(crate) fn print(text: &str) {
+    if text.is_empty() {
+        return;
+    }
     let mut styled = String::with_capacity(text.len() + 64);
     for line in text.lines() {
         let style = style_of(line);

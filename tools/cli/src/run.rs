@@ -258,9 +258,9 @@ impl<'a> Watch<'a> {
         }
         self.linger();
         self.intake.conclude(is_alive);
-        let summary = summary::write(&self.intake.recording, &mut self.symbols);
-        if !summary.is_empty() {
-            printer::print(&summary);
+        match options::text(Name::LogPath) {
+            Some(pattern) => printer::say(&format!("each process's report is in {pattern}")),
+            None => printer::print(&summary::write(&self.intake.recording, &mut self.symbols)),
         }
         if let Err(failure) = self.to.write(&self.intake.recording, &mut self.symbols) {
             printer::say(&format!("error: {failure}"));

@@ -16,6 +16,7 @@ use mallocop::stack::symbolize;
 
 use crate::debug_file;
 use crate::recording::{Ending, Frame, Module, Recording};
+use crate::sources::Sources;
 
 /// From when on it is shown how far it is.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -26,6 +27,7 @@ pub(crate) struct Symbols {
     /// May debuginfod be asked?
     may_ask: bool,
     known: HashMap<u32, Vec<symbolize::Frame>>,
+    sources: Sources,
     files: HashMap<u32, Option<ModuleFile>>,
 }
 
@@ -245,6 +247,11 @@ pub(crate) struct Named<'a> {
 }
 
 impl Names for Named<'_> {
+    fn source_line(&mut self, frame: &symbolize::Frame) -> Option<String> {
+        let file = frame.file.as_deref().filter(|_| frame.line != 0)?;
+        self.symbols.sources.line(file, frame.line)
+    }
+
     fn stack(&mut self, site: SiteId) -> names::Stack {
         let Some(stack) = self.recording.stack(site) else { return names::Stack::default() };
         let mut frames = Vec::new();

@@ -105,7 +105,14 @@ fn interpreter_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
     let Some(line) = first.strip_prefix(b"#!") else { return Ok(None) };
     let line = line.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
     let line = String::from_utf8_lossy(line);
-    Ok(line.split_whitespace().next().map(PathBuf::from))
+    let mut words = line.split_whitespace();
+    let interpreter = words.next().map(PathBuf::from);
+    // env(1) is one only for its name's sake.
+    let is_env = interpreter.as_ref().is_some_and(|path| path.ends_with("env"));
+    match words.next().filter(|word| is_env && !word.starts_with('-') && !word.contains('=')) {
+        Some(program) => find(Path::new(program)).map(Some),
+        None => Ok(interpreter),
+    }
 }
 
 /// Is it a script without a `#!` line, as far as its first bytes tell?

@@ -17,6 +17,7 @@
 
 mod cpp;
 mod entry;
+mod environment;
 mod exec;
 mod exit;
 mod filters;
