@@ -16,6 +16,7 @@ mod doctor;
 mod failure;
 mod intake;
 mod json;
+mod leftovers;
 mod library;
 mod printer;
 mod recording;

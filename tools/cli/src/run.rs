@@ -26,7 +26,7 @@ use crate::recording::Recording;
 use crate::report::Destinations;
 use crate::symbols::{Named, Symbols, told_sites};
 use crate::tree::{Source, TreeFile};
-use crate::{library, printer, status, summary, target};
+use crate::{leftovers, library, printer, status, summary, target};
 
 /// How often the tree file is looked at while the program runs.
 const POLL: Duration = Duration::from_millis(20);
@@ -186,7 +186,7 @@ impl<'a> Watch<'a> {
     /// Gives back the record of processes that are gone, now and then.
     fn retire(&mut self) {
         if self.intake.unsettled() >= MANY && self.retired.elapsed() > REST && self.namespace != 0 {
-            let tags = self.intake.retire(self.namespace, is_alive);
+            let tags = self.intake.retire(self.namespace, leftovers::is_alive);
             self.tree.free(&tags);
             self.retired = Instant::now();
         }
@@ -217,7 +217,7 @@ impl<'a> Watch<'a> {
     /// Gives processes that the program has left behind a moment to come to their end.
     fn linger(&mut self) {
         let until = Instant::now() + LINGER;
-        while Instant::now() < until && self.intake.are_running(is_alive) {
+        while Instant::now() < until && leftovers::map_file(self.tree.inode()) {
             thread::sleep(POLL);
             let news = self.intake.poll(true);
             news.iter().for_each(|news| self.print(news));
@@ -257,7 +257,7 @@ impl<'a> Watch<'a> {
             return if ended.success() { status::FAILED } else { status::of_run(ended, false, 0) };
         }
         self.linger();
-        self.intake.conclude(is_alive);
+        self.intake.conclude(leftovers::is_alive);
         match options::text(Name::LogPath) {
             Some(pattern) => printer::say(&format!("each process's report is in {pattern}")),
             None => printer::print(&summary::write(&self.intake.recording, &mut self.symbols)),
@@ -276,11 +276,4 @@ fn finding(recording: &Recording, process: usize, number: usize) -> Option<&Told
 
 fn outcome(recording: &Recording, process: usize, number: usize) -> Option<&Outcome> {
     recording.processes.get(process)?.outcomes.get(number)
-}
-
-/// Does the process still run? A zombie does not.
-fn is_alive(pid: u32) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit(')').next().and_then(|rest| rest.trim_start().chars().next());
-    state.is_some_and(|state| state != 'Z' && state != 'X')
 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use mallocop::record::read::{Bytes, Reader, Tag};
@@ -36,6 +36,11 @@ impl TreeFile {
     /// Its path, for the program's environment.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What it is known by where it is mapped.
+    pub(crate) fn inode(&self) -> u64 {
+        self.file.metadata().map_or(u64::MAX, |facts| facts.ino())
     }
 
     /// Is it in memory, without a name?

@@ -14,12 +14,6 @@ use super::Intake;
 use crate::recording::End;
 
 impl<B: Bytes> Intake<B> {
-    /// Is there a process that has not come to its end?
-    pub(crate) fn are_running(&self, is_alive: impl Fn(u32) -> bool) -> bool {
-        let mut running = self.seen.keys().filter_map(|&number| self.reader.process(number));
-        running.any(|process| process.state == State::Running && is_alive(process.pid))
-    }
-
     /// Settles how each process has ended that is left. `is_alive` knows that of those that have not said so.
     pub(crate) fn conclude(&mut self, is_alive: impl Fn(u32) -> bool) {
         let tags = self.reader.tags();
