@@ -190,12 +190,14 @@ pub fn enter(path: &core::ffi::CStr) -> Option<Role> {
     }
 }
 
-/// In a forked child: it has a part of its own, which it claims when there is something to say.
+/// In a forked child: it claims a part of its own. At once, so that whoever reads knows of it: as long as it lives the
+/// addresses of those that it was forked from mean something.
 pub fn renew_after_fork() {
     // SAFETY: null, or a word that stays mapped.
     if let Some(slot) = unsafe { SLOT.load(Ordering::Acquire).as_ref() } {
         // Done already where the kernel wipes the page.
         slot.store(0, Ordering::Relaxed);
+        claim(slot, LAST.load(Ordering::Relaxed));
     }
 }
 

@@ -168,3 +168,32 @@ fn write_doubts(out: &mut String, sum: &Sum) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::names::Stack;
+    use super::*;
+    use crate::stack::depot::SiteId;
+
+    struct Nameless;
+
+    impl Names for Nameless {
+        fn stack(&mut self, _site: SiteId) -> Stack {
+            Stack::default()
+        }
+    }
+
+    /// A record that somebody has written over may say anything.
+    #[test]
+    fn sums_out_of_all_bounds_are_told() {
+        let totals = SiteTotals { blocks: u64::MAX, bytes: u64::MAX };
+        let leak = Leak { site: SiteId(1), loss: Loss::Direct, totals, objects: Vec::new() };
+        let reachable = super::super::outcome::Reachable { totals, ..Default::default() };
+        let sum = Sum { speaks: true, is_checked: true, ..Sum::default() };
+        let outcome =
+            Outcome { leaks: vec![leak.clone(), leak], reachable: vec![reachable; 2], sum };
+        let text = write(&outcome, &mut Nameless);
+        let words = "SUMMARY: mallocop: 18446744073709551615 byte(s) leaked in 18446744073709551615 allocation(s).";
+        assert!(text.contains(words), "{text}");
+    }
+}
