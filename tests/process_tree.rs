@@ -99,6 +99,34 @@ fn pipelines_print_what_they_print() {
     assert_eq!(run(watched(&[], "bash"), "watched"), alone);
 }
 
+/// A build of many processes is one report, with each program's leaks together.
+#[test]
+fn a_build_is_one_report() {
+    if !is_ready("a build", &["make", "gcc"]) {
+        return;
+    }
+    const FILES: usize = 40;
+    let folder = scratch().join("build");
+    let _ = fs::remove_dir_all(&folder);
+    fs::create_dir_all(&folder).expect("a folder");
+    for number in 0..FILES {
+        let text = format!("int f{number}(int x) {{ return x + {number}; }}\n");
+        fs::write(folder.join(format!("f{number}.c")), text).expect("a source");
+    }
+    let rules = "all: $(patsubst %.c,%.o,$(wildcard f*.c))\n%.o: %.c\n\t@gcc -c -o $@ $<\n";
+    fs::write(folder.join("Makefile"), rules).expect("a makefile");
+    let ran = finish(watched(&[], "make").arg("-j2").current_dir(&folder));
+    // gcc's driver and the assembler lose blocks, each time the same ones.
+    assert!(ran.status == 0 || ran.status == 23, "{}", ran.stderr);
+    let reports = ran.stderr.matches("detected memory leaks").count();
+    assert!((1..=3).contains(&reports), "{}", ran.stderr);
+    assert!(ran.stderr.contains(&format!("mallocop: in {FILES} processes of ")), "{}", ran.stderr);
+    let silent =
+        ran.stderr.lines().find(|line| line.contains(" more processes with nothing to report: "));
+    assert!(silent.is_some_and(|line| line.contains(&format!("cc1 {FILES}"))), "{}", ran.stderr);
+    assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 2 * FILES + 1);
+}
+
 /// A library that is gone, and another one at its address.
 #[test]
 fn unloaded_libraries_are_named_as_they_were() {

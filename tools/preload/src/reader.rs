@@ -94,6 +94,11 @@ pub(crate) fn find() {
     record::append(Entry::Program, program.as_os_str().as_encoded_bytes());
     if role == Role::First {
         announce(ignored, &program);
+    } else if tree_file().is_some() && !record::is_open() && !options::flag(Name::Quiet) {
+        let (name, pid) = (program.display(), process::id());
+        report::emit(&format!(
+            "mallocop: {name} (pid {pid}) cannot reach the run's record: what is found is said here\n"
+        ));
     }
 }
 
