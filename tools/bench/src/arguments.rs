@@ -24,6 +24,8 @@ pub(crate) enum Task {
     Registry,
     /// Measures the leak check by itself.
     Leaks,
+    /// Measures a whole build's report, and a large recording's.
+    Record,
     /// Is a heap to look for leaks in, in a process of its own.
     LeakLoad { name: String },
     /// Names programs and columns.
@@ -103,6 +105,10 @@ pub(crate) fn command() -> Command {
         )
         .arg(flag("registry", "Measure the registry by itself instead").exclusive(true))
         .arg(flag("leaks", "Measure the leak check by itself instead").exclusive(true))
+        .arg(
+            flag("record", "Measure a whole build's report and a large recording's instead")
+                .exclusive(true),
+        )
         .subcommand(
             Command::new("leak-load")
                 .hide(true)
@@ -136,6 +142,7 @@ pub(crate) fn task(matches: &ArgMatches) -> Task {
         None if matches.get_flag("list") => Task::List,
         None if matches.get_flag("registry") => Task::Registry,
         None if matches.get_flag("leaks") => Task::Leaks,
+        None if matches.get_flag("record") => Task::Record,
         None if matches.get_flag("drift") => Task::Drift(settings(matches)),
         None => Task::Bench(settings(matches)),
     }

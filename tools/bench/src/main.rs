@@ -19,6 +19,7 @@ mod measure;
 mod memory;
 mod programs;
 mod random;
+mod record;
 mod redis;
 mod registry;
 mod scaling;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         Task::Drift(settings) => drift::run(&settings, out),
         Task::Registry => registry::run(out),
         Task::Leaks => leaks::run(out),
+        Task::Record => record::run(out),
         Task::LeakLoad { name } => leaks::load(&name),
         Task::List => list(out).map_err(|error| error.to_string()),
         Task::Loop { name, operations } => run_loop(&name, operations),
