@@ -3,14 +3,14 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::file::{self, IN_WINDOW, WINDOW};
-use super::{EXTENT, FIRST_EXTENT, MOST_EXTENTS, TAGS, UNIT, UNITS, process};
+use super::{EXTENT, FIRST_EXTENT, MOST_EXTENTS, TAGS, UNIT, UNITS};
 use crate::sys::{filter, memory};
 
 /// What is in an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// A [`Process`](super::Process), and the start of its log.
+    /// A process, and the start of its log.
     Process = 1,
     /// More of a process's log.
     Log = 2,
@@ -82,17 +82,8 @@ pub fn unit(number: u32) -> Option<usize> {
     address(number / UNITS).map(|start| start + (number % UNITS) as usize * UNIT)
 }
 
-/// Claims an extent for this process, zeroed. `None`: no memory.
-#[cold]
-pub fn claim(kind: Kind, index: u32) -> Option<Place> {
-    let shared = match kind {
-        Kind::Sites => process::image_number(),
-        _ => process::slot(),
-    };
-    shared.and_then(|owner| claim_shared(Some(owner), kind, index)).or_else(claim_private)
-}
-
-fn claim_private() -> Option<Place> {
+/// One in private memory, zeroed. `None`: no memory.
+pub(super) fn claim_private() -> Option<Place> {
     let number = MOST_EXTENTS + PRIVATE.fetch_add(1, Ordering::Relaxed);
     Some(Place { number, address: address(number)? })
 }

@@ -6,12 +6,8 @@
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::extents::{self, Kind};
-use super::{EXTENT, file, process};
+use super::{EXTENT, LOG_START as START, file, process};
 
-/// Parts of a log behind the first, an extent each.
-pub(super) const PARTS: usize = 512;
-/// Where the log starts in the process's extent.
-pub(super) const START: usize = 5 << 10;
 /// Bytes of the first part.
 pub(super) const FIRST: usize = EXTENT - START;
 /// Length of what fills a part up.

@@ -13,12 +13,12 @@ mod log;
 mod process;
 pub mod read;
 
-pub use extents::{Kind, Place, claim, unit};
+pub use extents::{Kind, Place, unit};
 pub use file::{HINT_AT, Header, fresh_header, is_open};
 pub use log::{Entry, MOST as MOST_BYTES, append};
 pub use process::{
-    Image, Process, Role, SITE_SEGMENTS, State, count_finding, end, end_if_own, enter, image,
-    note_exit_code, note_totals, renew_after_fork, slot,
+    Image, Process, Role, SITE_SEGMENTS, State, claim_extent as claim, count_finding, end,
+    end_if_own, enter, image, note_exit_code, note_totals, renew_after_fork, slot,
 };
 
 /// Environment variable that names the tree file.
@@ -39,6 +39,11 @@ pub const MOST_EXTENTS: u32 = 1 << 16;
 pub const TAGS: usize = EXTENT;
 /// First extent behind the tags.
 pub const FIRST_EXTENT: u32 = 1 + (MOST_EXTENTS as usize * 8 / EXTENT) as u32;
+
+/// Where the log starts in a process's extent.
+const LOG_START: usize = 5 << 10;
+/// Parts of a log behind the first, an extent each.
+const LOG_PARTS: usize = 512;
 
 /// A loaded module, as a process's log has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]

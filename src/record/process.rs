@@ -2,8 +2,8 @@
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use super::extents::{self, Kind};
-use super::{file, log};
+use super::extents::{self, Kind, Place};
+use super::{LOG_PARTS, LOG_START, file};
 use crate::heap::size::PAGE;
 use crate::sys::{memory, process, shared};
 
@@ -40,7 +40,7 @@ pub struct Process {
     pub peak: AtomicU64,
     reserved: [u8; 184],
     /// Extents with the rest of the log.
-    pub(super) log: [AtomicU32; log::PARTS],
+    pub(super) log: [AtomicU32; LOG_PARTS],
     /// The image, if this process has called exec.
     pub image_record: Image,
 }
@@ -143,6 +143,18 @@ pub(super) fn image_number() -> Option<u32> {
 /// The image that the process runs; `None` without a tree file.
 pub fn image() -> Option<&'static Image> {
     at(image_number()?).map(|process| &process.image_record)
+}
+
+/// Claims an extent for what the calling process has to record, zeroed; in private memory where there is no tree file,
+/// or no room in it. `None`: no memory.
+#[cold]
+pub fn claim_extent(kind: Kind, index: u32) -> Option<Place> {
+    let owner = match kind {
+        Kind::Sites => image_number(),
+        _ => slot(),
+    };
+    let shared = owner.and_then(|owner| extents::claim_shared(Some(owner), kind, index));
+    shared.or_else(extents::claim_private)
 }
 
 /// Claims an extent for the calling process; `parent`: for the one it was forked from, 0: for none.
@@ -255,5 +267,5 @@ fn note_state(process: &Process, state: State, status: u32) {
 }
 
 const _: () = assert!(core::mem::offset_of!(Process, log) == 256);
-const _: () = assert!(core::mem::offset_of!(Process, image_record) == 256 + 4 * log::PARTS);
-const _: () = assert!(size_of::<Process>() <= log::START);
+const _: () = assert!(core::mem::offset_of!(Process, image_record) == 256 + 4 * LOG_PARTS);
+const _: () = assert!(size_of::<Process>() <= LOG_START);

@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 
 use super::extents::{Kind, tag_of};
-use super::log::{Entry, MOST, PARTS, SKIP, part_of};
+use super::log::{Entry, MOST, SKIP, part_of};
 use super::process::State;
 use super::{
-    COUNTED, EXTENT, FIRST_EXTENT, MAGIC, MOST_EXTENTS, PORTIONS, SITES, TAGS, UNIT, UNITS, VERSION,
+    COUNTED, EXTENT, FIRST_EXTENT, LOG_PARTS, MAGIC, MOST_EXTENTS, PORTIONS, SITES, TAGS, UNIT,
+    UNITS, VERSION,
 };
 
 /// Where the bytes are.
@@ -199,7 +200,7 @@ impl<B: Bytes> Reader<B> {
             lost: field(8),
             namespace: field(9),
             totals: [40, 48, 56, 64].map(|at| long(&bytes, at)),
-            log: (0..PARTS)
+            log: (0..LOG_PARTS)
                 .map(|part| word(&bytes, 256 + part * 4))
                 .take_while(|&part| part != 0)
                 .collect(),
@@ -263,7 +264,7 @@ impl<B: Bytes> Reader<B> {
     }
 
     fn node_of_site(&mut self, image: u32, site: u32) -> Option<u32> {
-        const SITE_TABLE: usize = 256 + 4 * PARTS + 4;
+        const SITE_TABLE: usize = 256 + 4 * LOG_PARTS + 4;
         let index = (site / SITES) as usize;
         let mut extent = [0; 4];
         let at = u64::from(image) * EXTENT as u64 + (SITE_TABLE + index * 4) as u64;

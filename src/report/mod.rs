@@ -5,6 +5,7 @@ pub mod log_file;
 pub mod names;
 pub mod outcome;
 mod place;
+mod source;
 pub mod stacks;
 pub mod summary;
 pub mod suppressed;

@@ -1,6 +1,6 @@
 //! Who knows what stands behind the number of a stack: the process itself, or whoever reads its record.
 
-use super::stacks;
+use super::source;
 use crate::stack::depot::{self, SiteId};
 use crate::stack::modules;
 use crate::stack::symbolize::{Frame, Symbolizer};
@@ -12,7 +12,7 @@ pub trait Names {
 
     /// The source line of a frame, if its file is there.
     fn source_line(&mut self, frame: &Frame) -> Option<String> {
-        stacks::source_line(frame)
+        source::line_of(frame)
     }
 
     /// Was there no time for all names?

@@ -2,8 +2,6 @@
 //! frame of the user's own code.
 
 use std::fmt::Write as _;
-use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use super::names::{Ending, Names, Stack};
@@ -161,17 +159,6 @@ fn place_of(frame: &Frame, here: &Path) -> String {
 fn shorten<'a>(file: &'a str, here: &Path) -> &'a str {
     let short = Path::new(file).strip_prefix(here).ok().and_then(Path::to_str).unwrap_or(file);
     short.strip_prefix("./").unwrap_or(short)
-}
-
-/// The source line of a frame, if its file is there.
-pub fn source_line(frame: &Frame) -> Option<String> {
-    let file = frame.file.as_deref().filter(|_| frame.line != 0)?;
-    let metadata = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
-    if metadata.len() > 16 << 20 {
-        return None;
-    }
-    let lines = BufReader::new(File::open(file).ok()?).lines();
-    lines.map_while(Result::ok).nth(frame.line as usize - 1)
 }
 
 /// The names of a site's frames, innermost first, all that libc adds at the outer end left out.

@@ -6,13 +6,13 @@
 //! Nothing waits: a process that ends in the middle of storing a stack blocks nobody. What two threads store
 //! at the same time may be there twice, and so may what two processes store.
 
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use super::memo::TENANT;
 use super::pairs::{Keys, Pairs};
+use super::parts::Parts;
 use super::unwind::{EXACT, GUESSED};
 use crate::record::{self, Image, Kind, Node};
-use crate::sys::memory;
 
 /// Names a stored stack. Numbered from 1 in the order in which they were first seen; 0 is none.
 #[derive(
@@ -104,20 +104,6 @@ impl StoredFrame {
     }
 }
 
-/// Slots of the first table; each further one has four times as many.
-const FIRST_SLOTS: usize = 1 << 12;
-const TABLES: usize = 10;
-/// Slots looked at in each table.
-const PROBES: usize = 8;
-/// Looks at a slot whose site is being written.
-const PATIENCE: usize = 1000;
-
-/// A hash and the node it stands for; 0: not written yet.
-struct Slot {
-    hash: AtomicU64,
-    node: AtomicU32,
-}
-
 /// Stacks by their hash, which is spread well.
 struct Hashes;
 
@@ -142,7 +128,7 @@ const MOST: u32 = 1 << 26;
 pub struct Depot {
     /// Whole stacks once more, apart from their parts: what is asked for at each capture lies close.
     wholes: Pairs<Hashes>,
-    tables: [AtomicPtr<Slot>; TABLES],
+    parts: Parts,
     /// The sites' nodes, as far as they are mapped.
     sites: [AtomicPtr<AtomicU32>; record::SITE_SEGMENTS],
     /// Where the sites are where no tree file has them.
@@ -162,7 +148,7 @@ impl Depot {
     const fn new(limit: u32) -> Self {
         Self {
             wholes: Pairs::new(),
-            tables: [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLES],
+            parts: Parts::new(),
             sites: [const { AtomicPtr::new(core::ptr::null_mut()) }; record::SITE_SEGMENTS],
             image: Image::new(),
             next: AtomicU32::new(0),
@@ -195,11 +181,12 @@ impl Depot {
     #[cold]
     #[inline(never)]
     fn intern_whole(&self, stack: &impl Stack, top: usize) -> u32 {
-        if let Some(node) = self.find(stack.hash(top)) {
+        if let Some(node) = self.parts.find(stack.hash(top)) {
             return node;
         }
         // The innermost frame up to which the stack is stored already.
-        let stored = (0..top).rev().find_map(|index| Some((index, self.find(stack.hash(index))?)));
+        let stored =
+            (0..top).rev().find_map(|index| Some((index, self.parts.find(stack.hash(index))?)));
         let (first, mut parent) = stored.map_or((0, 0), |(index, node)| (index + 1, node));
         for index in first..=top {
             let Some(node) = self.store(stack, index, parent) else {
@@ -263,7 +250,7 @@ impl Depot {
             let (word, site) = (stack.pc(index) as u64 | ending, AtomicU32::new(0));
             node.write(Node { word, parent, site });
         }
-        Some(self.publish(stack.hash(index), number))
+        Some(self.parts.publish(stack.hash(index), number))
     }
 
     /// The unit of a fresh node.
@@ -289,65 +276,6 @@ impl Depot {
                 return Some(node);
             }
         }
-    }
-
-    fn table(&self, level: usize) -> Option<&[Slot]> {
-        let first = self.tables.get(level)?.load(Ordering::Acquire);
-        if first.is_null() {
-            return None;
-        }
-        // SAFETY: a table of that level has that many slots, and stays.
-        Some(unsafe { core::slice::from_raw_parts(first, slots_of(level)) })
-    }
-
-    /// The node that the hash stands for.
-    fn find(&self, hash: u64) -> Option<u32> {
-        for level in 0..TABLES {
-            for slot in slots_for(self.table(level)?, hash) {
-                match slot.hash.load(Ordering::Acquire) {
-                    0 => return None,
-                    found if found == hash => {
-                        let node = wait_for(slot);
-                        if node.is_some() {
-                            return node;
-                        }
-                    }
-                    _ => {}
-                }
-            }
-        }
-        None
-    }
-
-    /// Lets the hash stand for the node, unless it already stands for one; returns which.
-    fn publish(&self, hash: u64, node: u32) -> u32 {
-        for level in 0..TABLES {
-            let slot = self.tables.get(level);
-            if slot
-                .and_then(|slot| {
-                    memory::load_or_map(slot, size_of::<Slot>() * slots_of(level), |_| {})
-                })
-                .is_none()
-            {
-                break;
-            }
-            for slot in slots_for(self.table(level).unwrap_or(&[]), hash) {
-                match slot.hash.compare_exchange(0, hash, Ordering::AcqRel, Ordering::Acquire) {
-                    Ok(_) => {
-                        slot.node.store(node, Ordering::Release);
-                        return node;
-                    }
-                    Err(found) if found == hash => {
-                        if let Some(other) = wait_for(slot) {
-                            return other;
-                        }
-                    }
-                    Err(_) => {}
-                }
-            }
-        }
-        // No room in the tables: the node works, it is only not found again.
-        node
     }
 
     fn node(&self, number: u32) -> Option<&Node> {
@@ -378,28 +306,6 @@ fn claim_sites(shared: &AtomicU32, index: u32) -> Option<usize> {
         Ok(_) => Some(fresh.address),
         Err(other) => record::unit(other * record::UNITS),
     }
-}
-
-const fn slots_of(level: usize) -> usize {
-    FIRST_SLOTS << (2 * level)
-}
-
-fn slots_for(table: &[Slot], hash: u64) -> impl Iterator<Item = &Slot> {
-    let mask = table.len().wrapping_sub(1);
-    let first = (hash >> 20) as usize;
-    (first..first.wrapping_add(PROBES)).filter_map(move |at| table.get(at & mask))
-}
-
-/// The slot's node. `None` if whoever took the slot does not write it: it may have been another thread when
-/// this process was forked.
-fn wait_for(slot: &Slot) -> Option<u32> {
-    for _ in 0..PATIENCE {
-        match slot.node.load(Ordering::Acquire) {
-            0 => core::hint::spin_loop(),
-            node => return Some(node),
-        }
-    }
-    None
 }
 
 /// The next number, below the limit.

@@ -1,3 +1,4 @@
+use super::super::parts::slots_for;
 use super::*;
 
 /// A stack of given pcs, innermost first, as tests write them.
@@ -90,7 +91,7 @@ fn a_slot_that_nobody_fills_is_passed_by() {
     let depot = depot(1 << 20);
     let hash = Given::new(&[1]).hash(0);
     depot.intern(&Given::new(&[5]));
-    slots_for(depot.table(0).expect("made"), hash)
+    slots_for(depot.parts.table(0).expect("made"), hash)
         .find(|slot| slot.hash.load(Ordering::Relaxed) == 0)
         .expect("a free slot")
         .hash

@@ -14,6 +14,7 @@ pub mod modules;
 #[cfg(feature = "oracle")]
 pub mod oracle;
 mod pairs;
+mod parts;
 mod rows;
 pub mod rule;
 mod rules;
