@@ -1,6 +1,6 @@
 //! Extents: room for what is recorded, in the tree file or, where there is none or no room in it, in private memory.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use super::file::{self, IN_WINDOW, WINDOW};
 use super::{EXTENT, FIRST_EXTENT, MOST_EXTENTS, TAGS, UNIT, UNITS};
@@ -51,6 +51,8 @@ pub struct Place {
 /// Windows of the file, and as many of private memory; 0: not mapped.
 static WINDOWS: [AtomicUsize; 2 * (MOST_EXTENTS / IN_WINDOW) as usize] =
     [const { AtomicUsize::new(0) }; 2 * (MOST_EXTENTS / IN_WINDOW) as usize];
+/// Has this process found no free extent? It does not look for one again.
+static IS_FULL: AtomicBool = AtomicBool::new(false);
 /// Private extents claimed so far.
 static PRIVATE: AtomicU32 = AtomicU32::new(0);
 
@@ -90,7 +92,7 @@ pub(super) fn claim_private() -> Option<Place> {
 
 /// One in the file; without an owner it belongs to itself.
 pub(super) fn claim_shared(owner: Option<u32>, kind: Kind, index: u32) -> Option<Place> {
-    let header = file::header()?;
+    let header = file::header().filter(|_| !IS_FULL.load(Ordering::Relaxed))?;
     let extents = header.extents.load(Ordering::Relaxed);
     let first = header.hint.load(Ordering::Relaxed).clamp(FIRST_EXTENT, extents);
     let number = (first..extents).chain(FIRST_EXTENT..first).find(|&number| {
@@ -99,7 +101,9 @@ pub(super) fn claim_shared(owner: Option<u32>, kind: Kind, index: u32) -> Option
             place.load(Ordering::Relaxed) == 0
                 && place.compare_exchange(0, tag, Ordering::AcqRel, Ordering::Relaxed).is_ok()
         })
-    })?;
+    });
+    IS_FULL.store(number.is_none(), Ordering::Relaxed);
+    let number = number?;
     header.hint.store(number + 1, Ordering::Relaxed);
     header.used.fetch_max(number + 1, Ordering::Relaxed);
     // A filter may forbid the call that maps a window.

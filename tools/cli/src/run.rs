@@ -219,9 +219,10 @@ impl<'a> Watch<'a> {
         let until = Instant::now() + LINGER;
         while Instant::now() < until && leftovers::map_file(self.tree.inode()) {
             thread::sleep(POLL);
-            let news = self.intake.poll(true);
-            news.iter().for_each(|news| self.print(news));
         }
+        // Also what has come and gone since the program's end.
+        let news = self.intake.poll(true);
+        news.iter().for_each(|news| self.print(news));
     }
 
     fn print(&mut self, news: &News) {

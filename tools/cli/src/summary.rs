@@ -15,6 +15,9 @@ use mallocop::stack::depot::SiteId;
 use crate::recording::{End, Process, Recording};
 use crate::symbols::{Named, Symbols};
 
+/// Sites that are listed of a child that was killed, unless all are wanted.
+const MOST_OF_CHILDREN: usize = 3;
+
 /// The text, grouped by program.
 pub(crate) fn write(recording: &Recording, symbols: &mut Symbols) -> String {
     symbols.prepare(recording, sites(recording).into_iter());
@@ -147,9 +150,12 @@ fn write_unjudged(out: &mut String, process: &Process, names: &mut Named<'_>) {
         out,
         "mallocop: {name} (pid {pid}): {how}: not classified: {bytes} byte{s} in {blocks} block{ss} in use then"
     );
-    let lists = process.end != End::Replaced || options::flag(Name::ShowReachable);
-    if lists {
+    let wants_all = options::flag(Name::ShowReachable);
+    if wants_all || process.is_root && process.end != End::Replaced {
         write_sites(out, &format!("{how}: not classified"), &process.in_use, names);
+    } else if process.end == End::Killed {
+        let largest = process.in_use.get(..MOST_OF_CHILDREN).unwrap_or(&process.in_use);
+        write_sites(out, &format!("{how}: not classified"), largest, names);
     } else if let Some(largest) = process.in_use.first() {
         let SiteTotals { blocks, bytes } = largest.totals;
         let place = stacks::headline(largest.site, names);
