@@ -63,6 +63,29 @@ fn tests_and_programs_are_watched() {
     assert!(run.stderr.lines().all(|line| !line.starts_with("mallocop")), "{}", run.stderr);
 }
 
+/// cargo, rustc and a build script under mallocop print what they print.
+#[test]
+fn a_build_prints_what_it_prints() {
+    let folder = scratch().join("build");
+    fs::create_dir_all(folder.join("src")).expect("a folder");
+    let manifest = "[package]\nname = \"build\"\nedition = \"2024\"\n\n[workspace]\n";
+    fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
+    fs::write(folder.join("src/main.rs"), "fn main() { let unused = 1; }\n").expect("a source");
+    let build = |mut command: Command, name: &str| {
+        let line = "rm -rf target; cargo build -q --offline > $0.out 2> $0.err";
+        let ran = finish(
+            command.args(["-c", line, name]).current_dir(&folder).env_remove("CARGO_TARGET_DIR"),
+        );
+        assert!(ran.status == 0 || ran.status == 23, "{}", ran.stderr);
+        let read =
+            |kind: &str| fs::read_to_string(folder.join(format!("{name}.{kind}"))).expect("output");
+        (read("out"), read("err"))
+    };
+    let alone = build(Command::new("bash"), "alone");
+    assert!(alone.1.contains("unused variable: `unused`"), "{}", alone.1);
+    assert_eq!(build(harness::watched(&[], "bash"), "watched"), alone);
+}
+
 #[test]
 fn what_runs_no_program_is_refused() {
     let build = cargo_mallocop(&["build"]);

@@ -3,6 +3,7 @@
 mod harness;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -78,6 +79,27 @@ fn lines_in_a_file_that_a_link_names() {
     fs::create_dir(other.join(".debug")).expect("a folder");
     fs::rename(other.join("symbols.debug"), other.join(".debug/symbols.debug")).expect("moved");
     has_all_lines(&watch(&other.join("symbols")));
+}
+
+/// debuginfod is asked only by who wants that; here one stands in for it that knows a single file.
+#[test]
+fn lines_from_debuginfod_when_asked() {
+    let path = program("served", &["-Wl,--build-id=0xabcdef0123456789"]);
+    let folder = path.parent().expect("a folder");
+    tool("objcopy", folder, &["--only-keep-debug", "symbols", "elsewhere"]);
+    tool("strip", folder, &["symbols"]);
+    let finder = folder.join("debuginfod-find");
+    let served = folder.join("elsewhere");
+    let script = format!(
+        "#!/bin/sh\n[ \"$*\" = 'debuginfo abcdef0123456789' ] && echo {}\n",
+        served.display()
+    );
+    fs::write(&finder, script).expect("a script");
+    fs::set_permissions(&finder, fs::Permissions::from_mode(0o755)).expect("a mode");
+    let places = format!("{}:{}", folder.display(), std::env::var("PATH").unwrap_or_default());
+    let silent = finish(watched(&[], &path).env("PATH", &places));
+    assert!(!silent.stderr.contains("symbols.c:"), "{}", silent.stderr);
+    has_all_lines(&finish(watched(&["--debuginfod"], &path).env("PATH", &places)));
 }
 
 /// What several debug files have in common, taken out by dwz.

@@ -123,10 +123,10 @@ fn merge(mut sum: Outcome, other: &Outcome) -> Outcome {
     sum
 }
 
-/// What a process had in use that came to no end at which it could be looked at.
-fn write_unjudged(out: &mut String, process: &Process, names: &mut Named<'_>) {
+/// How a process has ended at which it could not be looked at, if something is to be said of that.
+fn unjudged(process: &Process) -> Option<(&'static str, SiteTotals)> {
     let how = match process.end {
-        End::Exited => return,
+        End::Exited => return None,
         End::Left => "left by _exit",
         End::Replaced => "became another program by exec",
         End::Killed => "killed",
@@ -137,12 +137,15 @@ fn write_unjudged(out: &mut String, process: &Process, names: &mut Named<'_>) {
     let is_rare = process.is_root || matches!(process.end, End::Killed | End::Running);
     // A heap error has ended it, which says more.
     let is_ended_by_us = process.end == End::Killed && !process.findings.is_empty();
-    if is_ended_by_us
-        || sum.blocks == 0 && !process.is_root
-        || !is_rare && !options::flag(Name::ShowReachable)
-    {
-        return;
-    }
+    let is_told = (sum.blocks != 0 || process.is_root)
+        && (is_rare || options::flag(Name::ShowReachable))
+        && !is_ended_by_us;
+    is_told.then_some((how, sum))
+}
+
+/// What a process had in use that came to no end at which it could be looked at.
+fn write_unjudged(out: &mut String, process: &Process, names: &mut Named<'_>) {
+    let Some((how, sum)) = unjudged(process) else { return };
     let SiteTotals { blocks, bytes } = sum;
     let (s, ss, name, pid) =
         (plural(bytes), plural(blocks), name_of(&process.program), process.pid);
@@ -170,6 +173,7 @@ fn write_silent(out: &mut String, recording: &Recording) {
         .processes
         .iter()
         .filter(|process| !process.is_root && process.findings.is_empty())
+        .filter(|process| unjudged(process).is_none())
         .filter(|process| process.final_outcome().is_none_or(|outcome| outcome.leaks.is_empty()))
         .collect();
     if others.is_empty() {
