@@ -68,7 +68,7 @@ fn tests_and_programs_are_watched() {
 fn a_build_prints_what_it_prints() {
     let folder = scratch().join("build");
     fs::create_dir_all(folder.join("src")).expect("a folder");
-    let manifest = "[package]\nname = \"build\"\nedition = \"2024\"\n\n[workspace]\n";
+    let manifest = "[package]\nname = \"plain\"\nedition = \"2024\"\n\n[workspace]\n";
     fs::write(folder.join("Cargo.toml"), manifest).expect("a manifest");
     fs::write(folder.join("src/main.rs"), "fn main() { let unused = 1; }\n").expect("a source");
     let build = |mut command: Command, name: &str| {
