@@ -111,6 +111,33 @@ fn the_report_for_programs() {
     assert!(finding["block"]["allocated_at"].is_u64() && finding["block"]["freed_at"].is_u64());
 }
 
+/// A recording may name what is no file: nothing waits for a pipe's other end.
+#[test]
+fn a_module_that_is_a_pipe_has_no_names() {
+    let pipe = scratch().join("pipe");
+    let _ = fs::remove_file(&pipe);
+    assert!(Command::new("mkfifo").arg(&pipe).status().expect("mkfifo").success());
+    let program = compile("hoard.c", "hoard.piped", &[]);
+    let (_, file) = record(&program, &["kill"], "piped.recording");
+    let text = fs::read_to_string(&file).expect("a recording");
+    for (id, path) in
+        [("", pipe.as_path()), ("", Path::new("/dev/zero")), ("", Path::new("/proc/self/mem"))]
+    {
+        let mut recording: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        for module in recording["modules"].as_array_mut().expect("modules") {
+            module["path"] = path.to_str().into();
+            module["build_id"] = id.into();
+        }
+        fs::write(&file, recording.to_string()).expect("written");
+        let shown = report(&[], &[&file]);
+        assert!(
+            shown.stderr.contains("29694 bytes in 7 blocks allocated from:\n    #0 ("),
+            "{}",
+            shown.stderr
+        );
+    }
+}
+
 #[test]
 fn what_is_no_recording_is_refused() {
     let file = scratch().join("no-recording");

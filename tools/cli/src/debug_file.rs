@@ -11,11 +11,13 @@ use object::read::{Object, ObjectSection, ReadCache};
 /// Where distributions put debug files.
 const FOLDER: &str = "/usr/lib/debug";
 
-/// Looks into an object file. `None`: it is none, or has not what is wanted.
+/// Looks into an object file. `None`: it is no file, or none of that kind, or has not what is wanted.
 fn look<T>(
     path: &Path,
     wanted: impl FnOnce(&object::File<'_, &ReadCache<File>>) -> Option<T>,
 ) -> Option<T> {
+    // A recording may name anything: opening a pipe would wait for ever.
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
     let cache = ReadCache::new(File::open(path).ok()?);
     wanted(&object::File::parse(&cache).ok()?)
 }

@@ -44,7 +44,8 @@ impl ModuleFile {
     fn open(module: &Module, may_ask: bool) -> Option<Self> {
         let path = Path::new(&module.path);
         let is_it = module.build_id.is_empty() || debug_file::build_id(path) == module.build_id;
-        let own = || Loader::new(path).ok().filter(|_| is_it);
+        let is_it = is_it && path.is_file();
+        let own = || if is_it { Loader::new(path).ok() } else { None };
         let debug = if is_it { debug_file::find(path) } else { None };
         let debug = debug.or_else(|| debug_file::fetch(&module.build_id, may_ask));
         match debug {
