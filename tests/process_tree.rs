@@ -45,7 +45,10 @@ fn programs_that_cannot_be_watched_run_all_the_same() {
     for (child, reason) in children {
         let alone = finish(Command::new("sh").arg("-c").arg(&child));
         let line = format!("{}; echo $?", text(&child));
-        let ran = finish(watched(&[], "bash").args(["-c", &line]));
+        let mut bash = watched(&[], "bash");
+        // More variables than have room on the stack.
+        bash.envs((0..200).map(|number| (format!("VARIABLE_{number}"), "value")));
+        let ran = finish(bash.args(["-c", &line]));
         assert_eq!(ran.stdout, format!("{}{}\n", alone.stdout, alone.status), "{}", ran.stderr);
         let note = format!("mallocop: not watched: {} {reason}\n", text(&child));
         assert_eq!(ran.stderr.matches(&note).count(), 1, "{note}{}", ran.stderr);

@@ -67,6 +67,10 @@ pub(super) fn address(number: u32) -> Option<usize> {
 #[cold]
 fn map(number: u32, window: &AtomicUsize) -> Option<usize> {
     let is_private = number >= MOST_EXTENTS / IN_WINDOW;
+    // A filter may forbid the call that maps a window.
+    if !is_private && filter::is_installed() {
+        return None;
+    }
     let fresh = if is_private { memory::map(WINDOW)? } else { file::map_window(number)? };
     match window.compare_exchange(0, fresh, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => Some(fresh),
@@ -86,14 +90,16 @@ pub fn unit(number: u32) -> Option<usize> {
 
 /// One in private memory, zeroed. `None`: no memory.
 pub(super) fn claim_private() -> Option<Place> {
-    let number = MOST_EXTENTS + PRIVATE.fetch_add(1, Ordering::Relaxed);
+    let below = |number: u32| (number < MOST_EXTENTS).then_some(number + 1);
+    let taken = PRIVATE.fetch_update(Ordering::Relaxed, Ordering::Relaxed, below).ok()?;
+    let number = MOST_EXTENTS + taken;
     Some(Place { number, address: address(number)? })
 }
 
 /// One in the file; without an owner it belongs to itself.
 pub(super) fn claim_shared(owner: Option<u32>, kind: Kind, index: u32) -> Option<Place> {
     let header = file::header().filter(|_| !IS_FULL.load(Ordering::Relaxed))?;
-    let extents = header.extents.load(Ordering::Relaxed);
+    let extents = file::extents();
     let first = header.hint.load(Ordering::Relaxed).clamp(FIRST_EXTENT, extents);
     let number = (first..extents).chain(FIRST_EXTENT..first).find(|&number| {
         let tag = tag_of(owner.unwrap_or(number), kind, index);
@@ -106,11 +112,7 @@ pub(super) fn claim_shared(owner: Option<u32>, kind: Kind, index: u32) -> Option
     let number = number?;
     header.hint.store(number + 1, Ordering::Relaxed);
     header.used.fetch_max(number + 1, Ordering::Relaxed);
-    // A filter may forbid the call that maps a window.
-    let is_mapped = || {
-        WINDOWS.get((number / IN_WINDOW) as usize).is_some_and(|w| w.load(Ordering::Relaxed) != 0)
-    };
-    let place = if filter::is_installed() && !is_mapped() { None } else { address(number) };
+    let place = address(number);
     if place.is_none()
         && let Some(tag) = tag_at(number)
     {

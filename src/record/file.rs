@@ -40,6 +40,13 @@ pub(super) const WINDOW: usize = 4 << 20;
 pub(super) const IN_WINDOW: u32 = (WINDOW / EXTENT) as u32;
 
 static HEADER: AtomicPtr<Header> = AtomicPtr::new(core::ptr::null_mut());
+/// Extents of the file, as it was opened: the header may be written over.
+static EXTENTS: AtomicU32 = AtomicU32::new(0);
+
+/// Extents of the file; 0: none is mapped.
+pub(super) fn extents() -> u32 {
+    EXTENTS.load(Ordering::Relaxed)
+}
 
 /// The header, if a file is mapped.
 pub(super) fn header() -> Option<&'static Header> {
@@ -63,6 +70,7 @@ pub(super) fn open(path: &CStr) -> bool {
         && found.version.load(Ordering::Relaxed) == VERSION
         && (FIRST_EXTENT..=MOST_EXTENTS).contains(&extents);
     if fits {
+        EXTENTS.store(extents, Ordering::Relaxed);
         HEADER.store(header, Ordering::Release);
     }
     fits
@@ -72,7 +80,7 @@ pub(super) fn open(path: &CStr) -> bool {
 pub(super) fn map_window(number: u32) -> Option<usize> {
     let header = header()?;
     let offset = number as usize * WINDOW;
-    if number * IN_WINDOW >= header.extents.load(Ordering::Relaxed) {
+    if number * IN_WINDOW >= extents() {
         return None;
     }
     let start = core::ptr::from_ref(header) as usize;

@@ -73,11 +73,12 @@ pub fn append(kind: Entry, bytes: &[u8]) -> bool {
         process.lost.fetch_add(1, Ordering::Relaxed);
         return false;
     };
-    // SAFETY: so many bytes there were reserved for this entry alone.
+    // SAFETY: so many bytes there were reserved for this entry alone. The length comes first: what is never completed
+    // can be passed over.
     unsafe {
-        core::ptr::copy_nonoverlapping(bytes.as_ptr(), (entry + 8) as *mut u8, bytes.len());
         let [length, rest] = &*(entry as *const [AtomicU32; 2]);
-        length.store(bytes.len() as u32, Ordering::Relaxed);
+        length.store(bytes.len() as u32, Ordering::Release);
+        core::ptr::copy_nonoverlapping(bytes.as_ptr(), (entry + 8) as *mut u8, bytes.len());
         rest.store(kind as u32 | 1 << 16, Ordering::Release);
     }
     if let Some(header) = file::header() {

@@ -207,9 +207,13 @@ pub fn enter(path: &core::ffi::CStr) -> Option<Role> {
 pub fn renew_after_fork() {
     // SAFETY: null, or a word that stays mapped.
     if let Some(slot) = unsafe { SLOT.load(Ordering::Acquire).as_ref() } {
-        // Done already where the kernel wipes the page.
-        slot.store(0, Ordering::Relaxed);
-        claim(slot, LAST.load(Ordering::Relaxed));
+        // Done already where the kernel wipes the page; another handler may have allocated since.
+        if !shared::wipes_on_fork() {
+            slot.store(0, Ordering::Relaxed);
+        }
+        if slot.load(Ordering::Relaxed) == 0 {
+            claim(slot, LAST.load(Ordering::Relaxed));
+        }
     }
 }
 

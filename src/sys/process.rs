@@ -189,6 +189,17 @@ pub fn working_directory(room: &mut [u8]) -> &[u8] {
     room.get(..end.unwrap_or(0)).unwrap_or(&[])
 }
 
+/// Is there a file that may be executed, and no folder? Safe in signal handlers.
+pub fn can_execute(path: &CStr) -> bool {
+    // SAFETY: access(2) and stat(2) with a C string; stat fills the structure when it returns 0.
+    errno::preserve(|| unsafe {
+        let mut facts = core::mem::zeroed::<libc::stat>();
+        libc::access(path.as_ptr(), libc::X_OK) == 0
+            && libc::stat(path.as_ptr(), &raw mut facts) == 0
+            && facts.st_mode & libc::S_IFMT == libc::S_IFREG
+    })
+}
+
 /// Number of the namespace that the process's id is of (pid_namespaces(7)); 0 where that cannot be asked for.
 pub fn namespace() -> u32 {
     if filter::is_installed() {

@@ -2,7 +2,7 @@
 
 mod ending;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 
 use mallocop::leak::Leak;
@@ -14,6 +14,7 @@ use mallocop::stack::depot::{self, SiteId, StoredFrame};
 use mallocop::sys::target::Obstacle;
 
 use crate::debug_file;
+use crate::leftovers;
 use crate::recording::{End, Ending, Frame, Module, Process, Recording, Stack};
 
 /// Something that wants to be said when it happens.
@@ -57,6 +58,10 @@ pub(crate) struct Intake<B> {
     seen: HashMap<u32, Seen>,
     frames: HashMap<(u32, u64), u32>,
     sites: HashMap<(u32, u32), SiteId>,
+    /// The last program that a process has become, by namespace and id.
+    executed: HashMap<(u32, u32), u32>,
+    /// Processes, by extent and serial number, that were found gone in the round before.
+    gone: HashSet<(u32, u32)>,
     /// Are all lists kept, not only what is shown of them?
     keeps_all: bool,
     /// What is known so far.
@@ -71,6 +76,8 @@ impl<B: Bytes> Intake<B> {
             seen: HashMap::new(),
             frames: HashMap::new(),
             sites: HashMap::new(),
+            executed: HashMap::new(),
+            gone: HashSet::new(),
             keeps_all,
             recording: Recording::new(),
         }
@@ -99,6 +106,8 @@ impl<B: Bytes> Intake<B> {
         processes.iter().for_each(|process| self.register(process, header.root));
         let mut entries = Vec::new();
         for process in &processes {
+            // What a process that is gone has begun will not be completed.
+            let last = last && !leftovers::is_alive(process.pid);
             let from = self.seen.get(&process.number).map_or(0, |seen| seen.log_at);
             let mut found = Vec::new();
             let at = self
@@ -149,6 +158,9 @@ impl<B: Bytes> Intake<B> {
             reachable: Vec::new(),
         };
         self.seen.insert(process.number, seen);
+        if process.parent.is_none() {
+            self.executed.insert((process.namespace, process.pid), process.serial);
+        }
         self.recording.processes.push(Process {
             serial: process.serial,
             pid: process.pid,

@@ -186,7 +186,7 @@ impl<'a> Watch<'a> {
     /// Gives back the record of processes that are gone, now and then.
     fn retire(&mut self) {
         if self.intake.unsettled() >= MANY && self.retired.elapsed() > REST && self.namespace != 0 {
-            let tags = self.intake.retire(self.namespace, leftovers::is_alive);
+            let tags = self.intake.retire(self.namespace);
             self.tree.free(&tags);
             self.retired = Instant::now();
         }
@@ -258,7 +258,7 @@ impl<'a> Watch<'a> {
             return if ended.success() { status::FAILED } else { status::of_run(ended, false, 0) };
         }
         self.linger();
-        self.intake.conclude(leftovers::is_alive);
+        self.intake.conclude(self.namespace);
         match options::text(Name::LogPath) {
             Some(pattern) => printer::say(&format!("each process's report is in {pattern}")),
             None => printer::print(&summary::write(&self.intake.recording, &mut self.symbols)),

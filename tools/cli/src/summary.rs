@@ -1,13 +1,13 @@
 //! The end of a run: leaks, what was in use where nothing could be judged, and who had nothing to say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
 use mallocop::debug::SiteTotals;
 use mallocop::leak::Leak;
 use mallocop::leak::classify::Loss;
 use mallocop::options::{self, Name};
-use mallocop::report::outcome::Outcome;
+use mallocop::report::outcome::{Outcome, Reachable, Sum};
 use mallocop::report::summary::{plural, write_sites};
 use mallocop::report::{leaks, stacks};
 use mallocop::stack::depot::SiteId;
@@ -59,7 +59,7 @@ fn write_outcomes(
     let outcomes = || processes.iter().filter_map(|process| process.final_outcome());
     let leaking: Vec<&Outcome> = outcomes().filter(|outcome| !outcome.leaks.is_empty()).collect();
     if let Some((first, rest)) = leaking.split_first() {
-        let whole = rest.iter().fold((*first).clone(), |sum, outcome| merge(sum, outcome));
+        let whole = merge(first, rest);
         if has_several || !rest.is_empty() {
             let _ = writeln!(out, "mallocop: {}", of_processes(program, &leaking));
         }
@@ -83,34 +83,48 @@ fn of_processes(program: &str, leaking: &[&Outcome]) -> String {
     }
 }
 
-/// The leaks of two processes as those of one.
-fn merge(mut sum: Outcome, other: &Outcome) -> Outcome {
-    for leak in &other.leaks {
-        match sum.leaks.iter_mut().find(|known| known.site == leak.site && known.loss == leak.loss)
-        {
-            Some(known) => {
-                known.totals.add(leak.totals);
-                known.objects.extend_from_slice(&leak.objects);
+/// The leaks of several processes as those of one.
+fn merge(first: &Outcome, rest: &[&Outcome]) -> Outcome {
+    let mut all = first.clone();
+    let mut leaks: HashMap<(SiteId, Loss), usize> = HashMap::new();
+    let mut sites: HashMap<SiteId, usize> = HashMap::new();
+    leaks.extend(all.leaks.iter().enumerate().map(|(at, leak)| ((leak.site, leak.loss), at)));
+    sites.extend(all.reachable.iter().enumerate().map(|(at, known)| (known.site, at)));
+    for other in rest {
+        for leak in &other.leaks {
+            let at = *leaks.entry((leak.site, leak.loss)).or_insert(all.leaks.len());
+            match all.leaks.get_mut(at) {
+                Some(known) => {
+                    known.totals.add(leak.totals);
+                    known.objects.extend_from_slice(&leak.objects);
+                }
+                None => all.leaks.push(leak.clone()),
             }
-            None => sum.leaks.push(leak.clone()),
         }
-    }
-    for reachable in &other.reachable {
-        match sum.reachable.iter_mut().find(|known| known.site == reachable.site) {
-            Some(known) => {
-                known.totals.add(reachable.totals);
-                known.counts.blocks = known.counts.blocks.saturating_add(reachable.counts.blocks);
-                known.counts.bytes = known.counts.bytes.saturating_add(reachable.counts.bytes);
-                known.counts.peak = known.counts.peak.max(reachable.counts.peak);
+        for reachable in &other.reachable {
+            let at = *sites.entry(reachable.site).or_insert(all.reachable.len());
+            match all.reachable.get_mut(at) {
+                Some(known) => add_reachable(known, reachable),
+                None => all.reachable.push(*reachable),
             }
-            None => sum.reachable.push(*reachable),
         }
+        add_sum(&mut all.sum, &other.sum);
     }
     let order =
         |leak: &Leak| (leak.loss == Loss::Indirect, u64::MAX - leak.totals.bytes, leak.site);
-    sum.leaks.sort_unstable_by_key(order);
-    sum.reachable.sort_unstable_by_key(|site| (u64::MAX - site.totals.bytes, site.site));
-    let (to, from) = (&mut sum.sum, &other.sum);
+    all.leaks.sort_unstable_by_key(order);
+    all.reachable.sort_unstable_by_key(|site| (u64::MAX - site.totals.bytes, site.site));
+    all
+}
+
+fn add_reachable(to: &mut Reachable, from: &Reachable) {
+    to.totals.add(from.totals);
+    to.counts.blocks = to.counts.blocks.saturating_add(from.counts.blocks);
+    to.counts.bytes = to.counts.bytes.saturating_add(from.counts.bytes);
+    to.counts.peak = to.counts.peak.max(from.counts.peak);
+}
+
+fn add_sum(to: &mut Sum, from: &Sum) {
     to.suppressed.add(from.suppressed);
     to.ledger.allocations = to.ledger.allocations.saturating_add(from.ledger.allocations);
     to.ledger.frees = to.ledger.frees.saturating_add(from.ledger.frees);
@@ -120,7 +134,6 @@ fn merge(mut sum: Outcome, other: &Outcome) -> Outcome {
     to.is_blind |= from.is_blind;
     to.lost_frees = to.lost_frees.saturating_add(from.lost_frees);
     to.folded = to.folded.saturating_add(from.folded);
-    sum
 }
 
 /// How a process has ended at which it could not be looked at, if something is to be said of that.

@@ -53,8 +53,13 @@ impl TreeFile {
         let (mut first, flags) = (u32::MAX, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE);
         for tag in tags {
             let at = u64::from(tag.number) * EXTENT as u64;
-            // Where this is refused the extent stays taken: it would not be zeroed.
-            if rustix::fs::fallocate(&self.file, flags, at, EXTENT as u64).is_ok() {
+            // Of a file on disk the room stays allocated, so that writing to it cannot fail.
+            let is_zeroed = match self.is_in_memory() {
+                true => rustix::fs::fallocate(&self.file, flags, at, EXTENT as u64).is_ok(),
+                false => self.file.write_all_at(&[0; EXTENT], at).is_ok(),
+            };
+            // Otherwise the extent stays taken.
+            if is_zeroed {
                 let tag_at = TAGS as u64 + u64::from(tag.number) * 8;
                 let _ = self.file.write_all_at(&[0; 8], tag_at);
                 first = first.min(tag.number);

@@ -5,8 +5,9 @@
 use core::ffi::{CStr, c_char, c_int};
 use core::ptr;
 
+use mallocop::heap::size::{PAGE, round_up};
 use mallocop::report;
-use mallocop::sys::target;
+use mallocop::sys::{memory, target};
 
 /// Texts, ended by null: arguments or an environment.
 pub(crate) type Texts = *const *const c_char;
@@ -14,9 +15,9 @@ pub(crate) type Texts = *const *const c_char;
 /// Our library's file, at the end of a path.
 const LIBRARY: &[u8] = b"/libmallocop.so";
 const PRELOAD: &[u8] = b"LD_PRELOAD=";
-/// Variables of an environment that is changed, at most, and bytes of the new LD_PRELOAD.
-const MOST_VARIABLES: usize = 1024;
-const MOST_PRELOAD: usize = 2048;
+/// Variables of an environment that is changed on the stack, and most bytes of the new LD_PRELOAD.
+const MOST_VARIABLES: usize = 128;
+const MOST_PRELOAD: usize = 512;
 /// # Safety
 /// An array of C strings that ends with null, or null.
 unsafe fn each<'a>(texts: Texts) -> impl Iterator<Item = (*const c_char, &'a [u8])> {
@@ -76,29 +77,32 @@ pub(crate) unsafe fn with_environment(
     }
 }
 
-/// Runs with the environment without us. One of more than 1023 variables stays as it is.
+/// Runs with the environment without us.
 ///
 /// # Safety
 /// As for [`each`].
 #[inline(never)]
 unsafe fn without_us(environment: Texts, run: impl FnOnce(Texts) -> c_int) -> c_int {
     let mut list = [0u8; MOST_PRELOAD];
-    let mut room = [ptr::null(); MOST_VARIABLES];
-    let mut used = 0;
+    let mut near = [ptr::null(); MOST_VARIABLES];
     // SAFETY: as the caller says.
-    for (text, bytes) in unsafe { each(environment) } {
-        let kept = match bytes.strip_prefix(PRELOAD) {
-            Some(files) => others(files, &mut list),
-            None => text,
-        };
-        let Some(place) = room.get_mut(used).filter(|_| used + 1 < MOST_VARIABLES) else {
-            return run(environment);
-        };
-        if !kept.is_null() {
-            *place = kept;
-            used += 1;
-        }
-    }
+    let count = unsafe { each(environment) }.count();
+    let room = match count < MOST_VARIABLES {
+        true => near.as_mut_slice(),
+        false => match memory::map(round_up((count + 1) * size_of::<*const c_char>(), PAGE)) {
+            // SAFETY: fresh zeroed memory for so many; it goes with the program that is left, or stays.
+            Some(start) => unsafe {
+                core::slice::from_raw_parts_mut(start as *mut *const c_char, count + 1)
+            },
+            None => return run(environment),
+        },
+    };
+    // SAFETY: as the caller says.
+    let texts = unsafe { each(environment) }.filter_map(|(text, bytes)| {
+        let kept = bytes.strip_prefix(PRELOAD).map_or(text, |files| others(files, &mut list));
+        (!kept.is_null()).then_some(kept)
+    });
+    room.iter_mut().zip(texts).for_each(|(place, text)| *place = text);
     run(room.as_ptr())
 }
 

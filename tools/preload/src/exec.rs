@@ -1,12 +1,12 @@
 //! The calls by which a process becomes another program, starts one, or leaves without its exit handlers.
 //!
 //! A program that the library cannot be loaded into is started without it, and noted. All of it is safe in signal
-//! handlers and between vfork and exec: no lock, no allocation; 16 KiB of stack where the environment is changed.
+//! handlers and between vfork and exec: no lock, no allocation, 5 KiB of stack.
 
 use core::arch::naked_asm;
 use core::ffi::{CStr, c_char, c_int, c_void};
+use core::mem;
 use core::sync::atomic::{AtomicUsize, Ordering};
-use core::{mem, ptr};
 
 use mallocop::record::{self, State};
 use mallocop::sys::{errno, process};
@@ -60,9 +60,6 @@ pub(crate) fn find() {
     }
 }
 
-/// Arguments of the forms with a list, at most.
-const MOST_ARGUMENTS: usize = 1024;
-
 unsafe extern "C" {
     static environ: Texts;
 }
@@ -77,17 +74,24 @@ fn become_another(run: impl FnOnce() -> c_int) -> c_int {
     result
 }
 
-/// `path`, or where it is found as a shell would; `None`: nowhere, or that is too long.
+/// Is a name looked up as a shell does?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Search {
+    No,
+    Path,
+}
+
+/// `file`, or where it is found as a shell would; `None`: nowhere, or that is too long.
 ///
 /// # Safety
 /// A C string, or null.
-unsafe fn look_up(file: *const c_char, room: &mut [u8; 1024]) -> Option<&CStr> {
+unsafe fn look_up(file: *const c_char, search: Search, room: &mut [u8; 1024]) -> Option<&CStr> {
     if file.is_null() {
         return None;
     }
     // SAFETY: as the caller says.
     let name = unsafe { CStr::from_ptr(file) }.to_bytes();
-    let folders = match name.contains(&b'/') {
+    let folders = match search == Search::No || name.contains(&b'/') {
         true => b"".as_slice(),
         false => process::environment(c"PATH").unwrap_or(b"/bin:/usr/bin"),
     };
@@ -98,8 +102,7 @@ unsafe fn look_up(file: *const c_char, room: &mut [u8; 1024]) -> Option<&CStr> {
         let Some(place) = room.get_mut(..=end) else { continue };
         let parts = folder.iter().chain(slash).chain(name).chain(b"\0");
         place.iter_mut().zip(parts).for_each(|(to, from)| *to = *from);
-        // SAFETY: access(2) with a C string.
-        if errno::preserve(|| unsafe { libc::access(place.as_ptr().cast(), libc::X_OK) }) == 0 {
+        if CStr::from_bytes_with_nul(place).is_ok_and(process::can_execute) {
             found = Some(end);
             break;
         }
@@ -107,15 +110,26 @@ unsafe fn look_up(file: *const c_char, room: &mut [u8; 1024]) -> Option<&CStr> {
     CStr::from_bytes_with_nul(room.get(..=found?)?).ok()
 }
 
+/// libc has no such function.
+fn missing() -> c_int {
+    errno::set(libc::ENOSYS);
+    -1
+}
+
 /// # Safety
 /// As for execve(2).
-unsafe fn exec(real: &Real, file: *const c_char, arguments: Texts, environment: Texts) -> c_int {
+unsafe fn exec(
+    (real, search): (&Real, Search),
+    file: *const c_char,
+    arguments: Texts,
+    environment: Texts,
+) -> c_int {
     let mut room = [0; 1024];
     // SAFETY: as the caller says; libc's function has that form.
     unsafe {
-        let path = look_up(file, &mut room);
+        let path = look_up(file, search, &mut room);
         let real = mem::transmute::<usize, Option<Execve>>(real.find());
-        let Some(real) = real else { return -1 };
+        let Some(real) = real else { return missing() };
         become_another(|| {
             with_environment(path, environment, |environment| real(file, arguments, environment))
         })
@@ -125,25 +139,25 @@ unsafe fn exec(real: &Real, file: *const c_char, arguments: Texts, environment: 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn execve(path: *const c_char, arguments: Texts, environment: Texts) -> c_int {
     // SAFETY: as the caller says.
-    unsafe { exec(&EXECVE, path, arguments, environment) }
+    unsafe { exec((&EXECVE, Search::No), path, arguments, environment) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn execv(path: *const c_char, arguments: Texts) -> c_int {
     // SAFETY: as the caller says.
-    unsafe { exec(&EXECVE, path, arguments, environ) }
+    unsafe { exec((&EXECVE, Search::No), path, arguments, environ) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn execvpe(file: *const c_char, arguments: Texts, environment: Texts) -> c_int {
     // SAFETY: as the caller says.
-    unsafe { exec(&EXECVPE, file, arguments, environment) }
+    unsafe { exec((&EXECVPE, Search::Path), file, arguments, environment) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn execvp(file: *const c_char, arguments: Texts) -> c_int {
     // SAFETY: as the caller says.
-    unsafe { exec(&EXECVPE, file, arguments, environ) }
+    unsafe { exec((&EXECVPE, Search::Path), file, arguments, environ) }
 }
 
 #[unsafe(no_mangle)]
@@ -151,7 +165,7 @@ unsafe extern "C" fn fexecve(file: c_int, arguments: Texts, environment: Texts) 
     // SAFETY: as the caller says; libc's function has that form.
     unsafe {
         let Some(real) = mem::transmute::<usize, Option<Fexecve>>(FEXECVE.find()) else {
-            return -1;
+            return missing();
         };
         become_another(|| real(file, arguments, environment))
     }
@@ -168,7 +182,7 @@ unsafe extern "C" fn execveat(
     // SAFETY: as the caller says; libc's function has that form.
     unsafe {
         let Some(real) = mem::transmute::<usize, Option<Execveat>>(EXECVEAT.find()) else {
-            return -1;
+            return missing();
         };
         become_another(|| real(folder, path, arguments, environment, flags))
     }
@@ -177,7 +191,7 @@ unsafe extern "C" fn execveat(
 /// # Safety
 /// As for posix_spawn(3).
 unsafe fn spawn(
-    real: &Real,
+    (real, search): (&Real, Search),
     pid: *mut libc::pid_t,
     file: *const c_char,
     how: [*const c_void; 2],
@@ -188,7 +202,7 @@ unsafe fn spawn(
     let [actions, attributes] = how;
     // SAFETY: as the caller says; libc's function has that form.
     unsafe {
-        let path = look_up(file, &mut room);
+        let path = look_up(file, search, &mut room);
         let Some(real) = mem::transmute::<usize, Option<Spawn>>(real.find()) else {
             return libc::ENOSYS;
         };
@@ -208,7 +222,7 @@ unsafe extern "C" fn posix_spawn(
     environment: Texts,
 ) -> c_int {
     // SAFETY: as the caller says.
-    unsafe { spawn(&SPAWN, pid, path, [actions, attributes], arguments, environment) }
+    unsafe { spawn((&SPAWN, Search::No), pid, path, [actions, attributes], arguments, environment) }
 }
 
 #[unsafe(no_mangle)]
@@ -221,37 +235,14 @@ unsafe extern "C" fn posix_spawnp(
     environment: Texts,
 ) -> c_int {
     // SAFETY: as the caller says.
-    unsafe { spawn(&SPAWNP, pid, file, [actions, attributes], arguments, environment) }
-}
-
-/// The list of a call with a variable number of arguments: the first five, which came in registers, then those on the
-/// stack. `run` gets it as an array, and the text behind the list's end.
-///
-/// # Safety
-/// As the registers and the stack were at the call; the list ends with null.
-unsafe fn with_list(
-    registers: &[*const c_char; 5],
-    stack: Texts,
-    run: impl FnOnce(Texts, Texts) -> c_int,
-) -> c_int {
-    let mut arguments = [ptr::null(); MOST_ARGUMENTS];
-    let at = |index: usize| match registers.get(index) {
-        Some(&argument) => argument,
-        // SAFETY: not behind what follows the list's end.
-        None => unsafe { *stack.add(index - registers.len()) },
-    };
-    for (index, place) in arguments.iter_mut().enumerate() {
-        *place = at(index);
-        if place.is_null() {
-            let behind = at(index + 1);
-            return run(arguments.as_ptr(), behind.cast());
-        }
+    unsafe {
+        spawn((&SPAWNP, Search::Path), pid, file, [actions, attributes], arguments, environment)
     }
-    errno::set(libc::E2BIG);
-    -1
 }
 
-/// `symbol => function`: the entry of a call with a list, whose registers are put in front of what is on the stack.
+/// `symbol => function`: the entry of a call with a list of arguments. Those that came in registers are put in front of
+/// those on the stack, with the return address out of the way: an array that the function gets, ended by null as the
+/// list is (System V ABI, AMD64 supplement, 3.2.3).
 macro_rules! lists {
     ($($symbol:ident => $function:ident;)*) => {
         $(
@@ -259,11 +250,14 @@ macro_rules! lists {
             #[unsafe(naked)]
             unsafe extern "C" fn $symbol() -> c_int {
                 naked_asm!(
+                    "pop r11",
                     "push r9", "push r8", "push rcx", "push rdx", "push rsi",
                     "mov rsi, rsp",
-                    "lea rdx, [rsp + 48]",
+                    "push r11",
                     "call {function}",
+                    "pop r11",
                     "add rsp, 40",
+                    "push r11",
                     "ret",
                     function = sym $function,
                 )
@@ -278,32 +272,24 @@ lists! {
     execle => execle_from;
 }
 
-unsafe extern "C" fn execl_from(
-    path: *const c_char,
-    registers: &[*const c_char; 5],
-    stack: Texts,
-) -> c_int {
-    // SAFETY: the entry gives both; execl(3) takes a list that ends with null.
-    unsafe { with_list(registers, stack, |arguments, _| execv(path, arguments)) }
+unsafe extern "C" fn execl_from(path: *const c_char, arguments: Texts) -> c_int {
+    // SAFETY: the entry gives a list that ends with null (execl(3)).
+    unsafe { execv(path, arguments) }
 }
 
-unsafe extern "C" fn execlp_from(
-    file: *const c_char,
-    registers: &[*const c_char; 5],
-    stack: Texts,
-) -> c_int {
+unsafe extern "C" fn execlp_from(file: *const c_char, arguments: Texts) -> c_int {
     // SAFETY: as above.
-    unsafe { with_list(registers, stack, |arguments, _| execvp(file, arguments)) }
+    unsafe { execvp(file, arguments) }
 }
 
-unsafe extern "C" fn execle_from(
-    path: *const c_char,
-    registers: &[*const c_char; 5],
-    stack: Texts,
-) -> c_int {
-    // SAFETY: as above; the environment follows the list.
+unsafe extern "C" fn execle_from(path: *const c_char, arguments: Texts) -> c_int {
+    let mut end = arguments;
+    // SAFETY: as above; the environment is the argument behind the list.
     unsafe {
-        with_list(registers, stack, |arguments, environment| execve(path, arguments, environment))
+        while !(*end).is_null() {
+            end = end.add(1);
+        }
+        execve(path, arguments, (*end.add(1)).cast())
     }
 }
 

@@ -1,39 +1,53 @@
 //! How processes end, and what is left of them: kept if they came to no end of their own, given back if nobody runs
 //! their program any more.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use mallocop::debug::SiteTotals;
-use mallocop::record::State;
 use mallocop::record::read::{self, Bytes, Tag};
+use mallocop::record::{Kind, State};
 use mallocop::report::outcome::Reachable;
 use mallocop::stack::depot::SiteId;
 use mallocop::stack::totals::SiteCounts;
 
 use super::Intake;
+use crate::leftovers;
 use crate::recording::End;
 
 impl<B: Bytes> Intake<B> {
-    /// Settles how each process has ended that is left. `is_alive` knows that of those that have not said so.
-    pub(crate) fn conclude(&mut self, is_alive: impl Fn(u32) -> bool) {
+    /// Settles how each process has ended that is left. `namespace` is the one whose ids can be asked for.
+    pub(crate) fn conclude(&mut self, namespace: u32) {
         let tags = self.reader.tags();
         let numbers: Vec<u32> = self.seen.keys().copied().collect();
-        self.settle(&numbers, &tags, is_alive);
+        self.settle(&numbers, &tags, |process| {
+            process.namespace == namespace && leftovers::is_alive(process.pid)
+        });
     }
 
-    /// Gives back what is not needed any more: of programs of which no process is left. The tags say what.
-    pub(crate) fn retire(&mut self, namespace: u32, is_alive: impl Fn(u32) -> bool) -> Vec<Tag> {
+    /// Gives back what is not needed any more: of programs of which no process is left, and was left a round before. The
+    /// tags say what.
+    pub(crate) fn retire(&mut self, namespace: u32) -> Vec<Tag> {
+        let tags = self.reader.tags();
+        let before = std::mem::take(&mut self.gone);
         let mut images: HashMap<u32, (bool, Vec<u32>)> = HashMap::new();
-        for (&number, seen) in &self.seen {
-            let process =
-                self.reader.process(number).filter(|process| process.serial == seen.serial);
-            let is_over = process.is_some_and(|process| {
-                let is_read = process.log_used == seen.log_at && process.namespace == namespace;
-                is_read && (self.is_replaced(&process) || !is_alive(process.pid))
+        for tag in tags.iter().filter(|tag| tag.kind == Kind::Process) {
+            // Who is not known yet keeps the program that it was forked from, too.
+            let process = self.reader.process(tag.number);
+            let seen = self.seen.get(&tag.number);
+            let image =
+                process.as_ref().map(|process| process.image).or(seen.map(|seen| seen.image));
+            let Some(image) = image else { continue };
+            let gone = process.zip(seen).filter(|(process, seen)| {
+                process.serial == seen.serial
+                    && process.namespace == namespace
+                    && seen.log_at >= process.log_used
+                    && (self.is_replaced(process) || !leftovers::is_alive(process.pid))
             });
-            let (is_all_over, numbers) = images.entry(seen.image).or_insert((true, Vec::new()));
-            *is_all_over &= is_over;
-            numbers.push(number);
+            let gone = gone.map(|(process, _)| (tag.number, process.serial));
+            self.gone.extend(gone);
+            let (is_over, numbers) = images.entry(image).or_insert((true, Vec::new()));
+            *is_over &= gone.is_some_and(|gone| before.contains(&gone));
+            numbers.push(tag.number);
         }
         let over: Vec<u32> = images
             .into_values()
@@ -43,11 +57,12 @@ impl<B: Bytes> Intake<B> {
         if over.is_empty() {
             return Vec::new();
         }
-        let tags = self.reader.tags();
         self.settle(&over, &tags, |_| false);
+        let over: HashSet<u32> = over.into_iter().collect();
         self.seen.retain(|number, _| !over.contains(number));
         self.sites.retain(|(image, _), _| !over.contains(image));
         self.frames.retain(|(owner, _), _| !over.contains(owner));
+        self.gone.retain(|(number, _)| !over.contains(number));
         self.reader.forget();
         tags.into_iter().filter(|tag| over.contains(&tag.owner)).collect()
     }
@@ -59,24 +74,27 @@ impl<B: Bytes> Intake<B> {
 
     /// Has the process become another program, which has told of itself?
     fn is_replaced(&self, process: &read::Process) -> bool {
-        let mut later = self.recording.processes.iter().rev();
-        let mut later = later.by_ref().take_while(|other| other.serial > process.serial);
-        later.any(|other| other.pid == process.pid && !other.is_fork)
+        let last = self.executed.get(&(process.namespace, process.pid));
+        last.is_some_and(|&last| last > process.serial)
     }
 
-    fn settle(&mut self, numbers: &[u32], tags: &[Tag], is_alive: impl Fn(u32) -> bool) {
+    fn settle(&mut self, numbers: &[u32], tags: &[Tag], is_alive: impl Fn(&read::Process) -> bool) {
+        let mut tags_of: HashMap<u32, Vec<Tag>> = HashMap::new();
+        tags.iter().for_each(|tag| tags_of.entry(tag.owner).or_default().push(*tag));
         for &number in numbers {
             let Some(process) = self.reader.process(number) else { continue };
-            let is_replaced = self.is_replaced(&process);
             let end = match process.state {
                 State::Exited => End::Exited,
                 State::Left => End::Left,
-                State::Executing | State::Running if is_replaced => End::Replaced,
                 State::Executing => End::Replaced,
-                State::Running if is_alive(process.pid) => End::Running,
+                State::Running if self.is_replaced(&process) => End::Replaced,
+                State::Running if is_alive(&process) => End::Running,
                 State::Running => End::Killed,
             };
-            let in_use = if end == End::Exited { Vec::new() } else { self.in_use(number, tags) };
+            let in_use = match (end, tags_of.get(&number)) {
+                (End::Exited, _) | (_, None) => Vec::new(),
+                (_, Some(tags)) => self.in_use(number, tags),
+            };
             let Some(seen) = self.seen.get(&number) else { continue };
             if let Some(known) = self.recording.processes.get_mut(seen.number) {
                 known.end = end;
