@@ -168,6 +168,24 @@ fn a_confined_child_is_recorded() {
     assert_eq!(ran.status, 0, "{}", ran.stderr);
 }
 
+/// Who cannot reach the record says so, and reports by itself; after the command's end it says nothing of that.
+#[test]
+fn without_the_record_a_process_reports_by_itself() {
+    let program = compile("cut_off.c", "cut_off", &[]);
+    let alive = format!("/proc/{}/fd/9999", std::process::id());
+    for (tree, is_said) in
+        [(alive.as_str(), true), ("/nowhere", true), ("/proc/4194304/fd/3", false)]
+    {
+        let ran = finish(watched(&["--halt-on-error=0"], &program).args([text(&program), tree]));
+        let line = format!("mallocop: {} (pid ", text(&program));
+        let words = ") cannot reach the run's record: what is found is said here\n";
+        let is_there = ran.stderr.contains(&line) && ran.stderr.contains(words);
+        assert_eq!(is_there, is_said, "{tree}: {}", ran.stderr);
+        assert!(ran.stderr.contains("free(): double free detected: 0x"), "{tree}: {}", ran.stderr);
+        assert_eq!(ran.status, 0, "{tree}: {}", ran.stderr);
+    }
+}
+
 /// Limits that once were in the way of files and of memory.
 #[test]
 fn under_limits() {

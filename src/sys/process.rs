@@ -200,6 +200,13 @@ pub fn can_execute(path: &CStr) -> bool {
     })
 }
 
+/// Is there a process of that id?
+pub fn exists(id: u32) -> bool {
+    let id = libc::pid_t::try_from(id).unwrap_or(0);
+    // SAFETY: kill(2) with no signal only looks.
+    errno::preserve(|| unsafe { libc::kill(id, 0) == 0 || errno::get() != libc::ESRCH })
+}
+
 /// Number of the namespace that the process's id is of (pid_namespaces(7)); 0 where that cannot be asked for.
 pub fn namespace() -> u32 {
     if filter::is_installed() {

@@ -94,7 +94,7 @@ pub(crate) fn find() {
     record::append(Entry::Program, program.as_os_str().as_encoded_bytes());
     if role == Role::First {
         announce(ignored, &program);
-    } else if tree_file().is_some() && !record::is_open() && !options::flag(Name::Quiet) {
+    } else if is_cut_off() && !options::flag(Name::Quiet) {
         let (name, pid) = (program.display(), process::id());
         report::emit(&format!(
             "mallocop: {name} (pid {pid}) cannot reach the run's record: what is found is said here\n"
@@ -118,6 +118,17 @@ fn role_without_tree() -> Role {
     let is_child =
         tree_file().is_some() || maps::maps_file(process::parent_id(), b"libmallocop.so");
     if is_child { Role::Child } else { Role::First }
+}
+
+/// Is there a tree file that cannot be reached, and somebody who would read it? A daemon's children start long after the
+/// command has gone.
+fn is_cut_off() -> bool {
+    let Some(path) = tree_file().filter(|_| !record::is_open()) else { return false };
+    let id = path
+        .to_str()
+        .ok()
+        .and_then(|path| path.strip_prefix("/proc/")?.split('/').next()?.parse().ok());
+    id.is_none_or(process::exists)
 }
 
 /// Path of the tree file.
