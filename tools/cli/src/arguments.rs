@@ -43,6 +43,10 @@ pub(crate) fn command() -> Command {
         )
         .subcommand(Command::new("options").about("List the options with their defaults"))
         .subcommand(
+            Command::new("library")
+                .about("Print the path of libmallocop.so, for LD_PRELOAD without this command"),
+        )
+        .subcommand(
             Command::new("suppressions")
                 .about("Show the rules for leaks in libraries that are never reported"),
         )

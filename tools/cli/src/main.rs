@@ -78,6 +78,10 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
             list_options();
             Ok(0)
         }
+        Some(("library", _)) => {
+            let _ = writeln!(anstream::stdout(), "{}", library::install()?.display());
+            Ok(0)
+        }
         Some(("suppressions", _)) => {
             let _ = anstream::stdout().write_all(suppress::BUILT_IN.as_bytes());
             Ok(0)
