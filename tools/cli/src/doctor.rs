@@ -17,7 +17,7 @@ use crate::{debug_file, library};
 /// Variables of glibc's malloc, which are nothing to ours.
 const OTHERS: [&str; 4] =
     ["MALLOC_CHECK_", "MALLOC_PERTURB_", "GLIBC_TUNABLES", "MALLOC_ARENA_MAX"];
-/// glibc from which on stacks can be taken, and the one with which all is tried.
+/// glibc from which on stacks can be taken.
 const STACKS_SINCE: (u32, u32) = (2, 35);
 
 /// Prints the diagnosis. The status is that of the first thing that makes watching impossible.
