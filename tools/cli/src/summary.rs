@@ -28,6 +28,7 @@ pub(crate) fn write(recording: &Recording, symbols: &mut Symbols) -> String {
         write_outcomes(&mut out, program, &processes, has_several, names);
         for process in &processes {
             write_unjudged(&mut out, process, names);
+            write_lost(&mut out, process);
         }
     }
     if !options::flag(Name::Quiet) && options::flag(Name::PrintSummary) {
@@ -177,6 +178,17 @@ fn write_unjudged(out: &mut String, process: &Process, names: &mut Named<'_>) {
         let place = stacks::headline(largest.site, names);
         let (s, ss) = (plural(bytes), plural(blocks));
         let _ = writeln!(out, "    the most: {bytes} byte{s} in {blocks} block{ss} from {place}");
+    }
+}
+
+/// What found no room in the record.
+fn write_lost(out: &mut String, process: &Process) {
+    if process.lost != 0 {
+        let (name, pid, lost) = (name_of(&process.program), process.pid, process.lost);
+        let _ = writeln!(
+            out,
+            "mallocop: {name} (pid {pid}): {lost} entries found no room in the record: this report lacks them"
+        );
     }
 }
 
