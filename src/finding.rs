@@ -20,6 +20,8 @@ pub enum Kind {
     AlignedNew = 4,
     /// operator new[] with an alignment.
     AlignedNewArray = 5,
+    /// Rust's global allocator.
+    Rust = 6,
 }
 
 impl Kind {
@@ -31,6 +33,7 @@ impl Kind {
             3 => Self::NewArray,
             4 => Self::AlignedNew,
             5 => Self::AlignedNewArray,
+            6 => Self::Rust,
             _ => Self::Malloc,
         }
     }
@@ -44,6 +47,7 @@ impl Kind {
             Self::NewArray => "operator new[]",
             Self::AlignedNew => "operator new (aligned)",
             Self::AlignedNewArray => "operator new[] (aligned)",
+            Self::Rust => "Rust's allocator",
         }
     }
 
@@ -55,6 +59,7 @@ impl Kind {
             Self::NewArray => "operator delete[]",
             Self::AlignedNew => "operator delete (aligned)",
             Self::AlignedNewArray => "operator delete[] (aligned)",
+            Self::Rust => "Rust's dealloc",
         }
     }
 }
@@ -72,6 +77,10 @@ pub enum Operation {
     Realloc,
     /// A form of operator delete.
     Delete(Kind),
+    /// Rust's dealloc, with a Layout.
+    Dealloc,
+    /// Rust's realloc, with a Layout.
+    Reallocate,
     /// malloc_usable_size.
     UsableSize,
     /// A freed block left the quarantine.
@@ -80,6 +89,13 @@ pub enum Operation {
     Check,
     /// The sweep at exit.
     Exit,
+}
+
+impl Operation {
+    /// Does the block go on as another one?
+    pub const fn is_resize(self) -> bool {
+        matches!(self, Self::Realloc | Self::Reallocate)
+    }
 }
 
 /// Which bytes of a block were overwritten.
@@ -324,6 +340,13 @@ pub enum Defect {
         /// Alignment given to it.
         align: Option<usize>,
     },
+    /// Given back to Rust's allocator with another Layout than it came from.
+    LayoutMismatch {
+        /// Size of that Layout.
+        size: usize,
+        /// Its alignment.
+        align: usize,
+    },
     /// The heap's own words were overwritten; no block's canary shows by whom.
     HeapCorruption,
     /// Freed with another call than it came from, but by a module with a C++ runtime of its own: not
@@ -331,6 +354,21 @@ pub enum Defect {
     Unjudged,
     /// A request that cannot be met. A warning: the call has failed as it should.
     BadRequest(BadRequest),
+    /// A request that was refused because it was asked for that. A note.
+    Refused {
+        /// Which of the process's requests, from 1.
+        ordinal: u64,
+        /// Bytes asked for.
+        size: usize,
+    },
+    /// The first request of a stack, told of because it was asked for that; without a stack the number of all. A
+    /// note.
+    Surveyed {
+        /// Which of the process's requests, from 1.
+        ordinal: u64,
+        /// Bytes asked for.
+        size: usize,
+    },
 }
 
 impl Defect {
@@ -343,6 +381,9 @@ impl Defect {
             Self::BadFree => "bad-free",
             Self::Mismatch | Self::Unjudged => "alloc-dealloc-mismatch",
             Self::DeleteMismatch { .. } => "new-delete-type-mismatch",
+            Self::LayoutMismatch { .. } => "layout-mismatch",
+            Self::Refused { .. } => "refused",
+            Self::Surveyed { .. } => "surveyed",
             Self::HeapCorruption => "heap-corruption",
             Self::BadRequest(BadRequest::Product { call, .. }) => match call.as_bytes() {
                 b"calloc" => "calloc-overflow",
@@ -402,6 +443,12 @@ impl Finding {
 
     /// Does it end the program unless told otherwise?
     pub const fn is_error(&self) -> bool {
-        !matches!(self.defect, Defect::BadRequest(_) | Defect::Unjudged)
+        !matches!(
+            self.defect,
+            Defect::BadRequest(_)
+                | Defect::Unjudged
+                | Defect::Refused { .. }
+                | Defect::Surveyed { .. }
+        )
     }
 }

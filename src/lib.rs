@@ -43,5 +43,6 @@ pub mod own;
 pub mod program;
 pub mod record;
 pub mod report;
+pub mod runtime;
 pub mod stack;
 pub mod sys;

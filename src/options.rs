@@ -2,12 +2,14 @@
 //!
 //! `MALLOCOP_OPTIONS=key=value:key=value`; `:`, `,`, white space separate.
 
+mod plan;
 mod rejected;
 mod texts;
 
 use core::fmt;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+pub use plan::Plan;
 pub use rejected::Rejected;
 use texts::MAX_TEXT;
 pub use texts::{copy_text, set_text, text};
@@ -25,6 +27,8 @@ pub enum Type {
     Path,
     /// Names of programs, separated by `|`.
     Programs,
+    /// Which requests are refused: a [`Plan`].
+    Plan,
 }
 
 /// A value of an option.
@@ -115,6 +119,8 @@ options! {
         "Programs that are checked, as if all others were excluded; none: all";
     Exclude, "exclude", Type::Programs, 0,
         "Programs that run without checks, stacks and leak check, and of which nothing is said";
+    Fail, "fail", Type::Plan, 0,
+        "Requests for memory that are refused, to test what the program does then; each process counts its own";
     ReportObjects, "report_objects", Type::Flag, 0,
         "Show address and size of each leaked block";
     UseStacks, "use_stacks", Type::Flag, 1,
@@ -154,6 +160,7 @@ impl fmt::Display for Type {
             Self::Number(most) => write!(f, "a whole number from 0 to {most}"),
             Self::Path => write!(f, "a path of up to {MAX_TEXT} bytes"),
             Self::Programs => f.write_str("names of programs, separated by |"),
+            Self::Plan => f.write_str(plan::FORMS),
             Self::Choice(words) => {
                 for (position, word) in words.iter().enumerate() {
                     f.write_str(if position == 0 { "" } else { ", " })?;
@@ -176,7 +183,8 @@ impl Entry {
             },
             Type::Number(most) => parse_number(text).filter(|&value| value <= most),
             Type::Choice(words) => words.iter().position(|&word| word == text),
-            Type::Path | Type::Programs => {
+            Type::Plan if !text.is_empty() && Plan::parse(text).is_none() => None,
+            Type::Path | Type::Programs | Type::Plan => {
                 return (text.len() <= MAX_TEXT).then_some(Value::Text(text));
             }
         };
@@ -207,7 +215,7 @@ impl Entry {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self.0 {
                     Type::Choice(words) => f.write_str(words.get(self.1).unwrap_or(&"?")),
-                    Type::Path | Type::Programs => Ok(()),
+                    Type::Path | Type::Programs | Type::Plan => Ok(()),
                     _ => write!(f, "{}", self.1),
                 }
             }
@@ -237,7 +245,11 @@ fn split_first(list: &str) -> (&str, &str) {
             (Some(open), c) if c == open => quote = None,
             (None, c) if is_separator(c) => {
                 let (first, rest) = list.split_at(at);
-                return (first, rest.get(1..).unwrap_or(""));
+                let behind = rest.get(1..).unwrap_or("");
+                if first.strip_prefix("fail=").is_some_and(|plan| plan::goes_on(plan, c, behind)) {
+                    continue;
+                }
+                return (first, behind);
             }
             _ => {}
         }
@@ -354,6 +366,17 @@ mod tests {
     }
 
     #[test]
+    fn plans_hold_separators() {
+        let row = Name::Fail as usize;
+        for plan in ["nth:7", "every:100", "prob:0.5", "prob:0.5,seed=9", "size>=64", "site:f"] {
+            let found = all(&format!("quiet=1:fail={plan}:exitcode=3,quiet=0"));
+            assert_eq!(found.len(), 4, "{plan}");
+            assert_eq!(found[1], Ok((row, Value::Text(plan))));
+        }
+        assert!(matches!(all("fail=nth:x")[..], [Err(Rejected::BadValue(..))]));
+    }
+
+    #[test]
     fn paths_in_quotes_are_not_split() {
         let row = Name::Suppressions as usize;
         for path in ["plain", "with:colon, and blank", "it's", "a \"quoted\" one", ""] {
@@ -385,7 +408,7 @@ mod tests {
                 "{name} twice"
             );
             let expected = match entry.kind {
-                Type::Path | Type::Programs => Value::Text(""),
+                Type::Path | Type::Programs | Type::Plan => Value::Text(""),
                 _ => Value::Number(entry.default),
             };
             assert_eq!(entry.parse(&entry.show(entry.default).to_string()), Some(expected));

@@ -4,8 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up. What stands beside the layers as data may be used by all above `heap`.
-const LAYERS: [&str; 10] =
-    ["heap", "sys", "record", "own", "arena", "stack", "debug", "leak", "report", "program"];
+const LAYERS: [&str; 11] = [
+    "heap", "sys", "record", "own", "arena", "stack", "debug", "leak", "report", "runtime",
+    "program",
+];
 const DATA: [&str; 2] = ["finding", "options"];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

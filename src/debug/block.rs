@@ -11,7 +11,7 @@
 
 pub(super) use super::head::HeadWord;
 use super::head::end_in_chunk;
-pub use super::head::{Head, LEAD, MAX_ALIGN, MAX_SIZE, TAIL, facts, plan};
+pub use super::head::{Head, LEAD, MAX_ALIGN, MAX_SIZE, TAIL, facts, noted_align, plan};
 use crate::finding::{Damage, Side};
 use crate::heap::size::{WORD, round_up};
 use crate::sys::thread;
@@ -55,11 +55,31 @@ impl Canaries {
     /// As [`Canaries::write`], or the block is live and its owner is not at it.
     #[inline(always)]
     pub(super) unsafe fn write_head(self, user: usize, head: Head) {
-        let bits = head.bits();
+        // SAFETY: as the caller says.
+        unsafe { self.write_head_bits(user, head.bits()) };
+    }
+
+    /// # Safety
+    /// As [`Canaries::write_head`].
+    #[inline(always)]
+    unsafe fn write_head_bits(self, user: usize, bits: u64) {
         // SAFETY: as the caller says.
         unsafe {
             ((user - LEAD) as *mut u64).write(bits);
             ((user - WORD) as *mut u64).write(self.front(user, bits));
+        }
+    }
+
+    /// Writes head and canaries of a new block of `size` bytes without a mapping of its own.
+    ///
+    /// # Safety
+    /// As [`Canaries::write`].
+    #[inline(always)]
+    pub(super) unsafe fn write_small(self, user: usize, size: usize, bits: u64) {
+        // SAFETY: as the caller says.
+        unsafe {
+            self.write_head_bits(user, bits);
+            self.write_small_tail(user, size);
         }
     }
 

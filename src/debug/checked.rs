@@ -63,6 +63,7 @@ impl Release {
     pub const fn sized(operation: Operation, size: Option<usize>, align: Option<usize>) -> Self {
         let kinds = match operation {
             Operation::Delete(kind) => 1 << kind as u8,
+            Operation::Dealloc | Operation::Reallocate => 1 << Kind::Rust as u8,
             _ => 1 << Kind::Malloc as u8 | 1 << Kind::Memalign as u8,
         };
         Self { operation, size, align, kinds }
@@ -212,7 +213,8 @@ impl CheckedHeap {
         if self.is_guarded() {
             let Request { size, kind, align, .. } = request;
             let (thread, exempt) = (thread::number(), thread::is_blind());
-            let (align, mapped) = (align.max(16), fresh.mapped);
+            let mapped = fresh.mapped;
+            let align = block::noted_align(kind, align);
             let head = Head { size, kind, align, mapped, thread, exempt };
             // SAFETY: the payload was planned for this head and is ours alone.
             unsafe { self.canaries().write(user, head) };
@@ -385,6 +387,7 @@ fn tuning() -> Tuning {
 fn code_of(operation: Operation) -> usize {
     match operation {
         Operation::Delete(kind) => 1 + kind as usize,
+        Operation::Dealloc => 1 + Kind::Rust as usize,
         _ => 0,
     }
 }
@@ -392,6 +395,7 @@ fn code_of(operation: Operation) -> usize {
 fn operation_of(code: usize) -> Operation {
     match code {
         0 => Operation::Free,
+        code if code == 1 + Kind::Rust as usize => Operation::Dealloc,
         code => Operation::Delete(Kind::from_code((code - 1) as u8)),
     }
 }

@@ -29,7 +29,7 @@ pub struct Head {
     pub size: usize,
     /// The call it came from.
     pub kind: Kind,
-    /// Alignment asked for, 16 at least.
+    /// Alignment asked for; 16 at least but for Rust's blocks.
     pub align: usize,
     /// Has it a mapping of its own?
     pub mapped: bool,
@@ -45,11 +45,36 @@ const MAPPED_SHIFT: u32 = 48;
 const THREAD_SHIFT: u32 = 49;
 const EXEMPT_SHIFT: u32 = 63;
 
+/// The alignment that the head of a block notes: Rust is held to the letter of its Layouts, and what else asks for
+/// less gets 16 anyway.
+#[inline(always)]
+pub const fn noted_align(kind: Kind, align: usize) -> usize {
+    if matches!(kind, Kind::Rust) || align > GRANULE { align } else { GRANULE }
+}
+
+/// A block's kind and alignment, as its head has them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Origin(u64);
+
+impl Origin {
+    /// Of a call for blocks on multiples of `align`, a power of two.
+    #[inline(always)]
+    pub(super) const fn new(kind: Kind, align: usize) -> Self {
+        let align = noted_align(kind, align);
+        Self(((kind as u64) << KIND_SHIFT) | ((align.trailing_zeros() as u64) << ALIGN_SHIFT))
+    }
+
+    /// The head of a block without a mapping of its own that may be a leak.
+    #[inline(always)]
+    pub(super) const fn head_bits(self, size: usize, thread: u16) -> u64 {
+        size as u64 | self.0 | ((thread as u64) << THREAD_SHIFT)
+    }
+}
+
 impl Head {
     pub(super) const fn bits(self) -> u64 {
         self.size as u64
-            | ((self.kind as u64) << KIND_SHIFT)
-            | ((self.align.trailing_zeros() as u64) << ALIGN_SHIFT)
+            | Origin::new(self.kind, self.align).0
             | ((self.mapped as u64) << MAPPED_SHIFT)
             | ((self.thread as u64) << THREAD_SHIFT)
             | ((self.exempt as u64) << EXEMPT_SHIFT)
@@ -97,6 +122,12 @@ impl HeadWord {
     #[inline(always)]
     pub(super) const fn is_mapped(self) -> bool {
         (self.0 >> MAPPED_SHIFT) & 1 != 0
+    }
+
+    /// [`Head::align`].
+    #[inline(always)]
+    pub(super) const fn align(self) -> usize {
+        1 << ((self.0 >> ALIGN_SHIFT) & 31)
     }
 
     /// Is its kind among these, a bit each?

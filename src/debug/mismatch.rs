@@ -27,7 +27,11 @@ impl CheckedHeap {
         release: &Release,
         defect: Defect,
     ) {
-        let concerns_operators = !matches!(release.operation, Operation::FreeSized);
+        let concerns_operators = head.kind != Kind::Rust
+            && !matches!(
+                release.operation,
+                Operation::FreeSized | Operation::Dealloc | Operation::Reallocate
+            );
         if concerns_operators && !self.operators_are_ours() {
             return;
         }
@@ -45,12 +49,21 @@ impl CheckedHeap {
 fn defect_of(head: Head, release: &Release) -> Option<Defect> {
     let Release { operation, size, align, .. } = *release;
     let plain = matches!(head.kind, Kind::Malloc | Kind::Memalign);
+    let is_rusts = matches!(operation, Operation::Dealloc | Operation::Reallocate);
     let family_fits = match operation {
+        _ if is_rusts => head.kind == Kind::Rust,
         Operation::Delete(kind) => head.kind == kind || is_same_but_for_alignment(head.kind, kind),
         _ => plain,
     };
     if !family_fits {
         return options::flag(Name::AllocDeallocMismatch).then_some(Defect::Mismatch);
+    }
+    if is_rusts {
+        // A free that a handler left has no Layout any more.
+        return size
+            .zip(align)
+            .filter(|&layout| layout != (head.size, head.align))
+            .map(|(size, align)| Defect::LayoutMismatch { size, align });
     }
     let kind_fits = match operation {
         Operation::Delete(kind) => head.kind == kind,

@@ -3,14 +3,14 @@
 
 use core::ptr::NonNull;
 
-use super::block::{Canaries, Head, LEAD, TAIL};
+use super::block::{Canaries, LEAD, TAIL};
 use super::checked::{CheckedHeap, Pages, Release, Request};
+use super::head::Origin;
 use super::quarantine::{Quarantine, Waiting};
 use super::registry::{self, State, Taken};
 use super::{deferred, poison};
 use crate::arena::class::{Class, LARGEST};
 use crate::arena::{Arena, Turn};
-use crate::finding::{Kind, Operation};
 use crate::heap::size::{GRANULE, WORD};
 use crate::options::{self, Name};
 use crate::stack::capture::{self, Caller};
@@ -23,6 +23,11 @@ const LARGEST_REQUEST: usize = LARGEST - WORD - LEAD - TAIL;
 impl CheckedHeap {
     /// May threads go this way? Not without checks but with stacks: nobody needs that to be fast.
     pub(super) fn is_quick(&self) -> bool {
+        !thread::is_attended() && self.is_swift()
+    }
+
+    /// The same for those whose calls somebody attends to.
+    fn is_swift(&self) -> bool {
         self.is_guarded() || options::number(Name::MallocContextSize) == 0
     }
 
@@ -32,7 +37,31 @@ impl CheckedHeap {
     /// `caller` holds the registers at the entry of the call that the program made, on this thread.
     #[inline(always)]
     pub unsafe fn allocate_quickly(&self, request: Request, caller: Caller) -> Option<NonNull<u8>> {
-        let mine = mine()?;
+        // SAFETY: as the caller says.
+        unsafe { self.allocate_from(mine()?, request, caller) }
+    }
+
+    /// The same for a thread whose calls somebody attends to.
+    ///
+    /// # Safety
+    /// As for [`CheckedHeap::allocate_quickly`].
+    pub unsafe fn allocate_attended(&self, request: Request, caller: Caller) -> *mut u8 {
+        let quickly = mine_attended().filter(|_| self.is_swift()).and_then(|mine| {
+            // SAFETY: as the caller says.
+            unsafe { self.allocate_from(mine, request, caller) }
+        });
+        quickly.map_or_else(|| self.allocate(request), NonNull::as_ptr)
+    }
+
+    /// # Safety
+    /// As for [`CheckedHeap::allocate_quickly`].
+    #[inline(always)]
+    unsafe fn allocate_from(
+        &self,
+        mine: &'static Mine,
+        request: Request,
+        caller: Caller,
+    ) -> Option<NonNull<u8>> {
         let Request { size, align, kind, zeroed } = request;
         if align > GRANULE || size > LARGEST_REQUEST {
             return None;
@@ -40,8 +69,9 @@ impl CheckedHeap {
         if self.is_guarded() {
             // SAFETY: as the caller says.
             let site = || unsafe { capture::site(caller) };
-            let cached = self.allocate_guarded(mine, size, kind, zeroed, site);
-            return cached.or_else(|| self.allocate_uncached(size, kind, zeroed, site()));
+            let origin = Origin::new(kind, align);
+            let cached = self.allocate_guarded(mine, size, origin, zeroed, site);
+            return cached.or_else(|| self.allocate_uncached(request, site()));
         }
         let block = allocate_bare(mine, size)?;
         if zeroed {
@@ -57,7 +87,33 @@ impl CheckedHeap {
     /// As for [`CheckedHeap::allocate_quickly`].
     #[inline(always)]
     pub unsafe fn free_quickly(&self, user: usize, release: &Release, caller: Caller) -> bool {
-        match mine() {
+        // SAFETY: as the caller says.
+        unsafe { self.free_to(mine(), user, release, caller) }
+    }
+
+    /// The same for a thread whose calls somebody attends to.
+    ///
+    /// # Safety
+    /// As for [`CheckedHeap::allocate_quickly`].
+    pub unsafe fn free_attended(&self, user: usize, release: &Release, caller: Caller) {
+        let mine = mine_attended().filter(|_| self.is_swift());
+        // SAFETY: as the caller says.
+        if !unsafe { self.free_to(mine, user, release, caller) } {
+            self.free(user, release);
+        }
+    }
+
+    /// # Safety
+    /// As for [`CheckedHeap::allocate_quickly`].
+    #[inline(always)]
+    unsafe fn free_to(
+        &self,
+        mine: Option<&'static Mine>,
+        user: usize,
+        release: &Release,
+        caller: Caller,
+    ) -> bool {
+        match mine {
             None => false,
             Some(_) if deferred::is_waiting() => false,
             // SAFETY: as the caller says.
@@ -70,14 +126,7 @@ impl CheckedHeap {
 
     /// The thread's cache has none.
     #[inline(never)]
-    fn allocate_uncached(
-        &self,
-        size: usize,
-        kind: Kind,
-        zeroed: bool,
-        site: SiteId,
-    ) -> Option<NonNull<u8>> {
-        let request = Request { size, align: GRANULE, kind, zeroed };
+    fn allocate_uncached(&self, request: Request, site: SiteId) -> Option<NonNull<u8>> {
         NonNull::new(self.allocate_at(request, site))
     }
 
@@ -87,7 +136,7 @@ impl CheckedHeap {
         &self,
         mine: &'static Mine,
         size: usize,
-        kind: Kind,
+        origin: Origin,
         zeroed: bool,
         site: impl FnOnce() -> SiteId,
     ) -> Option<NonNull<u8>> {
@@ -102,9 +151,8 @@ impl CheckedHeap {
         let site = site();
         turn.arena().ledger().count_allocation(size);
         capture::count_block(site, size);
-        let (align, thread) = (GRANULE, thread::known_number());
         // A thread whose blocks are exempt does not come this way.
-        let head = Head { size, kind, align, mapped: false, thread, exempt: false };
+        let head = origin.head_bits(size, thread::known_number());
         // SAFETY: the payload is fresh and its class was chosen for the size with head and canaries.
         unsafe {
             if zeroed {
@@ -115,13 +163,13 @@ impl CheckedHeap {
                 poison::fill_up(user, size.min(most), byte);
             }
             // What the fill wrote behind the block is the tail's.
-            self.canaries().write(user, head);
+            self.canaries().write_small(user, size, head);
         }
         registry::set_live(user, Some(class), site);
         NonNull::new(user as *mut u8)
     }
 
-    /// The block at `user`, any value but 0, moved to a new one of `size` bytes. `None`: nothing was done;
+    /// The block at `user`, any value but 0, moved to a new one for `request`. `None`: nothing was done;
     /// by the full path.
     ///
     /// # Safety
@@ -130,10 +178,15 @@ impl CheckedHeap {
     pub unsafe fn move_quickly(
         &self,
         user: usize,
-        size: usize,
+        request: Request,
+        release: &Release,
         caller: Caller,
     ) -> Option<NonNull<u8>> {
         let mine = mine()?;
+        let Request { size, align, kind, .. } = request;
+        if align > GRANULE {
+            return None;
+        }
         if !self.is_guarded() || deferred::is_waiting() || !self.moves_small() {
             return None;
         }
@@ -141,9 +194,9 @@ impl CheckedHeap {
         // SAFETY: as the caller says.
         let now = unsafe { capture::free_site(caller, user) };
         let canaries = self.canaries();
-        let release = &Release::by(Operation::Realloc);
+        let origin = Origin::new(kind, align);
         let moved = quick_size(canaries, user, &taken, release).and_then(|old| {
-            let new = self.allocate_guarded(mine, size, Kind::Malloc, false, || now)?;
+            let new = self.allocate_guarded(mine, size, origin, false, || now)?;
             // SAFETY: both blocks are ours, apart, and at least that long.
             unsafe { new.copy_from_nonoverlapping(NonNull::new(user as *mut u8)?, old.min(size)) };
             Some((old, new))
@@ -197,6 +250,13 @@ fn mine() -> Option<&'static Mine> {
     unsafe { arena.as_ref() }
 }
 
+/// The same for a thread whose calls somebody attends to: its slot names no arena for the quick way.
+fn mine_attended() -> Option<&'static Mine> {
+    let may = thread::is_outside() && !thread::is_blind();
+    // SAFETY: as above.
+    may.then(|| unsafe { (thread::arena() as *const Mine).as_ref() }).flatten()
+}
+
 #[inline]
 fn turn(mine: &'static Mine) -> Turn<'static, Pages, Quarantine> {
     // SAFETY: the arena is this thread's own, and it is outside, so that it has no turn.
@@ -211,7 +271,7 @@ fn quick_size(canaries: Canaries, user: usize, taken: &Taken, release: &Release)
     let fits = taken.class.is_some()
         && !word.is_mapped()
         && word.is_any_of(release.kinds)
-        && release.align.is_none()
+        && release.align.is_none_or(|align| align == word.align())
         && release.size.is_none_or(|size| size == word.size());
     fits.then_some(word.size())
 }

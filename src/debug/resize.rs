@@ -7,7 +7,7 @@ use super::checked::{CheckedHeap, Release, Request};
 use super::mapped_blocks::MappedBlock;
 use super::registry::{self, State, Taken};
 use crate::arena::class::Class;
-use crate::finding::{Block, Operation};
+use crate::finding::{Block, Kind, Operation};
 use crate::heap::size::PAGE;
 use crate::options::{self, Name};
 use crate::own::{self, Region};
@@ -19,15 +19,16 @@ use crate::sys::{single, thread};
 const SMALL: usize = 64 << 10;
 
 impl CheckedHeap {
-    /// The block at `user`, any value but 0, made `size` bytes long, at the same place or another.
-    /// Null when there is no memory or `user` is no block: then it stays as it was.
-    pub fn resize(&self, user: usize, size: usize) -> *mut u8 {
+    /// The block at `user`, any value but 0, made one for `request`, at the same place or another; `release` says
+    /// how it is given back. Null when there is no memory or `user` is no block: then it stays as it was.
+    pub fn resize(&self, user: usize, request: Request, release: &Release) -> *mut u8 {
+        let size = request.size;
         if thread::is_critical() {
-            return self.resize_inside(user, size);
+            return self.resize_inside(user, request);
         }
         self.do_deferred();
         let Ok(taken) = registry::take(user, State::Busy, single::is_single()) else {
-            return self.resize_apart(user, size);
+            return self.resize_apart(user, request, release.operation);
         };
         let now = capture::free_site_from_here(user);
         if let Some(class) = taken.class
@@ -37,17 +38,16 @@ impl CheckedHeap {
             registry::set_live(user, Some(class), now);
             return user as *mut u8;
         }
-        let release = &Release::by(Operation::Realloc);
-        let Some(head) = self.verify_taken(user, taken, Operation::Realloc, now) else {
+        let Some(head) = self.verify_taken(user, taken, release.operation, now) else {
             return core::ptr::null_mut();
         };
         self.check_release(user, taken.site(), head, release);
         let old_site = taken.site();
-        if let Some(place) = self.resize_in_place(user, taken, head, size, now) {
+        if let Some(place) = self.resize_in_place(user, taken, head, request, now) {
             self.count_stay(old_site, head.size, now, size);
             return place as *mut u8;
         }
-        let new = self.allocate_at(Request::malloc(size), now);
+        let new = self.allocate_at(request, now);
         if new.is_null() {
             registry::set_live(user, taken.class, taken.site());
             return new;
@@ -103,11 +103,11 @@ impl CheckedHeap {
 
     /// No block of the heap: one of the private regions', or nobody's.
     #[cold]
-    fn resize_apart(&self, user: usize, size: usize) -> *mut u8 {
+    fn resize_apart(&self, user: usize, request: Request, operation: Operation) -> *mut u8 {
         match own::region_of(user) {
-            Some(region) => self.move_apart(region, user, size),
+            Some(region) => self.move_apart(region, user, request),
             None => {
-                self.refuse(user, Operation::Realloc);
+                self.refuse(user, operation);
                 core::ptr::null_mut()
             }
         }
@@ -115,24 +115,26 @@ impl CheckedHeap {
 
     /// In a signal handler that interrupted us.
     #[cold]
-    fn resize_inside(&self, user: usize, size: usize) -> *mut u8 {
+    fn resize_inside(&self, user: usize, request: Request) -> *mut u8 {
         match own::region_of(user) {
-            Some(region) => self.move_apart(region, user, size),
-            None => self.copy_out(user, size),
+            Some(region) => self.move_apart(region, user, request),
+            None => self.copy_out(user, request),
         }
     }
 
     /// Blocks of the private regions move to where the caller allocates now.
-    fn move_apart(&self, region: Region, user: usize, size: usize) -> *mut u8 {
+    fn move_apart(&self, region: Region, user: usize, request: Request) -> *mut u8 {
         if region == Region::Own && thread::is_critical() {
             // The tool's heap may be what the handler interrupted.
             return core::ptr::null_mut();
         }
         let old = own::size_of_block(region, user as *mut u8);
-        let new = self.allocate(Request::malloc(size));
+        let new = self.allocate(request);
         if !new.is_null() {
             // SAFETY: both blocks are live, apart, and at least that long.
-            unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, old.min(size)) };
+            unsafe {
+                core::ptr::copy_nonoverlapping(user as *const u8, new, old.min(request.size))
+            };
             self.free(user, &Release::by(Operation::Free));
         }
         new
@@ -140,13 +142,14 @@ impl CheckedHeap {
 
     /// In a signal handler that interrupted one of our locks: a new block; the old one is freed
     /// later.
-    fn copy_out(&self, user: usize, size: usize) -> *mut u8 {
+    fn copy_out(&self, user: usize, request: Request) -> *mut u8 {
         let state = registry::word(user).map(|word| word.state);
         if !matches!(state, Some(State::Live(_))) || !self.is_guarded() {
             return core::ptr::null_mut();
         }
         let old = self.size_of(user);
-        let new = own::emergency::allocate(size, 16);
+        let Request { size, align, .. } = request;
+        let new = own::emergency::allocate(size, align);
         if !new.is_null() {
             // SAFETY: the handler's own live block and a new one.
             unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, old.min(size)) };
@@ -162,9 +165,10 @@ impl CheckedHeap {
         user: usize,
         taken: Taken,
         head: Head,
-        size: usize,
+        request: Request,
         site: SiteId,
     ) -> Option<usize> {
+        let size = request.size;
         let both_large = head.size >= SMALL && size >= SMALL;
         let may_stay = match options::number(Name::ReallocMoves) {
             0 => both_large || (!self.is_guarded() && taken.class.is_none()),
@@ -176,7 +180,7 @@ impl CheckedHeap {
         }
         let layout = self.plan(size, head.align)?;
         if head.mapped {
-            return self.remap(user, head, layout.size, size, site);
+            return self.remap(user, of_request(head, request), layout.size, size, site);
         }
         // Past the threshold a mapping is the better place: it can grow by mremap.
         if size > head.size && self.arenas.maps(layout.size) {
@@ -194,14 +198,14 @@ impl CheckedHeap {
         books.ledger.count_resize(head.size, counted);
         books.ledger.tell();
         drop(books);
-        self.renew(user, Head { size, ..head }, site);
+        self.renew(user, Head { size, ..of_request(head, request) }, site);
         Some(user)
     }
 
     /// Writes a resized block anew and gives it back to the program.
     fn renew(&self, user: usize, head: Head, site: SiteId) {
         let (thread, exempt) = (thread::number(), thread::is_blind());
-        let head = Head { kind: crate::finding::Kind::Malloc, thread, exempt, ..head };
+        let head = Head { thread, exempt, ..head };
         if self.is_guarded() {
             // SAFETY: the block is taken and its chunk holds the plan for this head.
             unsafe { self.canaries().write(user, head) };
@@ -249,4 +253,13 @@ impl CheckedHeap {
         self.renew(new_user, new_head, site);
         Some(new_user)
     }
+}
+
+/// The head of a block that belongs to another call from now on. `head.size` stays.
+fn of_request(head: Head, request: Request) -> Head {
+    let align = match request.kind {
+        Kind::Rust => request.align,
+        kind => block::noted_align(kind, head.align),
+    };
+    Head { kind: request.kind, align, ..head }
 }

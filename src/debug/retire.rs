@@ -29,7 +29,7 @@ impl CheckedHeap {
             return taken.set(State::Quarantined);
         };
         // realloc has checked the block when it took it.
-        if release.operation != Operation::Realloc {
+        if !release.operation.is_resize() {
             self.check_release(user, taken.site(), head, release);
         }
         if let Some(mapped) = self.list_of(user, head) {

@@ -26,7 +26,14 @@ impl CheckedHeap {
     ) -> *mut u8 {
         let Request { size, kind, align, .. } = request;
         let (thread, exempt) = (thread::number(), thread::is_blind());
-        let head = Head { size, kind, align: align.max(16), mapped: true, thread, exempt };
+        let head = Head {
+            size,
+            kind,
+            align: block::noted_align(kind, align),
+            mapped: true,
+            thread,
+            exempt,
+        };
         if !self.list_mapped(user, head, span, site) {
             self.give_back(user, None, Some(size));
             return core::ptr::null_mut();

@@ -15,7 +15,8 @@ struct Text {
 }
 
 /// The options that are texts.
-const NAMES: [Name; 4] = [Name::Suppressions, Name::LogPath, Name::Include, Name::Exclude];
+const NAMES: [Name; 5] =
+    [Name::Suppressions, Name::LogPath, Name::Include, Name::Exclude, Name::Fail];
 
 static TEXTS: [Text; NAMES.len()] =
     [const { Text { length: AtomicUsize::new(0), bytes: [const { AtomicU8::new(0) }; MAX_TEXT] } };

@@ -6,6 +6,7 @@ use super::names::Names;
 use super::stacks;
 use crate::leak::suppress::{self, BUILT_IN_NAME, Refused, Rule, Rules};
 use crate::leak::{Check, Leak, Verdict};
+use crate::stack::depot::SiteId;
 use crate::sys::process;
 
 /// The verdict on what no rule hides, and a word on the rules that did not do what they say.
@@ -34,7 +35,16 @@ pub fn verdict(
 }
 
 fn charge(rules: &mut Rules, leak: &Leak, names: &mut dyn Names) -> Option<usize> {
-    let frames = stacks::named_frames(leak.site, names);
+    with_names(leak.site, names, |stack| rules.charge(stack, leak.loss, leak.totals))
+}
+
+/// Calls `judge` with the names of a site's stack.
+pub fn with_names<T>(
+    site: SiteId,
+    names: &mut dyn Names,
+    judge: impl FnOnce(&suppress::Stack<'_>) -> T,
+) -> T {
+    let frames = stacks::named_frames(site, names);
     let stack: Vec<_> = frames
         .iter()
         .map(|frame| suppress::Frame {
@@ -45,7 +55,7 @@ fn charge(rules: &mut Rules, leak: &Leak, names: &mut dyn Names) -> Option<usize
             line: frame.line,
         })
         .collect();
-    rules.charge(&stack, leak.loss, leak.totals)
+    judge(&stack)
 }
 
 fn notes(rules: &Rules, today: suppress::Date, speaks: bool) -> String {

@@ -19,8 +19,7 @@ pub fn finding(told: &Told, names: &mut dyn Names) -> String {
             .to_owned();
     }
     let mut out = String::new();
-    let severity = if finding.is_error() { "ERROR" } else { "WARNING" };
-    let _ = write!(out, "=={}=={severity}: mallocop: ", told.pid);
+    let _ = write!(out, "=={}=={}: mallocop: ", told.pid, severity(finding));
     write_first_line(&mut out, told);
     out.push('\n');
     if let Some(damage) = &finding.damage {
@@ -47,11 +46,18 @@ pub fn finding(told: &Told, names: &mut dyn Names) -> String {
 
 /// One line without names: for when the symbolizer cannot be used.
 pub fn short(told: &Told) -> String {
-    let severity = if told.finding.is_error() { "ERROR" } else { "WARNING" };
-    let mut out = format!("=={}=={severity}: mallocop: ", told.pid);
+    let mut out = format!("=={}=={}: mallocop: ", told.pid, severity(&told.finding));
     write_first_line(&mut out, told);
     out.push('\n');
     out
+}
+
+const fn severity(finding: &Finding) -> &'static str {
+    match finding.defect {
+        Defect::Refused { .. } | Defect::Surveyed { .. } => "NOTE",
+        _ if finding.is_error() => "ERROR",
+        _ => "WARNING",
+    }
 }
 
 fn write_first_line(out: &mut String, told: &Told) {
@@ -67,7 +73,7 @@ fn write_first_line(out: &mut String, told: &Told) {
             write!(out, " ({id})")
         }
         Defect::DoubleFree => match finding.operation {
-            Operation::Realloc => {
+            operation if operation.is_resize() => {
                 write!(out, "{call}: invalid pointer: {pointer:#x} was freed before ({id})")
             }
             _ => write!(out, "{call}: double free detected: {pointer:#x} ({id})"),
@@ -102,6 +108,16 @@ fn write_first_line(out: &mut String, told: &Told) {
                 overwritten ({id})"
             )
         }
+        Defect::LayoutMismatch { size, align } => {
+            let _ = write!(out, "{id}: {sized} at {pointer:#x} ");
+            write_layouts(out, finding, size, align)
+        }
+        Defect::Refused { ordinal, size } => {
+            write!(out, "request no. {ordinal}, of {size} bytes, was {id} (option fail)")
+        }
+        Defect::Surveyed { ordinal, size } => {
+            write!(out, "request no. {ordinal}, of {size} bytes, is the first of its stack")
+        }
         Defect::Unjudged => Ok(()),
         Defect::BadRequest(request) => write_bad_request(out, id, request),
     };
@@ -116,7 +132,7 @@ fn sized(block: &Block) -> String {
 
 const fn call_of(operation: Operation) -> &'static str {
     match operation {
-        Operation::Realloc => "realloc()",
+        Operation::Realloc | Operation::Reallocate => "realloc()",
         Operation::UsableSize => "malloc_usable_size()",
         // operator delete ends in free under glibc, too: these are the words people know.
         _ => "free()",
@@ -127,9 +143,26 @@ const fn freed_with(operation: Operation) -> &'static str {
     match operation {
         Operation::Delete(kind) => kind.freed_with(),
         Operation::Realloc => "realloc",
+        Operation::Reallocate => "Rust's realloc",
+        Operation::Dealloc => "Rust's dealloc",
         Operation::FreeSized => "free_sized",
         _ => "free",
     }
+}
+
+fn write_layouts(
+    out: &mut String,
+    finding: &Finding,
+    size: usize,
+    align: usize,
+) -> std::fmt::Result {
+    let block = finding.block.unwrap_or(Block::at(finding.pointer));
+    let (old, old_align) = (block.size.unwrap_or(0), block.align);
+    write!(
+        out,
+        "came from Layout {{ size: {old}, align: {old_align} }} and is {} with Layout {{ size: {size}, align: {align} }}",
+        if finding.operation.is_resize() { "resized" } else { "given back" }
+    )
 }
 
 fn write_delete_mismatch(
@@ -211,11 +244,16 @@ fn write_now(out: &mut String, told: &Told, names: &mut dyn Names) {
         }
         (_, Operation::Check) => writeln!(out, "  found by mallocop_check, called by {by} here:"),
         (_, Operation::Allocate) if found => writeln!(out, "  found when {by} allocated here:"),
-        (_, Operation::Realloc) if found => {
+        (Defect::Refused { .. } | Defect::Surveyed { .. }, _) => {
+            writeln!(out, "  asked for by {by} here:")
+        }
+        (_, operation) if operation.is_resize() && found => {
             writeln!(out, "  found when a block was resized by {by} here:")
         }
         _ if found => writeln!(out, "  found when a block was freed by {by} here:"),
-        (Defect::DoubleFree, Operation::Realloc) | (Defect::BadFree, Operation::Realloc) => {
+        (Defect::DoubleFree | Defect::BadFree | Defect::LayoutMismatch { .. }, operation)
+            if operation.is_resize() =>
+        {
             writeln!(out, "  resized by {by} here:")
         }
         (Defect::DoubleFree, _) => writeln!(out, "  freed again by {by} here:"),

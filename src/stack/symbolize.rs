@@ -72,6 +72,14 @@ impl Symbolizer {
         frames
     }
 
+    /// The innermost frame at an address that is executed now.
+    pub fn frame_of(&mut self, pc: usize) -> Frame {
+        // As if it were a return address.
+        let frames =
+            if self.is_out_of_time() { vec![module_frame(pc + 1)] } else { resolve(pc + 1) };
+        frames.into_iter().next().unwrap_or_default()
+    }
+
     /// Has the time for names run out?
     pub const fn is_out_of_time(&self) -> bool {
         self.spent >= BUDGET

@@ -41,6 +41,14 @@ pub fn keep_stderr() {
     });
 }
 
+/// Reports go to another descriptor from here on.
+pub fn set_descriptor(descriptor: i32) {
+    let Some((device, inode)) = identify(descriptor) else { return };
+    COPY.store(descriptor, Ordering::Relaxed);
+    COPY_DEVICE.store(device, Ordering::Relaxed);
+    COPY_INODE.store(inode, Ordering::Relaxed);
+}
+
 /// The descriptor to report on: the copy if it still is what we made it, else 2 if that is the
 /// same file; a program may have closed either and opened its data there.
 fn descriptor() -> Option<i32> {

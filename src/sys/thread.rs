@@ -3,7 +3,7 @@
 
 use core::arch::{asm, global_asm};
 use core::cell::Cell;
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering, compiler_fence};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, compiler_fence};
 
 use super::kernel;
 
@@ -153,6 +153,29 @@ pub fn set_arena(arena: usize, quick: bool) {
     let slot = slot();
     slot.arena.set(arena);
     slot.quick.set(if quick && slot.blind.get() == 0 { arena } else { 0 });
+}
+
+/// Does somebody attend to the program's calls, so that no thread takes the shortest way?
+static ATTENDED: AtomicBool = AtomicBool::new(false);
+
+/// Says so, for ever. Threads that have an arena already are to be told by [`attend`].
+pub fn note_attended() {
+    ATTENDED.store(true, Ordering::Release);
+}
+
+/// Has [`note_attended`] been called?
+pub fn is_attended() -> bool {
+    ATTENDED.load(Ordering::Relaxed)
+}
+
+/// Takes the shortest way from the thread with that descriptor.
+///
+/// # Safety
+/// It is the calling thread, or one that stands still.
+pub unsafe fn attend(descriptor: usize) {
+    let place = descriptor.wrapping_add_signed(slot_offset());
+    // SAFETY: each thread's slot is at that offset from its descriptor (x86-64 TLS ABI).
+    unsafe { &*(place as *const Slot) }.quick.set(0);
 }
 
 /// Are the thread's new blocks exempt from the leak check?

@@ -9,9 +9,9 @@ use mallocop::debug::{Release, Request};
 use mallocop::finding::{Kind, Operation};
 use mallocop::stack::capture::Caller;
 
-use crate::entry::entries;
 use crate::malloc::{free, try_allocate};
 use crate::operators::{Operator, look_behind, look_up, next};
+use mallocop::entries;
 
 type New = unsafe extern "C-unwind" fn(usize) -> *mut c_void;
 type NewNothrow = unsafe extern "C-unwind" fn(usize, *const c_void) -> *mut c_void;

@@ -2,14 +2,15 @@
 
 use core::ffi::{c_int, c_void};
 
-use mallocop::debug::{Release, Request};
-use mallocop::finding::{Kind, Operation};
-use mallocop::heap::size::PAGE;
+use mallocop::debug::Release;
+use mallocop::finding::Operation;
+use mallocop::heap::size::{GRANULE, PAGE};
 use mallocop::stack::capture::Caller;
 
-use crate::entry::entries;
+use crate::call::Call;
 use crate::malloc::{allocate, allocate_aligned, free as give_back, refuse, resize};
 use crate::{HEAP, rules, start};
+use mallocop::entries;
 
 entries! {
     "C";
@@ -36,14 +37,13 @@ entries! {
 
 unsafe extern "C" fn malloc_from(size: usize, caller: Caller) -> *mut c_void {
     // SAFETY: the entry gives the registers.
-    unsafe { allocate("malloc", Request::malloc(size), caller) }.cast()
+    unsafe { allocate(Call::Malloc, size, GRANULE, caller) }.cast()
 }
 
 unsafe extern "C" fn calloc_from(count: usize, size: usize, caller: Caller) -> *mut c_void {
-    let request = |size| Request { zeroed: true, ..Request::malloc(size) };
     match rules::product("calloc", count, size) {
         // SAFETY: the entry gives the registers.
-        Ok(size) => unsafe { allocate("calloc", request(size), caller) }.cast(),
+        Ok(size) => unsafe { allocate(Call::Calloc, size, GRANULE, caller) }.cast(),
         Err(bad) => refuse(bad, libc::ENOMEM).cast(),
     }
 }
@@ -54,7 +54,7 @@ unsafe extern "C" fn realloc_from(
     caller: Caller,
 ) -> *mut c_void {
     // SAFETY: the entry gives the registers.
-    unsafe { resize("realloc", pointer.cast(), size, caller) }.cast()
+    unsafe { resize(Call::Realloc, pointer.cast(), size, caller) }.cast()
 }
 
 unsafe extern "C" fn reallocarray_from(
@@ -65,7 +65,7 @@ unsafe extern "C" fn reallocarray_from(
 ) -> *mut c_void {
     match rules::product("reallocarray", count, size) {
         // SAFETY: the entry gives the registers.
-        Ok(size) => unsafe { resize("reallocarray", pointer.cast(), size, caller) }.cast(),
+        Ok(size) => unsafe { resize(Call::Reallocarray, pointer.cast(), size, caller) }.cast(),
         Err(bad) => refuse(bad, libc::ENOMEM).cast(),
     }
 }
@@ -94,12 +94,12 @@ unsafe extern "C" fn free_aligned_sized_from(
 
 unsafe extern "C" fn aligned_alloc_from(align: usize, size: usize, caller: Caller) -> *mut c_void {
     // SAFETY: the entry gives the registers.
-    unsafe { allocate_aligned("aligned_alloc", align, size, caller) }.cast()
+    unsafe { allocate_aligned(Call::AlignedAlloc, align, size, caller) }.cast()
 }
 
 unsafe extern "C" fn memalign_from(align: usize, size: usize, caller: Caller) -> *mut c_void {
     // SAFETY: the entry gives the registers.
-    unsafe { allocate_aligned("memalign", align, size, caller) }.cast()
+    unsafe { allocate_aligned(Call::Memalign, align, size, caller) }.cast()
 }
 
 /// Unlike the others it leaves errno alone and returns the code.
@@ -116,9 +116,8 @@ unsafe extern "C" fn posix_memalign_from(
             return libc::EINVAL;
         }
     };
-    let request = Request { size, align, kind: Kind::Memalign, zeroed: false };
     // SAFETY: the entry gives the registers.
-    let allocate = || unsafe { allocate("posix_memalign", request, caller) };
+    let allocate = || unsafe { allocate(Call::PosixMemalign, size, align, caller) };
     let block = mallocop::sys::errno::preserve(allocate);
     if block.is_null() {
         return libc::ENOMEM;
@@ -130,13 +129,13 @@ unsafe extern "C" fn posix_memalign_from(
 
 unsafe extern "C" fn valloc_from(size: usize, caller: Caller) -> *mut c_void {
     // SAFETY: the entry gives the registers.
-    unsafe { allocate_aligned("valloc", PAGE, size, caller) }.cast()
+    unsafe { allocate_aligned(Call::Valloc, PAGE, size, caller) }.cast()
 }
 
 unsafe extern "C" fn pvalloc_from(size: usize, caller: Caller) -> *mut c_void {
     match rules::whole_pages(size) {
         // SAFETY: the entry gives the registers.
-        Ok(size) => unsafe { allocate_aligned("pvalloc", PAGE, size, caller) }.cast(),
+        Ok(size) => unsafe { allocate_aligned(Call::Pvalloc, PAGE, size, caller) }.cast(),
         Err(bad) => refuse(bad, libc::ENOMEM).cast(),
     }
 }
@@ -152,23 +151,6 @@ extern "C" fn malloc_usable_size(pointer: *mut c_void) -> usize {
 #[unsafe(no_mangle)]
 extern "C" fn malloc_trim(pad: usize) -> c_int {
     c_int::from(start::heap().is_some_and(|heap| heap.trim(pad)))
-}
-
-/// Verifies every live block and every freed one that waits; each damaged one is reported.
-/// Returns their number.
-#[unsafe(no_mangle)]
-extern "C" fn mallocop_check() -> c_int {
-    if start::heap().is_none() || !mallocop::sys::thread::is_outside() {
-        return 0;
-    }
-    let found = {
-        let _work = mallocop::sys::thread::ToolWork::begin();
-        HEAP.freeze();
-        let found = HEAP.check_all(Operation::Check);
-        HEAP.thaw();
-        found
-    };
-    c_int::try_from(found).unwrap_or(c_int::MAX)
 }
 
 /// glibc's tunables by malloc.h's numbers. 1: known; 0: not.

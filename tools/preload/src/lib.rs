@@ -15,34 +15,25 @@
     reason = "the exports are specified by the C and C++ standards, malloc(3) and posix_memalign(3)"
 )]
 
+mod call;
 mod cpp;
-mod entry;
 mod environment;
 mod exec;
-mod exit;
 mod filters;
-mod fork;
-mod hooks;
 mod interface;
-mod lsan;
 mod malloc;
 mod operators;
-mod reader;
-mod reporter;
 mod rules;
-mod rules_for_leaks;
+mod sanitizer;
 mod shims;
 mod start;
 mod statistics;
 #[cfg(not(feature = "oracle"))]
 mod unwinder;
 
-use mallocop::debug::CheckedHeap;
 use mallocop::own::heap::OwnAllocator;
+use mallocop::runtime::HEAP;
 
 /// Rust code in this library never comes back to malloc.
 #[global_allocator]
 static ALLOCATOR: OwnAllocator = OwnAllocator;
-
-/// The program's heap.
-static HEAP: CheckedHeap = CheckedHeap::new(reporter::on_finding);

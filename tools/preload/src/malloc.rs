@@ -3,13 +3,17 @@
 use core::ptr;
 
 use mallocop::debug::{Release, Request};
-use mallocop::finding::{BadRequest, Defect, Finding, Kind, Operation};
+use mallocop::finding::{BadRequest, Defect, Finding, Operation};
+use mallocop::heap::size::GRANULE;
 use mallocop::options::{self, Name};
 use mallocop::own::early;
 use mallocop::stack::capture::{self, Caller};
 use mallocop::sys::errno;
 
-use crate::{HEAP, reporter, rules, start};
+use mallocop::runtime::{attendance, reporter};
+
+use crate::call::Call;
+use crate::{HEAP, rules, start};
 
 /// Allocates, without a word on failure.
 ///
@@ -20,13 +24,18 @@ pub(crate) unsafe fn try_allocate(request: Request, caller: Caller) -> *mut u8 {
     // SAFETY: as the caller says.
     match unsafe { HEAP.allocate_quickly(request, caller) } {
         Some(block) => block.as_ptr(),
-        None => allocate_fully(request),
+        // SAFETY: as the caller says.
+        None => unsafe { allocate_fully(request, caller) },
     }
 }
 
+/// # Safety
+/// As for [`try_allocate`].
 #[inline(never)]
-fn allocate_fully(request: Request) -> *mut u8 {
+unsafe fn allocate_fully(request: Request, caller: Caller) -> *mut u8 {
     match start::heap() {
+        // SAFETY: as the caller says.
+        Some(_) if attendance::is_on() => unsafe { attendance::allocate(request, caller) },
         Some(heap) => heap.allocate(request),
         None => early::allocate(request.size, request.align),
     }
@@ -37,29 +46,27 @@ fn allocate_fully(request: Request) -> *mut u8 {
 /// # Safety
 /// As for [`try_allocate`].
 #[inline(always)]
-pub(crate) unsafe fn allocate(call: &'static str, request: Request, caller: Caller) -> *mut u8 {
+pub(crate) unsafe fn allocate(call: Call, size: usize, align: usize, caller: Caller) -> *mut u8 {
     // SAFETY: as the caller says.
-    match unsafe { HEAP.allocate_quickly(request, caller) } {
+    match unsafe { HEAP.allocate_quickly(call.request(size, align), caller) } {
         Some(block) => block.as_ptr(),
-        None => allocate_or_fail(call, request.size, request.align, request.kind, request.zeroed),
+        // SAFETY: as the caller says.
+        None => unsafe { allocate_or_fail(call, size, align, caller) },
     }
 }
 
 /// Takes what it needs in registers: the short path spills nothing for it.
+///
+/// # Safety
+/// As for [`try_allocate`].
 #[inline(never)]
-fn allocate_or_fail(
-    call: &'static str,
-    size: usize,
-    align: usize,
-    kind: Kind,
-    zeroed: bool,
-) -> *mut u8 {
-    let request = Request { size, align, kind, zeroed };
+unsafe fn allocate_or_fail(call: Call, size: usize, align: usize, caller: Caller) -> *mut u8 {
     let most = options::number(Name::MaxAllocationSizeMb) << 20;
-    if let Err(bad) = rules::size(call, request.size, most) {
+    if let Err(bad) = rules::size(call.name(), size, most) {
         return refuse(bad, libc::ENOMEM);
     }
-    let block = allocate_fully(request);
+    // SAFETY: as the caller says.
+    let block = unsafe { allocate_fully(call.request(size, align), caller) };
     if block.is_null() {
         errno::set(libc::ENOMEM);
     }
@@ -90,12 +97,12 @@ pub(crate) fn warn(bad: BadRequest) {
 /// # Safety
 /// As for [`try_allocate`].
 pub(crate) unsafe fn allocate_aligned(
-    call: &'static str,
+    call: Call,
     align: usize,
     size: usize,
     caller: Caller,
 ) -> *mut u8 {
-    let (bad, align) = rules::alignment(call, align);
+    let (bad, align) = rules::alignment(call.name(), align);
     if let Some(bad) = bad {
         warn(bad);
     }
@@ -104,7 +111,7 @@ pub(crate) unsafe fn allocate_aligned(
         return ptr::null_mut();
     };
     // SAFETY: as the caller says.
-    unsafe { allocate(call, Request { size, align, kind: Kind::Memalign, zeroed: false }, caller) }
+    unsafe { allocate(call, size, align, caller) }
 }
 
 /// Frees; null is nothing.
@@ -114,17 +121,24 @@ pub(crate) unsafe fn allocate_aligned(
 #[inline(always)]
 pub(crate) unsafe fn free(pointer: *mut u8, release: &Release, caller: Caller) {
     // SAFETY: as the caller says.
-    if pointer.is_null() || unsafe { HEAP.free_quickly(pointer as usize, release, caller) } {
-        return;
+    unsafe {
+        if pointer.is_null() || HEAP.free_quickly(pointer as usize, release, caller) {
+            return;
+        }
+        free_fully(pointer, release, caller);
     }
-    free_fully(pointer, release);
 }
 
+/// # Safety
+/// As for [`try_allocate`].
 #[inline(never)]
-fn free_fully(pointer: *mut u8, release: &Release) {
+unsafe fn free_fully(pointer: *mut u8, release: &Release, caller: Caller) {
     // Before there is a heap, all there is comes from the early buffer, which keeps it.
-    if let Some(heap) = start::heap() {
-        heap.free(pointer as usize, release);
+    match start::heap() {
+        // SAFETY: as the caller says.
+        Some(_) if attendance::is_on() => unsafe { attendance::free(pointer, release, caller) },
+        Some(heap) => heap.free(pointer as usize, release),
+        None => {}
     }
 }
 
@@ -132,30 +146,33 @@ fn free_fully(pointer: *mut u8, release: &Release) {
 ///
 /// # Safety
 /// As for [`try_allocate`].
-pub(crate) unsafe fn resize(
-    call: &'static str,
-    pointer: *mut u8,
-    size: usize,
-    caller: Caller,
-) -> *mut u8 {
+pub(crate) unsafe fn resize(call: Call, pointer: *mut u8, size: usize, caller: Caller) -> *mut u8 {
     if pointer.is_null() {
         // SAFETY: as the caller says.
-        return unsafe { allocate(call, Request::malloc(size), caller) };
+        return unsafe { allocate(call, size, GRANULE, caller) };
     }
     if size == 0 {
         // SAFETY: as the caller says.
         unsafe { free(pointer, &Release::by(Operation::Free), caller) };
         return ptr::null_mut();
     }
+    let (request, release) = (Request::malloc(size), const { &Release::by(Operation::Realloc) });
     // SAFETY: as the caller says.
-    if let Some(block) = unsafe { HEAP.move_quickly(pointer as usize, size, caller) } {
+    if let Some(block) = unsafe { HEAP.move_quickly(pointer as usize, request, release, caller) } {
         return block.as_ptr();
     }
     let most = options::number(Name::MaxAllocationSizeMb) << 20;
-    if let Err(bad) = rules::size(call, size, most) {
+    if let Err(bad) = rules::size(call.name(), size, most) {
         return refuse(bad, libc::ENOMEM);
     }
-    let block = start::heap().map_or(ptr::null_mut(), |heap| heap.resize(pointer as usize, size));
+    let block = match start::heap() {
+        // SAFETY: as the caller says.
+        Some(_) if attendance::is_on() => unsafe {
+            attendance::resize(pointer, request, release, caller)
+        },
+        Some(heap) => heap.resize(pointer as usize, request, release),
+        None => ptr::null_mut(),
+    };
     if block.is_null() {
         errno::set(libc::ENOMEM);
     }

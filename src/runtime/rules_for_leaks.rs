@@ -2,14 +2,14 @@
 
 use std::fs;
 
-use mallocop::leak::suppress::{self, Rule, Rules};
-use mallocop::options::{self, Name};
-use mallocop::report;
+use crate::leak::suppress::{self, Rule, Rules};
+use crate::options::{self, Name};
+use crate::report;
 
-use crate::hooks;
+use super::hooks;
 
 /// All of them; `any_lost`: they will be needed. What cannot be read or is malformed is said, and the others count.
-pub(crate) fn read(any_lost: bool) -> Rules {
+pub(super) fn read(any_lost: bool) -> Rules {
     let mut rules = Vec::new();
     if let Some(path) = options::text(Name::Suppressions) {
         match fs::read(&path) {

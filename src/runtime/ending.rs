@@ -3,23 +3,24 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use mallocop::arena::Totals;
-use mallocop::debug::{SiteTotals, deferred};
-use mallocop::finding::Operation;
-use mallocop::leak::Check;
-use mallocop::leak::check::Obstacle;
-use mallocop::options::{self, Name};
-use mallocop::record::{self, State};
-use mallocop::report::outcome::{Outcome, Reachable, Sum};
-use mallocop::report::{self, suppressed};
-use mallocop::stack::caller::{Point, Registers};
-use mallocop::stack::capture;
-use mallocop::stack::depot::{self, SiteId};
-use mallocop::stack::symbolize::Symbolizer;
-use mallocop::sys::{apart, process, thread};
+use crate::arena::Totals;
+use crate::debug::{SiteTotals, deferred};
+use crate::finding::Operation;
+use crate::leak::Check;
+use crate::leak::check::Obstacle;
+use crate::options::{self, Name};
+use crate::record::{self, State};
+use crate::report::outcome::{Outcome, Reachable, Sum};
+use crate::report::{self, suppressed};
+use crate::stack::caller::{Point, Registers};
+use crate::stack::capture;
+use crate::stack::depot::{self, SiteId};
+use crate::stack::symbolize::Symbolizer;
+use crate::sys::{apart, process, thread};
 
-use crate::entry::with_registers;
-use crate::{HEAP, hooks, reader, reporter, rules_for_leaks};
+use super::attendance::refusal;
+use super::{HEAP, hooks, reader, reporter, rules_for_leaks};
+use crate::with_registers;
 
 /// Was the program's one leak check made before its end?
 static LEAKS_CHECKED: AtomicBool = AtomicBool::new(false);
@@ -28,7 +29,7 @@ static LEAKS_CHECKED: AtomicBool = AtomicBool::new(false);
 static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
 /// Looks for leaks, and reports them. `speaks`: also where there are none. Are there?
-pub(crate) fn look_for_leaks(caller: &Point, speaks: bool) -> bool {
+pub fn look_for_leaks(caller: &Point, speaks: bool) -> bool {
     let check = match Check::make(&HEAP, caller) {
         Ok(check) => check,
         Err(obstacle) => return tell_what_is_in_use(Some(obstacle), speaks),
@@ -100,18 +101,19 @@ fn tell(outcome: &Outcome) {
 }
 
 /// The one check of the whole process is made now, not at its end.
-pub(crate) fn take_final_check() -> bool {
+pub fn take_final_check() -> bool {
     !LEAKS_CHECKED.swap(true, Ordering::Relaxed)
 }
 
 /// In a forked child: its own check is to come.
-pub(crate) fn renew_after_fork() {
+pub fn renew_after_fork() {
     LEAKS_CHECKED.store(false, Ordering::Relaxed);
 }
 
 /// The sweep, the leak check, and in the root process the summary.
 fn look_at_everything(registers: &Registers) {
     IS_ENDING.store(true, Ordering::Relaxed);
+    refusal::end();
     HEAP.settle();
     HEAP.freeze();
     HEAP.check_all(Operation::Exit);
@@ -123,7 +125,7 @@ fn look_at_everything(registers: &Registers) {
         tell_what_is_in_use(None, speaks);
     }
     #[cfg(feature = "oracle")]
-    mallocop::sys::output::write_stderr(mallocop::stack::oracle::summary().as_bytes());
+    crate::sys::output::write_stderr(crate::stack::oracle::summary().as_bytes());
 }
 
 with_registers! {
@@ -149,7 +151,7 @@ extern "C" fn at_exit_from(status: c_int, _argument: *mut c_void, registers: &Re
 }
 
 /// Ends the program with the status for findings, if there is one.
-pub(crate) fn end_with_exit_code() {
+pub fn end_with_exit_code() {
     let code = c_int::try_from(options::number(Name::ExitCode)).unwrap_or(23);
     if code != 0 {
         // SAFETY: exit(3), which from an on_exit entry goes on with the remaining ones and flushes stdio; that

@@ -3,8 +3,8 @@
 use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use mallocop::stack::modules;
-use mallocop::sys::process;
+use crate::stack::modules;
+use crate::sys::process;
 
 /// A function that the program may have.
 struct Hook {
@@ -21,7 +21,7 @@ const fn hook(name: &'static CStr) -> Hook {
 }
 
 /// Finds out which there are, of those that are exported. The loader's lock is free or ours: it may not be at exit.
-pub(crate) fn find() {
+pub fn find() {
     for hook in [&OPTIONS, &SUPPRESSIONS, &IS_TURNED_OFF] {
         hook.address.store(process::find_symbol(hook.name), Ordering::Relaxed);
     }
@@ -48,20 +48,20 @@ impl Hook {
 }
 
 /// The options that the program asks for, if it exports that function.
-pub(crate) fn default_options() -> Option<&'static CStr> {
+pub fn default_options() -> Option<&'static CStr> {
     Some(OPTIONS.address.load(Ordering::Relaxed))
         .filter(|&address| address != 0)
         .and_then(Hook::text)
 }
 
 /// Its rules for leaks, and the function's name.
-pub(crate) fn default_suppressions() -> Option<(&'static CStr, &'static CStr)> {
+pub fn default_suppressions() -> Option<(&'static CStr, &'static CStr)> {
     let text = SUPPRESSIONS.find_in_program().and_then(Hook::text)?;
     Some((text, SUPPRESSIONS.name))
 }
 
 /// Does it want no leak check?
-pub(crate) fn is_turned_off() -> bool {
+pub fn is_turned_off() -> bool {
     IS_TURNED_OFF.find_in_program().is_some_and(|address| {
         // SAFETY: the function of that name has this form (sanitizer/lsan_interface.h).
         unsafe { core::mem::transmute::<usize, extern "C" fn() -> c_int>(address)() != 0 }

@@ -6,6 +6,8 @@
 /// gets a `Caller` after its arguments. All arguments are words.
 ///
 /// A `Caller`, two words, is passed in the next two registers (System V ABI, AMD64 supplement, 3.2.3).
+#[macro_export]
+#[doc(hidden)]
 macro_rules! entries {
     ($abi:literal; $($(#[$note:meta])* $symbol:ident($count:tt) => $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?,)*) => {
         $(
@@ -13,14 +15,16 @@ macro_rules! entries {
             #[unsafe(no_mangle)]
             #[unsafe(naked)]
             unsafe extern $abi fn $symbol($($name: $kind),*) $(-> $result)? {
-                const _: unsafe extern $abi fn($($kind,)* mallocop::stack::capture::Caller) $(-> $result)? = $function;
-                $crate::entry::jump!($count, $function)
+                const _: unsafe extern $abi fn($($kind,)* $crate::stack::capture::Caller) $(-> $result)? = $function;
+                $crate::jump!($count, $function)
             }
         )*
     };
 }
 
 /// The jump behind so many arguments.
+#[macro_export]
+#[doc(hidden)]
 macro_rules! jump {
     (1, $function:ident) => {
         core::arch::naked_asm!("mov rsi, rsp", "mov rdx, rbp", "jmp {}", sym $function)
@@ -35,23 +39,27 @@ macro_rules! jump {
 
 /// `symbol(number of arguments) => function(arguments) -> result`: makes a function of that name that calls the
 /// other one with the registers at its own entry behind its arguments, all of which are words.
+#[macro_export]
+#[doc(hidden)]
 macro_rules! with_registers {
     ($($(#[$note:meta])* $symbol:ident($count:tt) => $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?;)*) => {
         $(
             $(#[$note])*
             #[unsafe(naked)]
-            pub(crate) unsafe extern "C" fn $symbol($($name: $kind),*) $(-> $result)? {
-                const _: extern "C" fn($($kind,)* &mallocop::stack::caller::Registers) $(-> $result)? = $function;
-                $crate::entry::note_and_call!($count, $function)
+            pub unsafe extern "C" fn $symbol($($name: $kind),*) $(-> $result)? {
+                const _: extern "C" fn($($kind,)* &$crate::stack::caller::Registers) $(-> $result)? = $function;
+                $crate::note_and_call!($count, $function)
             }
         )*
     };
 }
 
 /// The call with the registers, which lie on the stack meanwhile, in the argument of that number.
+#[macro_export]
+#[doc(hidden)]
 macro_rules! note_and_call {
-    (0, $function:ident) => { $crate::entry::note_and_call!(@ "rdi", $function) };
-    (2, $function:ident) => { $crate::entry::note_and_call!(@ "rdx", $function) };
+    (0, $function:ident) => { $crate::note_and_call!(@ "rdi", $function) };
+    (2, $function:ident) => { $crate::note_and_call!(@ "rdx", $function) };
     (@ $place:literal, $function:ident) => {
         core::arch::naked_asm!(
             ".cfi_startproc",
@@ -77,5 +85,3 @@ macro_rules! note_and_call {
         )
     };
 }
-
-pub(crate) use {entries, jump, note_and_call, with_registers};

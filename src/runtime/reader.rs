@@ -7,24 +7,25 @@ use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use mallocop::options::{self, Name};
-use mallocop::record::{self, Entry, Role};
-use mallocop::report;
-use mallocop::sys::{maps, output, process};
+use crate::options::{self, Name};
+use crate::record::{self, Entry, Role};
+use crate::report;
+use crate::sys::{maps, output, process};
 
-use crate::hooks;
+use super::hooks;
 
 static IS_ROOT: AtomicBool = AtomicBool::new(false);
 
 const OPTIONS: &CStr = c"MALLOCOP_OPTIONS";
 
-pub(crate) fn read_options(rejected: impl FnMut(options::Rejected<'static>)) {
+/// Takes the options of the environment over; `rejected` gets what could not be taken.
+pub fn read_options(rejected: impl FnMut(options::Rejected<'static>)) {
     let list = process::environment(OPTIONS).and_then(|list| std::str::from_utf8(list).ok());
     options::apply(list.unwrap_or(""), rejected);
 }
 
 /// Turns everything off that costs time, if this program is not to be checked.
-pub(crate) fn exclude_program() {
+pub fn exclude_program() {
     let (mut included, mut excluded, mut file) = ([0; 1023], [0; 1023], [0; 1024]);
     let included = options::copy_text(Name::Include, &mut included);
     let excluded = options::copy_text(Name::Exclude, &mut excluded);
@@ -54,12 +55,12 @@ fn take_programs_options(text: &mut String) {
 }
 
 /// Is this the process that was started, not one of its children?
-pub(crate) fn is_root() -> bool {
+pub fn is_root() -> bool {
     IS_ROOT.load(Ordering::Relaxed)
 }
 
 /// A forked child is not.
-pub(crate) fn forget_root() {
+pub fn forget_root() {
     IS_ROOT.store(false, Ordering::Relaxed);
 }
 
@@ -67,7 +68,7 @@ pub(crate) fn forget_root() {
 static ROLE: OnceLock<Role> = OnceLock::new();
 
 /// Finds the tree file, in which the process's stacks are from the first one on.
-pub(crate) fn enter_tree() {
+pub fn enter_tree() {
     if let Some(role) = tree_file().and_then(record::enter) {
         let _ = ROLE.set(role);
     }
@@ -75,7 +76,7 @@ pub(crate) fn enter_tree() {
 
 /// Finds out where reports go and what this process is, once; then says that we are here. Called
 /// by the first finding, too, which may come from a library's constructor before ours.
-pub(crate) fn find() {
+pub fn find() {
     static DONE: AtomicBool = AtomicBool::new(false);
     if DONE.swap(true, Ordering::AcqRel) {
         return;

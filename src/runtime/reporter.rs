@@ -2,17 +2,17 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use mallocop::finding::{Defect, Finding, Operation};
-use mallocop::options::{self, Name};
-use mallocop::record;
-use mallocop::report::told::Told;
-use mallocop::report::{self, text};
-use mallocop::stack::depot::SiteId;
-use mallocop::stack::symbolize::Symbolizer;
-use mallocop::sys::{errno, process, thread};
+use crate::finding::{Defect, Finding, Operation};
+use crate::options::{self, Name};
+use crate::record;
+use crate::report::told::Told;
+use crate::report::{self, text};
+use crate::stack::depot::SiteId;
+use crate::stack::symbolize::Symbolizer;
+use crate::sys::{errno, thread};
 use parking_lot::Mutex;
 
-use crate::reader;
+use super::{reader, sanitizer_calls};
 
 /// Sites whose warnings are remembered, so that each speaks once.
 const MOST_WARNED: usize = 256;
@@ -30,12 +30,12 @@ static FOUND: AtomicBool = AtomicBool::new(false);
 static ABANDONED: AtomicBool = AtomicBool::new(false);
 
 /// Was an error found in this process?
-pub(crate) fn has_found() -> bool {
+pub fn has_found() -> bool {
     FOUND.load(Ordering::Relaxed)
 }
 
 /// Notes that an error was found.
-pub(crate) fn note_error() {
+pub fn note_error() {
     FOUND.store(true, Ordering::Relaxed);
     record::count_finding();
 }
@@ -55,19 +55,19 @@ fn as_reporter<T>(f: impl FnOnce(&mut Reporter) -> T) -> Option<T> {
 }
 
 /// Runs `f` with the symbolizer.
-pub(crate) fn with_symbolizer<T>(f: impl FnOnce(&mut Symbolizer) -> T) -> Option<T> {
+pub fn with_symbolizer<T>(f: impl FnOnce(&mut Symbolizer) -> T) -> Option<T> {
     as_reporter(|reporter| f(reporter.symbolizer.get_or_insert_default()))
 }
 
 /// After fork: another thread of the parent may have been reporting.
-pub(crate) fn renew_after_fork() {
+pub fn renew_after_fork() {
     if REPORTER.is_locked() && OWNER.load(Ordering::Relaxed) != thread::slot_address() {
         ABANDONED.store(true, Ordering::Relaxed);
     }
 }
 
 /// Reports a finding. Does not return when it ends the program.
-pub(crate) fn on_finding(finding: &Finding) {
+pub fn on_finding(finding: &Finding) {
     reader::find();
     errno::preserve(|| {
         let fatal = is_fatal(finding);
@@ -83,13 +83,13 @@ pub(crate) fn on_finding(finding: &Finding) {
                 }
             }
             if fatal {
-                process::abort();
+                sanitizer_calls::die();
             }
         })
         .unwrap_or_else(|| {
             report::emit(&text::short(&Told::gather(finding)));
             if fatal {
-                process::abort();
+                sanitizer_calls::die();
             }
         });
     });

@@ -1,13 +1,14 @@
 //! fork: every lock of the malloc path is held over it, so that the child finds the heap whole.
 
-use mallocop::record;
-use mallocop::stack::capture;
-use mallocop::sys::{process, thread};
+use crate::record;
+use crate::stack::capture;
+use crate::sys::{process, thread};
 
-use crate::{HEAP, exit, reader, reporter};
+use super::attendance::refusal;
+use super::{HEAP, ending, reader, reporter, sanitizer_calls};
 
 /// Registers the handlers.
-pub(crate) fn register() {
+pub(super) fn register() {
     process::at_fork(prepare, parent, child);
 }
 
@@ -37,5 +38,7 @@ extern "C" fn child() {
     HEAP.inherit_arenas();
     reader::forget_root();
     reporter::renew_after_fork();
-    exit::renew_after_fork();
+    ending::renew_after_fork();
+    refusal::renew_after_fork();
+    sanitizer_calls::renew_after_fork();
 }

@@ -1,0 +1,242 @@
+//! A quick look at a few blocks: does the program still lead to all of them? It asks the other way round than the leak
+//! check: not what can be reached, but where the words are that lead to these blocks, and stops when there is one
+//! for each. What was there before they came is taken for reachable.
+//!
+//! The other threads are not stopped. A word that moves meanwhile may be missed: then the leak check has the word.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::check::Check;
+use super::regions;
+use super::space::{Backing, Mapping, Space};
+use crate::debug::CheckedHeap;
+use crate::debug::registry::{self, State};
+use crate::heap::size::{PAGE, WORD, round_down, round_up};
+use crate::own::{early, emergency};
+use crate::stack::caller::Point;
+
+/// What the look says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// All of them are held.
+    Held,
+    /// Only the leak check can tell.
+    Unknown,
+}
+
+/// Slots of the table of pages with blocks that are looked for.
+const PAGES: usize = 1 << 14;
+/// Pages that are remembered for what was found in them.
+const REMEMBERED: usize = 64;
+/// Larger blocks are looked for by their first pages alone.
+const MOST_PAGES: usize = 64;
+
+/// Numbers of pages in which words were found that lead to new blocks: where a cache grows, the next one will be there, too.
+static KNOWN: [AtomicUsize; REMEMBERED] = [const { AtomicUsize::new(0) }; REMEMBERED];
+static NEXT_KNOWN: AtomicUsize = AtomicUsize::new(0);
+
+struct Look<'a> {
+    heap: &'a CheckedHeap,
+    blocks: &'a [usize],
+    ends: Vec<usize>,
+    is_held: Vec<bool>,
+    /// Held and not looked through yet.
+    waiting: Vec<usize>,
+    missing: usize,
+    pages: Box<[u64; PAGES / 64]>,
+}
+
+/// Does the program lead to all these live blocks, in ascending order? `caller` is where the calling thread's stack
+/// begins to be the program's.
+pub fn are_held(heap: &CheckedHeap, caller: &Point, blocks: &[usize]) -> Answer {
+    if blocks.is_empty() {
+        return Answer::Held;
+    }
+    let mut look = Look::new(heap, blocks);
+    look.look_everywhere(caller);
+    if look.missing == 0 { Answer::Held } else { Answer::Unknown }
+}
+
+/// The leak check's word.
+pub fn is_nothing_lost(heap: &CheckedHeap, caller: &Point) -> bool {
+    heap.settle();
+    heap.freeze();
+    let is_any_lost = Check::make(heap, caller).is_ok_and(|check| check.has_lost());
+    heap.thaw();
+    !is_any_lost
+}
+
+impl<'a> Look<'a> {
+    fn new(heap: &'a CheckedHeap, blocks: &'a [usize]) -> Self {
+        let ends: Vec<usize> = blocks.iter().map(|&block| block + heap.extent(block)).collect();
+        let mut pages = Box::new([0; PAGES / 64]);
+        for (&block, &end) in blocks.iter().zip(&ends) {
+            for page in (block / PAGE..=end / PAGE).take(MOST_PAGES) {
+                let slot = page % PAGES;
+                if let Some(word) = pages.get_mut(slot / 64) {
+                    *word |= 1 << (slot % 64);
+                }
+            }
+        }
+        let (is_held, missing) = (vec![false; blocks.len()], blocks.len());
+        Self { heap, blocks, ends, is_held, waiting: Vec::new(), missing, pages }
+    }
+
+    fn look_everywhere(&mut self, caller: &Point) {
+        caller.registers.iter().for_each(|&word| {
+            self.word(word);
+        });
+        let Some(mut space) = Space::read(self.heap) else { return };
+        if !space.take_hidden(self.heap).is_empty() {
+            return;
+        }
+        let mut heap_parts = Vec::new();
+        self.heap.for_each_stretch(|start, end| heap_parts.push((start, end)));
+        self.heap.for_each_mapped(|_, _, live| {
+            heap_parts.extend(live.map(|large| (large.user, large.user + large.size)));
+        });
+        heap_parts.sort_unstable();
+        self.look_where_it_was(&space, &heap_parts, caller);
+        let memory = File::open("/proc/self/mem").ok();
+        for mapping in &space.mappings {
+            let from = mapping.start.max(if contains(mapping, caller.sp) { caller.sp } else { 0 });
+            space.for_each_own(from, mapping.end, |start, end| match mapping.backing {
+                Backing::File => self.copied(memory.as_ref(), start, end),
+                _ => self.range(start, end),
+            });
+            if self.is_done() {
+                return;
+            }
+        }
+        let apart = [emergency::used(), early::used()];
+        for (start, end) in apart {
+            space.for_each_mapped(start, end, |part| self.range(part.start, part.end));
+        }
+        regions::for_each(|start, end| {
+            space.for_each_mapped(start, end, |part| self.range(part.start, part.end));
+        });
+        for (start, end) in heap_parts {
+            self.range(start, end);
+            if self.is_done() {
+                return;
+            }
+        }
+    }
+
+    /// Looks in the pages where something was found before.
+    fn look_where_it_was(&mut self, space: &Space, heap_parts: &[(usize, usize)], caller: &Point) {
+        for page in
+            KNOWN.iter().map(|page| page.load(Ordering::Relaxed) * PAGE).filter(|&page| page != 0)
+        {
+            let is_in = |&(start, end): &(usize, usize)| start <= page && page + PAGE <= end;
+            let may_be_read = heap_parts.iter().any(is_in)
+                || space.mappings.iter().any(|mapping| {
+                    mapping.backing != Backing::File
+                        && is_in(&(mapping.start, mapping.end))
+                        && !contains(mapping, caller.sp)
+                });
+            if may_be_read && !self.is_done() {
+                self.range(page, page + PAGE);
+            }
+        }
+    }
+
+    fn is_done(&mut self) -> bool {
+        while let Some(block) = self.waiting.pop() {
+            let end =
+                self.blocks.binary_search(&block).ok().and_then(|at| self.ends.get(at).copied());
+            self.words(block, end.unwrap_or(block));
+        }
+        self.missing == 0
+    }
+
+    /// Looks through memory that can be read.
+    fn range(&mut self, start: usize, end: usize) {
+        self.words(start, end);
+    }
+
+    fn words(&mut self, start: usize, end: usize) {
+        let (mut at, end) = (round_up(start, WORD), round_down(end, WORD));
+        while at < end {
+            // SAFETY: the callers' ranges can be read; what others may write there meanwhile is read as it is.
+            let word = unsafe { (at as *const usize).read_volatile() };
+            if self.may_lead(word) && self.is_counted(at) && self.word(word) {
+                remember(at);
+            }
+            at += WORD;
+        }
+    }
+
+    fn copied(&mut self, memory: Option<&File>, start: usize, end: usize) {
+        let Some(memory) = memory else { return };
+        let mut piece = vec![0u8; PAGE];
+        for at in (start..end).step_by(PAGE) {
+            let wanted = PAGE.min(end - at);
+            let got = piece
+                .get_mut(..wanted)
+                .map_or(0, |piece| memory.read_at(piece, at as u64).unwrap_or(0));
+            for bytes in piece.get(..got).unwrap_or(&[]).chunks_exact(WORD) {
+                let word = bytes.try_into().map_or(0, usize::from_ne_bytes);
+                if self.may_lead(word) {
+                    self.word(word);
+                }
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn may_lead(&self, word: usize) -> bool {
+        let slot = (word / PAGE) % PAGES;
+        self.pages.get(slot / 64).is_some_and(|bits| bits >> (slot % 64) & 1 != 0)
+    }
+
+    /// Does a word at that address count? Not in a block that is free, nor in one that is looked for and not known to
+    /// be held.
+    fn is_counted(&self, at: usize) -> bool {
+        if registry::owner(at).is_none() {
+            return true;
+        }
+        let Some(block) = registry::at_or_before(at) else { return false };
+        let is_inside = matches!(registry::state(block), Some(State::Live(_)))
+            && at - block < self.heap.extent(block);
+        is_inside
+            && self
+                .blocks
+                .binary_search(&block)
+                .map_or(true, |at| self.is_held.get(at) == Some(&true))
+    }
+
+    /// Notes what a word leads to. Was that missing?
+    fn word(&mut self, word: usize) -> bool {
+        const ADDRESS_MASK: usize = (1 << 48) - 1;
+        let word = word & ADDRESS_MASK;
+        let behind = self.blocks.partition_point(|&block| block <= word);
+        let Some(at) = behind.checked_sub(1) else { return false };
+        let (Some(&end), Some(is_held)) = (self.ends.get(at), self.is_held.get_mut(at)) else {
+            return false;
+        };
+        if word > end || core::mem::replace(is_held, true) {
+            return false;
+        }
+        self.missing -= 1;
+        self.waiting.extend(self.blocks.get(at));
+        true
+    }
+}
+
+fn contains(mapping: &Mapping, address: usize) -> bool {
+    (mapping.start..mapping.end).contains(&address)
+}
+
+fn remember(at: usize) {
+    let page = at / PAGE;
+    if KNOWN.iter().any(|known| known.load(Ordering::Relaxed) == page) {
+        return;
+    }
+    let slot = NEXT_KNOWN.fetch_add(1, Ordering::Relaxed) % REMEMBERED;
+    if let Some(place) = KNOWN.get(slot) {
+        place.store(page, Ordering::Relaxed);
+    }
+}

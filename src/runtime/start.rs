@@ -1,0 +1,72 @@
+//! The beginning: ready at the first block, which may be asked for before any constructor.
+
+use core::ffi::c_void;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::attendance::refusal;
+use super::{HEAP, ending, fork, hooks, reader};
+use crate::debug::CheckedHeap;
+use crate::stack::{capture, modules};
+use crate::sys::{ended, process, single, thread, thread_end};
+
+const NEW: u8 = 0;
+const PREPARING: u8 = 1;
+const READY: u8 = 2;
+
+static STATE: AtomicU8 = AtomicU8::new(NEW);
+
+/// The heap, made ready if this is the first call. `None` while it cannot be: before relocation,
+/// and for what is allocated while it is being made ready. `find_own` is called first, once.
+#[inline]
+pub fn heap(find_own: fn()) -> Option<&'static CheckedHeap> {
+    if !thread::is_relocated() {
+        return None;
+    }
+    if STATE.load(Ordering::Acquire) == READY {
+        return Some(&HEAP);
+    }
+    prepare(find_own)
+}
+
+#[cold]
+fn prepare(find_own: fn()) -> Option<&'static CheckedHeap> {
+    if STATE.compare_exchange(NEW, PREPARING, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        return None;
+    }
+    find_own();
+    reader::read_options(|_| {});
+    reader::exclude_program();
+    reader::enter_tree();
+    HEAP.prepare();
+    thread_end::register(end_thread);
+    if let Some((start, end)) = process::loader_range() {
+        modules::set_loader(start, end);
+    }
+    STATE.store(READY, Ordering::Release);
+    Some(&HEAP)
+}
+
+/// The heap, if it is ready.
+pub fn ready() -> Option<&'static CheckedHeap> {
+    (thread::is_relocated() && STATE.load(Ordering::Acquire) == READY).then_some(&HEAP)
+}
+
+/// A thread ends; libc calls this after the destructors of thread-local variables.
+extern "C" fn end_thread(_: *mut c_void) {
+    HEAP.end_thread();
+    capture::end_thread();
+    ended::note();
+}
+
+/// What needs libc and the loader, once both work: before the program's own constructors, or with its first block.
+/// The tool is at work meanwhile. `find_more` looks up what only the caller knows of.
+pub fn construct(find_more: impl FnOnce()) {
+    fork::register();
+    // Registered before everything else, so that it runs after everything else.
+    process::at_exit(ending::at_exit);
+    hooks::find();
+    find_more();
+    reader::find();
+    single::find();
+    refusal::begin();
+}
