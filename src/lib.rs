@@ -36,6 +36,7 @@
 pub mod arena;
 pub mod debug;
 pub mod finding;
+mod global;
 pub mod heap;
 pub mod leak;
 pub mod options;
@@ -46,3 +47,10 @@ pub mod report;
 pub mod runtime;
 pub mod stack;
 pub mod sys;
+pub mod testing;
+#[cfg(feature = "libfuzzer")]
+mod weak_symbols;
+
+pub use global::Mallocop;
+pub use mallocop_macros::test;
+pub use testing::{LeakScope, leak_scope, stats};

@@ -4,8 +4,20 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// From the bottom up. What stands beside the layers as data may be used by all above `heap`.
-const LAYERS: [&str; 11] = [
-    "heap", "sys", "record", "own", "arena", "stack", "debug", "leak", "report", "runtime",
+const LAYERS: [&str; 14] = [
+    "heap",
+    "sys",
+    "record",
+    "own",
+    "arena",
+    "stack",
+    "debug",
+    "leak",
+    "report",
+    "runtime",
+    "weak_symbols",
+    "global",
+    "testing",
     "program",
 ];
 const DATA: [&str; 2] = ["finding", "options"];

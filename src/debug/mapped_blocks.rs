@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use crate::finding::Block;
 use crate::heap::Span;
+use crate::sys::thread::ToolWork;
 
 /// Freed mappings kept at a time, and the address space they may take.
 const MOST_SEALED: usize = 64;
@@ -67,6 +68,8 @@ impl MappedBlocks {
 
     /// Lists a block. `false`: no memory for that.
     pub fn insert(&mut self, mapped: MappedBlock) -> bool {
+        // What the list itself needs is the tool's.
+        let _work = ToolWork::begin();
         if self.by_user.try_reserve(1).is_err() {
             return false;
         }

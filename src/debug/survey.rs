@@ -20,6 +20,8 @@ pub struct Large {
 pub struct Facts {
     /// Bytes as requested.
     pub size: usize,
+    /// Number of the thread that allocated it, if that is known.
+    pub thread: Option<u16>,
     /// Is it never this process's leak: asked for, or inherited over fork?
     pub is_exempt: bool,
 }
@@ -76,12 +78,13 @@ impl CheckedHeap {
     pub fn facts(&self, user: usize) -> Facts {
         let size = self.extent(user);
         if !self.is_guarded() {
-            return Facts { size, is_exempt: false };
+            return Facts { size, thread: None, is_exempt: false };
         }
         // SAFETY: as above.
         let head = unsafe { self.canaries().read_head(user) };
         let is_exempt = |head: Head| head.exempt || thread::is_inherited(head.thread);
-        Facts { size, is_exempt: head.is_some_and(is_exempt) }
+        let thread = head.map(|head| head.thread);
+        Facts { size, thread, is_exempt: head.is_some_and(is_exempt) }
     }
 
     /// Makes the live block at `user` exempt from the leak check. Says whether it was not before; `None`: that

@@ -159,6 +159,31 @@ impl<'a> Check<'a> {
         verdict
     }
 
+    /// The same for the blocks that are wanted alone; `with_reached`: what can be reached is listed, too.
+    pub fn verdict_of(&self, is_wanted: impl Fn(usize) -> bool, with_reached: bool) -> Verdict {
+        let heap = self.chart.heap();
+        let (mut lost, mut reached) = (Groups::default(), Groups::default());
+        self.for_each_lost(|block, loss| {
+            if is_wanted(block) {
+                lost.add(heap, block, Some(loss));
+            }
+        });
+        if with_reached {
+            self.chart.for_each_in(Set::Reached, |block| {
+                if is_wanted(block) {
+                    reached.add(heap, block, None);
+                }
+            });
+        }
+        let mut verdict = Verdict::default();
+        for (site, loss, group) in lost.all() {
+            verdict.leaks.extend(loss.map(|loss| group.leak(site, loss)));
+        }
+        verdict.reachable = reached.all().map(|(site, _, group)| (site, group.totals)).collect();
+        verdict.sort();
+        verdict
+    }
+
     fn for_each_lost(&self, mut each: impl FnMut(usize, Loss)) {
         let is_certain = self.is_certain();
         classify::for_each_lost(&self.chart, &self.hidden, |block, loss| {

@@ -134,6 +134,12 @@ pub fn allocate(size: usize, align: usize) -> *mut u8 {
     }
 }
 
+/// The same if nobody is at the range's lock, which a handler may have interrupted.
+pub fn try_allocate(size: usize, align: usize) -> Option<NonNull<u8>> {
+    let layout = Layout { size, align: align.max(16), lead: 0 };
+    HEAP.try_lock()?.allocate(layout).ok()?
+}
+
 /// Gives a block back. A smashed one is left where it is, and so is any other address in the range.
 ///
 /// # Safety

@@ -7,11 +7,12 @@ use super::outcome::{Outcome, Sum};
 use super::stacks;
 use super::summary::{counts, plural, write_in_use, write_limits, write_sites};
 use crate::debug::SiteTotals;
-use crate::leak::Leak;
 use crate::leak::check::Obstacle;
 use crate::leak::classify::Loss;
 use crate::leak::stop::Reason;
+use crate::leak::{Leak, Verdict};
 use crate::options::{self, Name};
+use crate::stack::symbolize::Frame;
 
 /// What a process says at its end, or when it was asked to look: empty where there is nothing to say.
 pub fn write(outcome: &Outcome, names: &mut dyn Names) -> String {
@@ -49,6 +50,34 @@ pub fn write(outcome: &Outcome, names: &mut dyn Names) -> String {
     }
     text
 }
+
+/// What is lost of a scope, or still there; empty: nothing. Not counted is what Rust's standard library keeps of its
+/// own: what was printed and is captured, and the threads themselves.
+pub fn write_scope(verdict: &Verdict, names: &mut dyn Names) -> String {
+    let mut text = String::new();
+    for leak in &verdict.leaks {
+        write_leak(&mut text, leak, names);
+    }
+    for &(site, totals) in &verdict.reachable {
+        let is_std = |frame: &Frame| {
+            let function = frame.function.as_deref().unwrap_or("");
+            STD_KEEPS.iter().any(|start| function.starts_with(start))
+        };
+        if !stacks::named_frames(site, names).iter().any(is_std) {
+            let SiteTotals { blocks, bytes } = totals;
+            let _ = writeln!(
+                text,
+                "{bytes} byte(s) in {blocks} object(s) still reachable, allocated from:"
+            );
+            stacks::write_stack(&mut text, site, names);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// How the names of such functions begin.
+const STD_KEEPS: [&str; 3] = ["std::io::stdio::", "std::thread::", "std::sys::thread_local::"];
 
 fn write_clean(out: &mut String, outcome: &Outcome) {
     let SiteTotals { blocks, bytes } = outcome.reachable();

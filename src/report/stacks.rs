@@ -50,7 +50,7 @@ pub fn write_stack(out: &mut String, site: SiteId, names: &mut dyn Names) {
     let width = |frame: &Frame| frame.function.as_deref().map_or(0, |name| name.chars().count());
     let padding = frames.iter().map(width).filter(|&width| width <= MOST_PADDING);
     let padding = padding.max().unwrap_or(0);
-    let own = frames.iter().position(|frame| names.source_line(frame).is_some());
+    let own = frames.iter().position(|frame| is_users(frame, names));
     let here = std::env::current_dir().unwrap_or_default();
     let mut number = 0;
     while let Some(frame) = frames.get(number) {
@@ -86,6 +86,11 @@ pub fn write_stack(out: &mut String, site: SiteId, names: &mut dyn Names) {
     }
 }
 
+/// Is the frame in the user's own code: has it a source that is there, and is it in no library that all have?
+fn is_users(frame: &Frame, names: &mut dyn Names) -> bool {
+    library_of(frame).is_none() && names.source_line(frame).is_some()
+}
+
 /// The library that all programs have in common and that a frame is in.
 fn library_of(frame: &Frame) -> Option<&'static str> {
     let file = frame.file.as_deref().unwrap_or("");
@@ -94,7 +99,10 @@ fn library_of(frame: &Frame) -> Option<&'static str> {
     let function = frame.function.as_deref().unwrap_or("").trim_start_matches('<');
     let is_rusts =
         ["core::", "alloc::", "std::", "__rustc"].iter().any(|start| function.starts_with(start));
-    if file.contains("/rustc/") && file.contains("/library/") || file.is_empty() && is_rusts {
+    if ["__rustc::", "mallocop::global::"].iter().any(|start| function.starts_with(start)) {
+        Some("Rust's library")
+    } else if file.contains("/rustc/") && file.contains("/library/") || file.is_empty() && is_rusts
+    {
         Some("Rust's library")
     } else if file.contains("/include/c++/") || module.starts_with("libstdc++.so") {
         Some("the C++ library")
@@ -178,7 +186,7 @@ pub fn own_function(site: SiteId, names: &mut dyn Names) -> Option<String> {
             .any(|known| name.starts_with(known))
     };
     let named = || frames.iter().filter(|frame| frame.function.is_some());
-    let own = frames.iter().find(|frame| names.source_line(frame).is_some() && !is_runtime(frame));
+    let own = frames.iter().find(|frame| is_users(frame, names) && !is_runtime(frame));
     own.or_else(|| named().find(|frame| !is_runtime(frame)))
         .or_else(|| named().next())?
         .function
@@ -188,7 +196,7 @@ pub fn own_function(site: SiteId, names: &mut dyn Names) -> Option<String> {
 /// `file:line:column in function` of the first frame of the user's own code, for a SUMMARY line.
 pub fn headline(site: SiteId, names: &mut dyn Names) -> String {
     let frames = named_frames(site, names);
-    let own = frames.iter().find(|frame| names.source_line(frame).is_some());
+    let own = frames.iter().find(|frame| is_users(frame, names));
     let named = || frames.iter().find(|frame| frame.file.is_some());
     let here = std::env::current_dir().unwrap_or_default();
     match own.or_else(named).or(frames.first()) {

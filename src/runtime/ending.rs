@@ -120,7 +120,12 @@ fn look_at_everything(registers: &Registers) {
     let speaks =
         reader::is_root() && options::flag(Name::PrintSummary) && !options::flag(Name::Quiet);
     if options::flag(Name::DetectLeaks) && take_final_check() {
-        look_for_leaks(&registers.point_of_module_call(), speaks);
+        // In a program without a loader libc's frames are not told from its own.
+        let point = match cfg!(target_feature = "crt-static") {
+            true => registers.point(),
+            false => registers.point_of_module_call(),
+        };
+        look_for_leaks(&point, speaks);
     } else if speaks || record::is_open() {
         tell_what_is_in_use(None, speaks);
     }

@@ -22,6 +22,21 @@ macro_rules! entries {
     };
 }
 
+/// The same for functions that are not exported.
+#[macro_export]
+#[doc(hidden)]
+macro_rules! inner_entries {
+    ($($symbol:ident($count:tt) => $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?,)*) => {
+        $(
+            #[unsafe(naked)]
+            unsafe extern "C" fn $symbol($($name: $kind),*) $(-> $result)? {
+                const _: unsafe extern "C" fn($($kind,)* $crate::stack::capture::Caller) $(-> $result)? = $function;
+                $crate::jump!($count, $function)
+            }
+        )*
+    };
+}
+
 /// The jump behind so many arguments.
 #[macro_export]
 #[doc(hidden)]
@@ -34,6 +49,9 @@ macro_rules! jump {
     };
     (3, $function:ident) => {
         core::arch::naked_asm!("mov rcx, rsp", "mov r8, rbp", "jmp {}", sym $function)
+    };
+    (4, $function:ident) => {
+        core::arch::naked_asm!("mov r8, rsp", "mov r9, rbp", "jmp {}", sym $function)
     };
 }
 
@@ -60,6 +78,7 @@ macro_rules! with_registers {
 macro_rules! note_and_call {
     (0, $function:ident) => { $crate::note_and_call!(@ "rdi", $function) };
     (2, $function:ident) => { $crate::note_and_call!(@ "rdx", $function) };
+    (4, $function:ident) => { $crate::note_and_call!(@ "r8", $function) };
     (@ $place:literal, $function:ident) => {
         core::arch::naked_asm!(
             ".cfi_startproc",

@@ -16,7 +16,10 @@ pub mod leak_calls;
 pub mod reader;
 pub mod reporter;
 mod rules_for_leaks;
+pub mod rust_calls;
 pub mod sanitizer_calls;
+pub mod scope;
+pub mod shared_heap;
 pub mod start;
 
 use crate::debug::CheckedHeap;

@@ -149,7 +149,8 @@ impl Tracer {
             return None;
         }
         let process = Process { epoch: Epoch::now(), around: &self.around };
-        while modules::is_own(frame.pc) {
+        let entry = thread::entry();
+        while modules::is_own(frame.pc) || frame.sp <= entry {
             let rule = process.rule(frame.pc);
             match step(&process, rule, frame, None, process.limit(frame.sp)) {
                 Step::Caller(next, _) if !rule.is(Kind::Unknown) => frame = next,

@@ -2,7 +2,7 @@
 
 use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::ptr;
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::{errno, holdings};
 use crate::heap::size::{PAGE, round_down, round_up};
@@ -193,6 +193,15 @@ pub const REGION_ALIGN: usize = 1 << 20;
 const FIRST_STAND_IN: usize = REGION_ALIGN;
 const LAST_STAND_IN: usize = 64 << 20;
 
+/// Is the break another allocator's?
+static LEAVES_BREAK: AtomicBool = AtomicBool::new(false);
+
+/// Leaves the break alone from here on: another allocator of the process, libc's, may use it. To be called before the
+/// heap's first growth.
+pub fn leave_break() {
+    LEAVES_BREAK.store(true, Ordering::Relaxed);
+}
+
 /// The program's heap: brk while that can be had and nobody else moves it, mappings after that.
 pub struct BrkPages {
     brk_end: usize,
@@ -244,15 +253,15 @@ fn sbrk(by: isize) -> Option<usize> {
     })
 }
 
-/// Where the heap will start: the break as it is now.
+/// Where the heap will start: the break as it is now. `None`: nobody knows.
 pub fn heap_start() -> Option<usize> {
-    sbrk(0)
+    if LEAVES_BREAK.load(Ordering::Relaxed) { None } else { sbrk(0) }
 }
 
 // SAFETY: memory behind the break and fresh private mappings are zero and nobody else's.
 unsafe impl PageSource for BrkPages {
     fn grow(&mut self, _end: usize, bytes: usize) -> Option<Pages> {
-        if !self.brk_lost
+        if !(self.brk_lost || LEAVES_BREAK.load(Ordering::Relaxed))
             && let Some(pages) = self.grow_brk(bytes)
         {
             return Some(pages);

@@ -71,12 +71,19 @@ pub fn environment(name: &CStr) -> Option<&'static [u8]> {
 
 /// Address of a symbol that the loaded modules export; 0: there is none. Calls dlsym(3).
 pub fn find_symbol(name: &CStr) -> usize {
+    // A program without a loader has no symbols at run time.
+    if cfg!(target_feature = "crt-static") {
+        return 0;
+    }
     // SAFETY: dlsym(3) with a C string.
     unsafe { libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr()) as usize }
 }
 
 /// The same behind this library in the order of modules.
 pub fn find_next_symbol(name: &CStr) -> usize {
+    if cfg!(target_feature = "crt-static") {
+        return 0;
+    }
     // SAFETY: as above.
     unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) as usize }
 }

@@ -9,10 +9,9 @@ static NOT_SINGLE: u8 = 0;
 /// Finds out where libc tells whether there are threads (`__libc_single_threaded`, since glibc 2.32).
 /// Calls dlsym(3).
 pub fn find() {
-    // SAFETY: looks a symbol up by a C string.
-    let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c"__libc_single_threaded".as_ptr()) };
-    if !found.is_null() {
-        SINGLE.store(found.cast(), Ordering::Release);
+    let found = super::process::find_symbol(c"__libc_single_threaded");
+    if found != 0 {
+        SINGLE.store(found as *mut u8, Ordering::Release);
     }
 }
 

@@ -39,6 +39,10 @@ struct Slot {
     tracer: Cell<usize>,
     /// How often the thread has asked that its blocks be exempt from the leak check.
     blind: Cell<u32>,
+    /// Blocks that the thread has asked Rust's global allocator for, modulo 2^32.
+    requests: Cell<u32>,
+    /// Stack pointer at the entry of the call under way; 0: the stack says it itself.
+    entry: Cell<usize>,
     /// Forks under way: more than one if a signal handler forks in the middle of one.
     forks: Cell<u8>,
     /// Which locks each of them holds, a bit each.
@@ -106,6 +110,21 @@ pub fn pointer() -> usize {
         );
     }
     pointer
+}
+
+/// The first words of the calling thread's descriptor: what its starting function is given is among them (glibc's
+/// `struct pthread`, of 2304 bytes in 2.36).
+pub fn descriptor_words() -> impl Iterator<Item = usize> {
+    const WORDS: usize = 256;
+    let first = pointer() as *const usize;
+    // SAFETY: the descriptor is longer, and lives as long as its thread.
+    (0..WORDS).map(move |at| unsafe { first.add(at).read_volatile() })
+}
+
+/// Has the calling thread no number yet?
+#[inline]
+pub fn is_new() -> bool {
+    slot().number.get() == 0
 }
 
 #[inline]
@@ -214,6 +233,43 @@ pub fn set_tracer(tracer: usize) {
     slot().tracer.set(tracer);
 }
 
+/// Stack pointer at the entry of the program's call, where code of ours lies in the program itself, so that no address
+/// tells where it ends; else 0.
+pub fn entry() -> usize {
+    slot().entry.get()
+}
+
+/// A call under way, as [`entry`] tells of it.
+pub struct Call(usize);
+
+impl Call {
+    /// Begins with the stack pointer at its entry.
+    #[inline(always)]
+    #[must_use]
+    pub fn begin(sp: usize) -> Self {
+        Self(slot().entry.replace(sp))
+    }
+}
+
+impl Drop for Call {
+    #[inline(always)]
+    fn drop(&mut self) {
+        slot().entry.set(self.0);
+    }
+}
+
+/// Counts a request of Rust's for the calling thread.
+#[inline(always)]
+pub fn count_request() {
+    let requests = &slot().requests;
+    requests.set(requests.get().wrapping_add(1));
+}
+
+/// How many there were, modulo 2^32.
+pub fn requests() -> u32 {
+    slot().requests.get()
+}
+
 /// Has the thread's end been noted?
 pub fn has_ended() -> bool {
     slot().ended.get()
@@ -316,6 +372,18 @@ pub fn number() -> u16 {
 #[inline]
 pub fn known_number() -> u16 {
     slot().number.get().wrapping_sub(1) as u16
+}
+
+/// Gives the calling thread another number; [`put_number`] takes the one back that it had. What it allocates meanwhile
+/// can be told by that. `None`: there are no numbers left.
+pub fn renew_number() -> Option<u16> {
+    let number = take_number(slot());
+    (usize::from(number) < MAX_THREADS - 1).then_some(number)
+}
+
+/// Gives the calling thread a number back that it had.
+pub fn put_number(number: u16) {
+    slot().number.set(u32::from(number) + 1);
 }
 
 #[cold]

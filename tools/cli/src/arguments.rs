@@ -142,6 +142,7 @@ fn flag(entry: &'static Entry) -> Arg {
         Type::Number(_) => arg.value_name("N"),
         Type::Choice(words) => arg.value_name(words.join("|")),
         Type::Programs => arg.value_name("NAME|NAME"),
+        Type::Plan => arg.value_name("PLAN"),
         Type::Path => arg.value_name("FILE").value_hint(ValueHint::FilePath),
     }
 }

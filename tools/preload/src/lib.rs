@@ -25,6 +25,7 @@ mod malloc;
 mod operators;
 mod rules;
 mod sanitizer;
+mod shared;
 mod shims;
 mod start;
 mod statistics;

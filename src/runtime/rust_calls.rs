@@ -1,0 +1,154 @@
+//! The calls of Rust's global allocator, to the letter of their Layouts.
+
+use crate::debug::{CheckedHeap, Release, Request};
+use crate::finding::{Kind, Operation};
+use crate::own::{self, emergency};
+use crate::stack::capture::Caller;
+use crate::sys::thread;
+
+use super::{HEAP, attendance, scope};
+
+/// How the process's heap is made ready.
+pub type Start = fn() -> Option<&'static CheckedHeap>;
+
+/// `size` bytes on a multiple of `align`; null: there is no memory.
+///
+/// # Safety
+/// `caller` holds the registers at the entry of the program's call, on this thread; `align` is a power of two.
+#[inline(always)]
+pub unsafe fn allocate(
+    size: usize,
+    align: usize,
+    zeroed: bool,
+    caller: Caller,
+    start: Start,
+) -> *mut u8 {
+    let request = Request { size, align, kind: Kind::Rust, zeroed };
+    // SAFETY: as the caller says.
+    unsafe {
+        match HEAP.allocate_quickly(request, caller) {
+            Some(block) => block.as_ptr(),
+            None => allocate_fully(request, caller, start),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`allocate`].
+#[inline(never)]
+unsafe fn allocate_fully(request: Request, caller: Caller, start: Start) -> *mut u8 {
+    let heap = start();
+    let is_new = thread::is_new();
+    let block = match heap {
+        _ if thread::is_in_tool() => return allocate_for_tool(request),
+        // SAFETY: as the caller says.
+        Some(_) if attendance::is_on() => unsafe { attendance::allocate(request, caller) },
+        Some(heap) => heap.allocate(request),
+        None => return allocate_for_tool(request),
+    };
+    if is_new {
+        scope::inherit();
+    }
+    block
+}
+
+/// A block for the tool itself, or for a handler that interrupted it.
+#[cold]
+fn allocate_for_tool(request: Request) -> *mut u8 {
+    let Request { size, align, zeroed, .. } = request;
+    let block = match own::heap::try_allocate(size, align) {
+        Some(block) => block.as_ptr(),
+        None if thread::is_critical() => emergency::allocate(size, align),
+        None => own::heap::allocate(size, align),
+    };
+    if zeroed && !block.is_null() {
+        // SAFETY: the block has that many bytes.
+        unsafe { block.write_bytes(0, size) };
+    }
+    block
+}
+
+/// Takes a block back that has that Layout.
+///
+/// # Safety
+/// As for [`allocate`]; the block may be any address.
+#[inline(always)]
+pub unsafe fn release(block: *mut u8, size: usize, align: usize, caller: Caller, start: Start) {
+    let release = Release::sized(Operation::Dealloc, Some(size), Some(align));
+    // SAFETY: as the caller says.
+    unsafe {
+        if !HEAP.free_quickly(block as usize, &release, caller) {
+            release_fully(block, &release, caller, start);
+        }
+    }
+}
+
+/// # Safety
+/// As for [`release`].
+#[inline(never)]
+unsafe fn release_fully(block: *mut u8, release: &Release, caller: Caller, start: Start) {
+    match start() {
+        // SAFETY: as the caller says.
+        Some(_) if attendance::is_on() => unsafe { attendance::free(block, release, caller) },
+        Some(heap) => heap.free(block as usize, release),
+        // Being made ready: what there is is the tool's, which keeps it.
+        None => {}
+    }
+}
+
+/// A block of `new_size` bytes with what was in one of that Layout; null: that one stays.
+///
+/// # Safety
+/// As for [`release`].
+#[inline(always)]
+pub unsafe fn resize(
+    block: *mut u8,
+    size: usize,
+    align: usize,
+    new_size: usize,
+    caller: Caller,
+    start: Start,
+) -> *mut u8 {
+    let release = Release::sized(Operation::Reallocate, Some(size), Some(align));
+    let request = Request { size: new_size, align, kind: Kind::Rust, zeroed: false };
+    // SAFETY: as the caller says.
+    unsafe {
+        match HEAP.move_quickly(block as usize, request, &release, caller) {
+            Some(block) => block.as_ptr(),
+            None => resize_fully(block, request, &release, caller, start),
+        }
+    }
+}
+
+/// # Safety
+/// As for [`release`].
+#[inline(never)]
+unsafe fn resize_fully(
+    block: *mut u8,
+    request: Request,
+    release: &Release,
+    caller: Caller,
+    start: Start,
+) -> *mut u8 {
+    if let Some(region) = own::region_of(block as usize) {
+        let old = own::size_of_block(region, block);
+        // SAFETY: as the caller says.
+        let new = unsafe { allocate_fully(request, caller, start) };
+        if !new.is_null() {
+            // SAFETY: both blocks are live, apart, and at least that long.
+            unsafe {
+                core::ptr::copy_nonoverlapping(block, new, old.min(request.size));
+                release_fully(block, release, caller, start);
+            }
+        }
+        return new;
+    }
+    match start() {
+        // SAFETY: as the caller says.
+        Some(_) if attendance::is_on() => unsafe {
+            attendance::resize(block, request, release, caller)
+        },
+        Some(heap) => heap.resize(block as usize, request, release),
+        None => core::ptr::null_mut(),
+    }
+}

@@ -1,0 +1,136 @@
+//! Scopes: what a thread, and the threads that it starts meanwhile, allocate from here to there, whatever other threads do.
+//!
+//! A thread in a scope has a number of its own, which each block's head keeps; so a block tells its scope. A new thread
+//! belongs to the scope of the block that its starting function is given, which Rust's threads always have.
+
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+
+use parking_lot::Mutex;
+
+use super::{HEAP, reporter, start};
+use crate::debug::registry::{self, State};
+use crate::leak::Check;
+use crate::leak::newborn::{self, Answer};
+use crate::report;
+use crate::stack::caller::Point;
+use crate::sys::apart;
+use crate::sys::thread::{self, MAX_THREADS};
+
+/// Scope that the thread with each number is in: the number plus one that the thread had that began it.
+static SCOPES: [AtomicU16; MAX_THREADS] = [const { AtomicU16::new(0) }; MAX_THREADS];
+/// Scope around the one that the thread with each number has begun, in the same form.
+static AROUND: [AtomicU16; MAX_THREADS] = [const { AtomicU16::new(0) }; MAX_THREADS];
+/// Was one ever begun?
+static ANY: AtomicBool = AtomicBool::new(false);
+/// One check at a time: each stops the other threads.
+static CHECKING: Mutex<()> = Mutex::new(());
+
+/// What a process has allocated.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Blocks handed out so far.
+    pub allocations: u64,
+    /// Blocks given back so far.
+    pub frees: u64,
+    /// Bytes handed out so far.
+    pub allocated_bytes: u64,
+    /// Bytes handed out and not given back.
+    pub live_bytes: u64,
+    /// Most of these at one time.
+    pub peak_bytes: u64,
+}
+
+/// Of the process.
+pub fn statistics() -> Statistics {
+    let totals = HEAP.totals().0;
+    Statistics {
+        allocations: totals.allocations,
+        frees: totals.frees,
+        allocated_bytes: totals.allocated,
+        live_bytes: totals.live,
+        peak_bytes: totals.peak,
+    }
+}
+
+/// Begins a scope of the calling thread's. Returns what [`end`] needs; 0: it could not be begun, since there were
+/// 16,383 before.
+pub fn begin() -> u32 {
+    if start::ready().is_none() {
+        return 0;
+    }
+    ANY.store(true, Ordering::Release);
+    let before = thread::number();
+    let Some(number) = thread::renew_number() else {
+        thread::put_number(before);
+        return 0;
+    };
+    let around = scope_of(before);
+    for (list, scope) in [(&SCOPES, number + 1), (&AROUND, around)] {
+        if let Some(place) = list.get(usize::from(number)) {
+            place.store(scope, Ordering::Relaxed);
+        }
+    }
+    u32::from(number) << 16 | u32::from(before)
+}
+
+/// A thread has its first block: it belongs to the scope of whoever started it.
+pub fn inherit() {
+    if !ANY.load(Ordering::Acquire) {
+        return;
+    }
+    let number = thread::number();
+    let mut words = thread::descriptor_words();
+    let starter = words.find_map(|word| {
+        let is_block = matches!(registry::state(word), Some(State::Live(_)));
+        let starter = is_block.then(|| HEAP.facts(word).thread).flatten();
+        starter.filter(|&starter| starter != number)
+    });
+    let Some(scope) = starter.and_then(|starter| SCOPES.get(usize::from(starter))) else { return };
+    if let Some(mine) = SCOPES.get(usize::from(number)) {
+        mine.store(scope.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+fn scope_of(number: u16) -> u16 {
+    SCOPES.get(usize::from(number)).map_or(0, |scope| scope.load(Ordering::Relaxed))
+}
+
+/// Was a live block allocated in a scope, or in one inside it?
+fn is_in(scope: u16, block: usize) -> bool {
+    let mut of = HEAP.facts(block).thread.map_or(0, scope_of);
+    while of != 0 && of != scope + 1 {
+        of = AROUND.get(usize::from(of - 1)).map_or(0, |around| around.load(Ordering::Relaxed));
+    }
+    of != 0
+}
+
+/// Ends a scope on the thread that began it. The text says what is lost of it; `strict`: also what is there and can be
+/// reached. Empty: nothing. `caller` is where the thread's stack begins to be the program's.
+pub fn end(token: u32, strict: bool, caller: &Point) -> String {
+    let (scope, before) = ((token >> 16) as u16, (token & 0xffff) as u16);
+    if token == 0 {
+        return String::new();
+    }
+    thread::put_number(before);
+    apart::run(|| look(scope, strict, caller)).unwrap_or_default()
+}
+
+fn look(scope: u16, strict: bool, caller: &Point) -> String {
+    let mut blocks = Vec::new();
+    registry::for_each_live(|block, _| blocks.push(block));
+    blocks.retain(|&block| is_in(scope, block) && !HEAP.facts(block).is_exempt);
+    blocks.sort_unstable();
+    if blocks.is_empty() || !strict && newborn::are_held(&HEAP, caller, &blocks) == Answer::Held {
+        return String::new();
+    }
+    let _turn = CHECKING.lock();
+    HEAP.settle();
+    HEAP.freeze();
+    let verdict = Check::make(&HEAP, caller)
+        .map(|check| check.verdict_of(|block| is_in(scope, block), strict))
+        .unwrap_or_default();
+    HEAP.thaw();
+    let text = reporter::with_symbolizer(|names| report::leaks::write_scope(&verdict, names));
+    text.unwrap_or_default()
+}
