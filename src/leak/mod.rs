@@ -16,5 +16,6 @@ pub mod roots;
 pub mod space;
 pub mod stop;
 pub mod suppress;
+mod threads;
 
 pub use check::{Check, Leak, Verdict};

@@ -2,7 +2,7 @@
 //! check: not what can be reached, but where the words are that lead to these blocks, and stops when there is one
 //! for each. What was there before they came is taken for reachable.
 //!
-//! The other threads are not stopped. A word that moves meanwhile may be missed: then the leak check has the word.
+//! The other threads stand still meanwhile: what they unmap could not be looked at.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -10,12 +10,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::check::Check;
 use super::regions;
-use super::space::{Backing, Mapping, Space};
+use super::space::{Backing, Space};
+use super::stop;
+use super::threads::Threads;
 use crate::debug::CheckedHeap;
 use crate::debug::registry::{self, State};
 use crate::heap::size::{PAGE, WORD, round_down, round_up};
 use crate::own::{early, emergency};
 use crate::stack::caller::Point;
+use crate::sys::park::Place;
 
 /// What the look says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,8 +57,16 @@ pub fn are_held(heap: &CheckedHeap, caller: &Point, blocks: &[usize]) -> Answer 
     if blocks.is_empty() {
         return Answer::Held;
     }
+    let mut stopped = stop::stop();
+    if !stopped.is_complete() {
+        return Answer::Unknown;
+    }
     let mut look = Look::new(heap, blocks);
-    look.look_everywhere(caller);
+    for word in stopped.parked().flat_map(Place::registers) {
+        look.word(word);
+    }
+    look.look_everywhere(&Threads { stopped: &stopped, caller });
+    stopped.resume();
     if look.missing == 0 { Answer::Held } else { Answer::Unknown }
 }
 
@@ -84,8 +95,8 @@ impl<'a> Look<'a> {
         Self { heap, blocks, ends, is_held, waiting: Vec::new(), missing, pages }
     }
 
-    fn look_everywhere(&mut self, caller: &Point) {
-        caller.registers.iter().for_each(|&word| {
+    fn look_everywhere(&mut self, threads: &Threads<'_>) {
+        threads.caller.registers.iter().for_each(|&word| {
             self.word(word);
         });
         let Some(mut space) = Space::read(self.heap) else { return };
@@ -98,11 +109,11 @@ impl<'a> Look<'a> {
             heap_parts.extend(live.map(|large| (large.user, large.user + large.size)));
         });
         heap_parts.sort_unstable();
-        self.look_where_it_was(&space, &heap_parts, caller);
+        self.look_where_it_was(&space, &heap_parts, threads);
         let memory = File::open("/proc/self/mem").ok();
         for mapping in &space.mappings {
-            let from = mapping.start.max(if contains(mapping, caller.sp) { caller.sp } else { 0 });
-            space.for_each_own(from, mapping.end, |start, end| match mapping.backing {
+            let part = threads.part_in_use(*mapping);
+            space.for_each_own(part.start, part.end, |start, end| match mapping.backing {
                 Backing::File => self.copied(memory.as_ref(), start, end),
                 _ => self.range(start, end),
             });
@@ -126,7 +137,12 @@ impl<'a> Look<'a> {
     }
 
     /// Looks in the pages where something was found before.
-    fn look_where_it_was(&mut self, space: &Space, heap_parts: &[(usize, usize)], caller: &Point) {
+    fn look_where_it_was(
+        &mut self,
+        space: &Space,
+        heap_parts: &[(usize, usize)],
+        threads: &Threads<'_>,
+    ) {
         for page in
             KNOWN.iter().map(|page| page.load(Ordering::Relaxed) * PAGE).filter(|&page| page != 0)
         {
@@ -135,7 +151,8 @@ impl<'a> Look<'a> {
                 || space.mappings.iter().any(|mapping| {
                     mapping.backing != Backing::File
                         && is_in(&(mapping.start, mapping.end))
-                        && !contains(mapping, caller.sp)
+                        && !mapping.is_stack
+                        && !threads.has_any_in(*mapping)
                 });
             if may_be_read && !self.is_done() {
                 self.range(page, page + PAGE);
@@ -224,10 +241,6 @@ impl<'a> Look<'a> {
         self.waiting.extend(self.blocks.get(at));
         true
     }
-}
-
-fn contains(mapping: &Mapping, address: usize) -> bool {
-    (mapping.start..mapping.end).contains(&address)
 }
 
 fn remember(at: usize) {

@@ -8,15 +8,14 @@ use super::hidden::Hidden;
 use super::mark::Marker;
 use super::space::{Backing, Mapping, Space};
 use super::stop::Stopped;
+use super::threads::Threads;
 use super::{kernel_words, regions};
 use crate::heap::size::{PAGE, WORD};
 use crate::options::{self, Name};
 use crate::own::{early, emergency};
 use crate::stack::caller::Point;
-use crate::sys::{ended, memory, thread};
+use crate::sys::memory;
 
-/// Below its stack pointer a function may use so many bytes (System V ABI, AMD64 supplement, 3.2.2).
-const RED_ZONE: usize = 128;
 /// Bytes read at a time where memory is not looked at in its place.
 const PIECE: usize = 64 << 10;
 
@@ -92,53 +91,16 @@ impl<'a> Roots<'a> {
         }
     }
 
-    /// Stack pointer and descriptor of each thread.
-    fn threads(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let parked = self.stopped.parked().map(|place| (place.sp(), place.descriptor()));
-        parked.chain([(self.caller.sp, thread::pointer())])
-    }
-
     fn mark_mapping(&self, marker: &mut Marker<'_>, mapping: Mapping) {
-        let inside = |address: usize| (mapping.start..mapping.end).contains(&address);
-        let users = || self.threads().filter(|&(sp, _)| inside(sp));
-        let lowest = users().map(|(sp, _)| sp).min();
+        let threads = Threads { stopped: self.stopped, caller: self.caller };
         let kind = match mapping.backing {
             Backing::File | Backing::Bss => Name::UseGlobals,
-            Backing::Anonymous if lowest.is_some() => Name::UseStacks,
+            Backing::Anonymous if threads.has_any_in(mapping) => Name::UseStacks,
             Backing::Anonymous => Name::UseMappings,
         };
-        if !options::flag(kind) {
-            return;
+        if options::flag(kind) {
+            self.mark_span(marker, threads.part_in_use(mapping));
         }
-        // A thread's descriptor lies in its stack's mapping. One that is elsewhere runs on a stack of the program's
-        // making, below which others may lie.
-        let is_own = mapping.is_first || users().all(|(_, descriptor)| inside(descriptor));
-        let start = match lowest {
-            Some(sp) if mapping.is_stack && is_own => {
-                sp.saturating_sub(RED_ZONE).max(mapping.start)
-            }
-            None if mapping.is_stack => self.end_of_dead_stack(mapping),
-            _ => mapping.start,
-        };
-        self.mark_span(marker, Mapping { start, ..mapping });
-    }
-
-    /// What of a stack mapping without a thread is a thread's that has ended: libc keeps it for the next.
-    fn end_of_dead_stack(&self, mapping: Mapping) -> usize {
-        if !self.stopped.is_complete() {
-            return mapping.start;
-        }
-        let is_descriptor = |address: &usize| {
-            let inside = (mapping.start..mapping.end - 3 * WORD).contains(address);
-            // SAFETY: inside of a mapping that can be read. Its own address stands in a descriptor twice
-            // (x86-64 TLS ABI; glibc's tcbhead_t).
-            inside
-                && unsafe {
-                    let words = *address as *const usize;
-                    words.read() == *address && words.add(2).read() == *address
-                }
-        };
-        ended::descriptors().filter(is_descriptor).max().unwrap_or(mapping.start)
     }
 
     fn mark_span(&self, marker: &mut Marker<'_>, span: Mapping) {

@@ -30,6 +30,13 @@ pub struct Mapping {
     pub is_first: bool,
 }
 
+impl Mapping {
+    /// Is the address in it?
+    pub const fn contains(&self, address: usize) -> bool {
+        self.start <= address && address < self.end
+    }
+}
+
 /// All of the process's mappings that matter.
 #[derive(Default)]
 pub struct Space {

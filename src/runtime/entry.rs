@@ -83,11 +83,11 @@ macro_rules! note_and_call {
         core::arch::naked_asm!(
             ".cfi_startproc",
             "mov rax, [rsp]",
-            "lea rcx, [rsp + 8]",
+            "lea r11, [rsp + 8]",
             "sub rsp, 72",
             ".cfi_adjust_cfa_offset 72",
             "mov [rsp], rax",
-            "mov [rsp + 8], rcx",
+            "mov [rsp + 8], r11",
             "mov [rsp + 16], rbp",
             "mov [rsp + 24], rbx",
             "mov [rsp + 32], r12",

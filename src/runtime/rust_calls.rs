@@ -37,19 +37,22 @@ pub unsafe fn allocate(
 /// As for [`allocate`].
 #[inline(never)]
 unsafe fn allocate_fully(request: Request, caller: Caller, start: Start) -> *mut u8 {
-    let heap = start();
-    let is_new = thread::is_new();
-    let block = match heap {
-        _ if thread::is_in_tool() => return allocate_for_tool(request),
+    note_thread();
+    match start() {
+        _ if thread::is_in_tool() => allocate_for_tool(request),
         // SAFETY: as the caller says.
         Some(_) if attendance::is_on() => unsafe { attendance::allocate(request, caller) },
         Some(heap) => heap.allocate(request),
-        None => return allocate_for_tool(request),
-    };
-    if is_new {
+        None => allocate_for_tool(request),
+    }
+}
+
+/// The calling thread may make its first call.
+#[inline]
+fn note_thread() {
+    if thread::is_new() {
         scope::inherit();
     }
-    block
 }
 
 /// A block for the tool itself, or for a handler that interrupted it.
@@ -87,6 +90,7 @@ pub unsafe fn release(block: *mut u8, size: usize, align: usize, caller: Caller,
 /// As for [`release`].
 #[inline(never)]
 unsafe fn release_fully(block: *mut u8, release: &Release, caller: Caller, start: Start) {
+    note_thread();
     match start() {
         // SAFETY: as the caller says.
         Some(_) if attendance::is_on() => unsafe { attendance::free(block, release, caller) },

@@ -4,17 +4,16 @@
 //! belongs to the scope of the block that its starting function is given, which Rust's threads always have.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-
-use parking_lot::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use super::{HEAP, reporter, start};
 use crate::debug::registry::{self, State};
 use crate::leak::Check;
 use crate::leak::newborn::{self, Answer};
 use crate::report;
-use crate::stack::caller::Point;
+use crate::stack::caller::{Point, Registers};
 use crate::sys::apart;
-use crate::sys::thread::{self, MAX_THREADS};
+use crate::sys::thread::{self, MAX_THREADS, ToolWork};
 
 /// Scope that the thread with each number is in: the number plus one that the thread had that began it.
 static SCOPES: [AtomicU16; MAX_THREADS] = [const { AtomicU16::new(0) }; MAX_THREADS];
@@ -74,9 +73,9 @@ pub fn begin() -> u32 {
     u32::from(number) << 16 | u32::from(before)
 }
 
-/// A thread has its first block: it belongs to the scope of whoever started it.
+/// A thread makes its first call: it belongs to the scope of whoever started it.
 pub fn inherit() {
-    if !ANY.load(Ordering::Acquire) {
+    if !ANY.load(Ordering::Acquire) || !thread::is_outside() {
         return;
     }
     let number = thread::number();
@@ -106,13 +105,17 @@ fn is_in(scope: u16, block: usize) -> bool {
 }
 
 /// Ends a scope on the thread that began it. The text says what is lost of it; `strict`: also what is there and can be
-/// reached. Empty: nothing. `caller` is where the thread's stack begins to be the program's.
-pub fn end(token: u32, strict: bool, caller: &Point) -> String {
+/// reached. Empty: nothing. `caller` has the registers at the call.
+pub fn end(token: u32, strict: bool, caller: &Registers) -> String {
     let (scope, before) = ((token >> 16) as u16, (token & 0xffff) as u16);
     if token == 0 {
         return String::new();
     }
     thread::put_number(before);
+    // Who waits here is not at work for the tool, and can be stopped.
+    let _turn = CHECKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _work = ToolWork::begin();
+    let caller = &caller.point();
     apart::run(|| look(scope, strict, caller)).unwrap_or_default()
 }
 
@@ -121,10 +124,12 @@ fn look(scope: u16, strict: bool, caller: &Point) -> String {
     registry::for_each_live(|block, _| blocks.push(block));
     blocks.retain(|&block| is_in(scope, block) && !HEAP.facts(block).is_exempt);
     blocks.sort_unstable();
-    if blocks.is_empty() || !strict && newborn::are_held(&HEAP, caller, &blocks) == Answer::Held {
+    if blocks.is_empty() {
         return String::new();
     }
-    let _turn = CHECKING.lock();
+    if !strict && newborn::are_held(&HEAP, caller, &blocks) == Answer::Held {
+        return String::new();
+    }
     HEAP.settle();
     HEAP.freeze();
     let verdict = Check::make(&HEAP, caller)

@@ -45,7 +45,7 @@ extern "C" fn end_scope_from(
     write: extern "C" fn(usize, *const u8, usize),
     registers: &Registers,
 ) {
-    let text = scope::end(token, strict, &registers.point());
+    let text = scope::end(token, strict, registers);
     if !text.is_empty() {
         write(word, text.as_ptr(), text.len());
     }
