@@ -1,6 +1,7 @@
 //! A thread and its arena: from its first allocation to its end.
 
 use core::ptr::NonNull;
+use core::sync::atomic::Ordering;
 
 use super::checked::{CheckedHeap, Pages};
 use super::quarantine::Quarantine;
@@ -53,7 +54,8 @@ impl CheckedHeap {
         }
         self.do_deferred();
         thread::note_end();
-        self.evict_over(LEFT_BEHIND);
+        let limit = self.quarantine_limit.load(Ordering::Relaxed);
+        self.evict_over(LEFT_BEHIND.max(limit / 16));
         while let Some(mut turn) = self.turn() {
             let emptied = turn.leave(&self.arenas);
             let arena = turn.arena();

@@ -289,7 +289,7 @@ impl CheckedHeap {
     }
 
     /// Sets what may wait in each thread: fewer bytes where many threads have an arena.
-    pub(super) fn share_quarantine(&self) {
+    pub fn share_quarantine(&self) {
         let each = options::number(Name::ThreadLocalQuarantineSizeKb) << 10;
         let all = options::number(Name::QuarantineSizeMb) << 20;
         let share = each.min(all / self.arenas.owners().max(1));

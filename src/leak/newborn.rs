@@ -51,7 +51,7 @@ struct Look<'a> {
     pages: Box<[u64; PAGES / 64]>,
 }
 
-/// Does the program lead to all these live blocks, in ascending order? `caller` is where the calling thread's stack
+/// Does the program lead to all these live blocks, in ascending order? The heap is frozen; `caller` is where the calling thread's stack
 /// begins to be the program's.
 pub fn are_held(heap: &CheckedHeap, caller: &Point, blocks: &[usize]) -> Answer {
     if blocks.is_empty() {
@@ -70,13 +70,9 @@ pub fn are_held(heap: &CheckedHeap, caller: &Point, blocks: &[usize]) -> Answer 
     if look.missing == 0 { Answer::Held } else { Answer::Unknown }
 }
 
-/// The leak check's word.
+/// The leak check's word. The heap is frozen.
 pub fn is_nothing_lost(heap: &CheckedHeap, caller: &Point) -> bool {
-    heap.settle();
-    heap.freeze();
-    let is_any_lost = Check::make(heap, caller).is_ok_and(|check| check.has_lost());
-    heap.thaw();
-    !is_any_lost
+    !Check::make(heap, caller).is_ok_and(|check| check.has_lost())
 }
 
 impl<'a> Look<'a> {

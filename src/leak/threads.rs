@@ -10,11 +10,11 @@ use crate::sys::{ended, thread};
 const RED_ZONE: usize = 128;
 
 /// The threads.
-pub struct Threads<'a> {
+pub(super) struct Threads<'a> {
     /// The others.
-    pub stopped: &'a Stopped,
+    pub(super) stopped: &'a Stopped,
     /// Where the calling thread's stack begins to be the program's.
-    pub caller: &'a Point,
+    pub(super) caller: &'a Point,
 }
 
 impl Threads<'_> {
@@ -25,12 +25,12 @@ impl Threads<'_> {
     }
 
     /// Does one run on a stack in the mapping?
-    pub fn has_any_in(&self, mapping: Mapping) -> bool {
+    pub(super) fn has_any_in(&self, mapping: Mapping) -> bool {
         self.all().any(|(sp, _)| mapping.contains(sp))
     }
 
     /// The part of a mapping in which pointers count: of a stack what is in use, else all of it.
-    pub fn part_in_use(&self, mapping: Mapping) -> Mapping {
+    pub(super) fn part_in_use(&self, mapping: Mapping) -> Mapping {
         let users = || self.all().filter(|&(sp, _)| mapping.contains(sp));
         // A thread's descriptor lies in its stack's mapping. One that is elsewhere runs on a stack of the program's
         // making, below which others may lie.

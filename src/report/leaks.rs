@@ -59,11 +59,7 @@ pub fn write_scope(verdict: &Verdict, names: &mut dyn Names) -> String {
         write_leak(&mut text, leak, names);
     }
     for &(site, totals) in &verdict.reachable {
-        let is_std = |frame: &Frame| {
-            let function = frame.function.as_deref().unwrap_or("");
-            STD_KEEPS.iter().any(|start| function.starts_with(start))
-        };
-        if !stacks::named_frames(site, names).iter().any(is_std) {
+        if !is_kept_by_std(&stacks::named_frames(site, names)) {
             let SiteTotals { blocks, bytes } = totals;
             let _ = writeln!(
                 text,
@@ -74,6 +70,14 @@ pub fn write_scope(verdict: &Verdict, names: &mut dyn Names) -> String {
         }
     }
     text
+}
+
+/// Does the way from the user's code to the allocator lead through what keeps such blocks?
+fn is_kept_by_std(frames: &[Frame]) -> bool {
+    let inner = frames.iter().take_while(|frame| stacks::library_of(frame).is_some());
+    inner.filter_map(|frame| frame.function.as_deref()).any(|function| {
+        STD_KEEPS.iter().any(|start| function.trim_start_matches('<').starts_with(start))
+    })
 }
 
 /// How the names of such functions begin.

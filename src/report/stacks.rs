@@ -92,7 +92,7 @@ fn is_users(frame: &Frame, names: &mut dyn Names) -> bool {
 }
 
 /// The library that all programs have in common and that a frame is in.
-fn library_of(frame: &Frame) -> Option<&'static str> {
+pub(super) fn library_of(frame: &Frame) -> Option<&'static str> {
     let file = frame.file.as_deref().unwrap_or("");
     let path = frame.module.as_ref().map_or("", |(path, _)| path.as_str());
     let module = path.rsplit('/').next().unwrap_or(path);

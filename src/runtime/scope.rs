@@ -10,6 +10,7 @@ use super::{HEAP, reporter, start};
 use crate::debug::registry::{self, State};
 use crate::leak::Check;
 use crate::leak::newborn::{self, Answer};
+use crate::options::{self, Name};
 use crate::report;
 use crate::stack::caller::{Point, Registers};
 use crate::sys::apart;
@@ -58,7 +59,9 @@ pub fn begin() -> u32 {
     if start::ready().is_none() {
         return 0;
     }
-    ANY.store(true, Ordering::Release);
+    if !ANY.swap(true, Ordering::AcqRel) {
+        leave_nothing_stale();
+    }
     let before = thread::number();
     let Some(number) = thread::renew_number() else {
         thread::put_number(before);
@@ -91,6 +94,19 @@ pub fn inherit() {
     }
 }
 
+/// A test is to fail for what it loses each time, not only where no word happens to be left over that once led to the
+/// same address: freed addresses come again late, and new blocks hold nothing of what was there before.
+fn leave_nothing_stale() {
+    for (name, least) in [
+        (Name::ThreadLocalQuarantineSizeKb, 16 << 10),
+        (Name::QuarantineSizeMb, 512),
+        (Name::MaxMallocFillSize, 1 << 20),
+    ] {
+        options::set_number(name, options::number(name).max(least));
+    }
+    HEAP.share_quarantine();
+}
+
 fn scope_of(number: u16) -> u16 {
     SCOPES.get(usize::from(number)).map_or(0, |scope| scope.load(Ordering::Relaxed))
 }
@@ -120,22 +136,25 @@ pub fn end(token: u32, strict: bool, caller: &Registers) -> String {
 }
 
 fn look(scope: u16, strict: bool, caller: &Point) -> String {
+    HEAP.settle();
+    // What other threads free stays readable.
+    HEAP.freeze();
+    let text = look_at(scope, strict, caller);
+    HEAP.thaw();
+    text
+}
+
+fn look_at(scope: u16, strict: bool, caller: &Point) -> String {
     let mut blocks = Vec::new();
     registry::for_each_live(|block, _| blocks.push(block));
     blocks.retain(|&block| is_in(scope, block) && !HEAP.facts(block).is_exempt);
     blocks.sort_unstable();
-    if blocks.is_empty() {
+    if blocks.is_empty() || !strict && newborn::are_held(&HEAP, caller, &blocks) == Answer::Held {
         return String::new();
     }
-    if !strict && newborn::are_held(&HEAP, caller, &blocks) == Answer::Held {
-        return String::new();
-    }
-    HEAP.settle();
-    HEAP.freeze();
     let verdict = Check::make(&HEAP, caller)
         .map(|check| check.verdict_of(|block| is_in(scope, block), strict))
         .unwrap_or_default();
-    HEAP.thaw();
     let text = reporter::with_symbolizer(|names| report::leaks::write_scope(&verdict, names));
     text.unwrap_or_default()
 }

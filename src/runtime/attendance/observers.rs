@@ -123,27 +123,33 @@ pub(super) fn tell_free(block: usize) {
 /// of those lost? If not, nothing of that other run is told: it sees as many blocks come as go, and goes on without a
 /// further question.
 pub fn ask(caller: &Point) {
+    HEAP.settle();
+    // What other threads free stays readable.
+    HEAP.freeze();
     let born = BORN.load(Ordering::Relaxed);
-    let count = born - ASKED.load(Ordering::Relaxed);
-    let answer = if count <= REMEMBERED && BLOCKS.load(Ordering::Relaxed) != 0 {
-        let mut blocks: Vec<usize> = (born - count..born)
-            .filter_map(place)
-            .map(|place| place.load(Ordering::Relaxed))
-            .filter(|&block| matches!(registry::state(block), Some(State::Live(_))))
-            .filter(|&block| !HEAP.facts(block).is_exempt)
-            .collect();
-        blocks.sort_unstable();
-        blocks.dedup();
-        newborn::are_held(&HEAP, caller, &blocks)
-    } else {
-        Answer::Unknown
-    };
-    let is_clean = match answer {
+    let is_clean = match look_since(ASKED.load(Ordering::Relaxed), born, caller) {
         Answer::Held => true,
         Answer::Unknown => newborn::is_nothing_lost(&HEAP, caller),
     };
+    HEAP.thaw();
     IS_CLEAN.store(is_clean, Ordering::Relaxed);
     if is_clean {
         ASKED.store(born, Ordering::Relaxed);
     }
+}
+
+/// Is what came between two numbers, and is still there, held?
+fn look_since(asked: usize, born: usize, caller: &Point) -> Answer {
+    if born - asked > REMEMBERED || BLOCKS.load(Ordering::Relaxed) == 0 {
+        return Answer::Unknown;
+    }
+    let mut blocks: Vec<usize> = (asked..born)
+        .filter_map(place)
+        .map(|place| place.load(Ordering::Relaxed))
+        .filter(|&block| matches!(registry::state(block), Some(State::Live(_))))
+        .filter(|&block| !HEAP.facts(block).is_exempt)
+        .collect();
+    blocks.sort_unstable();
+    blocks.dedup();
+    newborn::are_held(&HEAP, caller, &blocks)
 }
