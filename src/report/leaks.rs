@@ -72,16 +72,21 @@ pub fn write_scope(verdict: &Verdict, names: &mut dyn Names) -> String {
     text
 }
 
-/// Does the way from the user's code to the allocator lead through what keeps such blocks?
+/// Was it printed, or does the way from the user's code to the allocator lead through what keeps such blocks?
 fn is_kept_by_std(frames: &[Frame]) -> bool {
-    let inner = frames.iter().take_while(|frame| stacks::library_of(frame).is_some());
-    inner.filter_map(|frame| frame.function.as_deref()).any(|function| {
-        STD_KEEPS.iter().any(|start| function.trim_start_matches('<').starts_with(start))
-    })
+    let begins = |frame: &Frame, start: &str| {
+        frame
+            .function
+            .as_deref()
+            .is_some_and(|name| name.trim_start_matches('<').starts_with(start))
+    };
+    let mut inner = frames.iter().take_while(|frame| stacks::library_of(frame).is_some());
+    frames.iter().any(|frame| begins(frame, "std::io::stdio::"))
+        || inner.any(|frame| STD_KEEPS.iter().any(|start| begins(frame, start)))
 }
 
 /// How the names of such functions begin.
-const STD_KEEPS: [&str; 3] = ["std::io::stdio::", "std::thread::", "std::sys::thread_local::"];
+const STD_KEEPS: [&str; 2] = ["std::thread::", "std::sys::thread_local::"];
 
 fn write_clean(out: &mut String, outcome: &Outcome) {
     let SiteTotals { blocks, bytes } = outcome.reachable();

@@ -13,8 +13,8 @@ use crate::leak::newborn::{self, Answer};
 use crate::options::{self, Name};
 use crate::report;
 use crate::stack::caller::{Point, Registers};
-use crate::sys::apart;
 use crate::sys::thread::{self, MAX_THREADS, ToolWork};
+use crate::sys::{apart, dead_stack};
 
 /// Scope that the thread with each number is in: the number plus one that the thread had that began it.
 static SCOPES: [AtomicU16; MAX_THREADS] = [const { AtomicU16::new(0) }; MAX_THREADS];
@@ -62,6 +62,7 @@ pub fn begin() -> u32 {
     if !ANY.swap(true, Ordering::AcqRel) {
         leave_nothing_stale();
     }
+    dead_stack::clear();
     let before = thread::number();
     let Some(number) = thread::renew_number() else {
         thread::put_number(before);
@@ -81,6 +82,7 @@ pub fn inherit() {
     if !ANY.load(Ordering::Acquire) || !thread::is_outside() {
         return;
     }
+    dead_stack::clear();
     let number = thread::number();
     let mut words = thread::descriptor_words();
     let starter = words.find_map(|word| {
