@@ -2,13 +2,16 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use mallocop::options::{self, Entry, TABLE, Type};
 
 use crate::demo;
+use crate::failure::Failure;
 use crate::report::Destinations;
+use crate::sweep::Sweep;
 
 /// The whole command line.
 pub(crate) fn command() -> Command {
@@ -18,6 +21,7 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(run())
+        .subcommand(sweep())
         .subcommand(
             Command::new("report")
                 .about("Show recordings of `run --output` again, several as one, also on another machine")
@@ -90,6 +94,58 @@ fn run() -> Command {
                 .value_hint(ValueHint::CommandWithArguments)
                 .help("The program and its arguments"),
         )
+}
+
+fn sweep() -> Command {
+    let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
+    Command::new("sweep")
+        .about("Run a program once for each stack that asks for memory, with that request refused, and list what it does not stand")
+        .override_usage("mallocop sweep [OPTIONS] [--] PROGRAM [ARGUMENTS]...")
+        .arg(
+            flag("by-site", "Refuse the first request of each stack (this is the default)")
+                .action(ArgAction::SetTrue)
+                .conflicts_with("every"),
+        )
+        .arg(flag("every", "Refuse each request once, not only the first of each stack").action(ArgAction::SetTrue))
+        .arg(
+            flag("max", "Make at most so many runs, spread evenly over all requests")
+                .value_name("N")
+                .value_parser(clap::value_parser!(u64).range(1..)),
+        )
+        .arg(
+            flag("timeout", "Seconds after which a run hangs [default: ten times as long as the first run, 5 at least]")
+                .value_name("S")
+                .value_parser(clap::value_parser!(u64).range(1..)),
+        )
+        .arg(
+            flag("check", "Shell command that gets the output of each run that returns what the program returns, and fails if it is wrong [default: it has to be the same]")
+                .value_name("CMD"),
+        )
+        .args(TABLE.iter().filter(|entry| entry.name != "fail").map(self::flag))
+        .arg(
+            Arg::new("program")
+                .required(true)
+                .num_args(1..)
+                .trailing_var_arg(true)
+                .value_parser(clap::value_parser!(OsString))
+                .value_hint(ValueHint::CommandWithArguments)
+                .help("The program and its arguments; its standard input is empty"),
+        )
+}
+
+/// What was said to be swept.
+pub(crate) fn sweep_of(matches: &ArgMatches) -> Result<Sweep, Failure> {
+    let mut words = matches.get_many::<OsString>("program").into_iter().flatten().cloned();
+    let program = words.next().ok_or_else(|| Failure::Usage("no program".to_owned()))?;
+    Ok(Sweep {
+        program: program.into(),
+        arguments: words.collect(),
+        options: listed_options(matches),
+        every: matches.get_flag("every"),
+        max: matches.get_one::<u64>("max").and_then(|&max| usize::try_from(max).ok()),
+        timeout: matches.get_one("timeout").map(|&seconds| Duration::from_secs(seconds)),
+        check: matches.get_one("check").cloned(),
+    })
 }
 
 /// Options that count where a recording is shown.

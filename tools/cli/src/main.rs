@@ -25,6 +25,7 @@ mod run;
 mod sources;
 mod status;
 mod summary;
+mod sweep;
 mod symbols;
 mod target;
 mod tree;
@@ -65,6 +66,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
                 to: arguments::destinations(matches),
             })
         }
+        Some(("sweep", matches)) => sweep::sweep(&arguments::sweep_of(matches)?),
         Some(("report", matches)) => {
             options::apply(&arguments::listed_options(matches), |_| {});
             let files: Vec<PathBuf> =

@@ -11,6 +11,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mallocop::finding::Defect;
 use mallocop::leak::suppress;
 use mallocop::options::{self, Name, TABLE, Value};
 use mallocop::report::outcome::Outcome;
@@ -227,6 +228,13 @@ impl<'a> Watch<'a> {
 
     fn print(&mut self, news: &News) {
         let recording = &self.intake.recording;
+        if let News::Finding(process, number) = news
+            && let Some(told) = finding(recording, *process, *number)
+            && matches!(told.finding.defect, Defect::Surveyed { .. })
+        {
+            // There may be thousands, for `mallocop sweep`.
+            return;
+        }
         let sites = match news {
             News::Text(text) => return printer::print(text),
             News::Finding(process, number) => finding(recording, *process, *number).map(told_sites),

@@ -1,0 +1,202 @@
+//! What became of a program that was refused memory.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::process::Command;
+
+use mallocop::finding::{Defect, Finding};
+use mallocop::report::stacks;
+use mallocop::stack::depot::SiteId;
+
+use super::file;
+use super::trial::Tried;
+use crate::failure::Failure;
+use crate::recording::{Process, Recording};
+use crate::symbols::{Named, Symbols};
+
+/// A frame as it is in every run: its module and where in it.
+pub(super) type Place = (String, u64);
+
+/// The program without a refusal.
+pub(super) struct Baseline {
+    status: Option<i32>,
+    output: Vec<u8>,
+    /// Does it print the same each time?
+    pub(super) is_repeatable: bool,
+    /// What it loses anyway.
+    leaks: HashSet<Vec<Place>>,
+}
+
+impl Baseline {
+    /// Of two runs.
+    pub(super) fn new(survey: &Tried, recording: &Recording, again: &Tried) -> Self {
+        let (output, other) = (output_of(survey), output_of(again));
+        Self {
+            status: code(survey),
+            is_repeatable: output == other,
+            output,
+            leaks: leaks(recording).map(|site| places(recording, site)).collect(),
+        }
+    }
+}
+
+/// Something that went wrong.
+pub(super) struct Fault {
+    /// Number of the request that was refused.
+    pub(super) ordinal: u64,
+    /// What happened, in a few words.
+    pub(super) what: String,
+    /// Where that request was made.
+    pub(super) stack: Vec<Place>,
+    /// All of it, for a person.
+    pub(super) text: String,
+}
+
+fn code(tried: &Tried) -> Option<i32> {
+    tried.status.and_then(|status| status.code())
+}
+
+fn output_of(tried: &Tried) -> Vec<u8> {
+    fs::read(file(&tried.files, "out")).unwrap_or_default()
+}
+
+fn root(recording: &Recording) -> impl Iterator<Item = &Process> {
+    recording.processes.iter().filter(|process| process.is_root)
+}
+
+/// Sites of what the program has lost for certain.
+fn leaks(recording: &Recording) -> impl Iterator<Item = SiteId> + '_ {
+    let outcomes = root(recording).filter_map(Process::final_outcome);
+    outcomes
+        .filter(|outcome| outcome.is_error())
+        .flat_map(|outcome| &outcome.leaks)
+        .map(|leak| leak.site)
+}
+
+fn places(recording: &Recording, site: SiteId) -> Vec<Place> {
+    let frames = recording.stack(site).map_or(&[][..], |stack| &stack.frames);
+    frames
+        .iter()
+        .filter_map(|&frame| recording.frames.get(frame as usize))
+        .map(|frame| {
+            let module = frame.module.and_then(|module| recording.modules.get(module as usize));
+            (module.map(|module| module.path.clone()).unwrap_or_default(), frame.address)
+        })
+        .collect()
+}
+
+/// What went wrong in a run; `None`: nothing, or the request was never made.
+pub(super) fn judge(
+    baseline: &Baseline,
+    tried: &Tried,
+    check: Option<&str>,
+) -> Result<Option<Fault>, Failure> {
+    // Whoever was ended has left no recording: what it was refused is told by the library itself.
+    let recording = match tried.status {
+        Some(_) => tried.recording()?,
+        None => tried.recording().unwrap_or_else(|_| Recording::new()),
+    };
+    let Some(refused) = find(&recording, |defect| matches!(defect, Defect::Refused { .. })) else {
+        return Ok(tried.status.is_none().then(|| hung(tried)));
+    };
+    let Defect::Refused { ordinal, size } = refused.defect else { return Ok(None) };
+    let lost = leaks(&recording).find(|&site| !baseline.leaks.contains(&places(&recording, site)));
+    let error = find(&recording, |_| true).filter(|_| is_error(&recording));
+    let (what, about) = match (tried.status, code(tried)) {
+        (None, _) => ("hung".to_owned(), None),
+        _ if error.is_some() => ("had a heap error".to_owned(), first_error(&recording)),
+        (_, Some(code)) if code > 128 => (format!("crashed ({})", signal(code - 128)), None),
+        _ if lost.is_some() => ("leaked".to_owned(), lost),
+        (_, code) if code == baseline.status && !is_right(baseline, tried, check)? => {
+            ("returned success with wrong output".to_owned(), None)
+        }
+        _ => return Ok(None),
+    };
+    let text = describe(&recording, &what, (ordinal, size), refused.site, about);
+    Ok(Some(Fault { ordinal, what, stack: places(&recording, refused.site), text }))
+}
+
+fn hung(tried: &Tried) -> Fault {
+    let said = fs::read_to_string(file(&tried.files, "err")).unwrap_or_default();
+    let from = said
+        .find("==NOTE: mallocop: request no.")
+        .map_or(0, |at| said[..at].rfind('\n').map_or(0, |line| line + 1));
+    let note = said.get(from..).unwrap_or("");
+    let ordinal = tried.files.file_stem().and_then(|name| name.to_str()?.parse().ok()).unwrap_or(0);
+    let stack = note
+        .lines()
+        .filter(|line| line.starts_with("    #"))
+        .map(|line| (line.to_owned(), 0))
+        .collect();
+    Fault {
+        ordinal,
+        what: "hung".to_owned(),
+        stack,
+        text: format!("FAULT: the program hung after this:\n{note}"),
+    }
+}
+
+fn find(recording: &Recording, is_it: impl Fn(&Defect) -> bool) -> Option<&Finding> {
+    recording
+        .processes
+        .iter()
+        .flat_map(|process| &process.findings)
+        .map(|told| &told.finding)
+        .find(|finding| is_it(&finding.defect))
+}
+
+fn is_error(recording: &Recording) -> bool {
+    first_error(recording).is_some()
+}
+
+fn first_error(recording: &Recording) -> Option<SiteId> {
+    let all = recording.processes.iter().flat_map(|process| &process.findings);
+    all.map(|told| &told.finding).find(|finding| finding.is_error()).map(|finding| finding.site)
+}
+
+/// Is the output of a run that seems to have gone well right?
+fn is_right(baseline: &Baseline, tried: &Tried, check: Option<&str>) -> Result<bool, Failure> {
+    let Some(check) = check else {
+        return Ok(!baseline.is_repeatable || output_of(tried) == baseline.output);
+    };
+    let step = || Failure::step("run the command of --check");
+    let output = File::open(file(&tried.files, "out")).map_err(step())?;
+    let status =
+        Command::new("/bin/sh").args(["-c", check]).stdin(output).status().map_err(step())?;
+    Ok(status.success())
+}
+
+fn signal(number: i32) -> String {
+    signal_hook::low_level::signal_name(number)
+        .map_or_else(|| format!("signal {number}"), str::to_owned)
+}
+
+fn describe(
+    recording: &Recording,
+    what: &str,
+    (ordinal, size): (u64, usize),
+    refused: SiteId,
+    about: Option<SiteId>,
+) -> String {
+    let mut symbols = Symbols::new(false);
+    symbols.prepare(recording, [refused].into_iter().chain(about));
+    let names = &mut Named { recording, symbols: &mut symbols };
+    let mut text = format!(
+        "FAULT: the program {what}: request no. {ordinal}, of {size} bytes, was refused here:\n"
+    );
+    stacks::write_stack(&mut text, refused, names);
+    if let Some(site) = about {
+        let _ = writeln!(
+            text,
+            "  {}:",
+            if what == "leaked" {
+                "lost was what was allocated here"
+            } else {
+                "the error was found here"
+            }
+        );
+        stacks::write_stack(&mut text, site, names);
+    }
+    text
+}
