@@ -98,6 +98,9 @@ pub fn on_finding(finding: &Finding) {
 impl Reporter {
     /// Warnings speak once for each place, notes once.
     fn is_new(&mut self, finding: &Finding) -> bool {
+        if matches!(finding.defect, Defect::Surveyed { .. }) {
+            return true;
+        }
         let note = finding.defect == Defect::Unjudged;
         let site = if note { SiteId::NONE } else { finding.site };
         let new = !self.warned.contains(&site) && self.warned.len() < MOST_WARNED;
@@ -112,6 +115,7 @@ impl Reporter {
 fn is_fatal(finding: &Finding) -> bool {
     match (finding.defect, finding.operation) {
         (_, Operation::Exit) | (Defect::Unjudged, _) => false,
+        (Defect::Refused { .. } | Defect::Surveyed { .. }, _) => false,
         (Defect::BadRequest(_), _) => !options::flag(Name::AllocatorMayReturnNull),
         _ => options::flag(Name::HaltOnError),
     }
