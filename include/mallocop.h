@@ -7,6 +7,7 @@
 #define MALLOCOP_H
 
 #include <stddef.h>
+#include <stdlib.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -76,6 +77,24 @@ static inline void mallocop_remove_root(const void *start, size_t bytes)
     if (__lsan_unregister_root_region)
         __lsan_unregister_root_region(start, bytes);
 }
+
+/* Under AFL++ in persistent mode: at the end of each input. A leak ends the process by SIGABRT, which AFL++ saves as a
+ * crash. afl-cc defines these three itself where a real LeakSanitizer is built in (AFL_USE_LSAN). */
+static inline void mallocop_abort_on_leak(void)
+{
+    if (mallocop_find_leaks())
+        abort();
+}
+
+#ifndef __AFL_LEAK_CHECK
+#define __AFL_LEAK_CHECK() mallocop_abort_on_leak()
+#endif
+#ifndef __AFL_LSAN_OFF
+#define __AFL_LSAN_OFF() mallocop_begin_ignoring_leaks()
+#endif
+#ifndef __AFL_LSAN_ON
+#define __AFL_LSAN_ON() mallocop_end_ignoring_leaks()
+#endif
 
 #ifdef __cplusplus
 }

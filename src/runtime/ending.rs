@@ -19,7 +19,7 @@ use crate::stack::symbolize::Symbolizer;
 use crate::sys::{apart, process, thread};
 
 use super::attendance::refusal;
-use super::{HEAP, hooks, reader, reporter, rules_for_leaks};
+use super::{HEAP, afl, hooks, reader, reporter, rules_for_leaks};
 use crate::with_registers;
 
 /// Was the program's one leak check made before its end?
@@ -119,7 +119,7 @@ fn look_at_everything(registers: &Registers) {
     HEAP.check_all(Operation::Exit);
     let speaks =
         reader::is_root() && options::flag(Name::PrintSummary) && !options::flag(Name::Quiet);
-    if options::flag(Name::DetectLeaks) && take_final_check() {
+    if options::flag(Name::DetectLeaks) && !afl::skips_final_check() && take_final_check() {
         // In a program without a loader libc's frames are not told from its own.
         let point = match cfg!(target_feature = "crt-static") {
             true => registers.point(),
@@ -157,6 +157,7 @@ extern "C" fn at_exit_from(status: c_int, _argument: *mut c_void, registers: &Re
 
 /// Ends the program with the status for findings, if there is one.
 pub fn end_with_exit_code() {
+    afl::abort_if_here();
     let code = c_int::try_from(options::number(Name::ExitCode)).unwrap_or(23);
     if code != 0 {
         // SAFETY: exit(3), which from an on_exit entry goes on with the remaining ones and flushes stdio; that

@@ -6,6 +6,7 @@
 //! has to say to that, `entry` the entries of the calls, `attendance` what stands beside
 //! them.
 
+mod afl;
 pub mod attendance;
 pub mod ending;
 pub mod entry;

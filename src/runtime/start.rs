@@ -4,7 +4,7 @@ use core::ffi::c_void;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::attendance::refusal;
-use super::{HEAP, ending, fork, hooks, reader};
+use super::{HEAP, afl, ending, fork, hooks, reader};
 use crate::debug::CheckedHeap;
 use crate::stack::{capture, modules};
 use crate::sys::{ended, process, single, thread, thread_end};
@@ -34,6 +34,7 @@ fn prepare(find_own: fn()) -> Option<&'static CheckedHeap> {
         return None;
     }
     find_own();
+    afl::prepare();
     reader::read_options(|_| {});
     reader::exclude_program();
     reader::enter_tree();

@@ -2,6 +2,7 @@
 //! tool's heap; holds no lock of ours meanwhile.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::depot::StoredFrame;
 use super::{modules, tenants};
@@ -32,6 +33,14 @@ pub struct Frame {
     pub pc: usize,
     /// Was it found without unwind information?
     pub is_guessed: bool,
+}
+
+/// Does nobody read names here?
+static FORGOES_NAMES: AtomicBool = AtomicBool::new(false);
+
+/// From here on frames show module and offset.
+pub fn forgo_names() {
+    FORGOES_NAMES.store(true, Ordering::Relaxed);
 }
 
 /// Remembers what it has looked up, and how long that took.
@@ -81,8 +90,8 @@ impl Symbolizer {
     }
 
     /// Has the time for names run out?
-    pub const fn is_out_of_time(&self) -> bool {
-        self.spent >= BUDGET
+    pub fn is_out_of_time(&self) -> bool {
+        self.spent >= BUDGET || FORGOES_NAMES.load(Ordering::Relaxed)
     }
 }
 
