@@ -2,8 +2,8 @@
 //! Fewer in a debug build than `cargo fuzz` makes in a second, yet each kind of event many times.
 
 use mallocop_fuzz::{
-    TARGETS, arena_ops, heap_ops, heap_refused_pages, heap_smashed, play_seeded, recording,
-    suppressions, unwind_rules,
+    TARGETS, arena_ops, heap_ops, heap_refused_pages, heap_smashed, options, play_seeded,
+    recording, suppressions, unwind_rules,
 };
 
 /// Bytes of an input: as long as libFuzzer's longest.
@@ -149,4 +149,13 @@ fn each_target_has_its_file_and_entry() {
         assert!(root.join(&path).is_file(), "{path}");
         assert!(manifest.contains(&format!("path = \"{path}\"")), "{path}");
     }
+}
+
+#[test]
+fn options_over_seeded_scripts() {
+    play_seeded(options::body, 0x0b_7105, 2000, LENGTH).demand(&[
+        ("taken", 4_000),
+        ("rejected", 2_000),
+        ("quoted", 100),
+    ]);
 }

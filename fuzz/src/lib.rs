@@ -12,11 +12,13 @@
 pub mod arena_ops;
 pub mod arena_pages;
 pub mod checked_ops;
+mod checked_player;
 pub mod heap_ops;
 pub mod heap_player;
 pub mod heap_refused_pages;
 pub mod heap_smashed;
 pub mod model;
+pub mod options;
 pub mod random;
 pub mod recording;
 pub mod script;
@@ -53,6 +55,7 @@ pub const TARGETS: &[Target] = &[
         show: heap_refused_pages::show,
     },
     Target { name: "heap_smashed", body: heap_smashed::body, show: heap_smashed::show },
+    Target { name: "options", body: options::body, show: options::show },
     Target { name: "recording", body: recording::body, show: recording::show },
     Target { name: "suppressions", body: suppressions::body, show: suppressions::show },
     Target { name: "unwind_rules", body: unwind_rules::body, show: unwind_rules::show },
