@@ -341,7 +341,10 @@ impl Player {
 
     pub(crate) fn write_late(&mut self, at: usize, offset: u8) {
         let Block { user, size, .. } = self.live[at];
-        if size == 0 || size > MAX_WAITING {
+        // A mapping of its own is no memory any more then.
+        let mut is_mapped = false;
+        HEAP.for_each_mapped(|start, end, _| is_mapped |= start <= user && user < end);
+        if size == 0 || size > MAX_WAITING || is_mapped {
             return;
         }
         self.free(at);
