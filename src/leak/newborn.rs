@@ -106,6 +106,9 @@ impl<'a> Look<'a> {
         });
         heap_parts.sort_unstable();
         self.look_where_it_was(&space, &heap_parts, threads);
+        if self.is_done() {
+            return;
+        }
         let memory = File::open("/proc/self/mem").ok();
         for mapping in &space.mappings {
             let part = threads.part_in_use(*mapping);

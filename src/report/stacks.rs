@@ -99,7 +99,12 @@ pub(super) fn library_of(frame: &Frame) -> Option<&'static str> {
     let function = frame.function.as_deref().unwrap_or("").trim_start_matches('<');
     let is_rusts =
         ["core::", "alloc::", "std::", "__rustc"].iter().any(|start| function.starts_with(start));
-    if ["__rustc::", "mallocop::global::"].iter().any(|start| function.starts_with(start)) {
+    // The names of inlined functions are short.
+    let is_ours = file.ends_with("src/global.rs")
+        && ["alloc", "alloc_zeroed", "dealloc", "realloc"].contains(&function);
+    if is_ours
+        || ["__rustc::", "mallocop::global::"].iter().any(|start| function.starts_with(start))
+    {
         Some("Rust's library")
     } else if file.contains("/rustc/") && file.contains("/library/") || file.is_empty() && is_rusts
     {
