@@ -26,6 +26,8 @@ pub(crate) enum Task {
     Leaks,
     /// Measures a whole build's report, and a large recording's.
     Record,
+    /// Measures fuzz targets.
+    Fuzzing,
     /// Is a heap to look for leaks in, in a process of its own.
     LeakLoad { name: String },
     /// Names programs and columns.
@@ -109,6 +111,10 @@ pub(crate) fn command() -> Command {
             flag("record", "Measure a whole build's report and a large recording's instead")
                 .exclusive(true),
         )
+        .arg(
+            flag("fuzzing", "Measure fuzz targets, beside AddressSanitizer's, instead")
+                .exclusive(true),
+        )
         .subcommand(
             Command::new("leak-load")
                 .hide(true)
@@ -143,6 +149,7 @@ pub(crate) fn task(matches: &ArgMatches) -> Task {
         None if matches.get_flag("registry") => Task::Registry,
         None if matches.get_flag("leaks") => Task::Leaks,
         None if matches.get_flag("record") => Task::Record,
+        None if matches.get_flag("fuzzing") => Task::Fuzzing,
         None if matches.get_flag("drift") => Task::Drift(settings(matches)),
         None => Task::Bench(settings(matches)),
     }

@@ -8,6 +8,7 @@ mod columns;
 mod csv;
 mod drift;
 mod folder;
+mod fuzzing;
 mod inputs;
 mod job;
 mod leaks;
@@ -46,6 +47,7 @@ fn main() -> ExitCode {
         Task::Registry => registry::run(out),
         Task::Leaks => leaks::run(out),
         Task::Record => record::run(out),
+        Task::Fuzzing => fuzzing::run(out),
         Task::LeakLoad { name } => leaks::load(&name),
         Task::List => list(out).map_err(|error| error.to_string()),
         Task::Loop { name, operations } => run_loop(&name, operations),
