@@ -196,11 +196,11 @@ fn cargo_fuzz_on_stable_finds_saves_repeats_and_minimizes() {
 }
 
 /// The target for AFL++.
-fn afl_target(name: &str, flags: &[&str]) -> PathBuf {
+fn afl_target(name: &str, source: &str, flags: &[&str]) -> PathBuf {
     let program = scratch().join(name);
     let mut compile = Command::new("afl-clang-fast");
     compile.current_dir(victims()).env("AFL_QUIET", "1").args(["-g", "-O1", "-I../../include"]);
-    let ran = finish(compile.args(flags).arg("fuzz_afl.c").arg("-o").arg(&program));
+    let ran = finish(compile.args(flags).arg(source).arg("-o").arg(&program));
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     program
 }
@@ -248,7 +248,7 @@ fn afl_saves_heap_errors_as_crashes() {
     if !is_ready("AFL++", &["afl-fuzz", "afl-clang-fast"]) {
         return;
     }
-    let found = fuzz_by_afl(&afl_target("afl_forks", &[]), "afl_forks", &[]);
+    let found = fuzz_by_afl(&afl_target("afl_forks", "fuzz_afl.c", &[]), "afl_forks", &[]);
     assert!(starts(&found, "OV") && starts(&found, "DF"), "{found:?}");
     // Leaks are nobody's business without the macro.
     assert!(!starts(&found, "LK"), "{found:?}");
@@ -259,11 +259,24 @@ fn afl_saves_leaks_in_persistent_mode() {
     if !is_ready("AFL++", &["afl-fuzz", "afl-clang-fast"]) {
         return;
     }
-    let target = afl_target("afl_persistent", &["-DPERSISTENT"]);
+    let target = afl_target("afl_persistent", "fuzz_afl.c", &["-DPERSISTENT"]);
     let found = fuzz_by_afl(&target, "afl_persistent", &[]);
     for word in ["OV", "DF", "LK"] {
         assert!(starts(&found, word), "{word}: {found:?}");
     }
+}
+
+#[test]
+fn the_example_in_the_documentation_finds_its_leak() {
+    if !is_ready("AFL++", &["afl-fuzz", "afl-clang-fast"]) {
+        return;
+    }
+    let text = fs::read_to_string(victims().join("../../docs/fuzzing.md")).expect("the document");
+    let example = text.split("```c\n").nth(1).and_then(|rest| rest.split("```").next());
+    let source = scratch().join("documented.c");
+    fs::write(&source, example.expect("the example")).expect("a file");
+    let target = afl_target("afl_documented", &source.display().to_string(), &[]);
+    assert!(starts(&fuzz_by_afl(&target, "afl_documented", &[]), "LK"));
 }
 
 #[test]
