@@ -368,7 +368,15 @@ mod tests {
     #[test]
     fn plans_hold_separators() {
         let row = Name::Fail as usize;
-        for plan in ["nth:7", "every:100", "prob:0.5", "prob:0.5,seed=9", "size>=64", "site:f"] {
+        for plan in [
+            "nth:7",
+            "every:100",
+            "prob:0.5",
+            "prob:0.5,seed=9",
+            "size>=64",
+            "site:f",
+            "site:a::b::c",
+        ] {
             let found = all(&format!("quiet=1:fail={plan}:exitcode=3,quiet=0"));
             assert_eq!(found.len(), 4, "{plan}");
             assert_eq!(found[1], Ok((row, Value::Text(plan))));

@@ -24,7 +24,7 @@ impl CheckedHeap {
     pub fn resize(&self, user: usize, request: Request, release: &Release) -> *mut u8 {
         let size = request.size;
         if thread::is_critical() {
-            return self.resize_inside(user, request);
+            return self.resize_inside(user, request, release.operation);
         }
         self.do_deferred();
         let Ok(taken) = registry::take(user, State::Busy, single::is_single()) else {
@@ -115,10 +115,10 @@ impl CheckedHeap {
 
     /// In a signal handler that interrupted us.
     #[cold]
-    fn resize_inside(&self, user: usize, request: Request) -> *mut u8 {
+    fn resize_inside(&self, user: usize, request: Request, operation: Operation) -> *mut u8 {
         match own::region_of(user) {
             Some(region) => self.move_apart(region, user, request),
-            None => self.copy_out(user, request),
+            None => self.copy_out(user, request, operation),
         }
     }
 
@@ -142,7 +142,7 @@ impl CheckedHeap {
 
     /// In a signal handler that interrupted one of our locks: a new block; the old one is freed
     /// later.
-    fn copy_out(&self, user: usize, request: Request) -> *mut u8 {
+    fn copy_out(&self, user: usize, request: Request, operation: Operation) -> *mut u8 {
         let state = registry::word(user).map(|word| word.state);
         if !matches!(state, Some(State::Live(_))) || !self.is_guarded() {
             return core::ptr::null_mut();
@@ -153,7 +153,11 @@ impl CheckedHeap {
         if !new.is_null() {
             // SAFETY: the handler's own live block and a new one.
             unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, old.min(size)) };
-            self.free(user, &Release::by(Operation::Free));
+            let call = match operation {
+                Operation::Reallocate => Operation::Dealloc,
+                _ => Operation::Free,
+            };
+            self.free(user, &Release::by(call));
         }
         new
     }
@@ -175,7 +179,7 @@ impl CheckedHeap {
             1 => false,
             _ => true,
         };
-        if !may_stay || head.align > PAGE || self.is_frozen() {
+        if !may_stay || head.align.max(request.align) > PAGE || self.is_frozen() {
             return None;
         }
         let layout = self.plan(size, head.align)?;

@@ -26,7 +26,11 @@ const OPEN: [&str; 4] = ["nth", "every", "prob", "site"];
 /// Is a separator behind this part of a plan a part of it, too?
 pub(super) fn goes_on(plan: &str, separator: char, rest: &str) -> bool {
     match separator {
-        ':' => OPEN.contains(&plan),
+        // `::` is part of many a name.
+        ':' => {
+            let is_inside = plan.ends_with(':') || rest.starts_with(':');
+            OPEN.contains(&plan) || plan.starts_with("site:") && is_inside
+        }
         ',' => plan.starts_with("prob:") && rest.starts_with("seed="),
         _ => false,
     }

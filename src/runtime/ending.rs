@@ -148,6 +148,9 @@ extern "C" fn at_exit_from(status: c_int, _argument: *mut c_void, registers: &Re
         record::note_totals(allocations, frees, allocated, peak);
         record::end(State::Exited, status as u32);
     }
+    if status == 0 && reporter::has_found() {
+        afl::abort_if_here();
+    }
     // A parent must see the truth: under `mallocop run` only the command's own status tells, without it only the
     // first process's.
     if status == 0 && reporter::has_found() && reader::is_root() && !record::is_open() {

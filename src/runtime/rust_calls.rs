@@ -2,7 +2,7 @@
 
 use crate::debug::{CheckedHeap, Release, Request};
 use crate::finding::{Kind, Operation};
-use crate::own::{self, emergency};
+use crate::own::{self, Region, emergency};
 use crate::stack::capture::Caller;
 use crate::sys::thread;
 
@@ -37,21 +37,13 @@ pub unsafe fn allocate(
 /// As for [`allocate`].
 #[inline(never)]
 unsafe fn allocate_fully(request: Request, caller: Caller, start: Start) -> *mut u8 {
-    note_thread();
+    scope::note_thread();
     match start() {
         _ if thread::is_in_tool() => allocate_for_tool(request),
         // SAFETY: as the caller says.
         Some(_) if attendance::is_on() => unsafe { attendance::allocate(request, caller) },
         Some(heap) => heap.allocate(request),
         None => allocate_for_tool(request),
-    }
-}
-
-/// The calling thread may make its first call.
-#[inline]
-fn note_thread() {
-    if thread::is_new() {
-        scope::inherit();
     }
 }
 
@@ -90,7 +82,7 @@ pub unsafe fn release(block: *mut u8, size: usize, align: usize, caller: Caller,
 /// As for [`release`].
 #[inline(never)]
 unsafe fn release_fully(block: *mut u8, release: &Release, caller: Caller, start: Start) {
-    note_thread();
+    scope::note_thread();
     match start() {
         // SAFETY: as the caller says.
         Some(_) if attendance::is_on() => unsafe { attendance::free(block, release, caller) },
@@ -135,6 +127,10 @@ unsafe fn resize_fully(
     start: Start,
 ) -> *mut u8 {
     if let Some(region) = own::region_of(block as usize) {
+        if region == Region::Own && thread::is_critical() {
+            // The tool's heap may be what a handler interrupted.
+            return core::ptr::null_mut();
+        }
         let old = own::size_of_block(region, block);
         // SAFETY: as the caller says.
         let new = unsafe { allocate_fully(request, caller, start) };

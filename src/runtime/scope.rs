@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use super::{HEAP, reporter, start};
+use crate::debug::CheckedHeap;
 use crate::debug::registry::{self, State};
 use crate::leak::Check;
 use crate::leak::newborn::{self, Answer};
@@ -56,7 +57,8 @@ pub fn statistics() -> Statistics {
 /// Begins a scope of the calling thread's. Returns what [`end`] needs; 0: it could not be begun, since there were
 /// 16,383 before.
 pub fn begin() -> u32 {
-    if start::ready().is_none() {
+    // Without heads nothing tells where a block is from.
+    if !start::ready().is_some_and(CheckedHeap::notes_exemption) {
         return 0;
     }
     if !ANY.swap(true, Ordering::AcqRel) {
@@ -77,8 +79,16 @@ pub fn begin() -> u32 {
     u32::from(number) << 16 | u32::from(before)
 }
 
+/// The calling thread may make its first call.
+#[inline]
+pub fn note_thread() {
+    if thread::is_new() {
+        inherit();
+    }
+}
+
 /// A thread makes its first call: it belongs to the scope of whoever started it.
-pub fn inherit() {
+fn inherit() {
     if !ANY.load(Ordering::Acquire) || !thread::is_outside() {
         return;
     }
@@ -126,7 +136,8 @@ fn is_in(scope: u16, block: usize) -> bool {
 /// reached. Empty: nothing. `caller` has the registers at the call.
 pub fn end(token: u32, strict: bool, caller: &Registers) -> String {
     let (scope, before) = ((token >> 16) as u16, (token & 0xffff) as u16);
-    if token == 0 {
+    // A child that was forked inside has nothing of it.
+    if token == 0 || thread::is_inherited(scope) {
         return String::new();
     }
     thread::put_number(before);

@@ -4,6 +4,7 @@
 use core::arch::asm;
 
 use super::memory;
+use super::thread::ToolWork;
 use crate::heap::size::{PAGE, WORD, round_down};
 
 /// Bytes that are cleared: as deep as most calls go.
@@ -11,17 +12,36 @@ const DEPTH: usize = 128 << 10;
 /// Below its stack pointer a function may use so many bytes (System V ABI, AMD64 supplement, 3.2.2).
 const RED_ZONE: usize = 128;
 
+/// Lowest address of the stack that libc has given the calling thread; `None`: it runs on another one, below which
+/// anything may be.
+fn lowest(sp: usize) -> Option<usize> {
+    let _work = ToolWork::begin();
+    let mut attributes = core::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
+    let (mut start, mut size) = (core::ptr::null_mut(), 0);
+    // SAFETY: pthread_getattr_np(3) fills the attributes where it returns 0, which are given back.
+    unsafe {
+        if libc::pthread_getattr_np(libc::pthread_self(), attributes.as_mut_ptr()) != 0 {
+            return None;
+        }
+        libc::pthread_attr_getstack(attributes.as_ptr(), &raw mut start, &raw mut size);
+        libc::pthread_attr_destroy(attributes.as_mut_ptr());
+    }
+    let start = start as usize;
+    (start < sp && sp < start + size).then_some(start)
+}
+
 /// Clears it: frames to come find nothing there that looks like a pointer.
 #[inline(never)]
 pub fn clear() {
     let sp: usize;
     // SAFETY: reads a register.
     unsafe { asm!("mov {sp}, rsp", sp = out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    let Some(lowest) = lowest(sp) else { return };
     let end = round_down(sp - RED_ZONE, WORD);
     let mut start = end;
     while end - start < DEPTH {
         let page = round_down(start - 1, PAGE);
-        if !memory::is_readable(page, page + PAGE) {
+        if page < lowest || !memory::is_readable(page, page + PAGE) {
             break;
         }
         start = page;

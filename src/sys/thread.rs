@@ -172,6 +172,11 @@ pub fn set_arena(arena: usize, quick: bool) {
     let slot = slot();
     slot.arena.set(arena);
     slot.quick.set(if quick && slot.blind.get() == 0 { arena } else { 0 });
+    // Whoever attends since `quick` was found out may have been here before.
+    compiler_fence(Ordering::SeqCst);
+    if is_attended() {
+        slot.quick.set(0);
+    }
 }
 
 /// Does somebody attend to the program's calls, so that no thread takes the shortest way?

@@ -75,6 +75,11 @@ pub(in crate::runtime) fn begin() {
     super::begin();
 }
 
+/// May requests be refused?
+pub fn is_planned() -> bool {
+    IS_ON.load(Ordering::Acquire)
+}
+
 /// Is a request of so many bytes to be refused? It is said where it is.
 ///
 /// # Safety

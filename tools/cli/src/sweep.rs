@@ -8,13 +8,14 @@ use std::collections::HashSet;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mallocop::finding::Defect;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::failure::Failure;
 use crate::recording::Recording;
@@ -48,11 +49,18 @@ pub(crate) struct Sweep {
 pub(crate) fn sweep(sweep: &Sweep) -> Result<u8, Failure> {
     target::find(&sweep.program)?;
     let folder = tempfile::tempdir().map_err(Failure::step("make a folder for recordings"))?;
+    // What runs is not in the terminal's group, and has to be ended from here.
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [SIGHUP, SIGINT, SIGTERM] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(Failure::step("set up signals"))?;
+    }
     let trial = |plan: &str, name: usize, timeout| Trial {
         sweep,
         plan: plan.to_owned(),
         files: folder.path().join(name.to_string()),
         timeout,
+        stop: &stop,
     };
     let whole_day = Duration::from_secs(86_400);
     let survey = trial("survey", 0, sweep.timeout.unwrap_or(whole_day)).run()?;

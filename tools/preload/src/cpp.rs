@@ -7,6 +7,7 @@ use core::mem;
 
 use mallocop::debug::{Release, Request};
 use mallocop::finding::{Kind, Operation};
+use mallocop::runtime::attendance::refusal;
 use mallocop::stack::capture::Caller;
 
 use crate::malloc::{free, try_allocate};
@@ -105,7 +106,9 @@ macro_rules! forward {
 macro_rules! or_behind {
     ($block:expr, $symbol:literal, $kind:ty, ($($argument:expr),*)) => {{
         let block = $block;
-        let behind = if block.is_null() { look_behind($symbol) } else { core::ptr::null_mut() };
+        // Behind it the same request would be made once more, and another one refused.
+        let asks_behind = block.is_null() && !refusal::is_planned();
+        let behind = if asks_behind { look_behind($symbol) } else { core::ptr::null_mut() };
         if behind.is_null() {
             return block;
         }

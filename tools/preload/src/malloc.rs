@@ -8,9 +8,9 @@ use mallocop::heap::size::GRANULE;
 use mallocop::options::{self, Name};
 use mallocop::own::early;
 use mallocop::stack::capture::{self, Caller};
-use mallocop::sys::errno;
+use mallocop::sys::{errno, thread};
 
-use mallocop::runtime::{attendance, reporter};
+use mallocop::runtime::{attendance, reporter, scope};
 
 use crate::call::Call;
 use crate::{HEAP, rules, start};
@@ -33,6 +33,9 @@ pub(crate) unsafe fn try_allocate(request: Request, caller: Caller) -> *mut u8 {
 /// As for [`try_allocate`].
 #[inline(never)]
 unsafe fn allocate_fully(request: Request, caller: Caller) -> *mut u8 {
+    if thread::is_relocated() {
+        scope::note_thread();
+    }
     match start::heap() {
         // SAFETY: as the caller says.
         Some(_) if attendance::is_on() => unsafe { attendance::allocate(request, caller) },

@@ -1,9 +1,11 @@
 //! One run with a request refused.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,6 +25,8 @@ pub(super) struct Trial<'a> {
     /// Where its files go, without extension.
     pub(super) files: PathBuf,
     pub(super) timeout: Duration,
+    /// Has somebody sent a signal that ends the sweep?
+    pub(super) stop: &'a AtomicBool,
 }
 
 /// A run that is over.
@@ -55,11 +59,17 @@ impl Trial<'_> {
             if let Some(status) = child.try_wait().map_err(step())? {
                 break Some(status);
             }
-            if started.elapsed() > self.timeout {
+            let is_stopped = self.stop.load(Ordering::Relaxed);
+            if is_stopped || started.elapsed() > self.timeout {
                 if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
                     let _ = kill_process_group(group, Signal::KILL);
                 }
                 let _ = child.wait();
+                if is_stopped {
+                    return Err(Failure::step("go on: a signal came")(
+                        ErrorKind::Interrupted.into(),
+                    ));
+                }
                 break None;
             }
             thread::sleep(POLL);

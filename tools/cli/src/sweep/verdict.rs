@@ -12,7 +12,7 @@ use mallocop::stack::depot::SiteId;
 use super::file;
 use super::trial::Tried;
 use crate::failure::Failure;
-use crate::recording::{Process, Recording};
+use crate::recording::{End, Process, Recording};
 use crate::symbols::{Named, Symbols};
 
 /// A frame as it is in every run: its module and where in it.
@@ -26,6 +26,8 @@ pub(super) struct Baseline {
     pub(super) is_repeatable: bool,
     /// What it loses anyway.
     leaks: HashSet<Vec<Place>>,
+    /// Where it has errors anyway.
+    errors: HashSet<Vec<Place>>,
 }
 
 impl Baseline {
@@ -37,6 +39,7 @@ impl Baseline {
             is_repeatable: output == other,
             output,
             leaks: leaks(recording).map(|site| places(recording, site)).collect(),
+            errors: errors(recording).map(|site| places(recording, site)).collect(),
         }
     }
 }
@@ -97,16 +100,22 @@ pub(super) fn judge(
         Some(_) => tried.recording()?,
         None => tried.recording().unwrap_or_else(|_| Recording::new()),
     };
-    let Some(refused) = find(&recording, |defect| matches!(defect, Defect::Refused { .. })) else {
+    let is_it = |finding: &&Finding| matches!(finding.defect, Defect::Refused { .. });
+    let Some(refused) = findings(&recording).find(is_it) else {
         return Ok(tried.status.is_none().then(|| hung(tried)));
     };
     let Defect::Refused { ordinal, size } = refused.defect else { return Ok(None) };
     let lost = leaks(&recording).find(|&site| !baseline.leaks.contains(&places(&recording, site)));
-    let error = find(&recording, |_| true).filter(|_| is_error(&recording));
+    let error =
+        errors(&recording).find(|&site| !baseline.errors.contains(&places(&recording, site)));
+    // A status may look like a signal's.
+    let is_killed = root(&recording).any(|process| process.end == End::Killed);
     let (what, about) = match (tried.status, code(tried)) {
         (None, _) => ("hung".to_owned(), None),
-        _ if error.is_some() => ("had a heap error".to_owned(), first_error(&recording)),
-        (_, Some(code)) if code > 128 => (format!("crashed ({})", signal(code - 128)), None),
+        _ if error.is_some() => ("had a heap error".to_owned(), error),
+        (_, Some(code)) if code > 128 && is_killed => {
+            (format!("crashed ({})", signal(code - 128)), None)
+        }
         _ if lost.is_some() => ("leaked".to_owned(), lost),
         (_, code) if code == baseline.status && !is_right(baseline, tried, check)? => {
             ("returned success with wrong output".to_owned(), None)
@@ -137,22 +146,12 @@ fn hung(tried: &Tried) -> Fault {
     }
 }
 
-fn find(recording: &Recording, is_it: impl Fn(&Defect) -> bool) -> Option<&Finding> {
-    recording
-        .processes
-        .iter()
-        .flat_map(|process| &process.findings)
-        .map(|told| &told.finding)
-        .find(|finding| is_it(&finding.defect))
+fn findings(recording: &Recording) -> impl Iterator<Item = &Finding> {
+    root(recording).flat_map(|process| &process.findings).map(|told| &told.finding)
 }
 
-fn is_error(recording: &Recording) -> bool {
-    first_error(recording).is_some()
-}
-
-fn first_error(recording: &Recording) -> Option<SiteId> {
-    let all = recording.processes.iter().flat_map(|process| &process.findings);
-    all.map(|told| &told.finding).find(|finding| finding.is_error()).map(|finding| finding.site)
+fn errors(recording: &Recording) -> impl Iterator<Item = SiteId> + '_ {
+    findings(recording).filter(|finding| finding.is_error()).map(|finding| finding.site)
 }
 
 /// Is the output of a run that seems to have gone well right?
