@@ -140,6 +140,11 @@ pub fn try_allocate(size: usize, align: usize) -> Option<NonNull<u8>> {
     HEAP.try_lock()?.allocate(layout).ok()?
 }
 
+/// Is somebody at the range's lock, maybe whom a handler has interrupted?
+pub fn is_busy() -> bool {
+    HEAP.try_lock().is_none()
+}
+
 /// Gives a block back. A smashed one is left where it is, and so is any other address in the range.
 ///
 /// # Safety

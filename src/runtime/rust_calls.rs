@@ -127,8 +127,8 @@ unsafe fn resize_fully(
     start: Start,
 ) -> *mut u8 {
     if let Some(region) = own::region_of(block as usize) {
-        if region == Region::Own && thread::is_critical() {
-            // The tool's heap may be what a handler interrupted.
+        // The tool may be at its lists under a lock; or a handler has interrupted it, maybe in its heap.
+        if region == Region::Own && thread::is_critical() && own::heap::is_busy() {
             return core::ptr::null_mut();
         }
         let old = own::size_of_block(region, block);

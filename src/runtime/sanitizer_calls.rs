@@ -8,11 +8,14 @@ use std::fmt::Write as _;
 
 use super::attendance::observers;
 use super::{HEAP, reporter, start};
+use crate::heap::size::WORD;
 use crate::report::stacks;
+use crate::stack::caller::Registers;
 use crate::stack::capture;
 use crate::stack::modules;
 use crate::stack::symbolize::{Frame, Symbolizer};
 use crate::sys::{apart, output, process, thread};
+use crate::with_registers;
 
 /// Sites that the list of what is in use shows.
 const MOST_SITES: usize = 20;
@@ -51,9 +54,16 @@ pub fn die() -> ! {
     process::abort()
 }
 
-/// Prints the caller's stack.
-pub extern "C" fn print_stack_trace() {
-    let site = capture::full_site();
+with_registers! {
+    /// Prints the caller's stack.
+    print_stack_trace(0) => print_stack_trace_from();
+}
+
+extern "C" fn print_stack_trace_from(registers: &Registers) {
+    let site = {
+        let _call = thread::Call::begin(registers.sp - WORD);
+        capture::full_site()
+    };
     apart::run(|| {
         let mut text = String::new();
         reporter::with_symbolizer(|names| stacks::write_stack(&mut text, site, names));
