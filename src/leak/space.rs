@@ -1,8 +1,20 @@
 //! The address space as the kernel lists it: what of it is the program's own and may hold pointers.
 
+use core::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::debug::CheckedHeap;
 use crate::stack::modules;
 use crate::sys::{holdings, maps};
+
+/// Memory of the program in which words are no pointers: first byte and first byte behind.
+static NO_POINTERS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+/// Says where there is some: a fuzzer's notes of what the program has compared lead to blocks that nobody has.
+pub fn leave_out(start: usize, end: usize) {
+    let [first, last] = &NO_POINTERS;
+    first.store(start, Ordering::Relaxed);
+    last.store(end, Ordering::Relaxed);
+}
 
 /// What is behind a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +101,9 @@ impl Space {
     }
 
     fn set_apart(&mut self, heap: &CheckedHeap) {
+        let [start, end] = &NO_POINTERS;
         let mut apart = vec![modules::own()];
+        apart.push((start.load(Ordering::Relaxed), end.load(Ordering::Relaxed)));
         holdings::for_each(|start, end| apart.push((start, end)));
         heap.for_each_stretch(|start, end| apart.push((start, end)));
         heap.for_each_mapped(|start, end, _| apart.push((start, end)));

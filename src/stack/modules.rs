@@ -138,13 +138,18 @@ pub fn symbol_at(module: &Module, address: usize) -> Option<Symbol> {
 /// Address of a function of the program, by its name in the file's table, which need not be loaded. Reads all of
 /// the file's symbols.
 pub fn find_function(program: &str, name: &str) -> Option<usize> {
+    find_named(program, name).map(|(address, _)| address)
+}
+
+/// The same for any symbol: its address and bytes.
+pub fn find_named(program: &str, name: &str) -> Option<(usize, usize)> {
     let cache = ReadCache::new(File::open(program).ok()?);
     let file = object::File::parse(&cache).ok()?;
     let first = file.segments().map(|segment| segment.address()).min()? & !0xfff;
     let symbol =
         file.symbols().find(|symbol| symbol.is_definition() && symbol.name() == Ok(name))?;
     let base = maps::first_of(program.as_bytes())?;
-    Some(base + (symbol.address() - first) as usize)
+    Some((base + (symbol.address() - first) as usize, symbol.size() as usize))
 }
 
 /// Name of `std::bad_alloc`'s type as it stands in the one library that defines it.

@@ -7,9 +7,11 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::debug::registry::{self, State};
 use crate::leak::newborn::{self, Answer};
+use crate::leak::space;
 use crate::runtime::HEAP;
 use crate::stack::caller::Point;
-use crate::sys::{memory, thread};
+use crate::stack::modules;
+use crate::sys::{apart, memory, thread};
 
 /// Pairs of functions that can be installed, as with the sanitizers.
 const MOST: usize = 5;
@@ -41,6 +43,7 @@ pub fn install(malloc: usize, free: usize) -> usize {
         return 0;
     };
     if at == 0 {
+        apart::run(leave_out_notes);
         let blocks = memory::map(REMEMBERED * size_of::<AtomicUsize>());
         BLOCKS.store(blocks.unwrap_or(0), Ordering::Release);
     }
@@ -49,6 +52,16 @@ pub fn install(malloc: usize, free: usize) -> usize {
     INSTALLED.store(at + 1, Ordering::Release);
     super::begin();
     at + 1
+}
+
+/// What libFuzzer notes of compared values may be addresses of blocks, and keeps none.
+fn leave_out_notes() {
+    let program = std::env::current_exe().unwrap_or_default();
+    let notes =
+        program.to_str().and_then(|program| modules::find_named(program, "_ZN6fuzzer3TPCE"));
+    if let Some((start, bytes)) = notes {
+        space::leave_out(start, start + bytes);
+    }
 }
 
 /// Is any installed?
