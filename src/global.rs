@@ -82,6 +82,8 @@ inner_entries! {
     resize(4) => resize_from(block: *mut u8, size: usize, align: usize, new_size: usize) -> *mut u8,
 }
 
+/// # Safety
+/// Called by the entry, with its registers; `align` is a power of two.
 unsafe extern "C" fn allocate_from(
     size: usize,
     align: usize,
@@ -98,6 +100,8 @@ unsafe extern "C" fn allocate_from(
     }
 }
 
+/// # Safety
+/// Called by the entry, with its registers; `align` is a power of two.
 unsafe extern "C" fn release_from(block: *mut u8, size: usize, align: usize, caller: Caller) {
     let _call = thread::Call::begin(caller.sp);
     // SAFETY: the entry gives the registers.
@@ -109,6 +113,8 @@ unsafe extern "C" fn release_from(block: *mut u8, size: usize, align: usize, cal
     }
 }
 
+/// # Safety
+/// Called by the entry, with its registers; `align` is a power of two.
 unsafe extern "C" fn resize_from(
     block: *mut u8,
     size: usize,

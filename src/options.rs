@@ -377,7 +377,8 @@ mod tests {
             "site:f",
             "site:a::b::c",
         ] {
-            let found = all(&format!("quiet=1:fail={plan}:exitcode=3,quiet=0"));
+            let list = format!("quiet=1:fail={plan}:exitcode=3,quiet=0");
+            let found = all(&list);
             assert_eq!(found.len(), 4, "{plan}");
             assert_eq!(found[1], Ok((row, Value::Text(plan))));
         }

@@ -102,12 +102,10 @@ pub(super) fn library_of(frame: &Frame) -> Option<&'static str> {
     // The names of inlined functions are short.
     let is_ours = file.ends_with("src/global.rs")
         && ["alloc", "alloc_zeroed", "dealloc", "realloc"].contains(&function);
-    if is_ours
-        || ["__rustc::", "mallocop::global::"].iter().any(|start| function.starts_with(start))
-    {
-        Some("Rust's library")
-    } else if file.contains("/rustc/") && file.contains("/library/") || file.is_empty() && is_rusts
-    {
+    let begins = |start: &&str| function.starts_with(*start);
+    let is_ours = is_ours || ["__rustc::", "mallocop::global::"].iter().any(begins);
+    let is_rustcs = file.contains("/rustc/") && file.contains("/library/");
+    if is_ours || is_rustcs || file.is_empty() && is_rusts {
         Some("Rust's library")
     } else if file.contains("/include/c++/") || module.starts_with("libstdc++.so") {
         Some("the C++ library")

@@ -28,6 +28,8 @@ macro_rules! entries {
 macro_rules! inner_entries {
     ($($symbol:ident($count:tt) => $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?,)*) => {
         $(
+            /// # Safety
+            /// As the function behind it.
             #[unsafe(naked)]
             unsafe extern "C" fn $symbol($($name: $kind),*) $(-> $result)? {
                 const _: unsafe extern "C" fn($($kind,)* $crate::stack::capture::Caller) $(-> $result)? = $function;
@@ -63,6 +65,9 @@ macro_rules! with_registers {
     ($($(#[$note:meta])* $symbol:ident($count:tt) => $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?;)*) => {
         $(
             $(#[$note])*
+            ///
+            /// # Safety
+            /// As the function behind it.
             #[unsafe(naked)]
             pub unsafe extern "C" fn $symbol($($name: $kind),*) $(-> $result)? {
                 const _: extern "C" fn($($kind,)* &$crate::stack::caller::Registers) $(-> $result)? = $function;

@@ -132,7 +132,7 @@ pub unsafe extern "C" fn get_module_and_offset_for_pc(
     }
 }
 
-/// Writes what is known of a code address in a form of the caller's; see the placeholders in [`shown`].
+/// Writes what is known of a code address in a form of the caller's.
 ///
 /// # Safety
 /// `form` is a C string, and `out` has room for `room` bytes.
