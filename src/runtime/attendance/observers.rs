@@ -20,6 +20,10 @@ const REMEMBERED: usize = 1 << 18;
 /// A call from so near to an installed function comes from whoever installed it.
 const NEAR: usize = 128 << 10;
 
+/// Bytes at the start of libFuzzer's `TracePC` that hold compared numbers of 4 and 8 bytes, 32 pairs of each
+/// (FuzzerTracePC.h); what is behind them has pointers, too.
+const COMPARED: usize = 32 * 2 * (4 + 8);
+
 type MallocHook = unsafe extern "C" fn(*const c_void, usize);
 type FreeHook = unsafe extern "C" fn(*const c_void);
 
@@ -60,7 +64,7 @@ fn leave_out_notes() {
     let notes =
         program.to_str().and_then(|program| modules::find_named(program, "_ZN6fuzzer3TPCE"));
     if let Some((start, bytes)) = notes {
-        space::leave_out(start, start + bytes);
+        space::leave_out(start, start + bytes.min(COMPARED));
     }
 }
 
