@@ -66,6 +66,9 @@ fn cut(text: &str) -> &str {
 fn script(data: &[u8]) -> Result<Vec<Piece>> {
     let mut u = Unstructured::new(data);
     let mut pieces = vec![Piece::arbitrary(&mut u)?];
+    if u.is_empty() {
+        return Err(arbitrary::Error::NotEnoughData);
+    }
     while pieces.len() < 40 && !u.is_empty() {
         pieces.push(Piece::arbitrary(&mut u)?);
     }

@@ -27,6 +27,7 @@ fuzz_target!(|data: &[u8]| {
     if *DEFECT != word {
         return;
     }
+    // SAFETY: it is not safe, on purpose.
     unsafe {
         match word {
             "LK" => lose(),
