@@ -33,7 +33,11 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Macros of `runtime`, which the language puts beside the modules.
+const MACROS: [&str; 3] = ["with_registers", "inner_entries", "for_each_sanitizer_symbol"];
+
 fn layer(module: &str) -> Option<usize> {
+    let module = if MACROS.contains(&module) { "runtime" } else { module };
     LAYERS.iter().position(|&layer| layer == module)
 }
 

@@ -163,8 +163,6 @@ pub fn end_with_exit_code() {
     afl::abort_if_here();
     let code = c_int::try_from(options::number(Name::ExitCode)).unwrap_or(23);
     if code != 0 {
-        // SAFETY: exit(3), which from an on_exit entry goes on with the remaining ones and flushes stdio; that
-        // entry is not called again.
-        unsafe { libc::exit(code) };
+        process::exit(code);
     }
 }

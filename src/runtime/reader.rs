@@ -134,11 +134,7 @@ fn is_cut_off() -> bool {
 
 /// Path of the tree file.
 fn tree_file() -> Option<&'static CStr> {
-    // SAFETY: getenv returns null or a C string of the environment, which nobody has changed yet.
-    unsafe {
-        let path = libc::getenv(record::VARIABLE.as_ptr());
-        (!path.is_null()).then(|| CStr::from_ptr(path))
-    }
+    process::variable(record::VARIABLE)
 }
 
 /// The start line, and what of the options was not understood.

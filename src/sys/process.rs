@@ -61,12 +61,24 @@ pub fn stack_top() -> usize {
 
 /// An environment variable's value, without allocating.
 pub fn environment(name: &CStr) -> Option<&'static [u8]> {
+    variable(name).map(CStr::to_bytes)
+}
+
+/// The same as a C string.
+pub fn variable(name: &CStr) -> Option<&'static CStr> {
     // SAFETY: getenv(3) with a C string; the value lives in the environment. The program may change
     // it later, so it is read at start only.
     unsafe {
         let value = libc::getenv(name.as_ptr());
-        (!value.is_null()).then(|| CStr::from_ptr(value).to_bytes())
+        (!value.is_null()).then(|| CStr::from_ptr(value))
     }
+}
+
+/// Ends the process by exit(3): from an exit entry it goes on with the remaining ones and flushes stdio, and that entry
+/// is not called again.
+pub fn exit(status: i32) -> ! {
+    // SAFETY: as said.
+    unsafe { libc::exit(status) }
 }
 
 /// Address of a symbol that the loaded modules export; 0: there is none. Calls dlsym(3).
