@@ -34,10 +34,12 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
 }
 
 /// Macros of `runtime`, which the language puts beside the modules.
-const MACROS: [&str; 3] = ["with_registers", "inner_entries", "for_each_sanitizer_symbol"];
+const MACROS: [&str; 5] =
+    ["with_registers", "inner_entries", "for_each_sanitizer_symbol", "jump", "note_and_call"];
 
 fn layer(module: &str) -> Option<usize> {
     let module = if MACROS.contains(&module) { "runtime" } else { module };
+    let module = if module == "assert_max_allocations" { "testing" } else { module };
     LAYERS.iter().position(|&layer| layer == module)
 }
 
