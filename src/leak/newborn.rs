@@ -114,7 +114,7 @@ impl<'a> Look<'a> {
             let part = threads.part_in_use(*mapping);
             space.for_each_own(part.start, part.end, |start, end| match mapping.backing {
                 Backing::File => self.copied(memory.as_ref(), start, end),
-                _ => self.range(start, end),
+                _ => self.words(start, end),
             });
             if self.is_done() {
                 return;
@@ -122,13 +122,13 @@ impl<'a> Look<'a> {
         }
         let apart = [emergency::used(), early::used()];
         for (start, end) in apart {
-            space.for_each_mapped(start, end, |part| self.range(part.start, part.end));
+            space.for_each_mapped(start, end, |part| self.words(part.start, part.end));
         }
         regions::for_each(|start, end| {
-            space.for_each_mapped(start, end, |part| self.range(part.start, part.end));
+            space.for_each_mapped(start, end, |part| self.words(part.start, part.end));
         });
         for (start, end) in heap_parts {
-            self.range(start, end);
+            self.words(start, end);
             if self.is_done() {
                 return;
             }
@@ -154,7 +154,7 @@ impl<'a> Look<'a> {
                         && !threads.has_any_in(*mapping)
                 });
             if may_be_read && !self.is_done() {
-                self.range(page, page + PAGE);
+                self.words(page, page + PAGE);
             }
         }
     }
@@ -169,10 +169,6 @@ impl<'a> Look<'a> {
     }
 
     /// Looks through memory that can be read.
-    fn range(&mut self, start: usize, end: usize) {
-        self.words(start, end);
-    }
-
     fn words(&mut self, start: usize, end: usize) {
         let (mut at, end) = (round_up(start, WORD), round_down(end, WORD));
         while at < end {
