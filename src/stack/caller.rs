@@ -4,7 +4,7 @@
 use super::rule::{Rule, Saved};
 use super::rules::{self, Epoch};
 use super::tracer;
-use super::unwind::{Frame, Source, Step, register_in, step};
+use super::unwind::{Frame, Source, Step, limit_of, register_in, step};
 use crate::sys::{loader, memory};
 
 /// The registers that calls preserve, at the entry of a function.
@@ -91,7 +91,7 @@ impl Registers {
             if !(module.start..module.end).contains(&(frame.pc - 1)) {
                 return self.point_at(&source, &frames);
             }
-            match step(&source, source.rule(frame.pc), frame, None, source.limit(frame.sp)) {
+            match step(&source, source.rule(frame.pc), frame, None, limit_of(&source, frame)) {
                 Step::Caller(next, _) => frames.push(next),
                 Step::End => return self.point_at(&source, &frames),
                 Step::Lost => break,

@@ -13,7 +13,9 @@
 
 use super::rows::{Fresh, Link, More, Places, Rows};
 use super::rule::Kind;
-use super::unwind::{EXACT, Frame, GUESSED, Reach, Source, Step, register_in, step, step_near};
+use super::unwind::{
+    EXACT, Frame, GUESSED, Reach, Source, Step, limit_of, register_in, step, step_near,
+};
 
 /// How a frame was reached, in a word: by its return address alone, by a step that has to be done again, or
 /// by that address and rbp, whose slot's address the word is then.
@@ -273,7 +275,7 @@ impl Memo {
         if rule.kind() == Kind::Register {
             return Step::End;
         }
-        step(source, rule, frame, None, source.limit(frame.sp))
+        step(source, rule, frame, None, limit_of(source, frame))
     }
 
     /// Puts so many fresh frames onto the kept ones.

@@ -54,8 +54,9 @@ impl Source for Small {
         self.is_readable(from, to)
     }
 
-    fn limit(&self, _sp: usize) -> usize {
-        STACK + self.words.len() * 8
+    fn limit(&self, sp: usize) -> usize {
+        let end = STACK + self.words.len() * 8;
+        if sp >= STACK && sp < end { end } else { usize::MAX }
     }
 }
 
@@ -135,6 +136,19 @@ fn rbp_is_verified_where_a_frame_further_out_goes_by_it_and_only_there() {
     // Nobody goes by the rbp of the start: another one is no reason to walk again.
     assert_eq!(small.walk(&mut memo, Frame { fp: 78, ..start }), [0, 1, 3]);
     assert_eq!(small.lookups.get(), 0);
+}
+
+/// Found by unwind_rules.
+#[test]
+fn nothing_is_read_behind_a_frame_that_starts_where_the_stack_ends() {
+    let mut small = Small::new(4, &[plain()]);
+    (small.words[1], small.words[3]) = (function(0), function(0));
+    let mut memo = Memo::new();
+    let start = Frame { pc: function(0), sp: at(0), fp: 0 };
+    for _ in 0..2 {
+        assert_eq!(small.walk(&mut memo, start), [0, 0, 0]);
+        assert!(memo.is_lost());
+    }
 }
 
 #[test]

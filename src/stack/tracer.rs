@@ -12,7 +12,7 @@ use super::rule::{Kind, Rule, Saved};
 use super::rules::{self, Epoch};
 use super::tenants;
 use super::totals::{self, Counts, SiteCounts};
-use super::unwind::{Frame, GUESSED, Source, Step, step};
+use super::unwind::{Frame, GUESSED, Source, Step, limit_of, step};
 use crate::heap::size::{PAGE, round_down};
 use crate::sys::{memory, process, shared, thread};
 
@@ -152,7 +152,7 @@ impl Tracer {
         let entry = thread::entry();
         while modules::is_own(frame.pc) || frame.sp <= entry {
             let rule = process.rule(frame.pc);
-            match step(&process, rule, frame, None, process.limit(frame.sp)) {
+            match step(&process, rule, frame, None, limit_of(&process, frame)) {
                 Step::Caller(next, _) if !rule.is(Kind::Unknown) => frame = next,
                 _ => return None,
             }

@@ -89,6 +89,12 @@ const SIGNAL_PC: usize = REGISTERS + 8 * 16;
 /// Places there of the registers by DWARF number: rax rdx rcx rbx rsi rdi rbp rsp r8-r15.
 const BY_NUMBER: [usize; 16] = [13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7];
 
+/// [`Source::limit`] for a frame: the return address by which it was reached lies below its rsp, which may be the
+/// stack's end already.
+pub fn limit_of<S: Source>(source: &S, frame: Frame) -> usize {
+    source.limit(frame.sp).min(source.limit(frame.sp.wrapping_sub(8)))
+}
+
 /// The step from `frame` to its caller by the two kinds of rule that nearly all are. `None`: by [`step`].
 #[inline(always)]
 pub fn step_near<S: Source>(
