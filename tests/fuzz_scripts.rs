@@ -3,7 +3,7 @@
 
 use mallocop_fuzz::{
     TARGETS, arena_ops, heap_ops, heap_refused_pages, heap_smashed, options, play_seeded,
-    recording, suppressions, unwind_rules,
+    record_ops, recording, suppressions, unwind_rules,
 };
 
 /// Bytes of an input: as long as libFuzzer's longest.
@@ -127,6 +127,24 @@ fn recording_over_seeded_scripts() {
         ("frames", 2_000),
         ("sites in use", 1_500),
         ("refused", 1),
+    ]);
+}
+
+#[test]
+fn record_ops_over_seeded_scripts() {
+    play_seeded(record_ops::body, 0x3ec0_4d00, 30, 1024).demand(&[
+        ("counted in", 200),
+        ("appended", 1_500),
+        ("appended together", 800),
+        ("claimed", 4_000),
+        ("private", 100),
+        ("stacks", 100),
+        ("counts", 100),
+        ("ended", 150),
+        ("ended as its own", 150),
+        ("forked", 100),
+        ("lost", 20),
+        ("read", 200),
     ]);
 }
 

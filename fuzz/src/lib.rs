@@ -20,6 +20,8 @@ pub mod heap_smashed;
 pub mod model;
 pub mod options;
 pub mod random;
+mod record_model;
+pub mod record_ops;
 pub mod recording;
 pub mod script;
 pub mod simulated;
@@ -56,6 +58,7 @@ pub const TARGETS: &[Target] = &[
     },
     Target { name: "heap_smashed", body: heap_smashed::body, show: heap_smashed::show },
     Target { name: "options", body: options::body, show: options::show },
+    Target { name: "record_ops", body: record_ops::body, show: record_ops::show },
     Target { name: "recording", body: recording::body, show: recording::show },
     Target { name: "suppressions", body: suppressions::body, show: suppressions::show },
     Target { name: "unwind_rules", body: unwind_rules::body, show: unwind_rules::show },

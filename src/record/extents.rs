@@ -121,6 +121,11 @@ pub(super) fn claim_shared(owner: Option<u32>, kind: Kind, index: u32) -> Option
     Some(Place { number, address: place? })
 }
 
+/// A free extent is looked for again, even if there was none.
+pub(super) fn look_anew() {
+    IS_FULL.store(false, Ordering::Relaxed);
+}
+
 fn tag_at(number: u32) -> Option<&'static AtomicU64> {
     let start = core::ptr::from_ref(file::header()?) as usize + TAGS;
     // SAFETY: the tags of all extents lie in the first window, which stays mapped.

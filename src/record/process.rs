@@ -185,15 +185,21 @@ pub fn enter(path: &core::ffi::CStr) -> Option<Role> {
     if !file::open(path) {
         return None;
     }
-    let header = file::header()?;
-    extents::note_first_window(core::ptr::from_ref(header) as usize);
+    extents::note_first_window(core::ptr::from_ref(file::header()?) as usize);
     let page = memory::map(PAGE)?;
     // SAFETY: a page of ours; a zero in a child says that it has no extent of its own.
     unsafe { shared::wipe_on_fork(page, PAGE) };
-    let slot = page as *mut AtomicU32;
-    SLOT.store(slot, Ordering::Release);
-    // SAFETY: a word of a page that stays.
-    claim(unsafe { &*slot }, 0)?;
+    SLOT.store(page as *mut AtomicU32, Ordering::Release);
+    count_in()
+}
+
+/// Counts this process in as a program of its own. Who calls it again begins anew in a file that is empty again: what
+/// was claimed there before is forgotten. `None`: no file is mapped, or there is no room in it.
+pub fn count_in() -> Option<Role> {
+    let header = file::header()?;
+    extents::look_anew();
+    // SAFETY: null, or a word that stays mapped.
+    claim(unsafe { SLOT.load(Ordering::Acquire).as_ref() }?, 0)?;
     let pid = process::id();
     match header.root.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => Some(Role::First),
