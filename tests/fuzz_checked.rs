@@ -27,5 +27,13 @@ fn checked_ops_over_seeded_scripts() {
         ("on threads", 60),
         ("surveyed", 60),
         ("exempt", 60),
+        ("moved in handlers", 20),
+        ("met when evicted", 2),
+        ("overrun far", 2),
+        ("overrun late", 2),
+        ("smashed", 20),
+        ("asked wildly", 40),
+        ("attended", 40),
+        ("counted", 40),
     ]);
 }

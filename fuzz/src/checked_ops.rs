@@ -17,7 +17,7 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use mallocop::finding::Kind;
 use mallocop::options::{self, Name};
 
-use crate::checked_player::{Block, HEAP, KINDS, Player};
+use crate::checked_player::{Checks, HEAP, KINDS, Player};
 use crate::tally::Tally;
 
 /// Most operations of one script.
@@ -37,7 +37,7 @@ enum Op {
     Trim,
     Overrun { block: u16, len: u8, look: bool },
     Underrun { block: u16, len: u8, look: bool },
-    WriteLate { block: u16, offset: u8 },
+    WriteLate { block: u16, offset: u8, evict: bool },
     FreeTwice { block: u16 },
     FreeInside { block: u16, offset: u16 },
     FreeWild { which: u8 },
@@ -56,6 +56,12 @@ enum Op {
     Fork,
     Tune { mmap: u8, trim: u8 },
     ReallocMoves { which: u8 },
+    OverrunFar { block: u16, blocks: u8 },
+    OverrunLate { block: u16 },
+    SmashChunk,
+    AskWildly { which: u8 },
+    Attend { size: u16 },
+    Count,
 }
 
 /// Plays the script that `data` makes.
@@ -67,7 +73,7 @@ enum Op {
 /// If a demand is broken.
 pub fn body(data: &[u8]) -> Result<Tally> {
     let ops = script(data)?;
-    let mut player = Player::begin();
+    let mut player = Player::begin(Checks::All);
     for &op in &ops {
         player.play(op);
         player.demand(&[]);
@@ -96,7 +102,7 @@ fn script(data: &[u8]) -> Result<Vec<Op>> {
 }
 
 impl Player {
-    fn pick(&self, block: u16) -> Option<usize> {
+    pub(crate) fn pick(&self, block: u16) -> Option<usize> {
         usize::from(block).checked_rem(self.live.len())
     }
 
@@ -112,11 +118,7 @@ impl Player {
             Op::Resize { block, size } => self.on(block, |p, at| p.resize(at, usize::from(size))),
             Op::Free { block } => self.on(block, Self::free),
             Op::FreeSized { block } => self.on(block, |p, at| p.free_sized(at, 0)),
-            Op::UsableSize { block } => self.on(block, |p, at| {
-                let Block { user, size, .. } = p.live[at];
-                assert_eq!(HEAP.usable_size(user), size);
-                p.tally.count("sized");
-            }),
+            Op::UsableSize { block } => self.on(block, Self::ask_size),
             Op::Look => self.look(&[]),
             Op::Trim => {
                 HEAP.trim(0);
@@ -124,7 +126,9 @@ impl Player {
             }
             Op::Overrun { block, len, look } => self.on(block, |p, at| p.overrun(at, len, look)),
             Op::Underrun { block, len, look } => self.on(block, |p, at| p.underrun(at, len, look)),
-            Op::WriteLate { block, offset } => self.on(block, |p, at| p.write_late(at, offset)),
+            Op::WriteLate { block, offset, evict } => {
+                self.on(block, |p, at| p.write_late(at, offset, evict));
+            }
             Op::FreeTwice { block } => self.on(block, Self::free_twice),
             Op::FreeInside { block, offset } => self.on(block, |p, at| p.free_inside(at, offset)),
             Op::FreeWild { which } => self.free_wild(which),
@@ -184,11 +188,25 @@ impl Player {
             Op::ReallocMoves { which } => {
                 options::set_number(Name::ReallocMoves, usize::from(which % 3));
             }
+            _ => self.play_rarest(op),
+        }
+    }
+
+    fn play_rarest(&mut self, op: Op) {
+        match op {
+            Op::OverrunFar { block, blocks } => {
+                self.on(block, |p, at| p.overrun_far(at, blocks));
+            }
+            Op::OverrunLate { block } => self.on(block, Self::overrun_late),
+            Op::SmashChunk => self.smash_chunk(),
+            Op::AskWildly { which } => self.ask_wildly(which),
+            Op::Attend { size } => self.attend(usize::from(size)),
+            Op::Count => self.count(),
             _ => {}
         }
     }
 
-    fn on(&mut self, block: u16, act: impl FnOnce(&mut Self, usize)) {
+    pub(crate) fn on(&mut self, block: u16, act: impl FnOnce(&mut Self, usize)) {
         if let Some(at) = self.pick(block) {
             act(self, at);
         }

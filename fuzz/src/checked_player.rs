@@ -1,20 +1,18 @@
 //! The checked heap of the process, and a model of what a script has in it.
 
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use mallocop::debug::{CheckedHeap, Release, Request};
+use mallocop::debug::{CheckedHeap, Release, Request, registry};
 use mallocop::finding::{Defect, Finding, Kind, Operation};
 use mallocop::options;
 use mallocop::stack::capture::Caller;
 use mallocop::sys::thread;
 
+use crate::live_block::Block;
 use crate::tally::Tally;
 
 /// Most live blocks.
-const MAX_LIVE: usize = 400;
-/// Freed blocks up to this wait in the quarantine.
-const MAX_WAITING: usize = 4096;
-
+pub(crate) const MAX_LIVE: usize = 400;
 /// The heap.
 pub(crate) static HEAP: CheckedHeap = CheckedHeap::new(on_finding);
 static FOUND: Mutex<Vec<Finding>> = Mutex::new(Vec::new());
@@ -25,20 +23,25 @@ fn on_finding(finding: &Finding) {
     FOUND.lock().unwrap_or_else(PoisonError::into_inner).push(*finding);
 }
 
-fn prepare() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        options::apply("malloc_context_size=0", |why| panic!("{why}"));
-        HEAP.prepare();
-    });
+/// What the process's heap does with its blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Checks {
+    All,
+    None,
 }
 
-pub(crate) struct Block {
-    pub(crate) user: usize,
-    pub(crate) size: usize,
-    align: usize,
-    kind: Kind,
-    seed: u8,
+fn prepare(checks: Checks) {
+    static PREPARED: OnceLock<Checks> = OnceLock::new();
+    let prepared = PREPARED.get_or_init(|| {
+        let options = match checks {
+            Checks::All => "malloc_context_size=0",
+            Checks::None => "checks=none:malloc_context_size=0",
+        };
+        options::apply(options, |why| panic!("{why}"));
+        HEAP.prepare();
+        checks
+    });
+    assert_eq!(*prepared, checks, "a process has one heap");
 }
 
 /// All kinds.
@@ -58,6 +61,7 @@ const NO_CALLER: Caller = Caller { sp: 0, fp: 0 };
 /// Who plays a script.
 pub(crate) struct Player {
     pub(crate) live: Vec<Block>,
+    checks: Checks,
     seed: u8,
     pub(crate) tally: Tally,
     /// Nobody else does meanwhile.
@@ -66,10 +70,10 @@ pub(crate) struct Player {
 
 impl Player {
     /// With nothing so far.
-    pub(crate) fn begin() -> Self {
-        prepare();
+    pub(crate) fn begin(checks: Checks) -> Self {
+        prepare(checks);
         let _alone = PLAYING.lock().unwrap_or_else(PoisonError::into_inner);
-        Self { live: Vec::new(), seed: 0, tally: Tally::default(), _alone }
+        Self { live: Vec::new(), checks, seed: 0, tally: Tally::default(), _alone }
     }
 
     /// Frees all that is left, and looks at everything once more.
@@ -81,15 +85,18 @@ impl Player {
         self.tally
     }
 
+    /// What was found since this was asked last.
+    pub(crate) fn found() -> Vec<Finding> {
+        std::mem::take(&mut *FOUND.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// # Panics
     /// If what was found since is not exactly this: a defect and a block each.
     pub(crate) fn demand(&self, wanted: &[(Defect, usize)]) {
-        let found: Vec<_> = {
-            let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
-            std::mem::take(&mut *found)
-        };
-        let found: Vec<_> =
-            found.iter().map(|f| (f.defect, f.block.map_or(0, |block| block.user))).collect();
+        let found: Vec<_> = Self::found()
+            .iter()
+            .map(|f| (f.defect, f.block.map_or(0, |block| block.user)))
+            .collect();
         assert_eq!(found, wanted);
     }
 
@@ -156,49 +163,34 @@ impl Player {
         self.tally.count("freed quickly");
     }
 
-    pub(crate) fn free_wrongly(&mut self, at: usize) {
-        // Of C++'s calls it depends on the modules of the process whether they are judged.
-        let operation = match self.live[at].kind {
-            Kind::Malloc | Kind::Memalign => Operation::Dealloc,
-            Kind::Rust => Operation::Free,
-            _ => return,
-        };
-        let block = self.take(at);
-        HEAP.free(block.user, &Release::by(operation));
-        self.demand(&[(Defect::Mismatch, block.user)]);
-        self.tally.count("freed by the wrong call");
-    }
-
-    /// By Rust's dealloc or realloc with another Layout.
-    pub(crate) fn tell_wrong_layout(&mut self, at: usize, by: usize, align: bool) {
-        if self.live[at].kind != Kind::Rust {
-            return;
-        }
-        let block = self.take(at);
-        let (size, align) = match align {
-            true => (block.size, block.align * 2),
-            false => (block.size + by, block.align),
-        };
-        let release = Release::sized(Operation::Dealloc, Some(size), Some(align));
-        HEAP.free(block.user, &release);
-        self.demand(&[(Defect::LayoutMismatch { size, align }, block.user)]);
-        self.tally.count("told a wrong layout");
-    }
-
     /// What a handler does that came while the heap was at work: its blocks come from elsewhere, and frees are done later.
     pub(crate) fn in_handler(&mut self, at: usize, size: usize) {
         let block = self.take(at);
+        let request = Request { kind: block.kind, align: block.align, ..Request::malloc(size) };
+        let release = Release::by(Operation::Realloc);
         thread::enter_critical();
         let other = HEAP.allocate(Request { zeroed: true, ..Request::malloc(size) }) as usize;
-        HEAP.free(block.user, &block.release());
-        let release = Release::by(Operation::Realloc);
         let grown = HEAP.resize(other, Request::malloc(size + 50), &release) as usize;
+        // Without checks it cannot be told how much of a live block there is to copy.
+        let moved = match block.kind {
+            Kind::Malloc | Kind::Rust => {
+                HEAP.resize(block.user, request, &block.resized()) as usize
+            }
+            _ => 0,
+        };
+        if moved == 0 {
+            HEAP.free(block.user, &block.release());
+        } else {
+            block.verify(moved, block.size.min(size));
+        }
         thread::leave_critical();
-        if grown != 0 {
-            HEAP.free(grown, &Release::by(Operation::Free));
+        HEAP.settle();
+        for user in [grown, moved].into_iter().filter(|&user| user != 0) {
+            HEAP.free(user, &Release::by(Operation::Free));
         }
         self.demand(&[]);
         self.tally.count("in handlers");
+        self.tally.add("moved in handlers", usize::from(moved != 0));
     }
 
     /// A thread that allocates, frees what another one has, and ends.
@@ -234,7 +226,8 @@ impl Player {
     /// What the leak check asks.
     pub(crate) fn survey(&mut self, at: usize) {
         let Block { user, size, .. } = self.live[at];
-        assert_eq!((HEAP.extent(user), HEAP.facts(user).size), (size, size));
+        self.demand_size(HEAP.extent(user), size);
+        self.demand_size(HEAP.facts(user).size, size);
         let mut around = 0;
         HEAP.for_each_stretch(|start, end| around += usize::from(start <= user && user < end));
         HEAP.for_each_mapped(|start, end, _| around += usize::from(start <= user && user < end));
@@ -242,6 +235,54 @@ impl Player {
         let blocks: u64 = HEAP.in_use_by_site().iter().map(|(_, totals)| totals.blocks).sum();
         assert!(blocks >= self.live.len() as u64);
         self.tally.count("surveyed");
+    }
+
+    /// Without checks a block may be larger than it was asked for.
+    fn demand_size(&self, found: usize, size: usize) {
+        let fits = found == size || (self.checks == Checks::None && found > size);
+        assert!(fits, "{found} bytes of a block of {size}");
+    }
+
+    pub(crate) fn ask_size(&mut self, at: usize) {
+        let Block { user, size, .. } = self.live[at];
+        self.demand_size(HEAP.usable_size(user), size);
+        if let Some(quickly) = HEAP.usable_quickly(user) {
+            self.demand_size(quickly, size);
+        }
+        self.tally.count("sized");
+    }
+
+    /// A block whose calls somebody attends to.
+    pub(crate) fn attend(&mut self, size: usize) {
+        if self.live.len() == MAX_LIVE {
+            return;
+        }
+        let request = Request::malloc(size);
+        // SAFETY: without stacks nobody looks at the registers.
+        let user = unsafe { HEAP.allocate_attended(request, NO_CALLER) } as usize;
+        self.add(user, request);
+        let block = self.take(self.live.len() - 1);
+        // SAFETY: as above.
+        unsafe { HEAP.free_attended(block.user, &block.release(), NO_CALLER) };
+        self.demand(&[]);
+        self.tally.count("attended");
+    }
+
+    /// The heap's own counts, and its registry, know of each block.
+    pub(crate) fn count(&mut self) {
+        let (totals, usage) = HEAP.totals();
+        let live = self.live.len() as u64;
+        assert!(totals.allocations - totals.frees >= live && usage.held >= usage.in_use);
+        let mut seen = 0;
+        for leaf in registry::leaves() {
+            leaf.for_each_live(|index| {
+                let user = leaf.base() + index * 16;
+                assert!(leaf.is_live(index) && leaf.last_live(0, index) == Some(index));
+                seen += usize::from(self.live.iter().any(|block| block.user == user));
+            });
+        }
+        assert_eq!(seen, self.live.len());
+        self.tally.count("counted");
     }
 
     pub(crate) fn resize_quickly(&mut self, at: usize, size: usize) {
@@ -284,13 +325,8 @@ impl Player {
             return;
         }
         let block = self.take(at);
-        let (release, align) = match kind {
-            Kind::Rust => {
-                let align = block.align;
-                (Release::sized(Operation::Reallocate, Some(block.size), Some(align)), align)
-            }
-            _ => (Release::by(Operation::Realloc), 16),
-        };
+        let release = block.resized();
+        let align = if kind == Kind::Rust { block.align } else { 16 };
         let kind = if kind == Kind::Rust { kind } else { Kind::Malloc };
         let request = Request { size, align, kind, zeroed: false };
         let user = HEAP.resize(block.user, request, &release) as usize;
@@ -311,130 +347,5 @@ impl Player {
         assert_eq!(found, wanted.len());
         self.demand(wanted);
         self.tally.count("looked");
-    }
-
-    /// Frees a block with damaged canaries, after a look if that is wanted.
-    pub(crate) fn meet(&mut self, at: usize, defect: Defect, look: bool) {
-        let user = self.live[at].user;
-        if look {
-            self.look(&[(defect, user)]);
-        }
-        let block = self.take(at);
-        HEAP.free(block.user, &block.release());
-        self.demand(&[(defect, user)]);
-        self.look(&[]);
-    }
-
-    pub(crate) fn overrun(&mut self, at: usize, len: u8, look: bool) {
-        let block = &self.live[at];
-        spoil(block.user + block.size, 1 + usize::from(len % 8));
-        self.meet(at, Defect::Overflow, look);
-        self.tally.count("overrun");
-    }
-
-    pub(crate) fn underrun(&mut self, at: usize, len: u8, look: bool) {
-        let len = 1 + usize::from(len % 6);
-        spoil(self.live[at].user - len, len);
-        self.meet(at, Defect::Underflow, look);
-        self.tally.count("underrun");
-    }
-
-    pub(crate) fn write_late(&mut self, at: usize, offset: u8) {
-        let Block { user, size, .. } = self.live[at];
-        // A mapping of its own is no memory any more then.
-        let mut is_mapped = false;
-        HEAP.for_each_mapped(|start, end, _| is_mapped |= start <= user && user < end);
-        if size == 0 || size > MAX_WAITING || is_mapped {
-            return;
-        }
-        self.free(at);
-        // The first 128 bytes are poisoned.
-        spoil(user + usize::from(offset) % size.min(128), 1);
-        self.look(&[(Defect::WriteAfterFree, user)]);
-        self.look(&[]);
-        self.tally.count("written late");
-    }
-
-    pub(crate) fn free_twice(&mut self, at: usize) {
-        let user = self.live[at].user;
-        self.free(at);
-        HEAP.free(user, &Release::by(Operation::Free));
-        self.demand(&[(Defect::DoubleFree, user)]);
-        self.tally.count("freed twice");
-    }
-
-    pub(crate) fn free_inside(&mut self, at: usize, offset: u16) {
-        let Block { user, size, .. } = self.live[at];
-        if size < 2 {
-            return;
-        }
-        HEAP.free(user + 1 + usize::from(offset) % (size - 1), &Release::by(Operation::Free));
-        self.demand(&[(Defect::BadFree, user)]);
-        self.tally.count("freed inside");
-    }
-
-    pub(crate) fn free_wild(&mut self, which: u8) {
-        let local = 0u128;
-        let address = match which % 4 {
-            0 => 16 << (which / 4 % 12),
-            1 => 0x4141_4141_4141_4140,
-            2 => std::ptr::from_ref(&local) as usize,
-            _ => usize::MAX - usize::from(which),
-        };
-        HEAP.free(address, &Release::by(Operation::Free));
-        self.demand(&[(Defect::BadFree, 0)]);
-        self.tally.count("freed wild");
-    }
-}
-
-impl Block {
-    /// The call that it goes back by.
-    fn release(&self) -> Release {
-        match self.kind {
-            Kind::Malloc | Kind::Memalign => Release::by(Operation::Free),
-            Kind::Rust => Release::sized(Operation::Dealloc, Some(self.size), Some(self.align)),
-            Kind::AlignedNew | Kind::AlignedNewArray => {
-                Release::sized(Operation::Delete(self.kind), Some(self.size), Some(self.align))
-            }
-            kind => Release::by(Operation::Delete(kind)),
-        }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        // SAFETY: the heap gave the block out; nobody writes to it meanwhile.
-        unsafe { std::slice::from_raw_parts(self.user as *const u8, self.size) }
-    }
-
-    fn fill(&self) {
-        for i in edges(self.size) {
-            // SAFETY: the block is the script's.
-            unsafe { ((self.user + i) as *mut u8).write(self.seed.wrapping_add(i as u8)) };
-        }
-    }
-
-    /// This block's bytes must be at `user`, as far as they were written and `limit` goes.
-    fn verify(&self, user: usize, limit: usize) {
-        for i in edges(self.size).take_while(|&i| i < limit) {
-            // SAFETY: a live block of the script's, of `limit` bytes at least.
-            let byte = unsafe { ((user + i) as *const u8).read() };
-            assert_eq!(byte, self.seed.wrapping_add(i as u8), "byte {i} of {}", self.size);
-        }
-    }
-}
-
-/// The bytes of a block that are written and verified.
-fn edges(size: usize) -> impl Iterator<Item = usize> {
-    let head = size.min(256);
-    (0..head).chain(size.saturating_sub(64).max(head)..size)
-}
-
-/// Changes `len` bytes, each to something else.
-fn spoil(start: usize, len: usize) {
-    for at in start..start + len {
-        // SAFETY: canaries and poison of the process's own heap: mapped, and watched by nobody else.
-        unsafe {
-            let byte = at as *mut u8;
-            byte.write(!byte.read());
-        }
     }
 }

@@ -11,14 +11,17 @@
 
 pub mod arena_ops;
 pub mod arena_pages;
+pub mod bare_ops;
 pub mod checked_ops;
 mod checked_player;
 pub mod heap_ops;
 pub mod heap_player;
 pub mod heap_refused_pages;
 pub mod heap_smashed;
+mod live_block;
 pub mod model;
 pub mod options;
+mod planted_errors;
 pub mod random;
 mod record_model;
 pub mod record_ops;
@@ -49,6 +52,7 @@ pub struct Target {
 /// All targets.
 pub const TARGETS: &[Target] = &[
     Target { name: "arena_ops", body: arena_ops::body, show: arena_ops::show },
+    Target { name: "bare_ops", body: bare_ops::body, show: bare_ops::show },
     Target { name: "checked_ops", body: checked_ops::body, show: checked_ops::show },
     Target { name: "heap_ops", body: heap_ops::body, show: heap_ops::show },
     Target {
