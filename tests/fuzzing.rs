@@ -119,6 +119,17 @@ fn a_target_whose_cache_grows_is_asked_again_and_again() {
     }
 }
 
+/// They hear of each block from then on, also of those of threads that had their short way already.
+#[test]
+fn hooks_that_are_installed_while_threads_run_hear_of_all_blocks() {
+    let program = harness::compile("hooks_late.c", "hooks_late", &["-pthread"]);
+    for options in ["quiet=1", "quiet=1:checks=none", "quiet=1:malloc_context_size=0"] {
+        let ran = finish(watched(&program, "").env("MALLOCOP_OPTIONS", options));
+        let said = (ran.status, ran.stdout.as_str());
+        assert_eq!(said, (0, "20000 allocated, all freed\n"), "{options}: {}", ran.stderr);
+    }
+}
+
 #[test]
 fn libfuzzer_limits_and_traces_allocations() {
     if !is_ready("libFuzzer", &["clang++"]) {
@@ -218,7 +229,8 @@ fn fuzz_by_afl(program: &Path, name: &str, variables: &[(&str, &str)]) -> Vec<Ve
         .arg(&found)
         .arg("--")
         .arg(program);
-    command.env("AFL_PRELOAD", library()).envs(variables.iter().copied());
+    command.env("AFL_PRELOAD", library()).env_remove("MALLOCOP_OPTIONS");
+    command.envs(variables.iter().copied());
     for variable in [
         "AFL_NO_UI",
         "AFL_NO_AFFINITY",
@@ -228,7 +240,7 @@ fn fuzz_by_afl(program: &Path, name: &str, variables: &[(&str, &str)]) -> Vec<Ve
     ] {
         command.env(variable, "1");
     }
-    let ran = finish(command.env_remove("MALLOCOP_OPTIONS"));
+    let ran = finish(&mut command);
     assert_eq!(ran.status, 0, "{}{}", ran.stdout, ran.stderr);
     let crashes = fs::read_dir(found.join("default/crashes")).expect("crashes").flatten();
     let inputs = crashes.filter(|file| file.file_name().to_string_lossy().starts_with("id:"));
@@ -248,6 +260,19 @@ fn afl_saves_heap_errors_as_crashes() {
     assert!(starts(&found, "OV") && starts(&found, "DF"), "{found:?}");
     // Leaks are nobody's business without the macro.
     assert!(!starts(&found, "LK"), "{found:?}");
+}
+
+/// In fork mode each input is a process, whose end is looked at.
+#[test]
+fn afl_saves_leaks_in_fork_mode_where_that_is_asked_for() {
+    if !is_ready("AFL++", &["afl-fuzz", "afl-clang-fast"]) {
+        return;
+    }
+    let target = afl_target("afl_forks_leaks", "fuzz_afl.c", &[]);
+    let found = fuzz_by_afl(&target, "afl_forks_leaks", &[("MALLOCOP_OPTIONS", "detect_leaks=1")]);
+    for word in ["OV", "DF", "LK"] {
+        assert!(starts(&found, word), "{word}: {found:?}");
+    }
 }
 
 #[test]

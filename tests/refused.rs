@@ -58,6 +58,65 @@ fn operator_new_throws_bad_alloc() {
 }
 
 #[test]
+fn each_form_of_operator_new_can_be_refused_by_its_number() {
+    let program = compile("refused_new.cpp", "refused_new_by_number", &[]);
+    // The second request is for the standard output's buffer.
+    for (plan, said) in [("nth:1", "bad_alloc\nmemory\n"), ("nth:3", "memory\nnull\n")] {
+        let ran = mallocop(&["run", "--quiet", "--fail", plan], &program, &[]);
+        assert_eq!((ran.status, ran.stdout.as_str()), (0, said), "{plan}: {}", ran.stderr);
+    }
+}
+
+/// Neither a status above 128 nor an error that is there without a refusal is a fault.
+#[test]
+fn a_sweep_holds_against_the_program_only_what_a_refusal_changes() {
+    let program = compile("refused_status.c", "refused_status", &[]);
+    for (words, arguments) in
+        [(&["sweep"][..], &[][..]), (&["sweep", "--halt-on-error=0"], &["wrong"])]
+    {
+        let ran = mallocop(words, &program, arguments);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        assert!(ran.stderr.contains("stands each of 2 refused requests"), "{}", ran.stderr);
+    }
+}
+
+/// Ctrl-C goes to the whole group; what a sweep has started is in groups of its own.
+#[test]
+fn an_interrupted_sweep_leaves_nothing_behind() {
+    let folder = harness::scratch().join("interrupted");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let program = compile("refused.c", "refused_waits", &[]);
+    let is_running = || {
+        std::fs::read_dir("/proc").expect("/proc").flatten().any(|process| {
+            let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+            line.starts_with(program.as_os_str().as_encoded_bytes())
+        })
+    };
+    let mut sweep = Command::new(MALLOCOP);
+    sweep.args(["sweep", "--timeout", "300", "--"]).arg(&program).arg("wait");
+    sweep.env("TMPDIR", &folder).env_remove("MALLOCOP_OPTIONS").env("NO_COLOR", "1");
+    sweep.stderr(std::process::Stdio::piped());
+    let sweep = sweep.spawn().expect("a sweep");
+    let group = || {
+        let first = std::fs::read_dir(&folder).expect("the folder").flatten().next();
+        first.is_some_and(|made| made.path().join("1.err").exists())
+    };
+    while !(group() && is_running()) {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    let signalled = Command::new("kill").args(["-INT", &sweep.id().to_string()]).status();
+    assert!(signalled.expect("kill").success());
+    let ended = sweep.wait_with_output().expect("its end");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(125), "{said}");
+    assert!(said.contains("a signal came"), "{said}");
+    assert!(!is_running(), "a program that was swept runs on");
+    assert_eq!(std::fs::read_dir(&folder).expect("the folder").count(), 0);
+}
+
+#[test]
 fn a_sweep_finds_the_three_planted_faults_and_no_other() {
     let ran = mallocop(&["sweep"], &victim(), &[]);
     assert_eq!(ran.status, 23, "{}", ran.stderr);

@@ -122,6 +122,22 @@ fn with_the_library_preloaded_it_is_one_heap() {
 }
 
 #[test]
+fn without_checks_layouts_are_kept_to_all_the_same() {
+    let mut command = Command::new(program());
+    let options = "checks=none:malloc_context_size=0:detect_leaks=0";
+    let ran = finish(command.env("MALLOCOP_OPTIONS", options).env("NO_COLOR", "1"));
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    assert_eq!(ran.stdout, "1000 4000 8388608\n");
+}
+
+#[test]
+fn scopes_stand_forks_and_stacks_of_the_programs_own() {
+    let ran = finish(&mut cargo(&["test", "--quiet", "--test", "scopes"]));
+    // What they lose on purpose is told once more at the end.
+    assert!(ran.stdout.contains("3 passed; 0 failed"), "{}{}", ran.stdout, ran.stderr);
+}
+
+#[test]
 fn of_fifty_tests_side_by_side_those_that_leak_fail() {
     let ran =
         finish(&mut cargo(&["test", "--quiet", "--test", "fifty", "--", "--test-threads", "8"]));
