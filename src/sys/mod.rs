@@ -25,3 +25,4 @@ pub mod target;
 pub mod tasks;
 pub mod thread;
 pub mod thread_end;
+mod thread_number;

@@ -3,9 +3,12 @@
 
 use core::arch::{asm, global_asm};
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, compiler_fence};
+use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
 
-use super::kernel;
+pub use super::thread_number::{
+    MAX_THREADS, current_tid, is_forked, is_inherited, is_numbered, known_number, number,
+    put_number, renew_after_fork, renew_number, stacks, tid_of, with_stack_in,
+};
 
 global_asm!(
     ".section .tbss.mallocop_thread_slot,\"awT\",@nobits",
@@ -119,6 +122,12 @@ pub fn descriptor_words() -> impl Iterator<Item = usize> {
     let first = pointer() as *const usize;
     // SAFETY: the descriptor is longer, and lives as long as its thread.
     (0..WORDS).map(move |at| unsafe { first.add(at).read_volatile() })
+}
+
+/// Where the calling thread's number is kept, plus one; 0: it has none yet.
+#[inline(always)]
+pub(super) fn number_word() -> &'static Cell<u32> {
+    &slot().number
 }
 
 /// Has the calling thread no number yet?
@@ -353,157 +362,16 @@ impl Drop for ToolWork {
     }
 }
 
-/// Threads are numbered from 0 in the order of their first allocation; later ones than this share
-/// the last number.
-pub const MAX_THREADS: usize = 1 << 14;
-
-static NEXT_NUMBER: AtomicU32 = AtomicU32::new(0);
-/// First number given out since the last fork of which this process is the child.
-static FIRST_OWN: AtomicU32 = AtomicU32::new(0);
-static TIDS: [AtomicU32; MAX_THREADS] = [const { AtomicU32::new(0) }; MAX_THREADS];
-static STACKS: [AtomicUsize; MAX_THREADS] = [const { AtomicUsize::new(0) }; MAX_THREADS];
-
-/// Number of the calling thread. Makes one system call, the first time.
-#[inline]
-pub fn number() -> u16 {
-    let slot = slot();
-    match slot.number.get() {
-        0 => take_number(slot),
-        number => (number - 1) as u16,
-    }
-}
-
-/// The same for a thread that has its number already, as one with an arena has.
-#[inline]
-pub fn known_number() -> u16 {
-    slot().number.get().wrapping_sub(1) as u16
-}
-
-/// Gives the calling thread another number; [`put_number`] takes the one back that it had. What it allocates meanwhile
-/// can be told by that. `None`: there are no numbers left.
-pub fn renew_number() -> Option<u16> {
-    let number = take_number(slot());
-    (usize::from(number) < MAX_THREADS - 1).then_some(number)
-}
-
-/// Gives the calling thread a number back that it had.
-pub fn put_number(number: u16) {
-    slot().number.set(u32::from(number) + 1);
-}
-
-#[cold]
-fn take_number(slot: &Slot) -> u16 {
-    let next = NEXT_NUMBER.fetch_add(1, Ordering::Relaxed) as usize;
-    let number = next.min(MAX_THREADS - 1);
-    slot.number.set(number as u32 + 1);
-    if number < MAX_THREADS - 1 {
-        note_thread(number);
-    }
-    number as u16
-}
-
-fn note_thread(number: usize) {
-    let here = 0u8;
-    if let (Some(tid), Some(stack)) = (TIDS.get(number), STACKS.get(number)) {
-        tid.store(current_tid(), Ordering::Relaxed);
-        stack.store(core::ptr::from_ref(&here) as usize, Ordering::Relaxed);
-    }
-}
-
-/// The calling thread's kernel id.
-pub fn current_tid() -> u32 {
-    // SAFETY: gettid(2) touches no memory and cannot fail.
-    unsafe { kernel::call(libc::SYS_gettid, [0; 4]) as u32 }
-}
-
-/// Was the number given out?
-pub fn is_numbered(number: u16) -> bool {
-    u32::from(number) < NEXT_NUMBER.load(Ordering::Relaxed)
-}
-
-/// Kernel id of a numbered thread; 0 when it is not known.
-pub fn tid_of(number: u16) -> u32 {
-    TIDS.get(usize::from(number)).map_or(0, |tid| tid.load(Ordering::Relaxed))
-}
-
-/// Numbered threads with an address on the stack of each.
-pub fn stacks() -> impl Iterator<Item = (u16, usize)> {
-    let count = (NEXT_NUMBER.load(Ordering::Relaxed) as usize).min(MAX_THREADS - 1);
-    STACKS
-        .iter()
-        .take(count)
-        .enumerate()
-        .map(|(number, stack)| (number as u16, stack.load(Ordering::Relaxed)))
-}
-
-/// Looks at threads that run on the processor are repeated so often, a millisecond apart.
-const LOOKS: u32 = 50;
-
-/// Kernel id of a thread with its stack pointer in `[start, end)`. The kernel tells that of threads
-/// that sleep; one that runs is given up to 50 ms to do so. Reads /proc; may allocate.
-pub fn with_stack_in(start: usize, end: usize) -> Option<u32> {
-    for _ in 0..LOOKS {
-        let mut any_runs = false;
-        for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {
-            let tid = task.file_name().to_str().and_then(|name| name.parse().ok())?;
-            let line = std::fs::read_to_string(task.path().join("syscall")).unwrap_or_default();
-            any_runs |= line.starts_with("running") && tid != current_tid();
-            if stack_pointer(&line).is_some_and(|pointer| pointer >= start && pointer < end) {
-                return Some(tid);
-            }
-        }
-        if !any_runs {
-            return None;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    None
-}
-
-/// The last but one field of /proc/PID/task/TID/syscall (proc_pid_syscall(5)).
-fn stack_pointer(line: &str) -> Option<usize> {
-    let pointer = line.split_whitespace().rev().nth(1)?.strip_prefix("0x")?;
-    usize::from_str_radix(pointer, 16).ok()
-}
-
-/// After fork the child's only thread has a new kernel id and the others are gone.
-pub fn renew_after_fork() {
-    for (tid, stack) in TIDS.iter().zip(&STACKS) {
-        if stack.swap(0, Ordering::Relaxed) == 0 {
-            break;
-        }
-        tid.store(0, Ordering::Relaxed);
-    }
-    // A number of its own tells what this process allocates from what it inherited.
-    FIRST_OWN.store(NEXT_NUMBER.load(Ordering::Relaxed), Ordering::Relaxed);
-    slot().number.set(0);
-    let number = number();
-    // The child's one thread has the process's id.
-    super::process::set_id(tid_of(number));
-}
-
-/// Is this process the child of a fork?
-pub fn is_forked() -> bool {
-    FIRST_OWN.load(Ordering::Relaxed) != 0
-}
-
-/// Was the number given out before the fork of which this process is the child?
-pub fn is_inherited(number: u16) -> bool {
-    u32::from(number) < FIRST_OWN.load(Ordering::Relaxed)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn threads_have_slots_and_numbers_of_their_own() {
-        let mine = (slot_address(), number());
-        let theirs = std::thread::spawn(|| (slot_address(), number())).join().expect("no panic");
-        assert_ne!(mine.0, theirs.0);
-        assert_ne!(mine.1, theirs.1);
-        assert_eq!(mine, (slot_address(), number()));
-        assert_eq!(tid_of(mine.1), current_tid());
+    fn threads_have_slots_of_their_own() {
+        let mine = slot_address();
+        let theirs = std::thread::spawn(slot_address).join().expect("no panic");
+        assert_ne!(mine, theirs);
+        assert_eq!(mine, slot_address());
     }
 
     #[test]
