@@ -323,3 +323,27 @@ fn memory_is_limited_as_by_libdislocator() {
         ended.stderr
     );
 }
+
+/// A test's program of the root package, built already where the whole workspace is tested.
+fn own_test(name: &str) -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    let root = victims().join("../..");
+    cargo.args(["test", "--package", "mallocop", "--no-run", "--test", name]).current_dir(&root);
+    let ran = finish(cargo.env_remove("RUSTFLAGS"));
+    let path = ran.stderr.rsplit_once('(').and_then(|(_, rest)| rest.split_once(')'));
+    let (path, _) = path.unwrap_or_else(|| panic!("{}", ran.stderr));
+    root.join(path)
+}
+
+/// The bodies of the project's own targets: what is linked to the crate runs under the library, too.
+#[test]
+fn the_projects_own_targets_run_under_it() {
+    let some = ["arena_ops", "options", "record_ops", "recording", "suppressions"];
+    for (name, bodies) in [("fuzz_checked", &[][..]), ("fuzz_bare", &[]), ("fuzz_scripts", &some)] {
+        let mut command = Command::new(MALLOCOP);
+        command.args(["run", "--quiet", "--"]).arg(own_test(name)).args(bodies);
+        let ran = finish(command.env_remove("MALLOCOP_OPTIONS").env("NO_COLOR", "1"));
+        assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{name}: {}", ran.stdout);
+        assert!(ran.stdout.contains("test result: ok. "), "{name}: {}", ran.stdout);
+    }
+}

@@ -97,6 +97,20 @@ fn code_without_unwind_information_is_guessed_or_the_end() {
     }
 }
 
+/// Found by the project's own tests under the library: the rule for the frame that switches leads past the end of the
+/// stack, behind which nothing can be read.
+#[test]
+fn stacks_that_are_switched_without_a_word_end_there() {
+    let program = compile("stack_switched.c", "stack_switched", OPTIMISED);
+    let plain = finish(&mut watched(&["--quiet"], &program));
+    assert_eq!((plain.status, plain.stdout.as_str(), plain.stderr.as_str()), (0, "1000\n", ""));
+    let ran = finish(&mut watched(LISTS, &program));
+    let heading = "in use at exit: 1001 bytes in 1 block allocated from:";
+    let stack: Vec<_> = ran.stderr.lines().skip_while(|line| !line.ends_with(heading)).collect();
+    assert!(stack[1].contains("#0 work ") && stack[3].contains("#1 switch_to "), "{stack:?}");
+    assert_eq!(stack[4], "    truncated (no unwind info in stack_switched)");
+}
+
 /// What is cut is said; what is walked is not cut: the report's other stack has its outermost frame.
 #[test]
 fn as_many_frames_as_were_asked_for() {

@@ -1,7 +1,7 @@
 //! Simulated memory for many arenas: each has a buffer of its own out of a pool that lives as long as its
 //! thread, and refuses requests on demand.
 
-use std::alloc::{Layout, alloc_zeroed};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
 
 use mallocop::arena::ArenaPages;
@@ -13,7 +13,26 @@ pub const BUFFER: usize = 2 << 20;
 
 thread_local! {
     /// Buffers that no arena has.
-    static SPARE: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Spare> = const { RefCell::new(Spare(Vec::new())) };
+}
+
+/// Where they start.
+struct Spare(Vec<usize>);
+
+const fn layout() -> Layout {
+    match Layout::from_size_align(BUFFER, 4096) {
+        Ok(layout) => layout,
+        Err(_) => panic!("a sound layout"),
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        for start in self.0.drain(..) {
+            // SAFETY: allocated below with that layout, and nobody has it.
+            unsafe { dealloc(start as *mut u8, layout()) };
+        }
+    }
 }
 
 /// One arena's source.
@@ -26,10 +45,9 @@ pub struct PoolPages {
 impl PoolPages {
     /// A source over a buffer of the pool.
     pub fn new() -> Self {
-        let start = SPARE.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
-            let layout = Layout::from_size_align(BUFFER, 4096).expect("a sound layout");
-            // SAFETY: the layout is not empty. The buffer goes back to the pool, never to the system.
-            unsafe { alloc_zeroed(layout) as usize }
+        let start = SPARE.with_borrow_mut(|spare| spare.0.pop()).unwrap_or_else(|| {
+            // SAFETY: the layout is not empty.
+            unsafe { alloc_zeroed(layout()) as usize }
         });
         // SAFETY: the buffer is nobody else's; the source makes zero what it hands out.
         Self { sim: unsafe { SimPages::new(start as *mut u8, BUFFER) }, start }
@@ -49,7 +67,7 @@ impl Default for PoolPages {
 
 impl Drop for PoolPages {
     fn drop(&mut self) {
-        SPARE.with_borrow_mut(|spare| spare.push(self.start));
+        SPARE.with_borrow_mut(|spare| spare.0.push(self.start));
     }
 }
 

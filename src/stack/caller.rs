@@ -1,9 +1,9 @@
 //! Who called into the library that a frame is in, and what was in the registers there: below that the stack
 //! is the library's own business.
 
+use super::bounds::end_of_stack;
 use super::rule::{Rule, Saved};
 use super::rules::{self, Epoch};
-use super::tracer;
 use super::unwind::{Frame, Source, Step, limit_of, register_in, step};
 use crate::sys::{loader, memory};
 
@@ -65,7 +65,7 @@ impl Source for Cold {
     }
 
     fn limit(&self, sp: usize) -> usize {
-        tracer::limit(sp)
+        end_of_stack(sp)
     }
 }
 

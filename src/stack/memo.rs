@@ -125,7 +125,7 @@ impl Memo {
                 Step::End => break self.end(source, false, !rule.is(Kind::End), fresh),
                 Step::Lost => break self.end(source, true, true, fresh),
             }
-            if pc & EXACT != 0 {
+            if pc & EXACT != 0 || sp > limit {
                 limit = source.limit(sp);
             }
         }

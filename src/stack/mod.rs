@@ -3,6 +3,7 @@
 //! `cfi` makes a `rule` of a module's call frame information, `rules` keeps it, `unwind` takes a step by
 //! it, `memo` takes only those steps that have changed, `depot` gives the whole a number.
 
+mod bounds;
 pub mod caller;
 pub mod capture;
 pub mod cfi;

@@ -5,6 +5,7 @@
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
+use super::bounds::Bounds;
 use super::depot::{self, Ending, SiteId, Stack};
 use super::memo::{MOST_ASKED, Memo, TENANT};
 use super::modules;
@@ -13,8 +14,8 @@ use super::rules::{self, Epoch};
 use super::tenants;
 use super::totals::{self, Counts, SiteCounts};
 use super::unwind::{Frame, GUESSED, Source, Step, limit_of, step};
-use crate::heap::size::{PAGE, round_down};
-use crate::sys::{memory, process, shared, thread};
+use crate::heap::size::PAGE;
+use crate::sys::{memory, shared, thread};
 
 /// Rules that a thread remembers: near at hand, where the shared table is spread wide.
 const RULES: usize = 2048;
@@ -39,9 +40,7 @@ const _: () = assert!(size_of::<Counts>().is_multiple_of(PAGE));
 /// What walks of the thread have found out about the process.
 struct Around {
     rules: RuleCache,
-    /// Lowest address of the thread's own stack that is known to be readable up to `limit`.
-    low: Cell<usize>,
-    limit: Cell<usize>,
+    bounds: Bounds,
 }
 
 /// Rules by pc and epoch; of each place the last.
@@ -127,7 +126,7 @@ impl Tracer {
             (*tracer).memo.drop_frames();
             // The thread may have ended in a handler that interrupted a capture.
             (*tracer).busy = false;
-            (*tracer).around.limit.set(0);
+            (*tracer).around.bounds.forget();
             (*tracer).taken.store(false, Ordering::Release);
         }
     }
@@ -262,42 +261,20 @@ impl Source for Process<'_> {
     }
 
     fn is_stack(&self, from: usize, to: usize) -> bool {
-        /// Stacks are not larger; what lies that far below a thread's descriptor is another stack.
-        const LARGEST: usize = 64 << 20;
-        let limit = self.limit(from);
-        if limit - from > LARGEST {
-            return false;
-        }
-        if limit != self.around.limit.get() || from < self.around.low.get() {
-            // All the way up: a thread's own stack stays, and need not be asked for again.
-            if !memory::is_readable(from, limit) {
-                return false;
-            }
-            self.around.limit.set(limit);
-            self.around.low.set(round_down(from, PAGE));
-        }
-        to <= limit
+        self.around.bounds.is_stack(from, to)
     }
 
-    #[inline]
+    #[inline(always)]
     fn limit(&self, sp: usize) -> usize {
-        limit(sp)
+        self.around.bounds.limit(sp)
+    }
+
+    fn goes_on(&self, limit: usize, to: usize) -> bool {
+        self.around.bounds.goes_on(limit, to)
     }
 
     #[inline(always)]
     fn tenant(&self, pc: usize) -> u32 {
         if self.epoch.is_first() { 0 } else { tenants::number_at(rules::place_of(pc)) }
     }
-}
-
-/// First address above the stack that `sp` is on: a thread's descriptor lies above its stack, the first thread's
-/// random bytes above its own.
-#[inline]
-pub(super) fn limit(sp: usize) -> usize {
-    let descriptor = thread::pointer();
-    if sp < descriptor {
-        return descriptor;
-    }
-    let top = process::stack_top();
-    if sp < top { top } else { usize::MAX }
 }

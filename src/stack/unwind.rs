@@ -66,8 +66,13 @@ pub trait Source {
     /// guess: what is found after a wrong one stays within the limit, too.
     fn is_stack(&self, from: usize, to: usize) -> bool;
 
-    /// First address above the stack that `sp` is on, or above all that it could be.
+    /// First address above the stack that `sp` is on, or above what is known of it.
     fn limit(&self, sp: usize) -> usize;
+
+    /// Does the stack go on from that limit, and can be read up to `to`? May be slow.
+    fn goes_on(&self, _limit: usize, _to: usize) -> bool {
+        false
+    }
 
     /// Which of the modules that have had a pc's address it is in, for the stack's hash.
     #[inline(always)]
@@ -189,8 +194,9 @@ pub fn step<S: Source>(
 
 /// Is the CFA above rsp, with room for a return address, below the stack's limit, and near or readable?
 fn is_sound<S: Source>(source: &S, sp: usize, cfa: usize, limit: usize) -> bool {
-    let fits = cfa > sp && cfa - sp >= 8 && cfa.is_multiple_of(8) && cfa <= limit;
-    fits && (cfa - sp <= NEAR || source.is_readable(cfa - 8, cfa))
+    let fits = cfa > sp && cfa - sp >= 8 && cfa.is_multiple_of(8);
+    let is_within = cfa <= limit || source.goes_on(limit, cfa);
+    fits && is_within && (cfa - sp <= NEAR || source.is_readable(cfa - 8, cfa))
 }
 
 fn is_readable_word<S: Source>(source: &S, address: usize) -> bool {
@@ -263,7 +269,8 @@ pub fn register_in<S: Source>(
 /// From a signal handler's caller to where the signal came in.
 fn leave_handler<S: Source>(source: &S, frame: Frame, limit: usize) -> Step {
     let record = frame.sp;
-    if record.checked_add(SIGNAL_PC + 8).is_none_or(|end| end > limit) {
+    let end = record.checked_add(SIGNAL_PC + 8);
+    if end.is_none_or(|end| end > limit && !source.goes_on(limit, end)) {
         return Step::Lost;
     }
     // SAFETY: the kernel's record lies where the handler's caller's rsp points; found within the bounds.

@@ -4,7 +4,7 @@ use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use super::{errno, holdings};
+use super::{errno, holdings, kernel};
 use crate::heap::size::{PAGE, round_down, round_up};
 use crate::heap::{PageSource, Pages};
 
@@ -159,8 +159,7 @@ pub fn prefetch(address: usize) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address as *const i8) };
 }
 
-/// Can all of `[from, to)` be read? Makes a system call, by which pages that were never touched are. Without
-/// that call (Linux 5.14) the answer is no.
+/// Can all of `[from, to)` be read? Makes a system call, by which pages that were never touched are.
 pub fn is_readable(from: usize, to: usize) -> bool {
     let start = round_down(from, PAGE);
     if to <= from {
@@ -169,8 +168,22 @@ pub fn is_readable(from: usize, to: usize) -> bool {
     errno::preserve(|| {
         let at = start as *mut libc::c_void;
         // SAFETY: only reads pages in, where there are any.
-        unsafe { libc::madvise(at, to - start, libc::MADV_POPULATE_READ) == 0 }
+        if unsafe { libc::madvise(at, to - start, libc::MADV_POPULATE_READ) == 0 } {
+            return true;
+        }
+        // Linux before 5.14 has no such advice, and memory of a device takes none.
+        errno::get() == libc::EINVAL && (start..to).step_by(PAGE).all(is_readable_page)
     })
+}
+
+/// The same for the page at an address.
+fn is_readable_page(start: usize) -> bool {
+    const NO_SUCH_CHANGE: usize = usize::MAX;
+    const SET: usize = 8;
+    // SAFETY: rt_sigprocmask(2) reads a set of signals before it refuses what is to be done with it.
+    let refused =
+        unsafe { kernel::call(libc::SYS_rt_sigprocmask, [NO_SUCH_CHANGE, start, 0, SET]) };
+    refused == -(libc::EINVAL as isize)
 }
 
 /// Moves or resizes a whole mapping. `None`: nothing has changed.
@@ -304,5 +317,24 @@ unsafe impl PageSource for BrkPages {
     unsafe fn discard(&mut self, start: usize, bytes: usize) {
         // SAFETY: as the caller says.
         unsafe { drop_contents(start, bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_told_apart_by_both_calls() {
+        let start = reserve(4 * PAGE).expect("address space");
+        // SAFETY: reserved just now.
+        assert!(unsafe { commit(start, 2 * PAGE) });
+        assert!(is_readable(start + 8, start + 2 * PAGE));
+        assert!(!is_readable(start, start + 2 * PAGE + 1) && !is_readable(start, start));
+        let pages = [0, 1, 2].map(|page| is_readable_page(start + page * PAGE));
+        assert_eq!(pages, [true, true, false]);
+        // SAFETY: reserved above, and not used any more.
+        unsafe { unmap(start, 4 * PAGE) };
+        assert!(!is_readable_page(start));
     }
 }

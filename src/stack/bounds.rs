@@ -1,0 +1,151 @@
+//! How far up a thread's stacks can be read. A rule may be wrong: instructions written by hand switch stacks without
+//! telling, and the frame that did it then seems to lie beyond the end of the stack. So nothing is read that was not
+//! looked at.
+
+use core::cell::Cell;
+
+use crate::heap::size::{PAGE, round_down, round_up};
+use crate::sys::{filter, memory, process, thread};
+
+/// Pages of stacks of the program's own making that are remembered.
+const OTHERS: usize = 512;
+/// Bytes that are looked at ahead of such a page.
+const AHEAD: usize = 64 << 10;
+/// A thread's own stack is looked at in steps of that at most.
+const STEP: usize = 1 << 20;
+
+/// What a thread's walks have found out of its stacks. All zero at first.
+pub(super) struct Bounds {
+    /// Lowest address of the thread's own stack that is known to be readable up to `end`. That stack stays.
+    low: Cell<usize>,
+    end: Cell<usize>,
+    /// Pages of other stacks, and up to where can be read from there on, at least. Of one that is gone meanwhile
+    /// too much may stand here, which matters only to rules that are wrong.
+    others: [Cell<(usize, usize)>; OTHERS],
+}
+
+impl Bounds {
+    /// First address above what is known to be readable from `sp` on: of the thread's own stack, its end.
+    #[inline(always)]
+    pub(super) fn limit(&self, sp: usize) -> usize {
+        let (low, end) = (self.low.get(), self.end.get());
+        if sp.wrapping_sub(low) < end.wrapping_sub(low) { end } else { self.look(sp) }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn look(&self, sp: usize) -> usize {
+        let end = end_of_stack(sp);
+        // A filter may forbid the call that looks.
+        if filter::is_installed() {
+            return end;
+        }
+        let page = round_down(sp, PAGE);
+        let known = if self.end.get() == end { self.low.get() } else { end };
+        if page < known && known - page <= STEP && memory::is_readable(page, known) {
+            self.note(page, end);
+            return end;
+        }
+        let Some(other) = self.others.get(((page / PAGE) ^ (page / (PAGE * OTHERS))) % OTHERS)
+        else {
+            return page;
+        };
+        if other.get().0 != page {
+            let ends = (1..=AHEAD / PAGE).map(|pages| page + pages * PAGE);
+            let readable = |&end: &usize| memory::is_readable(page, end);
+            let whole = Some(page + AHEAD).filter(readable);
+            let end = whole.or_else(|| ends.take_while(readable).last()).unwrap_or(page);
+            other.set((page, end));
+        }
+        other.get().1.min(end)
+    }
+
+    /// Can be read on from a limit, as [`Bounds::limit`] has given it, up to `to`?
+    #[cold]
+    #[inline(never)]
+    pub(super) fn goes_on(&self, limit: usize, to: usize) -> bool {
+        limit != end_of_stack(limit - 1)
+            && to.checked_sub(limit).is_some_and(|more| more <= STEP)
+            && !filter::is_installed()
+            && memory::is_readable(limit, round_up(to, PAGE))
+    }
+
+    /// Is `[from, to)` on the thread's own stack, all of which can be read up to its end?
+    pub(super) fn is_stack(&self, from: usize, to: usize) -> bool {
+        /// Stacks are not larger; what lies that far below a thread's descriptor is another stack.
+        const LARGEST: usize = 64 << 20;
+        let end = end_of_stack(from);
+        if end - from > LARGEST {
+            return false;
+        }
+        if end != self.end.get() || from < self.low.get() {
+            // All the way up: a thread's own stack stays, and need not be asked for again.
+            if !memory::is_readable(from, end) {
+                return false;
+            }
+            self.note(round_down(from, PAGE), end);
+        }
+        to <= end
+    }
+
+    fn note(&self, low: usize, end: usize) {
+        self.end.set(end);
+        self.low.set(low);
+    }
+
+    /// Forgets everything: another thread is next.
+    pub(super) fn forget(&self) {
+        self.note(0, 0);
+        self.others.iter().for_each(|other| other.set((0, 0)));
+    }
+}
+
+/// First address above the stack that `sp` is on, if it is the thread's own: a thread's descriptor lies above its stack,
+/// the first thread's random bytes above its own.
+#[inline]
+pub(super) fn end_of_stack(sp: usize) -> usize {
+    let descriptor = thread::pointer();
+    if sp < descriptor {
+        return descriptor;
+    }
+    let top = process::stack_top();
+    if sp < top { top } else { usize::MAX }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nothing() -> Bounds {
+        let others = core::array::from_fn(|_| Cell::new((0, 0)));
+        Bounds { low: Cell::new(0), end: Cell::new(0), others }
+    }
+
+    #[test]
+    fn the_threads_own_stack_is_known_up_to_its_end() {
+        let bounds = nothing();
+        let here = 0u8;
+        let sp = core::ptr::from_ref(&here) as usize;
+        assert_eq!(bounds.limit(sp), end_of_stack(sp));
+        assert!(bounds.low.get() <= sp && bounds.end.get() == end_of_stack(sp));
+        assert!(!bounds.goes_on(end_of_stack(sp), end_of_stack(sp) + 8));
+        assert!(bounds.is_stack(sp, sp + 8));
+    }
+
+    #[test]
+    fn another_stack_ends_where_it_cannot_be_read() {
+        let bounds = nothing();
+        let start = memory::reserve(64 * PAGE).expect("address space");
+        // SAFETY: reserved just now.
+        assert!(unsafe { memory::commit(start, 40 * PAGE) });
+        let end = start + 40 * PAGE;
+        assert_eq!(bounds.limit(start + 8), start + AHEAD);
+        assert!(bounds.goes_on(start + AHEAD, end - 8));
+        assert!(!bounds.goes_on(start + AHEAD, end + 8));
+        assert_eq!(bounds.limit(end - 3 * PAGE), end);
+        assert_eq!(bounds.limit(end), end);
+        assert!(!bounds.is_stack(end - 16, end));
+        // SAFETY: reserved above, and not used any more.
+        unsafe { memory::unmap(start, 64 * PAGE) };
+    }
+}
