@@ -9,23 +9,23 @@ use crate::sys::{filter, memory, process, thread};
 
 /// Pages of stacks of the program's own making that are remembered.
 const OTHERS: usize = 512;
-/// Bytes that are looked at ahead of such a page.
-const AHEAD: usize = 64 << 10;
-/// A thread's own stack is looked at in steps of that at most.
-const STEP: usize = 1 << 20;
+/// So far a thread's own stack is looked at from its end down, or from what is known of it: below its descriptor other
+/// stacks lie near; below the first thread's stack nothing does.
+const NEAR_DESCRIPTOR: usize = 1 << 20;
+const NEAR_TOP: usize = 64 << 20;
 
 /// What a thread's walks have found out of its stacks. All zero at first.
 pub(super) struct Bounds {
     /// Lowest address of the thread's own stack that is known to be readable up to `end`. That stack stays.
     low: Cell<usize>,
     end: Cell<usize>,
-    /// Pages of other stacks, and up to where can be read from there on, at least. Of one that is gone meanwhile
-    /// too much may stand here, which matters only to rules that are wrong.
-    others: [Cell<(usize, usize)>; OTHERS],
+    /// Pages that are not of it. How far such a stack goes is not remembered: it may be another one by now.
+    others: [Cell<usize>; OTHERS],
 }
 
 impl Bounds {
-    /// First address above what is known to be readable from `sp` on: of the thread's own stack, its end.
+    /// First address above what can be read for certain from `sp` on: of the thread's own stack its end; of another
+    /// one that of the page that the word below `sp` is on.
     #[inline(always)]
     pub(super) fn limit(&self, sp: usize) -> usize {
         let (low, end) = (self.low.get(), self.end.get());
@@ -41,23 +41,19 @@ impl Bounds {
             return end;
         }
         let page = round_down(sp, PAGE);
-        let known = if self.end.get() == end { self.low.get() } else { end };
-        if page < known && known - page <= STEP && memory::is_readable(page, known) {
-            self.note(page, end);
-            return end;
+        let place = ((page / PAGE) ^ (page / (PAGE * OTHERS))) % OTHERS;
+        if let Some(other) = self.others.get(place)
+            && other.get() != page
+        {
+            let known = if self.end.get() == end { self.low.get() } else { end };
+            let near = if end == thread::pointer() { NEAR_DESCRIPTOR } else { NEAR_TOP };
+            if page < known && known - page <= near && memory::is_readable(page, known) {
+                self.note(page, end);
+                return end;
+            }
+            other.set(page);
         }
-        let Some(other) = self.others.get(((page / PAGE) ^ (page / (PAGE * OTHERS))) % OTHERS)
-        else {
-            return page;
-        };
-        if other.get().0 != page {
-            let ends = (1..=AHEAD / PAGE).map(|pages| page + pages * PAGE);
-            let readable = |&end: &usize| memory::is_readable(page, end);
-            let whole = Some(page + AHEAD).filter(readable);
-            let end = whole.or_else(|| ends.take_while(readable).last()).unwrap_or(page);
-            other.set((page, end));
-        }
-        other.get().1.min(end)
+        round_up(sp, PAGE)
     }
 
     /// Can be read on from a limit, as [`Bounds::limit`] has given it, up to `to`?
@@ -65,7 +61,7 @@ impl Bounds {
     #[inline(never)]
     pub(super) fn goes_on(&self, limit: usize, to: usize) -> bool {
         limit != end_of_stack(limit - 1)
-            && to.checked_sub(limit).is_some_and(|more| more <= STEP)
+            && to.checked_sub(limit).is_some_and(|more| more <= NEAR_DESCRIPTOR)
             && !filter::is_installed()
             && memory::is_readable(limit, round_up(to, PAGE))
     }
@@ -96,7 +92,7 @@ impl Bounds {
     /// Forgets everything: another thread is next.
     pub(super) fn forget(&self) {
         self.note(0, 0);
-        self.others.iter().for_each(|other| other.set((0, 0)));
+        self.others.iter().for_each(|other| other.set(0));
     }
 }
 
@@ -117,7 +113,7 @@ mod tests {
     use super::*;
 
     fn nothing() -> Bounds {
-        let others = core::array::from_fn(|_| Cell::new((0, 0)));
+        let others = core::array::from_fn(|_| Cell::new(0));
         Bounds { low: Cell::new(0), end: Cell::new(0), others }
     }
 
@@ -139,11 +135,11 @@ mod tests {
         // SAFETY: reserved just now.
         assert!(unsafe { memory::commit(start, 40 * PAGE) });
         let end = start + 40 * PAGE;
-        assert_eq!(bounds.limit(start + 8), start + AHEAD);
-        assert!(bounds.goes_on(start + AHEAD, end - 8));
-        assert!(!bounds.goes_on(start + AHEAD, end + 8));
-        assert_eq!(bounds.limit(end - 3 * PAGE), end);
+        assert_eq!(bounds.limit(start + 8), start + PAGE);
+        assert!(bounds.goes_on(start + PAGE, end - 8));
+        assert!(!bounds.goes_on(start + PAGE, end + 8));
         assert_eq!(bounds.limit(end), end);
+        assert!(!bounds.goes_on(end, end + 8));
         assert!(!bounds.is_stack(end - 16, end));
         // SAFETY: reserved above, and not used any more.
         unsafe { memory::unmap(start, 64 * PAGE) };
