@@ -14,6 +14,8 @@ use crate::tally::Tally;
 /// Where the simulated stack lies, and how long it is.
 const STACK: usize = 0x7000_0000;
 const WORDS: usize = 512;
+/// What is known of another stack goes by that.
+const PAGE: usize = 512;
 const STACK_END: usize = STACK + WORDS * 8;
 /// Functions: return addresses from here on, 16 bytes apart.
 const CODE: usize = 0x10_0000;
@@ -177,6 +179,8 @@ fn append(section: &mut Vec<u8>, body: &[u8]) {
 struct Simulated {
     stack: Vec<usize>,
     rules: Vec<Rule>,
+    /// Is the stack another one than the thread's own, of which no more is known at first than the page rsp is on?
+    is_another: bool,
     /// Rules that were asked for.
     lookups: Cell<usize>,
 }
@@ -222,7 +226,15 @@ impl Source for Simulated {
     }
 
     fn limit(&self, sp: usize) -> usize {
-        if self.is_readable(sp, sp.saturating_add(1)) { STACK_END } else { usize::MAX }
+        match self.is_readable(sp, sp.saturating_add(1)) {
+            _ if self.is_another => sp.checked_next_multiple_of(PAGE).unwrap_or(usize::MAX),
+            true => STACK_END,
+            false => usize::MAX,
+        }
+    }
+
+    fn goes_on(&self, limit: usize, to: usize) -> bool {
+        self.is_another && self.is_readable(limit, to)
     }
 }
 
@@ -297,7 +309,8 @@ pub fn body(data: &[u8]) -> Result<Tally> {
     // The outermost one ends nearly every stack.
     let rules = [Rule::END].into_iter().chain(rules).take(FUNCTIONS).collect();
     let stack = script.stack.iter().map(|value| value.word()).collect();
-    let mut process = Simulated { stack, rules, lookups: Cell::new(0) };
+    let is_another = script.walks.len() % 2 == 1;
+    let mut process = Simulated { stack, rules, is_another, lookups: Cell::new(0) };
     let mut chain = vec![Frame { pc: CODE, sp: STACK_END - 64, fp: 0 }];
     let mut memo = Memo::new();
     for walk in &script.walks {
