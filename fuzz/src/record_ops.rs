@@ -243,7 +243,7 @@ impl Player {
         assert_eq!(tag.map(|tag| (tag.owner, tag.kind, tag.index)), wanted);
         let mut bytes = [1; EXTENT];
         assert!(self.tree.read(u64::from(place.number) * EXTENT as u64, &mut bytes));
-        assert!(bytes.iter().all(|&byte| byte == 0), "what is claimed is zero");
+        assert!(bytes == [0; EXTENT], "what is claimed is zero");
         self.tally.count("claimed");
         Some(place)
     }
@@ -321,9 +321,7 @@ impl Player {
             // SAFETY: ends this child.
             unsafe { libc::_exit(i32::from(!said)) };
         }
-        let mut status = 0;
-        // SAFETY: waits for our own child.
-        assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+        let status = wait_for(child);
         assert_eq!(record::slot(), Some(parent));
         if !had_room {
             return;
@@ -376,6 +374,21 @@ impl Player {
             }
         }
         self.tally.count("read");
+    }
+}
+
+/// Status of a child that ends.
+fn wait_for(child: libc::pid_t) -> i32 {
+    let mut status = 0;
+    loop {
+        // SAFETY: waits for our own child.
+        let ended = unsafe { libc::waitpid(child, &raw mut status, 0) };
+        if ended == child {
+            return status;
+        }
+        // libFuzzer's alarm comes in between.
+        let error = std::io::Error::last_os_error();
+        assert_eq!(error.kind(), std::io::ErrorKind::Interrupted);
     }
 }
 

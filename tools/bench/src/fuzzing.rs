@@ -1,4 +1,5 @@
-//! Inputs per second of a fuzz target: without anything, with mallocop preloaded, and built with AddressSanitizer.
+//! Inputs per second of fuzz targets in C and in Rust: without anything, with mallocop preloaded and, in Rust, with its
+//! crate, and built with AddressSanitizer.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,6 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::folder::Folder;
+use crate::fuzz_builds::{self, Language};
 use crate::measure;
 use crate::statistics::{Summary, median};
 use crate::{library, machine};
@@ -17,96 +19,65 @@ const ROUNDS: usize = 7;
 /// Nothing here takes so long.
 const LIMIT: Duration = Duration::from_secs(600);
 
+/// What is measured of a target: without anything, preloaded, by the crate, by the sanitizer.
+type Programs = [Option<PathBuf>; 4];
+const PLAIN: usize = 0;
+const PRELOADED: usize = 1;
+const CRATE: usize = 2;
+const SANITIZED: usize = 3;
+
 /// Measures and prints a table.
 pub(crate) fn run(out: &mut impl Write) -> Result<(), String> {
     let text = |error: io::Error| error.to_string();
     let folder = Folder::create().and_then(|all| Ok((all.part("fuzzing")?, all))).map_err(text)?;
     let library = library::build()?;
-    writeln!(out, "{}, {}\n", machine::describe(), compiler()?).map_err(text)?;
-    writeln!(out, "| inputs per second | nothing | mallocop | of nothing | ASan and LSan | of nothing | mallocop to ASan |").map_err(text)?;
-    writeln!(out, "|---|---:|---:|---:|---:|---:|---:|").map_err(text)?;
-    for (allocations, inputs) in TARGETS {
-        let plain = build(&folder.0, allocations, false)?;
-        let sanitized = build(&folder.0, allocations, true)?;
-        let mut rounds: [Vec<f64>; 3] = Default::default();
-        for _ in 0..ROUNDS {
-            let [nothing, ours, theirs] = &mut rounds;
-            nothing.push(speed(&mut command(&plain, inputs), inputs)?);
-            let mut watched = command(&plain, inputs);
-            watched.env("LD_PRELOAD", &library).env("MALLOCOP_OPTIONS", "quiet=1");
-            ours.push(speed(&mut watched, inputs)?);
-            theirs.push(speed(&mut command(&sanitized, inputs), inputs)?);
+    writeln!(out, "{}, {}\n", machine::describe(), fuzz_builds::compilers()?).map_err(text)?;
+    writeln!(out, "| inputs per second | nothing | mallocop | of nothing | the crate | ASan and LSan | of nothing | mallocop to ASan | the crate to ASan |").map_err(text)?;
+    writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---:|---:|").map_err(text)?;
+    for language in [Language::C, Language::Rust] {
+        for (allocations, inputs) in TARGETS {
+            let programs = fuzz_builds::build(language, &folder.0, allocations)?;
+            let line = line(&programs, &library, inputs)?;
+            let name = language.name();
+            writeln!(out, "| {name}, {allocations} allocations {line}").map_err(text)?;
         }
-        let ratio = |of: &[f64], to: &[f64]| {
-            let pairs: Vec<f64> = of.iter().zip(to).map(|(of, to)| of / to).collect();
-            Summary::of(pairs).ok_or("nothing was measured")
-        };
-        let [nothing, ours, theirs] = &rounds;
-        let shown =
-            |speeds: &[f64]| format!("{:.0}", median(speeds.iter().copied()).unwrap_or(0.0));
-        let ratios = [ratio(ours, nothing)?, ratio(theirs, nothing)?, ratio(ours, theirs)?];
-        let [of_ours, of_theirs, between] =
-            ratios.map(|ratio| format!("{:.2} (± {:.0} %)", ratio.median, ratio.spread()));
-        writeln!(
-            out,
-            "| {allocations} allocations | {} | {} | {of_ours} | {} | {of_theirs} | {between} |",
-            shown(nothing),
-            shown(ours),
-            shown(theirs)
-        )
-        .map_err(text)?;
     }
     Ok(())
 }
 
-fn compiler() -> Result<String, String> {
-    let output = Command::new("clang++")
-        .arg("--version")
-        .output()
-        .map_err(|error| format!("clang++: {error}"))?;
-    Ok(String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("").to_owned())
-}
-
-/// Builds a target; not by one call with -fsanitize=fuzzer, which links hooks of its own.
-fn build(folder: &Path, allocations: usize, sanitized: bool) -> Result<PathBuf, String> {
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("targets/fuzz_speed.cpp");
-    let name = format!("fuzz_{allocations}_{sanitized}");
-    let (object, program) = (folder.join(format!("{name}.o")), folder.join(name));
-    let sanitizer =
-        if sanitized { "-fsanitize=address,fuzzer-no-link" } else { "-fsanitize=fuzzer-no-link" };
-    let mut compile = Command::new("clang++");
-    compile
-        .args(["-O1", "-g", sanitizer, "-c"])
-        .arg(format!("-DALLOCATIONS={allocations}"))
-        .arg(source)
-        .arg("-o")
-        .arg(&object);
-    check(&mut compile)?;
-    let mut link = Command::new("clang++");
-    if sanitized {
-        link.arg("-fsanitize=address");
+fn line(programs: &Programs, library: &Path, inputs: usize) -> Result<String, String> {
+    let mut rounds: [Vec<f64>; 4] = Default::default();
+    for _ in 0..ROUNDS {
+        for (which, speeds) in rounds.iter_mut().enumerate() {
+            let Some(Some(program)) = programs.get(which) else { continue };
+            let mut command = command(program, inputs);
+            if which == PRELOADED {
+                command.env("LD_PRELOAD", library);
+            }
+            speeds.push(speed(&mut command, inputs)?);
+        }
     }
-    link.arg(&object).arg(archive()?).args(["-lpthread", "-lm", "-o"]).arg(&program);
-    check(&mut link)?;
-    Ok(program)
-}
-
-fn archive() -> Result<String, String> {
-    let mut ask = Command::new("clang++");
-    let found = check(ask.arg("-print-file-name=libclang_rt.fuzzer-x86_64.a"))?;
-    if found.trim().starts_with('/') {
-        return Ok(found.trim().to_owned());
-    }
-    let folder = check(Command::new("clang++").arg("-print-runtime-dir"))?;
-    Ok(format!("{}/libclang_rt.fuzzer-x86_64.a", folder.trim()))
-}
-
-fn check(command: &mut Command) -> Result<String, String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    match output.status.success() {
-        true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
-        false => Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr))),
-    }
+    let shown = |which: usize| {
+        median(rounds[which].iter().copied())
+            .map_or("–".to_owned(), |speed| format!("{speed:.0}"))
+    };
+    let ratio = |of: usize, to: usize| {
+        let pairs: Vec<f64> = rounds[of].iter().zip(&rounds[to]).map(|(of, to)| of / to).collect();
+        Summary::of(pairs).map_or("–".to_owned(), |ratio| {
+            format!("{:.2} (± {:.0} %)", ratio.median, ratio.spread())
+        })
+    };
+    Ok(format!(
+        "| {} | {} | {} | {} | {} | {} | {} | {} |",
+        shown(PLAIN),
+        shown(PRELOADED),
+        ratio(PRELOADED, PLAIN),
+        shown(CRATE),
+        shown(SANITIZED),
+        ratio(SANITIZED, PLAIN),
+        ratio(PRELOADED, SANITIZED),
+        ratio(CRATE, SANITIZED)
+    ))
 }
 
 fn command(program: &Path, inputs: usize) -> Command {
@@ -119,7 +90,8 @@ fn command(program: &Path, inputs: usize) -> Command {
         "-len_control=0",
         "-verbosity=0",
     ]);
-    command.env_remove("LD_PRELOAD").stdout(Stdio::null()).stderr(Stdio::null());
+    command.env_remove("LD_PRELOAD").env("MALLOCOP_OPTIONS", "quiet=1");
+    command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 

@@ -8,6 +8,7 @@ mod columns;
 mod csv;
 mod drift;
 mod folder;
+mod fuzz_builds;
 mod fuzzing;
 mod inputs;
 mod job;
