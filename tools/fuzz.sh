@@ -42,9 +42,9 @@ built=target/$triple/release
 logs=target/logs
 mkdir -p "$logs"
 for target in "${targets[@]}"; do
-    # These look through the registry byte by byte: libFuzzer's note of each comparison takes all the time.
+    # These look through much memory byte by byte: libFuzzer's note of each comparison takes all the time.
     case $target in
-        checked_ops | bare_ops) traces=(--no-trace-compares) ;;
+        checked_ops | bare_ops | record_ops) traces=(--no-trace-compares) ;;
         *) traces=() ;;
     esac
     cargo fuzz build -s none ${traces[@]+"${traces[@]}"} "$target" 2>&1 | tail -n 3
