@@ -109,6 +109,12 @@ fn stacks_that_are_switched_without_a_word_end_there() {
     let stack: Vec<_> = ran.stderr.lines().skip_while(|line| !line.ends_with(heading)).collect();
     assert!(stack[1].contains("#0 work ") && stack[3].contains("#1 switch_to "), "{stack:?}");
     assert_eq!(stack[4], "    truncated (no unwind info in stack_switched)");
+    // Where the instructions tell, the stack goes on behind them.
+    let ran = finish(watched(LISTS, &program).arg("told"));
+    assert_eq!((ran.status, ran.stdout.as_str()), (0, "1000\n"), "{}", ran.stderr);
+    let stack: Vec<_> = ran.stderr.lines().skip_while(|line| !line.ends_with(heading)).collect();
+    assert!(stack[3].contains("#1 switch_told "), "{stack:?}");
+    assert!(stack[4].contains("#2 main "), "{stack:?}");
 }
 
 /// What is cut is said; what is walked is not cut: the report's other stack has its outermost frame.

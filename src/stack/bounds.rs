@@ -4,6 +4,7 @@
 
 use core::cell::Cell;
 
+use super::rule::NEAR;
 use crate::heap::size::{PAGE, round_down, round_up};
 use crate::sys::{filter, memory, process, thread};
 
@@ -56,14 +57,17 @@ impl Bounds {
         round_up(sp, PAGE)
     }
 
-    /// Can be read on from a limit, as [`Bounds::limit`] has given it, up to `to`?
+    /// Does a stack of which `limit` has been told go on to `to`? Near, all in between is looked at; far away is another
+    /// stack, the one that this was switched to from, of which the last word is.
     #[cold]
     #[inline(never)]
     pub(super) fn goes_on(&self, limit: usize, to: usize) -> bool {
-        limit != end_of_stack(limit - 1)
-            && to.checked_sub(limit).is_some_and(|more| more <= NEAR_DESCRIPTOR)
-            && !filter::is_installed()
-            && memory::is_readable(limit, round_up(to, PAGE))
+        let Some(more) = to.checked_sub(limit) else { return false };
+        if limit == end_of_stack(limit - 1) || filter::is_installed() {
+            return false;
+        }
+        let from = if more <= NEAR { limit } else { to - 8 };
+        memory::is_readable(from, to)
     }
 
     /// Is `[from, to)` on the thread's own stack, all of which can be read up to its end?

@@ -1,5 +1,5 @@
 /* Work on a stack of the program's own, by instructions that no unwind information tells of: the rule for the frame that
- * switches leads past the end of that stack, where nothing can be read. */
+ * switches leads past the end of that stack, where nothing can be read. With an argument: by instructions that tell. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,12 +34,25 @@ __attribute__((noinline, optimize("omit-frame-pointer"))) static void switch_to(
                      : "r12", "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "memory", "cc");
 }
 
-int main(void)
+void switch_told(char *top, void (*function)(void));
+__asm__(".text\n.globl switch_told\n.type switch_told,@function\n"
+        "switch_told:\n\t.cfi_startproc\n\t"
+        "push %rbp\n\t.cfi_def_cfa_offset 16\n\t.cfi_offset %rbp, -16\n\t"
+        "mov %rsp, %rbp\n\t.cfi_def_cfa_register %rbp\n\t"
+        "mov %rdi, %rsp\n\tcall *%rsi\n\tmov %rbp, %rsp\n\t"
+        "pop %rbp\n\t.cfi_def_cfa %rsp, 8\n\tret\n\t.cfi_endproc\n"
+        ".size switch_told, .-switch_told\n");
+
+int main(int argc, char **argv)
 {
+    (void)argv;
     free(malloc(10));
     char *start = mmap(0, STACK + PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     mprotect(start + STACK, PAGE, PROT_NONE);
-    switch_to(start + STACK);
+    if (argc > 1)
+        switch_told(start + STACK, work);
+    else
+        switch_to(start + STACK);
     printf("%d\n", count);
     return 0;
 }
