@@ -137,6 +137,8 @@ options! {
         "Largest sites that a list of leaked blocks or of blocks in use shows";
     Addresses, "addresses", Type::Flag, 0,
         "Show the address of each frame";
+    DedupTokenLength, "dedup_token_length", Type::Number(256), 0,
+        "Functions of an error's stack on a line DEDUP_TOKEN, by which libFuzzer's minimizer tells errors apart; 0: no line, 3 under libFuzzer";
     FullStacks, "full_stacks", Type::Flag, 0,
         "Show every frame, also several in a row of libc, the C++ or Rust's library, which are one line else";
     Quiet, "quiet", Type::Flag, 0,

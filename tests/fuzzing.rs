@@ -96,6 +96,8 @@ fn libfuzzer_finds_what_a_c_target_does_wrong() {
         let (ran, found) = fuzz(fuzz_c(), word, "-runs=400000");
         assert!(ran.stderr.contains(text), "{word}: {}", ran.stderr);
         assert!(ran.stderr.contains("LLVMFuzzerTestOneInput"), "{word}: {}", ran.stderr);
+        let token = ran.stderr.lines().find(|line| line.starts_with("DEDUP_TOKEN: "));
+        assert!(token.is_some_and(|token| token.contains("--")), "{word}: {}", ran.stderr);
         let artifact = saved(&found, kind);
         assert!(fs::read(&artifact).expect("saved").starts_with(word.as_bytes()), "{word}");
         let again = finish(watched(fuzz_c(), word).arg(&artifact));

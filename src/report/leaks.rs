@@ -47,6 +47,9 @@ pub fn write(outcome: &Outcome, names: &mut dyn Names) -> String {
             "SUMMARY: mallocop: {} byte(s) leaked in {} allocation(s).",
             lost.bytes, lost.blocks
         );
+        if let Some(leak) = leaks.first() {
+            stacks::write_token(&mut text, leak.site, names);
+        }
     }
     text
 }

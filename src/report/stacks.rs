@@ -210,3 +210,16 @@ pub fn headline(site: SiteId, names: &mut dyn Names) -> String {
         None => "at an unknown place".to_owned(),
     }
 }
+
+/// The line by which libFuzzer tells errors apart, of the innermost functions, if that is wanted.
+pub fn write_token(out: &mut String, site: SiteId, names: &mut dyn Names) {
+    let length = options::number(Name::DedupTokenLength);
+    let functions = |frame: &Frame| frame.function.clone().unwrap_or_else(|| "?".to_owned());
+    let wanted: Vec<_> = match length {
+        0 => return,
+        _ => named_frames(site, names).iter().take(length).map(functions).collect(),
+    };
+    if !wanted.is_empty() {
+        let _ = writeln!(out, "DEDUP_TOKEN: {}", wanted.join("--"));
+    }
+}

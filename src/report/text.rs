@@ -40,6 +40,7 @@ pub fn finding(told: &Told, names: &mut dyn Names) -> String {
         };
         let place = stacks::headline(blamed, names);
         let _ = writeln!(out, "SUMMARY: mallocop: {} {place}", finding.defect.id());
+        stacks::write_token(&mut out, blamed, names);
     }
     out
 }

@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use super::attendance::observers;
 use super::{HEAP, reporter, start};
 use crate::heap::size::WORD;
+use crate::options::{self, Name};
 use crate::report::stacks;
 use crate::stack::caller::Registers;
 use crate::stack::capture;
@@ -31,8 +32,14 @@ pub extern "C" fn install_malloc_and_free_hooks(
     if start::ready().is_none() || malloc.is_null() || free.is_null() {
         return 0;
     }
+    if options::number(Name::DedupTokenLength) == 0 {
+        options::set_number(Name::DedupTokenLength, DEDUP_FRAMES);
+    }
     observers::install(malloc as usize, free as usize) as c_int
 }
+
+/// Functions that libFuzzer's minimizer compares: what its documentation asks of AddressSanitizer.
+const DEDUP_FRAMES: usize = 3;
 
 /// Sets the function that is called before an error ends the process.
 pub extern "C" fn set_death_callback(callback: *const c_void) {
