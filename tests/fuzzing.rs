@@ -151,6 +151,7 @@ fn libfuzzer_limits_and_traces_allocations() {
     assert!(trace.stderr.contains("MALLOC["), "{}", trace.stderr);
     assert!(trace.stderr.contains("/fuzz_c.cpp:"), "{}", trace.stderr);
     assert!(trace.stderr.contains("FREE["), "{}", trace.stderr);
+    assert!(!trace.stderr.contains("mallocop::"), "{}", trace.stderr);
 }
 
 /// cargo-fuzz on stable, with the crate in the target.

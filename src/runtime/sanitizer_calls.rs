@@ -10,9 +10,11 @@ use super::attendance::observers;
 use super::{HEAP, reporter, start};
 use crate::heap::size::WORD;
 use crate::options::{self, Name};
+use crate::report::names::{Names, Stack};
 use crate::report::stacks;
 use crate::stack::caller::Registers;
 use crate::stack::capture;
+use crate::stack::depot::SiteId;
 use crate::stack::modules;
 use crate::stack::symbolize::{Frame, Symbolizer};
 use crate::sys::{apart, output, process, thread};
@@ -73,9 +75,23 @@ extern "C" fn print_stack_trace_from(registers: &Registers) {
     };
     apart::run(|| {
         let mut text = String::new();
-        reporter::with_symbolizer(|names| stacks::write_stack(&mut text, site, names));
+        reporter::with_symbolizer(|names| {
+            stacks::write_stack(&mut text, site, &mut Outside(names))
+        });
         output::write_stderr(text.as_bytes());
     });
+}
+
+/// Stacks without what lies further in than the program's call of this library: a hook that asks for one is called by us.
+struct Outside<'a>(&'a mut Symbolizer);
+
+impl Names for Outside<'_> {
+    fn stack(&mut self, site: SiteId) -> Stack {
+        let mut stack = self.0.stack(site);
+        let own = stack.frames.iter().rposition(|frame| modules::is_own(frame.pc));
+        stack.frames.drain(..own.map_or(0, |last| last + 1));
+        stack
+    }
 }
 
 /// Gives what is free back to the system.
