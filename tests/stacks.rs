@@ -117,6 +117,15 @@ fn stacks_that_are_switched_without_a_word_end_there() {
     assert!(stack[4].contains("#2 main "), "{stack:?}");
 }
 
+#[test]
+fn rules_that_lead_past_the_end_of_a_stack_end_nobody() {
+    let program = compile("stack_wrong_rules.c", "stack_wrong_rules", OPTIMISED);
+    for flags in [&["--quiet"][..], &["--quiet", "--malloc-context-size=1"]] {
+        let ran = finish(&mut watched(flags, &program));
+        assert_eq!((ran.status, ran.stdout.as_str(), ran.stderr.as_str()), (0, "end\n", ""));
+    }
+}
+
 /// What is cut is said; what is walked is not cut: the report's other stack has its outermost frame.
 #[test]
 fn as_many_frames_as_were_asked_for() {

@@ -42,32 +42,28 @@ impl Bounds {
             return end;
         }
         let page = round_down(sp, PAGE);
+        let known = if self.end.get() == end { self.low.get() } else { end };
+        let near = if end == thread::pointer() { NEAR_DESCRIPTOR } else { NEAR_TOP };
         let place = ((page / PAGE) ^ (page / (PAGE * OTHERS))) % OTHERS;
         if let Some(other) = self.others.get(place)
             && other.get() != page
+            && page < known
+            && known - page <= near
         {
-            let known = if self.end.get() == end { self.low.get() } else { end };
-            let near = if end == thread::pointer() { NEAR_DESCRIPTOR } else { NEAR_TOP };
-            if page < known && known - page <= near && memory::is_readable(page, known) {
+            if may_be_own(end) && memory::is_readable(page, known) {
                 self.note(page, end);
                 return end;
             }
             other.set(page);
         }
-        round_up(sp, PAGE)
+        limit_of_page(sp)
     }
 
-    /// Does a stack of which `limit` has been told go on to `to`? Near, all in between is looked at; far away is another
-    /// stack, the one that this was switched to from, of which the last word is.
+    /// Does a stack of which `limit` has been told go on to `to`?
     #[cold]
     #[inline(never)]
     pub(super) fn goes_on(&self, limit: usize, to: usize) -> bool {
-        let Some(more) = to.checked_sub(limit) else { return false };
-        if limit == end_of_stack(limit - 1) || filter::is_installed() {
-            return false;
-        }
-        let from = if more <= NEAR { limit } else { to - 8 };
-        memory::is_readable(from, to)
+        limit != end_of_stack(limit - 1) && !filter::is_installed() && goes_on(limit, to)
     }
 
     /// Is `[from, to)` on the thread's own stack, all of which can be read up to its end?
@@ -75,7 +71,7 @@ impl Bounds {
         /// Stacks are not larger; what lies that far below a thread's descriptor is another stack.
         const LARGEST: usize = 64 << 20;
         let end = end_of_stack(from);
-        if end - from > LARGEST {
+        if end - from > LARGEST || !may_be_own(end) {
             return false;
         }
         if end != self.end.get() || from < self.low.get() {
@@ -98,6 +94,25 @@ impl Bounds {
         self.note(0, 0);
         self.others.iter().for_each(|other| other.set(0));
     }
+}
+
+/// Can a thread's own stack end there? Below the first thread's descriptor lie other mappings, which come and go.
+fn may_be_own(end: usize) -> bool {
+    let is_first = || thread::tid_of(thread::number()) == process::id();
+    end != thread::pointer() || !is_first()
+}
+
+/// [`Bounds::limit`] of a stack of which nothing is known.
+pub(super) fn limit_of_page(sp: usize) -> usize {
+    round_up(sp, PAGE)
+}
+
+/// Can be read on from a limit up to `to`? Near, all in between is looked at; far away is another stack, the one that
+/// this was switched to from, of which the last word is.
+pub(super) fn goes_on(limit: usize, to: usize) -> bool {
+    let Some(more) = to.checked_sub(limit) else { return false };
+    let from = if more <= NEAR { limit } else { to - 8 };
+    memory::is_readable(from, to)
 }
 
 /// First address above the stack that `sp` is on, if it is the thread's own: a thread's descriptor lies above its stack,

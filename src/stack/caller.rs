@@ -1,7 +1,7 @@
 //! Who called into the library that a frame is in, and what was in the registers there: below that the stack
 //! is the library's own business.
 
-use super::bounds::end_of_stack;
+use super::bounds;
 use super::rule::{Rule, Saved};
 use super::rules::{self, Epoch};
 use super::unwind::{Frame, Source, Step, limit_of, register_in, step};
@@ -65,7 +65,11 @@ impl Source for Cold {
     }
 
     fn limit(&self, sp: usize) -> usize {
-        end_of_stack(sp)
+        bounds::limit_of_page(sp)
+    }
+
+    fn goes_on(&self, limit: usize, to: usize) -> bool {
+        bounds::goes_on(limit, to)
     }
 }
 

@@ -173,7 +173,7 @@ pub fn step<S: Source>(
     let fp = match slot {
         None => frame.fp,
         Some(slot) => {
-            let inside = slot >= frame.sp && slot < cfa;
+            let inside = slot >= frame.sp && slot < cfa && cfa - frame.sp <= NEAR;
             if !slot.is_multiple_of(8) || !(inside || is_readable_word(source, slot)) {
                 return Step::Lost;
             }
@@ -184,8 +184,11 @@ pub fn step<S: Source>(
     if pc.wrapping_sub(1) >> ADDRESS_BITS != 0 {
         return if pc == 0 { Step::End } else { Step::Lost };
     }
+    // What lies beyond the limit may be gone at the next look. Where it seems to be code with a rule it is believed, or
+    // each walk on another stack would ask the kernel.
+    let is_doubtful = cfa > limit && source.rule(pc).is(Kind::Unknown);
     let reach = match slot {
-        _ if base.is_none() => Reach::Again,
+        _ if base.is_none() || is_doubtful => Reach::Again,
         None => Reach::Plain,
         Some(slot) => Reach::Loaded(slot),
     };
@@ -219,7 +222,7 @@ fn by_memory<S: Source>(
         }
         Kind::Signal => return Err(leave_handler(source, frame, limit)),
         Kind::End => return Err(Step::End),
-        Kind::Unknown => return Err(guess(source, frame, limit)),
+        Kind::Unknown => return Err(guess(source, frame)),
         _ => return Err(Step::Lost),
     };
     let at = base.wrapping_add_signed(rule.offset());
@@ -287,11 +290,11 @@ fn leave_handler<S: Source>(source: &S, frame: Frame, limit: usize) -> Step {
 
 /// Code without a rule mostly keeps a frame pointer: a pair of the caller's rbp and the return address.
 /// Believed only where rbp points into the stack, above rsp, and the return address could be one.
-fn guess<S: Source>(source: &S, frame: Frame, limit: usize) -> Step {
+fn guess<S: Source>(source: &S, frame: Frame) -> Step {
     const LOWEST: usize = 1 << 16;
     let Frame { sp, fp, .. } = frame;
-    let is_near = fp % 8 == 0 && fp >= sp && fp - sp < NEAR && fp.saturating_add(16) <= limit;
-    if !is_near || !source.is_stack(sp, fp + 16) {
+    let is_near = fp % 8 == 0 && fp >= sp && fp - sp < NEAR;
+    if !is_near || !source.is_stack(sp, fp.saturating_add(16)) {
         return Step::Lost;
     }
     // SAFETY: found to be on the stack.

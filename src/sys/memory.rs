@@ -159,8 +159,13 @@ pub fn prefetch(address: usize) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address as *const i8) };
 }
 
+/// Has the kernel been asked with success what can be read? Then it knows the question.
+static POPULATES: AtomicBool = AtomicBool::new(false);
+
 /// Can all of `[from, to)` be read? Makes a system call, by which pages that were never touched are.
 pub fn is_readable(from: usize, to: usize) -> bool {
+    /// Pages that are asked for one by one at most.
+    const MOST: usize = 4096;
     let start = round_down(from, PAGE);
     if to <= from {
         return false;
@@ -169,10 +174,14 @@ pub fn is_readable(from: usize, to: usize) -> bool {
         let at = start as *mut libc::c_void;
         // SAFETY: only reads pages in, where there are any.
         if unsafe { libc::madvise(at, to - start, libc::MADV_POPULATE_READ) == 0 } {
+            POPULATES.store(true, Ordering::Relaxed);
             return true;
         }
-        // Linux before 5.14 has no such advice, and memory of a device takes none.
-        errno::get() == libc::EINVAL && (start..to).step_by(PAGE).all(is_readable_page)
+        // Linux before 5.14 has no such advice, and a filter may refuse it. The last page is the likeliest not to be there.
+        !POPULATES.load(Ordering::Relaxed)
+            && to - start <= MOST * PAGE
+            && is_readable_page(round_down(to - 1, PAGE))
+            && (start..to).step_by(PAGE).all(is_readable_page)
     })
 }
 
