@@ -63,7 +63,9 @@ impl Bounds {
     #[cold]
     #[inline(never)]
     pub(super) fn goes_on(&self, limit: usize, to: usize) -> bool {
-        limit != end_of_stack(limit - 1) && !filter::is_installed() && goes_on(limit, to)
+        limit != end_of_stack(limit.wrapping_sub(1))
+            && !filter::is_installed()
+            && goes_on(limit, to)
     }
 
     /// Is `[from, to)` on the thread's own stack, all of which can be read up to its end?
