@@ -34,6 +34,7 @@ mod smashed_writes;
 pub mod source;
 pub mod suppressions;
 pub mod tally;
+mod tree;
 pub mod unwind_rules;
 
 use random::Random;

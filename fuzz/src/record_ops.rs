@@ -4,23 +4,16 @@
 //!
 //! One file for the process, of two windows: each script finds it empty, and counts itself in once more.
 
-use std::ffi::CString;
-use std::fs::File;
-use std::os::fd::{AsRawFd as _, FromRawFd as _};
-use std::os::unix::fs::FileExt as _;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use mallocop::record::read::{Bytes, Reader};
-use mallocop::record::{
-    self, EXTENT, Entry, FIRST_EXTENT, Kind, MOST_BYTES, State, UNIT, UNITS, fresh_header,
-};
+use mallocop::record::read::Bytes as _;
+use mallocop::record::{self, EXTENT, Entry, FIRST_EXTENT, Kind, MOST_BYTES, State, UNIT, UNITS};
 
 use crate::record_model::{Model, Program};
 use crate::tally::Tally;
+use crate::tree::{EXTENTS, Tree};
 
-/// Extents of the file: two windows of 4 MiB.
-const EXTENTS: u32 = 512;
 /// Most operations of a script.
 const MAX_OPS: usize = 400;
 
@@ -44,49 +37,7 @@ enum Op {
     Read,
 }
 
-/// The file, by which it is emptied and read.
-struct Tree(File);
-
 static PLAYING: Mutex<()> = Mutex::new(());
-
-impl Tree {
-    /// The process's, mapped by the record.
-    fn get() -> &'static Self {
-        static TREE: OnceLock<Tree> = OnceLock::new();
-        TREE.get_or_init(|| {
-            // SAFETY: memfd_create(2) with a C string; the descriptor is nobody else's.
-            let file = unsafe { File::from_raw_fd(libc::memfd_create(c"tree".as_ptr(), 0)) };
-            let tree = Self(file);
-            tree.empty();
-            let other = CString::new(format!("/proc/self/fd/{}", tree.0.as_raw_fd()));
-            assert!(record::enter(c"/dev/null").is_none() && record::slot().is_none());
-            assert!(!record::append(Entry::Text, b"nowhere"));
-            assert!(record::enter(&other.expect("a path")).is_some());
-            tree
-        })
-    }
-
-    /// As the command makes it.
-    fn empty(&self) {
-        let bytes = u64::from(EXTENTS) * EXTENT as u64;
-        self.0.set_len(bytes).expect("a length");
-        let all = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        // SAFETY: fallocate(2) on the descriptor; what is mapped of the file is the record's, and reads as zero then.
-        let punched = unsafe { libc::fallocate(self.0.as_raw_fd(), all, 0, bytes as i64) };
-        assert_eq!(punched, 0);
-        self.0.write_all_at(&fresh_header(EXTENTS), 0).expect("a header");
-    }
-
-    fn reader(&self) -> Reader<&Self> {
-        Reader::new(self)
-    }
-}
-
-impl Bytes for &Tree {
-    fn read(&self, at: u64, into: &mut [u8]) -> bool {
-        self.0.read_exact_at(into, at).is_ok()
-    }
-}
 
 /// Who plays a script: the processes that the file has, the last one being this.
 struct Player {

@@ -15,8 +15,8 @@ macro_rules! for_each_sanitizer_symbol {
             __lsan_register_root_region => $crate::runtime::leak_calls::register_root_region;
             __lsan_unregister_root_region => $crate::runtime::leak_calls::unregister_root_region;
             __sanitizer_install_malloc_and_free_hooks => $crate::runtime::sanitizer_calls::install_malloc_and_free_hooks;
-            __sanitizer_set_death_callback => $crate::runtime::sanitizer_calls::set_death_callback;
-            __sanitizer_acquire_crash_state => $crate::runtime::sanitizer_calls::acquire_crash_state;
+            __sanitizer_set_death_callback => $crate::runtime::death::set_death_callback;
+            __sanitizer_acquire_crash_state => $crate::runtime::death::acquire_crash_state;
             __sanitizer_print_stack_trace => $crate::runtime::sanitizer_calls::print_stack_trace;
             __sanitizer_purge_allocator => $crate::runtime::sanitizer_calls::purge_allocator;
             __sanitizer_print_memory_profile => $crate::runtime::sanitizer_calls::print_memory_profile;

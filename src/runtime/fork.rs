@@ -5,7 +5,7 @@ use crate::stack::capture;
 use crate::sys::{process, thread};
 
 use super::attendance::refusal;
-use super::{HEAP, ending, reader, reporter, sanitizer_calls};
+use super::{HEAP, death, ending, reader, reporter};
 
 /// Registers the handlers.
 pub(super) fn register() {
@@ -40,5 +40,5 @@ extern "C" fn child() {
     reporter::renew_after_fork();
     ending::renew_after_fork();
     refusal::renew_after_fork();
-    sanitizer_calls::renew_after_fork();
+    death::renew_after_fork();
 }

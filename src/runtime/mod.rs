@@ -8,6 +8,7 @@
 
 mod afl;
 pub mod attendance;
+pub mod death;
 pub mod ending;
 pub mod entry;
 pub mod exports;

@@ -12,7 +12,7 @@ use crate::stack::symbolize::Symbolizer;
 use crate::sys::{errno, thread};
 use parking_lot::Mutex;
 
-use super::{reader, sanitizer_calls};
+use super::{death, reader};
 
 /// Sites whose warnings are remembered, so that each speaks once.
 const MOST_WARNED: usize = 256;
@@ -83,13 +83,13 @@ pub fn on_finding(finding: &Finding) {
                 }
             }
             if fatal {
-                sanitizer_calls::die();
+                death::die();
             }
         })
         .unwrap_or_else(|| {
             report::emit(&text::short(&Told::gather(finding)));
             if fatal {
-                sanitizer_calls::die();
+                death::die();
             }
         });
     });

@@ -2,8 +2,7 @@
 //! behind those symbols. libFuzzer takes them where they are there, as weak symbols.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use core::{mem, ptr};
+use core::ptr;
 use std::fmt::Write as _;
 
 use super::attendance::observers;
@@ -17,14 +16,11 @@ use crate::stack::capture;
 use crate::stack::depot::SiteId;
 use crate::stack::modules;
 use crate::stack::symbolize::{Frame, Symbolizer};
-use crate::sys::{apart, output, process, thread};
+use crate::sys::{apart, output, thread};
 use crate::with_registers;
 
 /// Sites that the list of what is in use shows.
 const MOST_SITES: usize = 20;
-
-static DEATH_CALLBACK: AtomicUsize = AtomicUsize::new(0);
-static IS_CRASHING: AtomicBool = AtomicBool::new(false);
 
 /// Installs functions that hear of each block from here on. Returns how many pairs there are; 0: no room.
 pub extern "C" fn install_malloc_and_free_hooks(
@@ -42,26 +38,6 @@ pub extern "C" fn install_malloc_and_free_hooks(
 
 /// Functions that libFuzzer's minimizer compares: what its documentation asks of AddressSanitizer.
 const DEDUP_FRAMES: usize = 3;
-
-/// Sets the function that is called before an error ends the process.
-pub extern "C" fn set_death_callback(callback: *const c_void) {
-    DEATH_CALLBACK.store(callback as usize, Ordering::Release);
-}
-
-/// Who reports a crash? 1: the caller, who is the first to ask; 0: somebody else.
-pub extern "C" fn acquire_crash_state() -> c_int {
-    c_int::from(!IS_CRASHING.swap(true, Ordering::AcqRel))
-}
-
-/// Ends the process for an error that was reported: whoever wants to is told before.
-pub fn die() -> ! {
-    let callback = DEATH_CALLBACK.load(Ordering::Acquire);
-    if acquire_crash_state() != 0 && callback != 0 {
-        // SAFETY: whoever set it says that it is a function without arguments.
-        unsafe { mem::transmute::<usize, extern "C" fn()>(callback)() };
-    }
-    process::abort()
-}
 
 with_registers! {
     /// Prints the caller's stack.
@@ -230,11 +206,6 @@ fn shown(form: &str, frame: &Frame, pc: usize) -> String {
         };
     }
     out
-}
-
-/// In a forked child: it has not crashed.
-pub(super) fn renew_after_fork() {
-    IS_CRASHING.store(false, Ordering::Relaxed);
 }
 
 #[cfg(test)]
