@@ -126,6 +126,18 @@ fn rules_that_lead_past_the_end_of_a_stack_end_nobody() {
     }
 }
 
+#[test]
+fn a_filter_that_refuses_what_walks_ask_cuts_no_stack() {
+    let program = compile("stack_filtered.c", "stack_filtered", &["-O1", "-pthread"]);
+    let ran = finish(&mut watched(&[LISTS[0], LISTS[1], "--full-stacks"], &program));
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let heading = "in use at exit: 1001 bytes in 1 block allocated from:";
+    let stack: Vec<_> = ran.stderr.lines().skip_while(|line| !line.ends_with(heading)).collect();
+    let depth = stack.iter().filter(|line| line.contains(" deeper ")).count();
+    assert_eq!(depth, 31, "{}", ran.stderr);
+    assert!(ran.stderr.contains(" work "), "{}", ran.stderr);
+}
+
 /// What is cut is said; what is walked is not cut: the report's other stack has its outermost frame.
 #[test]
 fn as_many_frames_as_were_asked_for() {

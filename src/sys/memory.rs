@@ -177,8 +177,10 @@ pub fn is_readable(from: usize, to: usize) -> bool {
             POPULATES.store(true, Ordering::Relaxed);
             return true;
         }
-        // Linux before 5.14 has no such advice, and a filter may refuse it. The last page is the likeliest not to be there.
-        !POPULATES.load(Ordering::Relaxed)
+        // Linux before 5.14 has no such advice, and a filter may refuse it with an error of its own (madvise(2) has these).
+        let is_answer = matches!(errno::get(), libc::EINVAL | libc::ENOMEM | libc::EFAULT);
+        // The last page is the likeliest not to be there.
+        !(is_answer && POPULATES.load(Ordering::Relaxed))
             && to - start <= MOST * PAGE
             && is_readable_page(round_down(to - 1, PAGE))
             && (start..to).step_by(PAGE).all(is_readable_page)
