@@ -10,7 +10,7 @@ fn checked_ops_over_seeded_scripts() {
         ("freed by size", 60),
         ("resized", 60),
         ("sized", 60),
-        ("looked", 300),
+        ("looked", 60),
         ("trimmed", 100),
         ("overrun", 60),
         ("underrun", 60),

@@ -119,7 +119,7 @@ impl Player {
             Op::Free { block } => self.on(block, Self::free),
             Op::FreeSized { block } => self.on(block, |p, at| p.free_sized(at, 0)),
             Op::UsableSize { block } => self.on(block, Self::ask_size),
-            Op::Look => self.look(&[]),
+            Op::Look => self.look_sometimes(),
             Op::Trim => {
                 HEAP.trim(0);
                 self.tally.count("trimmed");

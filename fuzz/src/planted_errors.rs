@@ -84,7 +84,7 @@ impl Player {
         let block = self.take(at);
         HEAP.free(block.user, &block.release());
         self.demand(&[(defect, user)]);
-        self.look(&[]);
+        self.look_sometimes();
     }
 
     pub(crate) fn overrun(&mut self, at: usize, len: u8, look: bool) {
@@ -121,7 +121,7 @@ impl Player {
         spoil(user + size, len);
         self.look(&[(Defect::Overflow, user)]);
         spoil(user + size, len);
-        self.look(&[]);
+        self.look_sometimes();
         self.tally.count("overrun far");
     }
 
@@ -149,7 +149,7 @@ impl Player {
         } else {
             self.look(&[(Defect::WriteAfterFree, user)]);
         }
-        self.look(&[]);
+        self.look_sometimes();
         self.tally.count("written late");
     }
 
@@ -163,7 +163,7 @@ impl Player {
         spoil(user + size, 3);
         self.look(&[(Defect::Overflow, user)]);
         spoil(user + size, 3);
-        self.look(&[]);
+        self.look_sometimes();
         self.tally.count("overrun late");
     }
 
