@@ -4,7 +4,7 @@ mod harness;
 
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use harness::{MALLOCOP, Ran, finish, scratch, victims};
 
@@ -20,12 +20,19 @@ fn cargo(words: &[&str]) -> Command {
     command
 }
 
+/// One after the other: who waits for cargo's lock on the folder would seem to hang.
+fn finish_cargo(command: &mut Command) -> Ran {
+    static ONE: Mutex<()> = Mutex::new(());
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    finish(command)
+}
+
 fn build(words: &[&str], flags: &str, program: &str) -> PathBuf {
     let mut command = cargo(words);
     if !flags.is_empty() {
         command.env("RUSTFLAGS", flags);
     }
-    let ran = finish(&mut command);
+    let ran = finish_cargo(&mut command);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     scratch().join("target").join(program)
 }
@@ -132,15 +139,22 @@ fn without_checks_layouts_are_kept_to_all_the_same() {
 
 #[test]
 fn scopes_stand_forks_and_stacks_of_the_programs_own() {
-    let ran = finish(&mut cargo(&["test", "--quiet", "--test", "scopes"]));
+    let ran = finish_cargo(&mut cargo(&["test", "--quiet", "--test", "scopes"]));
     // What they lose on purpose is told once more at the end.
     assert!(ran.stdout.contains("3 passed; 0 failed"), "{}{}", ran.stdout, ran.stderr);
 }
 
 #[test]
 fn of_fifty_tests_side_by_side_those_that_leak_fail() {
-    let ran =
-        finish(&mut cargo(&["test", "--quiet", "--test", "fifty", "--", "--test-threads", "8"]));
+    let ran = finish_cargo(&mut cargo(&[
+        "test",
+        "--quiet",
+        "--test",
+        "fifty",
+        "--",
+        "--test-threads",
+        "8",
+    ]));
     let failed: Vec<_> = ran
         .stdout
         .lines()
