@@ -5,7 +5,7 @@
 //!
 //! The same player as that of `checked_ops`, in a process of its own: it has one heap.
 
-use arbitrary::{Arbitrary, Result, Unstructured};
+use arbitrary::{Arbitrary, Result};
 use mallocop::finding::Kind;
 use mallocop::options::{self, Name};
 
@@ -70,15 +70,7 @@ pub fn show(data: &[u8]) -> Result<String> {
 }
 
 fn script(data: &[u8]) -> Result<Vec<Op>> {
-    let mut u = Unstructured::new(data);
-    let mut ops = vec![Op::arbitrary(&mut u)?];
-    if u.is_empty() {
-        return Err(arbitrary::Error::NotEnoughData);
-    }
-    while ops.len() < MAX_OPS && !u.is_empty() {
-        ops.push(Op::arbitrary(&mut u)?);
-    }
-    Ok(ops)
+    crate::operations(data, MAX_OPS)
 }
 
 impl Player {

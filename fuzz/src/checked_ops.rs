@@ -13,7 +13,7 @@
 //! One heap for the process, beside glibc's, without stacks: scripts leave it as they found it but for
 //! what waits in the quarantine.
 
-use arbitrary::{Arbitrary, Result, Unstructured};
+use arbitrary::{Arbitrary, Result};
 use mallocop::finding::Kind;
 use mallocop::options::{self, Name};
 
@@ -90,15 +90,7 @@ pub fn show(data: &[u8]) -> Result<String> {
 }
 
 fn script(data: &[u8]) -> Result<Vec<Op>> {
-    let mut u = Unstructured::new(data);
-    let mut ops = vec![Op::arbitrary(&mut u)?];
-    if u.is_empty() {
-        return Err(arbitrary::Error::NotEnoughData);
-    }
-    while ops.len() < MAX_OPS && !u.is_empty() {
-        ops.push(Op::arbitrary(&mut u)?);
-    }
-    Ok(ops)
+    crate::operations(data, MAX_OPS)
 }
 
 impl Player {

@@ -37,6 +37,7 @@ pub mod tally;
 mod tree;
 pub mod unwind_rules;
 
+use arbitrary::{Arbitrary, Unstructured};
 use random::Random;
 use tally::Tally;
 
@@ -68,6 +69,19 @@ pub const TARGETS: &[Target] = &[
     Target { name: "suppressions", body: suppressions::body, show: suppressions::show },
     Target { name: "unwind_rules", body: unwind_rules::body, show: unwind_rules::show },
 ];
+
+/// The operations that the bytes make, `most` at most; one at least, and not all bytes for that.
+fn operations<'a, T: Arbitrary<'a>>(data: &'a [u8], most: usize) -> arbitrary::Result<Vec<T>> {
+    let mut u = Unstructured::new(data);
+    let mut operations = vec![T::arbitrary(&mut u)?];
+    if u.is_empty() {
+        return Err(arbitrary::Error::NotEnoughData);
+    }
+    while operations.len() < most && !u.is_empty() {
+        operations.push(T::arbitrary(&mut u)?);
+    }
+    Ok(operations)
+}
 
 /// The target called `name`.
 pub fn target(name: &str) -> Option<&'static Target> {

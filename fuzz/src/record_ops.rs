@@ -6,7 +6,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use arbitrary::{Arbitrary, Result, Unstructured};
+use arbitrary::{Arbitrary, Result};
 use mallocop::record::read::Bytes as _;
 use mallocop::record::{self, EXTENT, Entry, FIRST_EXTENT, Kind, MOST_BYTES, State, UNIT, UNITS};
 
@@ -344,15 +344,7 @@ fn wait_for(child: libc::pid_t) -> i32 {
 }
 
 fn script(data: &[u8]) -> Result<Vec<Op>> {
-    let mut u = Unstructured::new(data);
-    let mut ops = vec![Op::arbitrary(&mut u)?];
-    if u.is_empty() {
-        return Err(arbitrary::Error::NotEnoughData);
-    }
-    while ops.len() < MAX_OPS && !u.is_empty() {
-        ops.push(Op::arbitrary(&mut u)?);
-    }
-    Ok(ops)
+    crate::operations(data, MAX_OPS)
 }
 
 /// Plays the script that `data` makes.
