@@ -94,7 +94,7 @@ fn build_rust(
     toolchain: &str,
     words: &[&str],
 ) -> Result<PathBuf, String> {
-    // A folder for each way of building, and the program kept under a name of its own.
+    // A folder for each way of building: their programs have the same names.
     let target = folder.join(words.join("").replace('-', "_"));
     let mut cargo = Command::new("cargo");
     cargo.args([toolchain, "fuzz", "build", "--fuzz-dir"]).arg(targets().join("fuzz_speed"));
