@@ -50,8 +50,8 @@ for target in "${targets[@]}"; do
     cargo fuzz build -s none ${traces[@]+"${traces[@]}"} "$target" 2>&1 | tail -n 3
 done
 
-# Processor time of a process in hundredths of a second.
-cpu_time() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat" 2>/dev/null || echo 0; }
+# Processor time of a process and of the children it has waited for, in hundredths of a second (proc_pid_stat(5)).
+cpu_time() { awk '{ sub(/.*\) /, ""); print $12 + $13 + $14 + $15 }' "/proc/$1/stat" 2>/dev/null || echo 0; }
 
 options_of() {
     printf '%s\n' -timeout=25 -rss_limit_mb=4096 -print_final_stats=1 "-artifact_prefix=artifacts/$1/"
