@@ -57,12 +57,19 @@ impl Ledger {
     /// A block of `size` bytes goes out. The thread's own ledger only.
     #[inline(always)]
     pub fn count_allocation(&self, size: usize) {
+        if self.note_allocation(size) {
+            self.tell();
+        }
+    }
+
+    /// The same; says whether [`Ledger::tell`] is to be called soon.
+    #[inline(always)]
+    #[must_use]
+    pub fn note_allocation(&self, size: usize) -> bool {
         add(&self.allocations, 1);
         let allocated = self.allocated.load(Ordering::Relaxed).wrapping_add(size as u64);
         self.allocated.store(allocated, Ordering::Relaxed);
-        if allocated > self.mark.load(Ordering::Relaxed) {
-            self.rise(allocated);
-        }
+        allocated > self.mark.load(Ordering::Relaxed) && self.rise(allocated)
     }
 
     /// A block of `size` bytes came back. The thread's own ledger only.
@@ -79,13 +86,12 @@ impl Ledger {
         self.count_allocation(new);
     }
 
+    /// The difference is at a new height. Is that far above what the process's sum knows of?
     #[inline]
-    fn rise(&self, allocated: u64) {
+    fn rise(&self, allocated: u64) -> bool {
         self.mark.store(allocated, Ordering::Relaxed);
         let net = allocated.wrapping_sub(self.freed.load(Ordering::Relaxed)) as i64;
-        if net - self.told.load(Ordering::Relaxed) > LAG {
-            self.tell();
-        }
+        net - self.told.load(Ordering::Relaxed) > LAG
     }
 
     /// Bytes handed out less bytes taken back, now.

@@ -325,8 +325,9 @@ impl CheckedHeap {
         self.frozen.load(Ordering::Relaxed) != 0
     }
 
-    #[inline]
-    pub(super) fn is_guarded(&self) -> bool {
+    /// Are blocks checked? Fixed before the first one is made.
+    #[inline(always)]
+    pub fn is_guarded(&self) -> bool {
         options::number(Name::Checks) == 0
     }
 

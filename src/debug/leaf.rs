@@ -57,6 +57,15 @@ impl Granule {
         Some(Self { leaf, index: (address & (LEAF_BYTES - 1)) / GRANULE })
     }
 
+    /// The granule in front of this one.
+    #[inline(always)]
+    pub(super) fn before(self) -> Option<Self> {
+        match self.index.checked_sub(1) {
+            Some(index) => Some(Self { leaf: self.leaf, index }),
+            None => Self::at(self.leaf.base.wrapping_sub(GRANULE)),
+        }
+    }
+
     #[inline]
     pub(super) fn state(self) -> &'static AtomicU8 {
         // The index has 16 bits, and there are 2^16 states.

@@ -41,6 +41,16 @@ impl CheckedHeap {
         unsafe { self.allocate_from(mine()?, request, caller) }
     }
 
+    /// The same where nothing is checked, contents undefined. It calls nothing, so that the common case saves no
+    /// registers.
+    #[inline(always)]
+    pub fn allocate_bare(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
+        if align > GRANULE || size > LARGEST_REQUEST {
+            return None;
+        }
+        allocate_bare(mine()?, size)
+    }
+
     /// The same for a thread whose calls somebody attends to.
     ///
     /// # Safety
@@ -91,6 +101,15 @@ impl CheckedHeap {
         unsafe { self.free_to(mine(), user, release, caller) }
     }
 
+    /// The same where nothing is checked: it calls nothing either.
+    #[inline(always)]
+    pub fn free_bare(&self, user: usize) -> bool {
+        match mine() {
+            Some(mine) if !deferred::is_waiting() => free_bare(mine, user),
+            _ => false,
+        }
+    }
+
     /// The same for a thread whose calls somebody attends to.
     ///
     /// # Safety
@@ -131,7 +150,7 @@ impl CheckedHeap {
     }
 
     /// `site` is asked for when the block is known, so that its memory comes meanwhile.
-    #[inline(never)]
+    #[inline(always)]
     fn allocate_guarded(
         &self,
         mine: &'static Mine,
@@ -140,14 +159,12 @@ impl CheckedHeap {
         zeroed: bool,
         site: impl FnOnce() -> SiteId,
     ) -> Option<NonNull<u8>> {
-        if size > LARGEST_REQUEST {
-            return None;
-        }
         let class = Class::of_payload(LEAD + size + TAIL);
         let mut turn = turn(mine);
         let payload = turn.pop(class)?;
         let user = payload.as_ptr() as usize + LEAD;
-        registry::foresee(user);
+        let granule = registry::find(user)?;
+        granule.foresee(user);
         let site = site();
         turn.arena().ledger().count_allocation(size);
         capture::count_block(site, size);
@@ -165,7 +182,7 @@ impl CheckedHeap {
             // What the fill wrote behind the block is the tail's.
             self.canaries().write_small(user, size, head);
         }
-        registry::set_live(user, Some(class), site);
+        granule.set_live(Some(class), site);
         NonNull::new(user as *mut u8)
     }
 
@@ -184,13 +201,13 @@ impl CheckedHeap {
     ) -> Option<NonNull<u8>> {
         let mine = mine()?;
         let Request { size, align, kind, .. } = request;
-        if align > GRANULE {
+        if align > GRANULE || size > LARGEST_REQUEST {
             return None;
         }
         if !self.is_guarded() || deferred::is_waiting() || !self.moves_small() {
             return None;
         }
-        let taken = registry::take(user, State::Busy, single::is_single()).ok()?;
+        let taken = registry::find(user)?.take(State::Busy, single::is_single()).ok()?;
         // SAFETY: as the caller says.
         let now = unsafe { capture::free_site(caller, user) };
         let canaries = self.canaries();
@@ -205,7 +222,7 @@ impl CheckedHeap {
             taken.set(State::Live(taken.class));
             return None;
         };
-        registry::set_free_site(user, now);
+        taken.set_free_site(now);
         let thread = thread::known_number();
         let waiting = Waiting { user, size: old, class: taken.class, thread };
         self.let_wait(turn(mine), canaries, waiting, &taken);
@@ -214,7 +231,7 @@ impl CheckedHeap {
 
     /// # Safety
     /// As for [`CheckedHeap::allocate_quickly`].
-    #[inline(never)]
+    #[inline(always)]
     unsafe fn free_guarded(
         &self,
         mine: &'static Mine,
@@ -222,18 +239,17 @@ impl CheckedHeap {
         release: &Release,
         caller: Caller,
     ) -> bool {
-        registry::foresee(user);
+        let Some(granule) = registry::find(user) else { return false };
+        granule.foresee(user);
         // SAFETY: as the caller says.
         let now = unsafe { capture::free_site(caller, user) };
-        let Ok(taken) = registry::take(user, State::Busy, single::is_single()) else {
-            return false;
-        };
+        let Ok(taken) = granule.take(State::Busy, single::is_single()) else { return false };
         let canaries = self.canaries();
         let Some(size) = quick_size(canaries, user, &taken, release) else {
             self.retire(user, taken, release, now);
             return true;
         };
-        registry::set_free_site(user, now);
+        taken.set_free_site(now);
         let waiting = Waiting { user, size, class: taken.class, thread: thread::known_number() };
         self.let_wait(turn(mine), canaries, waiting, &taken);
         true
@@ -279,15 +295,24 @@ fn quick_size(canaries: Canaries, user: usize, taken: &Taken, release: &Release)
 /// `size` bytes without checks, contents undefined.
 #[inline(always)]
 fn allocate_bare(mine: &'static Mine, size: usize) -> Option<NonNull<u8>> {
-    if size > LARGEST_REQUEST {
-        return None;
-    }
     let class = Class::of_payload(size);
     let mut turn = turn(mine);
     let payload = turn.pop(class)?;
-    turn.arena().ledger().count_allocation(class.capacity());
     registry::set_live_bare(payload.as_ptr() as usize, class);
+    let must_tell = mine.ledger().note_allocation(class.capacity());
+    drop(turn);
+    if must_tell {
+        return Some(tell(mine, payload));
+    }
     Some(payload)
+}
+
+/// Tells the process of what the thread has allocated.
+#[cold]
+#[inline(never)]
+extern "C" fn tell(mine: &'static Mine, payload: NonNull<u8>) -> NonNull<u8> {
+    turn(mine).arena().ledger().tell();
+    payload
 }
 
 /// Frees a block without checks.

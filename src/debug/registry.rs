@@ -8,7 +8,8 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::leaf::{self, Granule, LEAF_BYTES, leaf_of};
+use super::leaf::{self, LEAF_BYTES, leaf_of};
+pub(super) use super::leaf::Granule;
 pub use super::leaf::{Leaf, cover_for};
 pub(super) use super::leaf::{cover, has_sites};
 use crate::arena::class::{CLASSES, Class};
@@ -104,6 +105,16 @@ impl Taken {
     pub fn set(&self, state: State) {
         self.granule.state().store(state.byte(), Ordering::Release);
     }
+
+    /// Notes the site that it was freed from.
+    #[inline(always)]
+    pub(super) fn set_free_site(&self, site: SiteId) {
+        if site != SiteId::NONE
+            && let Some(before) = self.granule.before()
+        {
+            before.note_free_site(site);
+        }
+    }
 }
 
 fn site_of(granule: Granule) -> SiteId {
@@ -124,10 +135,7 @@ pub fn word(address: usize) -> Option<Word> {
 /// What is known of the block that starts at `user`; `None` where none can.
 #[inline]
 pub fn state(user: usize) -> Option<State> {
-    if !user.is_multiple_of(GRANULE) {
-        return None;
-    }
-    Some(State::from_byte(Granule::at(user)?.state().load(Ordering::Acquire)))
+    Some(State::from_byte(find(user)?.state().load(Ordering::Acquire)))
 }
 
 /// Number of the arena that the memory at `address` belongs to; `None`: to none.
@@ -135,28 +143,75 @@ pub fn owner(address: usize) -> Option<u32> {
     Granule::at(address).and_then(owner_of)
 }
 
-/// Lets the words of the block at `user` and its head come near while a stack is captured. Any address.
-#[inline]
-pub fn foresee(user: usize) {
-    if leaf::has_sites()
-        && let Some(granule) = Granule::at(user)
-    {
-        // The word of its free is the one in front.
-        memory::prefetch(user.wrapping_sub(GRANULE));
-        memory::prefetch(core::ptr::from_ref(granule.state()) as usize);
-        memory::prefetch(granule.site().map_or(user, |site| core::ptr::from_ref(site) as usize));
-    }
+/// Where the registry speaks of the block at `user`, any value; `None` where none can be. What is done there in
+/// one call is done by one look-up.
+#[inline(always)]
+pub(super) fn find(user: usize) -> Option<Granule> {
+    if user.is_multiple_of(GRANULE) { Granule::at(user) } else { None }
 }
 
 /// Declares the block at `user` live. Its head and canaries are written. The second site word keeps
 /// what it says until the block is freed.
 #[inline]
 pub fn set_live(user: usize, class: Option<Class>, site: SiteId) {
-    let Some(granule) = Granule::at(user) else { return };
-    if let Some(word) = granule.site() {
-        word.store(site.0, Ordering::Relaxed);
+    if let Some(granule) = Granule::at(user) {
+        granule.set_live(class, site);
     }
-    granule.state().store(State::Live(class).byte(), Ordering::Release);
+}
+
+impl Granule {
+    /// Lets the words of the block that starts here, at `user`, and its head come near while a stack is captured.
+    #[inline(always)]
+    pub(super) fn foresee(self, user: usize) {
+        if let Some(site) = self.site() {
+            // The word of its free is the one in front.
+            memory::prefetch(user.wrapping_sub(GRANULE));
+            memory::prefetch(core::ptr::from_ref(self.state()) as usize);
+            memory::prefetch(core::ptr::from_ref(site) as usize);
+        }
+    }
+
+    /// As [`set_live`].
+    #[inline(always)]
+    pub(super) fn set_live(self, class: Option<Class>, site: SiteId) {
+        if let Some(word) = self.site() {
+            word.store(site.0, Ordering::Relaxed);
+        }
+        self.state().store(State::Live(class).byte(), Ordering::Release);
+    }
+
+    /// As [`take`].
+    #[inline(always)]
+    pub(super) fn take(self, into: State, alone: bool) -> Result<Taken, State> {
+        let state = self.state();
+        let mut seen = state.load(Ordering::Acquire);
+        loop {
+            if seen < LIVE {
+                return Err(State::from_byte(seen));
+            }
+            let new = into.byte();
+            let taken = if alone {
+                state.store(new, Ordering::Relaxed);
+                Ok(seen)
+            } else {
+                state.compare_exchange_weak(seen, new, Ordering::AcqRel, Ordering::Acquire)
+            };
+            match taken {
+                Ok(_) => {
+                    return Ok(Taken { granule: self, class: Class::from_byte(seen - LIVE) });
+                }
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn note_free_site(self, site: SiteId) {
+        if let Some(word) = self.site() {
+            word.store(site.0, Ordering::Relaxed);
+            self.state().store(State::FreeSite.byte(), Ordering::Release);
+        }
+    }
 }
 
 /// As [`set_live`] where no stacks are taken.
@@ -178,10 +233,7 @@ impl Live {
     /// The block that starts at `user`, if that is one.
     #[inline]
     pub fn at(user: usize) -> Option<Self> {
-        if !user.is_multiple_of(GRANULE) {
-            return None;
-        }
-        let granule = Granule::at(user)?;
+        let granule = find(user)?;
         let byte = granule.state().load(Ordering::Acquire).checked_sub(LIVE)?;
         Some(Self { granule, class: Class::from_byte(byte)? })
     }
@@ -225,13 +277,10 @@ pub fn set(user: usize, state: State) {
 /// Notes the site that the block at `user` was freed from.
 #[inline]
 pub fn set_free_site(user: usize, site: SiteId) {
-    if site == SiteId::NONE {
-        return;
-    }
-    let Some(granule) = Granule::at(user.wrapping_sub(GRANULE)) else { return };
-    if let Some(word) = granule.site() {
-        word.store(site.0, Ordering::Relaxed);
-        granule.state().store(State::FreeSite.byte(), Ordering::Release);
+    if site != SiteId::NONE
+        && let Some(granule) = Granule::at(user.wrapping_sub(GRANULE))
+    {
+        granule.note_free_site(site);
     }
 }
 
@@ -248,30 +297,7 @@ pub fn free_site(user: usize) -> SiteId {
 /// `Err`: what the state says instead; nothing changed.
 #[inline]
 pub fn take(user: usize, into: State, alone: bool) -> Result<Taken, State> {
-    if !user.is_multiple_of(GRANULE) {
-        return Err(State::None);
-    }
-    let Some(granule) = Granule::at(user) else { return Err(State::None) };
-    let state = granule.state();
-    let mut seen = state.load(Ordering::Acquire);
-    loop {
-        if seen < LIVE {
-            return Err(State::from_byte(seen));
-        }
-        let new = into.byte();
-        let taken = if alone {
-            state.store(new, Ordering::Relaxed);
-            Ok(seen)
-        } else {
-            state.compare_exchange_weak(seen, new, Ordering::AcqRel, Ordering::Acquire)
-        };
-        match taken {
-            Ok(_) => {
-                return Ok(Taken { granule, class: Class::from_byte(seen - LIVE) });
-            }
-            Err(now) => seen = now,
-        }
-    }
+    find(user).map_or(Err(State::None), |granule| granule.take(into, alone))
 }
 
 fn holds_block(state: u8) -> bool {

@@ -5,6 +5,7 @@ use mallocop::finding::Kind;
 
 /// A call that allocates. One byte: the short path keeps it in a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum Call {
     Malloc,
     Calloc,

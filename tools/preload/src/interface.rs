@@ -144,8 +144,13 @@ unsafe extern "C" fn pvalloc_from(size: usize, caller: Caller) -> *mut c_void {
 extern "C" fn malloc_usable_size(pointer: *mut c_void) -> usize {
     match HEAP.usable_quickly(pointer as usize) {
         Some(size) => size,
-        None => start::heap().map_or(0, |heap| heap.usable_size(pointer as usize)),
+        None => usable_size_fully(pointer),
     }
+}
+
+#[inline(never)]
+extern "C" fn usable_size_fully(pointer: *mut c_void) -> usize {
+    start::heap().map_or(0, |heap| heap.usable_size(pointer as usize))
 }
 
 #[unsafe(no_mangle)]

@@ -19,7 +19,7 @@ use crate::{HEAP, rules, start};
 ///
 /// # Safety
 /// `caller` holds the registers at the entry of the program's call.
-#[inline(always)]
+#[inline(never)]
 pub(crate) unsafe fn try_allocate(request: Request, caller: Caller) -> *mut u8 {
     // SAFETY: as the caller says.
     match unsafe { HEAP.allocate_quickly(request, caller) } {
@@ -51,10 +51,50 @@ unsafe fn allocate_fully(request: Request, caller: Caller) -> *mut u8 {
 #[inline(always)]
 pub(crate) unsafe fn allocate(call: Call, size: usize, align: usize, caller: Caller) -> *mut u8 {
     // SAFETY: as the caller says.
+    unsafe {
+        if HEAP.is_guarded() || call == Call::Calloc {
+            allocate_guarded(size, caller, align, call)
+        } else {
+            allocate_bare(size, caller, align, call)
+        }
+    }
+}
+
+/// The short path is there once, for all of C's calls. `extern "C"`, as what it goes on to: what does not unwind can
+/// be jumped to.
+///
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(never)]
+unsafe extern "C" fn allocate_guarded(
+    size: usize,
+    caller: Caller,
+    align: usize,
+    call: Call,
+) -> *mut u8 {
+    // SAFETY: as the caller says.
     match unsafe { HEAP.allocate_quickly(call.request(size, align), caller) } {
         Some(block) => block.as_ptr(),
         // SAFETY: as the caller says.
-        None => unsafe { allocate_or_fail(call, size, align, caller) },
+        None => unsafe { allocate_or_fail(size, caller, align, call) },
+    }
+}
+
+/// The same without checks.
+///
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(never)]
+unsafe extern "C" fn allocate_bare(
+    size: usize,
+    caller: Caller,
+    align: usize,
+    call: Call,
+) -> *mut u8 {
+    match HEAP.allocate_bare(size, align) {
+        Some(block) => block.as_ptr(),
+        // SAFETY: as the caller says.
+        None => unsafe { allocate_or_fail(size, caller, align, call) },
     }
 }
 
@@ -63,7 +103,12 @@ pub(crate) unsafe fn allocate(call: Call, size: usize, align: usize, caller: Cal
 /// # Safety
 /// As for [`try_allocate`].
 #[inline(never)]
-unsafe fn allocate_or_fail(call: Call, size: usize, align: usize, caller: Caller) -> *mut u8 {
+unsafe extern "C" fn allocate_or_fail(
+    size: usize,
+    caller: Caller,
+    align: usize,
+    call: Call,
+) -> *mut u8 {
     let most = options::number(Name::MaxAllocationSizeMb) << 20;
     if let Err(bad) = rules::size(call.name(), size, most) {
         return refuse(bad, libc::ENOMEM);
@@ -125,6 +170,20 @@ pub(crate) unsafe fn allocate_aligned(
 pub(crate) unsafe fn free(pointer: *mut u8, release: &Release, caller: Caller) {
     // SAFETY: as the caller says.
     unsafe {
+        if HEAP.is_guarded() {
+            free_guarded(pointer, release, caller);
+        } else {
+            free_bare(pointer, release, caller);
+        }
+    }
+}
+
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(never)]
+unsafe extern "C" fn free_guarded(pointer: *mut u8, release: &Release, caller: Caller) {
+    // SAFETY: as the caller says.
+    unsafe {
         if pointer.is_null() || HEAP.free_quickly(pointer as usize, release, caller) {
             return;
         }
@@ -135,7 +194,18 @@ pub(crate) unsafe fn free(pointer: *mut u8, release: &Release, caller: Caller) {
 /// # Safety
 /// As for [`try_allocate`].
 #[inline(never)]
-unsafe fn free_fully(pointer: *mut u8, release: &Release, caller: Caller) {
+unsafe extern "C" fn free_bare(pointer: *mut u8, release: &Release, caller: Caller) {
+    if pointer.is_null() || HEAP.free_bare(pointer as usize) {
+        return;
+    }
+    // SAFETY: as the caller says.
+    unsafe { free_fully(pointer, release, caller) };
+}
+
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(never)]
+unsafe extern "C" fn free_fully(pointer: *mut u8, release: &Release, caller: Caller) {
     // Before there is a heap, all there is comes from the early buffer, which keeps it.
     match start::heap() {
         // SAFETY: as the caller says.
