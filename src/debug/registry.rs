@@ -8,8 +8,8 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::leaf::{self, LEAF_BYTES, leaf_of};
 pub(super) use super::leaf::Granule;
+use super::leaf::{self, LEAF_BYTES, leaf_of};
 pub use super::leaf::{Leaf, cover_for};
 pub(super) use super::leaf::{cover, has_sites};
 use crate::arena::class::{CLASSES, Class};

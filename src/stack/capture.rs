@@ -61,7 +61,7 @@ unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId {
     let pc = unsafe { (caller.sp as *const usize).read() };
     let start = Frame { pc, sp: caller.sp + 8, fp: caller.fp };
     note_free(pc, freed);
-    with_tracer(|tracer| tracer.site(start, most))
+    with_tracer(|tracer| tracer.site(start, most), |tracer| tracer.site_apart(start, most))
 }
 
 /// To be told of each free, by the address that called and the block: rules end with a module.
@@ -106,13 +106,14 @@ pub fn full_site() -> SiteId {
 fn site_outside(most: usize, freed: usize) -> SiteId {
     let mut here = Frame { pc: 0, sp: 0, fp: 0 };
     note_registers(&mut here);
-    with_tracer(|tracer| match tracer.leave_own(here) {
+    let work = |tracer: &mut Tracer| match tracer.leave_own(here) {
         Some(frame) => {
             note_free(frame.pc, freed);
-            tracer.site(frame, most)
+            tracer.site_apart(frame, most)
         }
         None => SiteId::NONE,
-    })
+    };
+    with_tracer(work, work)
 }
 
 /// The caller's frame as it is.
@@ -131,15 +132,19 @@ extern "C" fn note_registers(frame: &mut Frame) {
     )
 }
 
-/// Works with the thread's tracer. A signal handler that comes in meanwhile takes no stacks.
+/// Works with the thread's tracer; `first` is the same for its first capture. A signal handler that comes in meanwhile
+/// takes no stacks.
 #[inline(always)]
-fn with_tracer(work: impl FnOnce(&mut Tracer) -> SiteId) -> SiteId {
+fn with_tracer(
+    work: impl FnOnce(&mut Tracer) -> SiteId,
+    first: impl FnOnce(&mut Tracer) -> SiteId,
+) -> SiteId {
     thread::enter_critical();
     let tracer = thread::tracer() as *mut Tracer;
     // SAFETY: what the slot names is the thread's own; whoever interrupts us here takes no stacks.
     let site = match unsafe { tracer.as_mut() } {
         Some(tracer) => work(tracer),
-        None => with_first_tracer(work),
+        None => with_first_tracer(first),
     };
     thread::leave_critical();
     site

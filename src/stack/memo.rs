@@ -11,7 +11,7 @@
 //! - M3: rules are of one epoch: the memo is dropped when a module has been unloaded.
 //! - M4: a slot is read only if the step that would read it has been confirmed up to there.
 
-use super::rows::{Fresh, Link, More, Places, Rows};
+use super::rows::{Fresh, How, Link, More, Places, Rows};
 use super::rule::Kind;
 use super::unwind::{
     EXACT, Frame, GUESSED, Reach, Source, Step, limit_of, register_in, step, step_near,
@@ -92,38 +92,50 @@ impl Memo {
     pub fn walk<S: Source>(&mut self, source: &S, start: Frame) {
         let mut limit = source.limit(start.sp);
         let Frame { mut pc, mut sp, mut fp } = start;
-        let (mut reach, mut fresh, mut kept) = (PLAIN, 0, self.len);
+        let (mut reach, mut kept) = (PLAIN, self.len);
         let mut places = self.rows.places();
+        let mut next = places.fresh;
         loop {
-            kept = self.without_inner(kept, sp);
-            if kept != 0 && self.meets(source, kept - 1, Frame { pc, sp, fp }, reach) {
+            if next == places.end {
+                match self.rows.grow_at(next) {
+                    Some(at) => next = at,
+                    None => break self.end(source, true, true, next),
+                }
+                places = self.rows.places();
+            }
+            let nearest = loop {
+                // SAFETY: of the frames kept, or the one in front of them, at which this stops.
+                let nearest = unsafe { (*places.more.add(kept).sub(1)).sp };
+                if nearest >= sp {
+                    break nearest;
+                }
+                kept -= 1;
+            };
+            let may_meet = nearest == sp && kept != 0;
+            if may_meet && self.meets(source, kept - 1, Frame { pc, sp, fp }, reach) {
                 let left = self.unchanged(source, kept - 1);
                 if left == 0 {
-                    break self.keep(source, kept, fresh);
+                    break self.keep(source, kept, next);
                 }
                 // Up to there it is gone through by rule once more: rbp may matter now.
                 kept = left;
             }
-            if fresh == places.room {
-                if !self.rows.grow() {
-                    break self.end(source, true, true, fresh);
-                }
-                places = self.rows.places();
-            }
             let rule = source.rule(pc);
             // SAFETY: made room for.
-            unsafe { places.fresh.add(fresh).write(Fresh { pc, sp, fp, reach, rule }) };
-            fresh += 1;
-            if let Some((next, how)) = step_near(source, rule, Frame { pc, sp, fp }, limit) {
-                (pc, sp, fp, reach) = (next.pc, next.sp, next.fp, how);
+            unsafe {
+                next.write(Fresh { pc, sp, fp, reach, rule });
+                next = next.add(1);
+            }
+            if let Some((caller, how)) = step_near(source, rule, Frame { pc, sp, fp }, limit) {
+                (pc, sp, fp, reach) = (caller.pc, caller.sp, caller.fp, how);
                 continue;
             }
-            match self.step_far(source, fresh, limit) {
-                Step::Caller(next, how) => {
-                    (pc, sp, fp, reach) = (next.pc, next.sp, next.fp, word_of(how));
+            match self.step_far(source, next, limit) {
+                Step::Caller(caller, how) => {
+                    (pc, sp, fp, reach) = (caller.pc, caller.sp, caller.fp, word_of(how));
                 }
-                Step::End => break self.end(source, false, !rule.is(Kind::End), fresh),
-                Step::Lost => break self.end(source, true, true, fresh),
+                Step::End => break self.end(source, false, !rule.is(Kind::End), next),
+                Step::Lost => break self.end(source, true, true, next),
             }
             if pc & EXACT != 0 || sp > limit {
                 limit = source.limit(sp);
@@ -131,17 +143,20 @@ impl Memo {
         }
     }
 
-    /// The step from the outermost of so many fresh frames.
+    /// The step from the outermost of the fresh frames, which end at `next`.
     #[cold]
     #[inline(never)]
-    fn step_far<S: Source>(&self, source: &S, fresh: usize, limit: usize) -> Step {
+    fn step_far<S: Source>(&self, source: &S, next: *mut Fresh, limit: usize) -> Step {
+        let first = self.rows.places().fresh;
         // SAFETY: they have been written one after the other.
-        let row = |index: usize| unsafe { *self.rows.places().fresh.add(index) };
+        let row = |index: usize| unsafe { *first.add(index) };
         let frame = |index: usize| {
             let Fresh { pc, sp, fp, .. } = row(index);
             Frame { pc, sp, fp }
         };
-        let (last, rule) = (fresh - 1, row(fresh - 1).rule);
+        // SAFETY: both are in the row of fresh frames.
+        let last = unsafe { next.offset_from(first) as usize } - 1;
+        let rule = row(last).rule;
         let register = match rule.kind() {
             Kind::Register => register_in(source, last, rule.register(), frame),
             _ => None,
@@ -152,9 +167,9 @@ impl Memo {
     /// The walk has come to the outermost frame.
     #[cold]
     #[inline(never)]
-    fn end<S: Source>(&mut self, source: &S, lost: bool, open: bool, fresh: usize) {
+    fn end<S: Source>(&mut self, source: &S, lost: bool, open: bool, next: *mut Fresh) {
         (self.lost, self.open) = (lost, open);
-        self.keep(source, 0, fresh);
+        self.keep(source, 0, next);
     }
 
     #[inline(always)]
@@ -171,44 +186,27 @@ impl Memo {
         unsafe { &*self.rows.places().more.add(index) }
     }
 
-    #[inline(always)]
-    fn more_mut(&mut self, index: usize) -> &mut More {
-        debug_assert!(index < self.rows.places().room);
-        // SAFETY: as in `link`; the rows are this memo's alone.
-        unsafe { &mut *self.rows.places().more.add(index) }
-    }
-
-    /// Of so many kept frames, the number without those further in than `sp`.
-    #[inline(always)]
-    fn without_inner(&self, mut kept: usize, sp: usize) -> usize {
-        let more = self.rows.places().more;
-        // SAFETY: below the number of frames kept.
-        while kept > 0 && unsafe { (*more.add(kept - 1)).sp } < sp {
-            kept -= 1;
-        }
-        kept
-    }
-
     /// Is the kept frame at `index` this one? Notes how it was reached now.
     #[inline(always)]
     fn meets<S: Source>(&mut self, source: &S, index: usize, frame: Frame, reach: usize) -> bool {
-        let (link, more) = (self.link(index), self.more(index));
-        let is_live = more.is_live;
+        let Places { links, more, .. } = self.rows.places();
+        debug_assert!(index < self.len);
+        // SAFETY: every caller's index is below the number of frames kept; the rows are this memo's alone.
+        let (link, more) = unsafe { (&mut *links.add(index), &mut *more.add(index)) };
+        let is_live = more.how.is_live();
         let is_met =
             link.pc == frame.pc && more.sp == frame.sp && (!is_live || more.fp == frame.fp);
         if is_met {
-            let slot = slot_of(source, frame.sp, reach, is_live);
-            // SAFETY: as in `link`; the rows are this memo's alone.
-            unsafe { (*self.rows.places().links.add(index)).slot = slot };
-            let more = self.more_mut(index);
-            (more.reach, more.fp) = (reach, frame.fp);
+            link.slot = slot_of(source, frame.sp, reach, is_live);
+            more.how = How::new(reach, is_live);
+            more.fp = frame.fp;
         }
         is_met
     }
 
     /// Verifies the frames further out than the one at `index`. Returns 0 if all are as they were; else the
     /// number of frames that are left without those between that one and the first that has changed.
-    #[inline(never)]
+    #[inline(always)]
     fn unchanged<S: Source>(&self, source: &S, index: usize) -> usize {
         let links = self.rows.places().links;
         // SAFETY: below the number of frames kept, and so are all in front of it.
@@ -236,13 +234,12 @@ impl Memo {
     #[inline(always)]
     fn is_same_beyond<S: Source>(&self, source: &S, index: usize) -> bool {
         let (link, more) = (self.link(index), self.more(index));
-        if more.reach > AGAIN && more.is_live {
+        let reach = more.how.reach();
+        if reach > AGAIN && more.how.is_live() {
             // SAFETY: as in `unchanged`, and rbp's slot.
-            return unsafe {
-                source.read(more.sp - 8) == link.pc && source.read(more.reach) == more.fp
-            };
+            return unsafe { source.read(more.sp - 8) == link.pc && source.read(reach) == more.fp };
         }
-        more.reach == AGAIN && self.comes_again(source, index)
+        reach == AGAIN && self.comes_again(source, index)
     }
 
     /// Has the outermost frame a caller by now? Then no frame is left that could be met.
@@ -259,7 +256,8 @@ impl Memo {
         let (link, more) = (*self.link(index), *self.more(index));
         match self.step_from(source, index + 1) {
             Step::Caller(frame, _) => {
-                frame.pc == link.pc && frame.sp == more.sp && (!more.is_live || frame.fp == more.fp)
+                let is_live = more.how.is_live();
+                frame.pc == link.pc && frame.sp == more.sp && (!is_live || frame.fp == more.fp)
             }
             _ => false,
         }
@@ -278,37 +276,54 @@ impl Memo {
         step(source, rule, frame, None, limit_of(source, frame))
     }
 
-    /// Puts so many fresh frames onto the kept ones.
+    /// Puts the fresh frames, which end at `next`, onto so many kept ones.
     #[inline(always)]
-    fn keep<S: Source>(&mut self, source: &S, kept: usize, fresh: usize) {
-        self.len = kept;
-        if kept + fresh > self.rows.places().room && !self.rows.grow() {
-            // Deeper than any stack that is followed: what is further in is all there is.
-            (self.len, self.lost, self.open) = (0, true, true);
+    fn keep<S: Source>(&mut self, source: &S, kept: usize, next: *mut Fresh) {
+        let Places { links, more, fresh, room, .. } = self.rows.places();
+        // SAFETY: both are in the row of fresh frames.
+        let count = unsafe { next.offset_from(fresh) as usize };
+        if kept + count > room {
+            return self.keep_more(source, kept, count);
         }
         #[cfg(feature = "oracle")]
         {
-            self.by_rule += fresh as u64;
+            self.by_rule += count as u64;
         }
-        let Places { links, more, fresh: row, .. } = self.rows.places();
-        let (mut hash, mut live) = match self.len.checked_sub(1) {
-            Some(last) => (self.more(last).hash, self.more(last).is_live),
+        let (mut hash, mut live) = match kept.checked_sub(1) {
+            Some(last) => (self.more(last).hash, self.more(last).how.is_live()),
             None => (if self.lost { DARK } else { WHOLE }, false),
         };
-        let mut index = self.len;
-        for from in (0..fresh).rev() {
-            // SAFETY: there is room for the kept and the fresh together.
+        // SAFETY: there is room for the kept and the fresh together.
+        let (mut link, mut more) = unsafe { (links.add(kept), more.add(kept)) };
+        let mut next = next;
+        while next > fresh {
+            // SAFETY: as above.
             unsafe {
-                let Fresh { pc, sp, fp, reach, rule } = *row.add(from);
+                next = next.sub(1);
+                let Fresh { pc, sp, fp, reach, rule } = *next;
                 live = rule.uses_frame_pointer() || (rule.keeps_frame_pointer() && live);
                 hash = hash.wrapping_mul(BASE).wrapping_add(mix(pc, source.tenant(pc & !GUESSED)));
-                let slot = slot_of(source, sp, reach, live);
-                links.add(index).write(Link { slot, pc });
-                more.add(index).write(More { fp, hash, sp, reach, is_live: live });
+                link.write(Link { slot: slot_of(source, sp, reach, live), pc });
+                more.write(More { fp, hash, sp, how: How::new(reach, live) });
+                (link, more) = (link.add(1), more.add(1));
             }
-            index += 1;
         }
-        self.len = index;
+        self.len = kept + count;
+    }
+
+    /// The same for more frames than there is room for.
+    #[cold]
+    #[inline(never)]
+    fn keep_more<S: Source>(&mut self, source: &S, kept: usize, count: usize) {
+        let mut kept = kept;
+        if !self.rows.grow() {
+            // Deeper than any stack that is followed: what is further in is all there is.
+            (self.lost, self.open) = (true, true);
+            kept = 0;
+        }
+        // SAFETY: so many fresh frames are in the row, which has moved with them.
+        let next = unsafe { self.rows.places().fresh.add(count) };
+        self.keep(source, kept, next);
     }
 
     /// Number of frames.

@@ -19,7 +19,7 @@ pub(super) struct Link {
     pub(super) pc: usize,
 }
 
-/// The rest of it.
+/// The rest of it: half a cache line.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct More {
@@ -30,10 +30,32 @@ pub(super) struct More {
     pub(super) hash: u64,
     /// rsp there.
     pub(super) sp: usize,
-    /// How it was reached ([`super::memo`]).
-    pub(super) reach: usize,
-    /// Does rbp matter here or further out?
-    pub(super) is_live: bool,
+    /// How it was reached, and whether rbp matters.
+    pub(super) how: How,
+}
+
+/// How a frame was reached ([`super::memo`]), and in bit 0 whether rbp matters there or further out.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub(super) struct How(usize);
+
+impl How {
+    const LIVE: usize = 1;
+
+    #[inline(always)]
+    pub(super) const fn new(reach: usize, is_live: bool) -> Self {
+        Self(reach & !Self::LIVE | is_live as usize)
+    }
+
+    #[inline(always)]
+    pub(super) const fn reach(self) -> usize {
+        self.0 & !Self::LIVE
+    }
+
+    #[inline(always)]
+    pub(super) const fn is_live(self) -> bool {
+        self.0 & Self::LIVE != 0
+    }
 }
 
 /// A frame that this walk has found, or found anew.
@@ -50,12 +72,19 @@ pub(super) struct Fresh {
 
 const EACH: usize = size_of::<Link>() + size_of::<More>() + size_of::<Fresh>();
 
+const fn bytes_of(room: usize) -> usize {
+    room * EACH + size_of::<More>()
+}
+
 /// Where the three rows are.
 #[derive(Clone, Copy)]
 pub(super) struct Places {
     pub(super) links: *mut Link,
+    /// In front of the first, the outermost frame, stands one whose rsp is above all: who goes outwards stops there.
     pub(super) more: *mut More,
     pub(super) fresh: *mut Fresh,
+    /// Where that row ends.
+    pub(super) end: *mut Fresh,
     /// Entries in each.
     pub(super) room: usize,
 }
@@ -65,8 +94,8 @@ pub(super) struct Rows(Places);
 
 impl Rows {
     pub(super) const fn new() -> Self {
-        let (links, more, fresh) = (ptr::null_mut(), ptr::null_mut(), ptr::null_mut());
-        Self(Places { links, more, fresh, room: 0 })
+        let (links, more) = (ptr::null_mut(), ptr::null_mut());
+        Self(Places { links, more, fresh: ptr::null_mut(), end: ptr::null_mut(), room: 0 })
     }
 
     #[inline(always)]
@@ -82,11 +111,15 @@ impl Rows {
         if room > MOST {
             return false;
         }
-        let Some(at) = memory::map(room * EACH) else { return false };
+        let Some(at) = memory::map(bytes_of(room)) else { return false };
         let links = at as *mut Link;
-        let more = links.wrapping_add(room).cast::<More>();
+        let more = links.wrapping_add(room).cast::<More>().wrapping_add(1);
+        let above_all = More { fp: 0, hash: 0, sp: usize::MAX, how: How::new(0, false) };
+        // SAFETY: in front of the first of the row there is room for one more.
+        unsafe { more.sub(1).write(above_all) };
         let fresh = more.wrapping_add(room).cast::<Fresh>();
-        let rows = core::mem::replace(self, Self(Places { links, more, fresh, room }));
+        let end = fresh.wrapping_add(room);
+        let rows = core::mem::replace(self, Self(Places { links, more, fresh, end, room }));
         let old = rows.0;
         if old.room != 0 {
             // SAFETY: the old rows are shorter than the new ones.
@@ -100,11 +133,21 @@ impl Rows {
     }
 }
 
+impl Rows {
+    /// The same for the row of fresh frames, of which `next` is the place behind the last: returns where that is now.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn grow_at(&mut self, next: *mut Fresh) -> Option<*mut Fresh> {
+        let written = (next as usize - self.0.fresh as usize) / size_of::<Fresh>();
+        self.grow().then(|| self.0.fresh.wrapping_add(written))
+    }
+}
+
 impl Drop for Rows {
     fn drop(&mut self) {
         if self.0.room != 0 {
             // SAFETY: mapped for these rows, which nobody else knows.
-            unsafe { memory::unmap(self.0.links as usize, self.0.room * EACH) };
+            unsafe { memory::unmap(self.0.links as usize, bytes_of(self.0.room)) };
         }
     }
 }

@@ -127,6 +127,12 @@ impl Rule {
         if word == 0 { None } else { Some(Self(word)) }
     }
 
+    /// The rule that this is the [`Rule::word`] of.
+    #[inline(always)]
+    pub(super) const fn of_word(word: u64) -> Self {
+        Self(word)
+    }
+
     /// As a word, not 0.
     #[inline]
     pub const fn word(self) -> u64 {

@@ -54,10 +54,8 @@ impl RuleCache {
         let place = (pc ^ (pc >> 10)) % RULES;
         let Some(cell) = self.0.get(place) else { return Rule::UNKNOWN };
         let (found, word) = cell.get();
-        match Rule::from_word(word) {
-            Some(rule) if found == key => rule,
-            _ => Self::fetch(cell, pc, epoch),
-        }
+        // A key is never 0: neither is a pc.
+        if found == key { Rule::of_word(word) } else { Self::fetch(cell, pc, epoch) }
     }
 
     #[inline(never)]
@@ -160,7 +158,7 @@ impl Tracer {
     }
 
     /// The site of the stack from `start` outwards, its `most` innermost frames.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn site(&mut self, start: Frame, most: usize) -> SiteId {
         if self.busy {
             return SiteId::NONE;
@@ -169,6 +167,12 @@ impl Tracer {
         let site = self.walk(start, most);
         self.busy = false;
         site
+    }
+
+    /// The same, for the longer ways.
+    #[inline(never)]
+    pub(super) fn site_apart(&mut self, start: Frame, most: usize) -> SiteId {
+        self.site(start, most)
     }
 
     #[inline(always)]
