@@ -59,9 +59,9 @@ pub unsafe fn free_site(caller: Caller, block: usize) -> SiteId {
 unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId {
     // SAFETY: the return address, by the caller's word.
     let pc = unsafe { (caller.sp as *const usize).read() };
-    let start = Frame { pc, sp: caller.sp + 8, fp: caller.fp };
+    let start = || Frame { pc, sp: caller.sp + 8, fp: caller.fp };
     note_free(pc, freed);
-    with_tracer(|tracer| tracer.site(start, most), |tracer| tracer.site_apart(start, most))
+    with_tracer(|tracer| tracer.site(start(), most), |tracer| tracer.site_apart(start(), most))
 }
 
 /// To be told of each free, by the address that called and the block: rules end with a module.

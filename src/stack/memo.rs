@@ -92,33 +92,45 @@ impl Memo {
     pub fn walk<S: Source>(&mut self, source: &S, start: Frame) {
         let mut limit = source.limit(start.sp);
         let Frame { mut pc, mut sp, mut fp } = start;
-        let (mut reach, mut kept) = (PLAIN, self.len);
+        let mut reach = PLAIN;
+        if self.rows.places().room == 0 && !self.rows.grow(source.nowhere()) {
+            return self.end(source, true, true, self.rows.places().fresh);
+        }
         let mut places = self.rows.places();
         let mut next = places.fresh;
+        // Behind the frames that are kept so far.
+        let mut outer = places.more.wrapping_add(self.len);
         loop {
+            // The frames further in than this one are gone.
+            let nearest = loop {
+                // SAFETY: of the frames kept, or the one in front of them, at which this stops.
+                let nearest = unsafe { (*outer.sub(1)).sp };
+                if nearest >= sp {
+                    break nearest;
+                }
+                // SAFETY: as above.
+                outer = unsafe { outer.sub(1) };
+            };
+            if nearest == sp && outer > places.more {
+                // SAFETY: both are in the row of frames kept.
+                let kept = unsafe { outer.offset_from(places.more) as usize };
+                if self.meets(source, kept - 1, Frame { pc, sp, fp }, reach) {
+                    let left = self.unchanged(source, kept - 1);
+                    if left == 0 {
+                        break self.keep(source, kept, next);
+                    }
+                    // Up to there it is gone through by rule once more: rbp may matter now.
+                    outer = places.more.wrapping_add(left);
+                }
+            }
             if next == places.end {
-                match self.rows.grow_at(next) {
+                let kept = (outer as usize - places.more as usize) / size_of::<More>();
+                match self.rows.grow_at(next, source.nowhere()) {
                     Some(at) => next = at,
                     None => break self.end(source, true, true, next),
                 }
                 places = self.rows.places();
-            }
-            let nearest = loop {
-                // SAFETY: of the frames kept, or the one in front of them, at which this stops.
-                let nearest = unsafe { (*places.more.add(kept).sub(1)).sp };
-                if nearest >= sp {
-                    break nearest;
-                }
-                kept -= 1;
-            };
-            let may_meet = nearest == sp && kept != 0;
-            if may_meet && self.meets(source, kept - 1, Frame { pc, sp, fp }, reach) {
-                let left = self.unchanged(source, kept - 1);
-                if left == 0 {
-                    break self.keep(source, kept, next);
-                }
-                // Up to there it is gone through by rule once more: rbp may matter now.
-                kept = left;
+                outer = places.more.wrapping_add(kept);
             }
             let rule = source.rule(pc);
             // SAFETY: made room for.
@@ -186,16 +198,16 @@ impl Memo {
         unsafe { &*self.rows.places().more.add(index) }
     }
 
-    /// Is the kept frame at `index` this one? Notes how it was reached now.
+    /// Is the kept frame at `index`, with the same rsp, this one? Notes how it was reached now.
     #[inline(always)]
     fn meets<S: Source>(&mut self, source: &S, index: usize, frame: Frame, reach: usize) -> bool {
         let Places { links, more, .. } = self.rows.places();
         debug_assert!(index < self.len);
         // SAFETY: every caller's index is below the number of frames kept; the rows are this memo's alone.
         let (link, more) = unsafe { (&mut *links.add(index), &mut *more.add(index)) };
+        debug_assert!(more.sp == frame.sp);
         let is_live = more.how.is_live();
-        let is_met =
-            link.pc == frame.pc && more.sp == frame.sp && (!is_live || more.fp == frame.fp);
+        let is_met = link.pc == frame.pc && (!is_live || more.fp == frame.fp);
         if is_met {
             link.slot = slot_of(source, frame.sp, reach, is_live);
             more.how = How::new(reach, is_live);
@@ -210,22 +222,24 @@ impl Memo {
     fn unchanged<S: Source>(&self, source: &S, index: usize) -> usize {
         let links = self.rows.places().links;
         // SAFETY: below the number of frames kept, and so are all in front of it.
-        let mut at = unsafe { links.add(index) };
-        while at > links {
-            // SAFETY: as above.
-            let Link { slot, pc } = unsafe {
-                at = at.sub(1);
-                *at
-            };
-            // SAFETY: M4: the step from the frame further in, confirmed, reads this slot.
-            if unsafe { source.read(slot) } == pc {
-                continue;
+        let mut at = unsafe { links.add(index).sub(1) };
+        loop {
+            // SAFETY: as above, or the one in front of the outermost, at which this stops. M4: the step from the
+            // frame further in, confirmed, reads this slot.
+            while unsafe { source.read((*at).slot) == (*at).pc } {
+                // SAFETY: as above.
+                at = unsafe { at.sub(1) };
+            }
+            if at < links {
+                break;
             }
             // SAFETY: both are in the row.
             let index = unsafe { at.offset_from(links) as usize };
             if !self.is_same_beyond(source, index) {
                 return index + 1;
             }
+            // SAFETY: as above.
+            at = unsafe { at.sub(1) };
         }
         usize::from(self.open && self.goes_on(source))
     }
@@ -316,7 +330,7 @@ impl Memo {
     #[inline(never)]
     fn keep_more<S: Source>(&mut self, source: &S, kept: usize, count: usize) {
         let mut kept = kept;
-        if !self.rows.grow() {
+        if !self.rows.grow(source.nowhere()) {
             // Deeper than any stack that is followed: what is further in is all there is.
             (self.lost, self.open) = (true, true);
             kept = 0;

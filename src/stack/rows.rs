@@ -73,14 +73,15 @@ pub(super) struct Fresh {
 const EACH: usize = size_of::<Link>() + size_of::<More>() + size_of::<Fresh>();
 
 const fn bytes_of(room: usize) -> usize {
-    room * EACH + size_of::<More>()
+    size_of::<Link>() + size_of::<More>() + room * EACH
 }
 
 /// Where the three rows are.
 #[derive(Clone, Copy)]
 pub(super) struct Places {
+    /// In front of the first, the outermost frame, stands one that nothing agrees with: who goes outwards stops there.
     pub(super) links: *mut Link,
-    /// In front of the first, the outermost frame, stands one whose rsp is above all: who goes outwards stops there.
+    /// In front of its first stands one whose rsp is above all.
     pub(super) more: *mut More,
     pub(super) fresh: *mut Fresh,
     /// Where that row ends.
@@ -103,20 +104,23 @@ impl Rows {
         self.0
     }
 
-    /// Twice the room; the entries stay. `false`: at the limit, or no memory.
+    /// Twice the room; the entries stay. At `nowhere` 0 is read. `false`: at the limit, or no memory.
     #[cold]
     #[inline(never)]
-    pub(super) fn grow(&mut self) -> bool {
+    pub(super) fn grow(&mut self, nowhere: usize) -> bool {
         let room = (self.0.room * 2).max(FIRST);
         if room > MOST {
             return false;
         }
         let Some(at) = memory::map(bytes_of(room)) else { return false };
-        let links = at as *mut Link;
+        let links = (at as *mut Link).wrapping_add(1);
         let more = links.wrapping_add(room).cast::<More>().wrapping_add(1);
         let above_all = More { fp: 0, hash: 0, sp: usize::MAX, how: How::new(0, false) };
-        // SAFETY: in front of the first of the row there is room for one more.
-        unsafe { more.sub(1).write(above_all) };
+        // SAFETY: in front of the first of both rows there is room for one more.
+        unsafe {
+            links.sub(1).write(Link { slot: nowhere, pc: usize::MAX });
+            more.sub(1).write(above_all);
+        }
         let fresh = more.wrapping_add(room).cast::<Fresh>();
         let end = fresh.wrapping_add(room);
         let rows = core::mem::replace(self, Self(Places { links, more, fresh, end, room }));
@@ -137,9 +141,9 @@ impl Rows {
     /// The same for the row of fresh frames, of which `next` is the place behind the last: returns where that is now.
     #[cold]
     #[inline(never)]
-    pub(super) fn grow_at(&mut self, next: *mut Fresh) -> Option<*mut Fresh> {
+    pub(super) fn grow_at(&mut self, next: *mut Fresh, nowhere: usize) -> Option<*mut Fresh> {
         let written = (next as usize - self.0.fresh as usize) / size_of::<Fresh>();
-        self.grow().then(|| self.0.fresh.wrapping_add(written))
+        self.grow(nowhere).then(|| self.0.fresh.wrapping_add(written))
     }
 }
 
@@ -147,7 +151,7 @@ impl Drop for Rows {
     fn drop(&mut self) {
         if self.0.room != 0 {
             // SAFETY: mapped for these rows, which nobody else knows.
-            unsafe { memory::unmap(self.0.links as usize, bytes_of(self.0.room)) };
+            unsafe { memory::unmap(self.0.links.sub(1) as usize, bytes_of(self.0.room)) };
         }
     }
 }
