@@ -118,7 +118,7 @@ impl Quarantine {
 
     /// Adds a block and returns what all are counted with, in bytes. `None`: no room or no memory for
     /// the ring; the block cannot wait. The owner only.
-    #[inline]
+    #[inline(always)]
     pub fn push(&self, waiting: Waiting) -> Option<usize> {
         let next = self.next.load(Ordering::Relaxed);
         let count = next.wrapping_sub(self.first.load(Ordering::Relaxed));

@@ -41,6 +41,16 @@ impl CheckedHeap {
         unsafe { self.allocate_from(mine()?, request, caller) }
     }
 
+    /// The same where blocks are checked.
+    ///
+    /// # Safety
+    /// As for [`CheckedHeap::allocate_quickly`].
+    #[inline(always)]
+    pub unsafe fn allocate_guarded(&self, request: Request, caller: Caller) -> Option<NonNull<u8>> {
+        // SAFETY: as the caller says.
+        unsafe { self.allocate_guarded_from(mine()?, request, caller) }
+    }
+
     /// The same where nothing is checked, contents undefined. It calls nothing, so that the common case saves no
     /// registers.
     #[inline(always)]
@@ -72,16 +82,13 @@ impl CheckedHeap {
         request: Request,
         caller: Caller,
     ) -> Option<NonNull<u8>> {
-        let Request { size, align, kind, zeroed } = request;
-        if align > GRANULE || size > LARGEST_REQUEST {
-            return None;
-        }
+        let Request { size, align, zeroed, .. } = request;
         if self.is_guarded() {
             // SAFETY: as the caller says.
-            let site = || unsafe { capture::site(caller) };
-            let origin = Origin::new(kind, align);
-            let cached = self.allocate_guarded(mine, size, origin, zeroed, site);
-            return cached.or_else(|| self.allocate_uncached(request, site()));
+            return unsafe { self.allocate_guarded_from(mine, request, caller) };
+        }
+        if align > GRANULE || size > LARGEST_REQUEST {
+            return None;
         }
         let block = allocate_bare(mine, size)?;
         if zeroed {
@@ -89,6 +96,26 @@ impl CheckedHeap {
             unsafe { block.write_bytes(0, size) };
         }
         Some(block)
+    }
+
+    /// # Safety
+    /// As for [`CheckedHeap::allocate_quickly`].
+    #[inline(always)]
+    unsafe fn allocate_guarded_from(
+        &self,
+        mine: &'static Mine,
+        request: Request,
+        caller: Caller,
+    ) -> Option<NonNull<u8>> {
+        let Request { size, align, kind, zeroed } = request;
+        if align > GRANULE || size > LARGEST_REQUEST {
+            return None;
+        }
+        // SAFETY: as the caller says.
+        let site = || unsafe { capture::site(caller) };
+        let origin = Origin::new(kind, align);
+        let cached = self.hand_out_guarded(mine, size, origin, zeroed, site);
+        cached.or_else(|| self.allocate_uncached(request, site()))
     }
 
     /// Frees the block at `user`, any value at all. `false`: nothing was done; by the full path.
@@ -99,6 +126,21 @@ impl CheckedHeap {
     pub unsafe fn free_quickly(&self, user: usize, release: &Release, caller: Caller) -> bool {
         // SAFETY: as the caller says.
         unsafe { self.free_to(mine(), user, release, caller) }
+    }
+
+    /// The same where blocks are checked.
+    ///
+    /// # Safety
+    /// As for [`CheckedHeap::allocate_quickly`].
+    #[inline(always)]
+    pub unsafe fn free_guarded(&self, user: usize, release: &Release, caller: Caller) -> bool {
+        match mine() {
+            // SAFETY: as the caller says.
+            Some(mine) if !deferred::is_waiting() => unsafe {
+                self.take_back(mine, user, release, caller)
+            },
+            _ => false,
+        }
     }
 
     /// The same where nothing is checked: it calls nothing either.
@@ -137,7 +179,7 @@ impl CheckedHeap {
             Some(_) if deferred::is_waiting() => false,
             // SAFETY: as the caller says.
             Some(mine) if self.is_guarded() => unsafe {
-                self.free_guarded(mine, user, release, caller)
+                self.take_back(mine, user, release, caller)
             },
             Some(mine) => free_bare(mine, user),
         }
@@ -151,7 +193,7 @@ impl CheckedHeap {
 
     /// `site` is asked for when the block is known, so that its memory comes meanwhile.
     #[inline(always)]
-    fn allocate_guarded(
+    fn hand_out_guarded(
         &self,
         mine: &'static Mine,
         size: usize,
@@ -213,7 +255,7 @@ impl CheckedHeap {
         let canaries = self.canaries();
         let origin = Origin::new(kind, align);
         let moved = quick_size(canaries, user, &taken, release).and_then(|old| {
-            let new = self.allocate_guarded(mine, size, origin, false, || now)?;
+            let new = self.hand_out_guarded(mine, size, origin, false, || now)?;
             // SAFETY: both blocks are ours, apart, and at least that long.
             unsafe { new.copy_from_nonoverlapping(NonNull::new(user as *mut u8)?, old.min(size)) };
             Some((old, new))
@@ -232,7 +274,7 @@ impl CheckedHeap {
     /// # Safety
     /// As for [`CheckedHeap::allocate_quickly`].
     #[inline(always)]
-    unsafe fn free_guarded(
+    unsafe fn take_back(
         &self,
         mine: &'static Mine,
         user: usize,

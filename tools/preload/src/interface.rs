@@ -8,7 +8,7 @@ use mallocop::heap::size::{GRANULE, PAGE};
 use mallocop::stack::capture::Caller;
 
 use crate::call::Call;
-use crate::malloc::{allocate, allocate_aligned, free as give_back, refuse, resize};
+use crate::malloc::{allocate, allocate_aligned, free as give_back, free_plain, refuse, resize};
 use crate::{HEAP, rules, start};
 use mallocop::entries;
 
@@ -72,7 +72,7 @@ unsafe extern "C" fn reallocarray_from(
 
 unsafe extern "C" fn free_from(pointer: *mut c_void, caller: Caller) {
     // SAFETY: the entry gives the registers.
-    unsafe { give_back(pointer.cast(), const { &Release::by(Operation::Free) }, caller) };
+    unsafe { free_plain(pointer.cast(), caller) };
 }
 
 unsafe extern "C" fn free_sized_from(pointer: *mut c_void, size: usize, caller: Caller) {

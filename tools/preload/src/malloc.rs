@@ -52,16 +52,31 @@ unsafe fn allocate_fully(request: Request, caller: Caller) -> *mut u8 {
 pub(crate) unsafe fn allocate(call: Call, size: usize, align: usize, caller: Caller) -> *mut u8 {
     // SAFETY: as the caller says.
     unsafe {
-        if HEAP.is_guarded() || call == Call::Calloc {
-            allocate_guarded(size, caller, align, call)
-        } else {
+        if !HEAP.is_guarded() && call != Call::Calloc {
             allocate_bare(size, caller, align, call)
+        } else if call == Call::Malloc {
+            allocate_plain(size, caller)
+        } else {
+            allocate_guarded(size, caller, align, call)
         }
     }
 }
 
-/// The short path is there once, for all of C's calls. `extern "C"`, as what it goes on to: what does not unwind can
-/// be jumped to.
+/// malloc, which most calls are. `extern "C"`, as what it goes on to: what does not unwind can be jumped to.
+///
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(never)]
+unsafe extern "C" fn allocate_plain(size: usize, caller: Caller) -> *mut u8 {
+    // SAFETY: as the caller says.
+    match unsafe { HEAP.allocate_guarded(Request::malloc(size), caller) } {
+        Some(block) => block.as_ptr(),
+        // SAFETY: as the caller says.
+        None => unsafe { allocate_or_fail(size, caller, GRANULE, Call::Malloc) },
+    }
+}
+
+/// All other calls of C's.
 ///
 /// # Safety
 /// As for [`try_allocate`].
@@ -178,13 +193,43 @@ pub(crate) unsafe fn free(pointer: *mut u8, release: &Release, caller: Caller) {
     }
 }
 
+/// By free, as most blocks are; null is nothing.
+///
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(always)]
+pub(crate) unsafe fn free_plain(pointer: *mut u8, caller: Caller) {
+    // SAFETY: as the caller says.
+    unsafe {
+        if HEAP.is_guarded() {
+            free_plain_guarded(pointer, caller);
+        } else {
+            free_bare(pointer, const { &Release::by(Operation::Free) }, caller);
+        }
+    }
+}
+
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(never)]
+unsafe extern "C" fn free_plain_guarded(pointer: *mut u8, caller: Caller) {
+    let release = const { &Release::by(Operation::Free) };
+    // SAFETY: as the caller says.
+    unsafe {
+        if pointer.is_null() || HEAP.free_guarded(pointer as usize, release, caller) {
+            return;
+        }
+        free_fully(pointer, release, caller);
+    }
+}
+
 /// # Safety
 /// As for [`try_allocate`].
 #[inline(never)]
 unsafe extern "C" fn free_guarded(pointer: *mut u8, release: &Release, caller: Caller) {
     // SAFETY: as the caller says.
     unsafe {
-        if pointer.is_null() || HEAP.free_quickly(pointer as usize, release, caller) {
+        if pointer.is_null() || HEAP.free_guarded(pointer as usize, release, caller) {
             return;
         }
         free_fully(pointer, release, caller);
@@ -226,7 +271,7 @@ pub(crate) unsafe fn resize(call: Call, pointer: *mut u8, size: usize, caller: C
     }
     if size == 0 {
         // SAFETY: as the caller says.
-        unsafe { free(pointer, &Release::by(Operation::Free), caller) };
+        unsafe { free_plain(pointer, caller) };
         return ptr::null_mut();
     }
     let (request, release) = (Request::malloc(size), const { &Release::by(Operation::Realloc) });
