@@ -10,7 +10,7 @@ use crate::runtime::shared_heap::{self, SharedHeap};
 use crate::runtime::{rust_calls, start};
 use crate::stack::capture::Caller;
 use crate::sys::thread::{self, ToolWork};
-use crate::sys::{memory, process};
+use crate::sys::{brk, process};
 
 /// The allocator: a program that has it as its `#[global_allocator]` is checked without anything else.
 ///
@@ -188,6 +188,6 @@ fn own_heap() -> Option<&'static CheckedHeap> {
 
 /// What holds in a program that has its checks inside.
 fn prepare() {
-    memory::leave_break();
+    brk::leave_break();
     options::set_number(Name::Quiet, 1);
 }

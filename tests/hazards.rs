@@ -216,3 +216,10 @@ fn fork_in_a_handler() {
     let ran = well(&program("hazard_fork_in_handler.c", &[]), &[], &[]);
     assert!(ran.stdout.contains("hazard_fork_in_handler: ok\n"), "{}", ran.stdout);
 }
+
+#[test]
+fn a_break_that_cannot_grow() {
+    let program = program("hazard_break_taken.c", &["-O1"]);
+    same(&program, &[], 0);
+    well(&program, &["--checks=none"], &[]);
+}

@@ -21,7 +21,7 @@ use crate::own::{self, Region};
 use crate::stack::capture;
 use crate::stack::depot::SiteId;
 use crate::sys::lock::Lock;
-use crate::sys::{apart, memory, process, single, thread};
+use crate::sys::{apart, brk, process, single, thread};
 
 /// What the program asks for.
 #[derive(Clone, Copy, Debug)]
@@ -121,7 +121,7 @@ impl CheckedHeap {
         own::emergency::prepare();
         // The tables for the heap's first MiB and the first thread's number: what the first
         // malloc then asks the system for is memory alone.
-        if let Some(start) = memory::heap_start() {
+        if let Some(start) = brk::heap_start() {
             registry::cover_for(0, start, 1 << 20);
         }
         thread::number();

@@ -3,7 +3,7 @@
 use super::registered_pages::RegisteredPages;
 use crate::arena::ArenaPages;
 use crate::heap::{PageSource, Pages};
-use crate::sys::memory::BrkPages;
+use crate::sys::brk::BrkPages;
 use crate::sys::regions::RegionPages;
 
 /// One arena's source.

@@ -9,13 +9,18 @@ use super::tuning::{MOST_PAD, TOP_PAD};
 
 impl<P: PageSource> Heap<P> {
     /// Trims the top if it has grown well past the threshold. Not at every page beyond it: what is
-    /// freed now is often asked for next.
+    /// freed now is often asked for next. Nor what the heap has just grown by.
     pub fn settle(&mut self) {
         let keep = self.tuning.trim_threshold;
         let slack = (keep / 2).max(self.usage.held / 32);
-        if self.top_size > keep.saturating_add(slack) {
+        if self.top_size > keep.saturating_add(slack).saturating_add(self.pad()) {
             self.trim(keep);
         }
+    }
+
+    /// Bytes that the heap grows by beyond what is needed.
+    fn pad(&self) -> usize {
+        (self.usage.held / 16).clamp(TOP_PAD, MOST_PAD)
     }
 
     /// Gives the memory of whole pages inside free chunks of at least `least` bytes back to the
@@ -77,8 +82,7 @@ impl<P: PageSource> Heap<P> {
             }
             let end = self.segments.last().map_or(0, |segment| segment.end);
             let more = need - self.top_size;
-            let pad = (self.usage.held / 16).clamp(TOP_PAD, MOST_PAD);
-            let padded = round_up(more + pad + 2 * WORD, PAGE);
+            let padded = round_up(more + self.pad() + 2 * WORD, PAGE);
             let pages = match self.pages.grow(end, padded) {
                 Some(pages) => pages,
                 None => match self.pages.grow(end, round_up(more + 2 * WORD, PAGE)) {

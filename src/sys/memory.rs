@@ -1,4 +1,4 @@
-//! brk and mmap. Sizes in bytes; all results are zeroed memory.
+//! mmap and what belongs to it. Sizes in bytes; all results are zeroed memory.
 
 use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::ptr;
@@ -6,7 +6,6 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::{errno, holdings, kernel};
 use crate::heap::size::{PAGE, round_down, round_up};
-use crate::heap::{PageSource, Pages};
 
 /// Maps `bytes` of fresh memory, anywhere, for the tool or one of its heaps. `None` when the kernel has none.
 pub fn map(bytes: usize) -> Option<usize> {
@@ -14,7 +13,7 @@ pub fn map(bytes: usize) -> Option<usize> {
 }
 
 /// The same for what is listed elsewhere.
-fn map_apart(bytes: usize) -> Option<usize> {
+pub(super) fn map_apart(bytes: usize) -> Option<usize> {
     map_with(bytes, libc::PROT_READ | libc::PROT_WRITE, 0)
 }
 
@@ -120,7 +119,7 @@ pub unsafe fn unmap(start: usize, bytes: usize) {
 ///
 /// # Safety
 /// As [`unmap`].
-unsafe fn unmap_apart(start: usize, bytes: usize) {
+pub(super) unsafe fn unmap_apart(start: usize, bytes: usize) {
     errno::preserve(|| {
         // SAFETY: by the caller's word.
         unsafe { libc::munmap(start as *mut libc::c_void, bytes) };
@@ -201,7 +200,7 @@ fn is_readable_page(start: usize) -> bool {
 ///
 /// # Safety
 /// `[start, start + old)` is a whole mapping of ours; after a move the old place is not used.
-unsafe fn remap(start: usize, old: usize, new: usize) -> Option<usize> {
+pub(super) unsafe fn remap(start: usize, old: usize, new: usize) -> Option<usize> {
     errno::preserve(|| {
         let at = start as *mut libc::c_void;
         // SAFETY: a whole mapping of ours, by the caller's word.
@@ -213,123 +212,6 @@ unsafe fn remap(start: usize, old: usize, new: usize) -> Option<usize> {
 /// Heaps that are not brk's are made of regions that start and end at multiples of this, so that no
 /// two heaps have memory in the same MiB.
 pub const REGION_ALIGN: usize = 1 << 20;
-/// Smallest and largest stretch that stands in for brk where that cannot be had.
-const FIRST_STAND_IN: usize = REGION_ALIGN;
-const LAST_STAND_IN: usize = 64 << 20;
-
-/// Is the break another allocator's?
-static LEAVES_BREAK: AtomicBool = AtomicBool::new(false);
-
-/// Leaves the break alone from here on: another allocator of the process, libc's, may use it. To be called before the
-/// heap's first growth.
-pub fn leave_break() {
-    LEAVES_BREAK.store(true, Ordering::Relaxed);
-}
-
-/// The program's heap: brk while that can be had and nobody else moves it, mappings after that.
-pub struct BrkPages {
-    brk_end: usize,
-    brk_lost: bool,
-    stand_in: usize,
-}
-
-impl BrkPages {
-    /// A source that has handed out nothing yet.
-    pub const fn new() -> Self {
-        Self { brk_end: 0, brk_lost: false, stand_in: FIRST_STAND_IN }
-    }
-
-    /// Moves the break up by `bytes` if it is where we left it.
-    fn grow_brk(&mut self, bytes: usize) -> Option<Pages> {
-        let now = sbrk(0)?;
-        if self.brk_end != 0 && now != self.brk_end {
-            self.brk_lost = true;
-            return None;
-        }
-        let start = round_up(now, 16);
-        // End on a page boundary, so that the next stretch starts on one.
-        let end = round_up(start.checked_add(bytes)?, PAGE);
-        let got = sbrk(isize::try_from(end - now).ok()?)?;
-        if got != now {
-            // Somebody moved it between the two calls: what came is not behind what we have.
-            self.brk_lost = true;
-            sbrk(-isize::try_from(end - now).ok()?);
-            return None;
-        }
-        self.brk_end = end;
-        Some(Pages { start, len: end - start })
-    }
-}
-
-impl Default for BrkPages {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// libc's sbrk, which the program may call too: the raw system call would leave libc's own idea
-/// of the break stale. `None` when it fails.
-fn sbrk(by: isize) -> Option<usize> {
-    errno::preserve(|| {
-        // SAFETY: moves the break only as far as this source moved it before.
-        let at = unsafe { libc::sbrk(by) };
-        (at as isize != -1).then_some(at as usize)
-    })
-}
-
-/// Where the heap will start: the break as it is now. `None`: nobody knows.
-pub fn heap_start() -> Option<usize> {
-    if LEAVES_BREAK.load(Ordering::Relaxed) { None } else { sbrk(0) }
-}
-
-// SAFETY: memory behind the break and fresh private mappings are zero and nobody else's.
-unsafe impl PageSource for BrkPages {
-    fn grow(&mut self, _end: usize, bytes: usize) -> Option<Pages> {
-        if !(self.brk_lost || LEAVES_BREAK.load(Ordering::Relaxed))
-            && let Some(pages) = self.grow_brk(bytes)
-        {
-            return Some(pages);
-        }
-        let len = round_up(bytes.max(self.stand_in), REGION_ALIGN);
-        let start = map_aligned(len, REGION_ALIGN)?;
-        self.stand_in = (self.stand_in * 2).min(LAST_STAND_IN);
-        Some(Pages { start, len })
-    }
-
-    unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
-        if end == self.brk_end {
-            let Ok(by) = isize::try_from(bytes) else { return false };
-            if sbrk(0) != Some(end) || sbrk(-by).is_none() {
-                return false;
-            }
-            self.brk_end = end - bytes;
-            return true;
-        }
-        // SAFETY: the end of a stand-in mapping that is not used any more.
-        unsafe { unmap(end - bytes, bytes) };
-        true
-    }
-
-    // Blocks with a mapping of their own come and go by the thousand, and are listed as blocks.
-    fn map(&mut self, bytes: usize) -> Option<usize> {
-        map_apart(bytes)
-    }
-
-    unsafe fn unmap(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says.
-        unsafe { unmap_apart(start, bytes) };
-    }
-
-    unsafe fn remap(&mut self, start: usize, old: usize, new: usize) -> Option<usize> {
-        // SAFETY: as the caller says.
-        unsafe { remap(start, old, new) }
-    }
-
-    unsafe fn discard(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says.
-        unsafe { drop_contents(start, bytes) };
-    }
-}
 
 #[cfg(test)]
 mod tests {

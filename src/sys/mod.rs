@@ -2,6 +2,7 @@
 //! process facts. Nothing here allocates, and errno is what it was after every call.
 
 pub mod apart;
+pub mod brk;
 pub mod dead_stack;
 pub mod ended;
 pub mod errno;

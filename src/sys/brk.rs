@@ -1,0 +1,145 @@
+//! The program's heap at the break, as libc's allocators have it, and regions where that cannot be had.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use super::errno;
+use super::memory::{drop_contents, map_apart, remap, unmap_apart};
+use super::regions::RegionPages;
+use crate::heap::size::{PAGE, round_up};
+use crate::heap::{PageSource, Pages};
+
+/// Is the break another allocator's?
+static LEAVES_BREAK: AtomicBool = AtomicBool::new(false);
+
+/// Leaves the break alone from here on: another allocator of the process, libc's, may use it. To be called before the
+/// heap's first growth.
+pub fn leave_break() {
+    LEAVES_BREAK.store(true, Ordering::Relaxed);
+}
+
+/// Where the heap will start: the break as it is now. `None`: nobody knows.
+pub fn heap_start() -> Option<usize> {
+    if LEAVES_BREAK.load(Ordering::Relaxed) { None } else { sbrk(0) }
+}
+
+/// The program's heap: brk while that can be had and nobody else moves it, regions after that.
+pub struct BrkPages {
+    brk_end: usize,
+    brk_lost: bool,
+    regions: RegionPages,
+}
+
+impl BrkPages {
+    /// A source that has handed out nothing yet.
+    pub const fn new() -> Self {
+        Self { brk_end: 0, brk_lost: false, regions: RegionPages::new() }
+    }
+
+    /// Moves the break up by `bytes` if it is where we left it.
+    fn grow_brk(&mut self, bytes: usize) -> Option<Pages> {
+        let now = sbrk(0)?;
+        if self.brk_end != 0 && now != self.brk_end {
+            self.brk_lost = true;
+            return None;
+        }
+        let start = round_up(now, 16);
+        // End on a page boundary, so that the next stretch starts on one.
+        let end = round_up(start.checked_add(bytes)?, PAGE);
+        let got = sbrk(isize::try_from(end - now).ok()?)?;
+        if got != now {
+            // Somebody moved it between the two calls: what came is not behind what we have.
+            self.brk_lost = true;
+            sbrk(-isize::try_from(end - now).ok()?);
+            return None;
+        }
+        self.brk_end = end;
+        Some(Pages { start, len: end - start })
+    }
+}
+
+impl Default for BrkPages {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// libc's sbrk, which the program may call too: the raw system call would leave libc's own idea
+/// of the break stale. `None` when it fails.
+fn sbrk(by: isize) -> Option<usize> {
+    errno::preserve(|| {
+        // SAFETY: moves the break only as far as this source moved it before.
+        let at = unsafe { libc::sbrk(by) };
+        (at as isize != -1).then_some(at as usize)
+    })
+}
+
+// SAFETY: memory behind the break and of regions is zero and nobody else's.
+unsafe impl PageSource for BrkPages {
+    fn grow(&mut self, end: usize, bytes: usize) -> Option<Pages> {
+        // A heap that has gone on in a region stays there: each change of place costs it a segment.
+        let is_at_break = end == 0 || end == self.brk_end;
+        if is_at_break
+            && !(self.brk_lost || LEAVES_BREAK.load(Ordering::Relaxed))
+            && let Some(pages) = self.grow_brk(bytes)
+        {
+            return Some(pages);
+        }
+        self.regions.grow(end, bytes)
+    }
+
+    unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
+        if end == self.brk_end {
+            let Ok(by) = isize::try_from(bytes) else { return false };
+            if sbrk(0) != Some(end) || sbrk(-by).is_none() {
+                return false;
+            }
+            self.brk_end = end - bytes;
+            return true;
+        }
+        // SAFETY: as the caller says.
+        unsafe { self.regions.shrink(end, bytes) }
+    }
+
+    // Blocks with a mapping of their own come and go by the thousand, and are listed as blocks.
+    fn map(&mut self, bytes: usize) -> Option<usize> {
+        map_apart(bytes)
+    }
+
+    unsafe fn unmap(&mut self, start: usize, bytes: usize) {
+        // SAFETY: as the caller says.
+        unsafe { unmap_apart(start, bytes) };
+    }
+
+    unsafe fn remap(&mut self, start: usize, old: usize, new: usize) -> Option<usize> {
+        // SAFETY: as the caller says.
+        unsafe { remap(start, old, new) }
+    }
+
+    unsafe fn discard(&mut self, start: usize, bytes: usize) {
+        // SAFETY: as the caller says.
+        unsafe { drop_contents(start, bytes) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Growth that is trimmed and asked for again was a mapping of 64 MiB each time, and a segment of the heap.
+    #[test]
+    fn without_the_break_growth_goes_on_where_it_was() {
+        let mut source = BrkPages { brk_lost: true, ..BrkPages::new() };
+        let first = source.grow(0, 4 * PAGE).expect("memory");
+        let mut end = first.start + first.len;
+        for _ in 0..1000 {
+            let more = source.grow(end, 8 * PAGE).expect("memory");
+            assert_eq!(more.start, end);
+            // SAFETY: nobody uses what came just now.
+            assert!(unsafe { source.shrink(end + more.len, 8 * PAGE) });
+        }
+        let more = source.grow(end, 100 * PAGE).expect("memory");
+        assert_eq!(more.start, end);
+        end += more.len;
+        assert!(source.grow(end, 2 << 20).is_some_and(|far| far.start != end));
+    }
+}
