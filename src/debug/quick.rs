@@ -281,7 +281,12 @@ impl CheckedHeap {
         release: &Release,
         caller: Caller,
     ) -> bool {
-        let Some(granule) = registry::find(user) else { return false };
+        let Some(granule) = registry::find(user) else {
+            // Not a block of the heap's; but the loader's records may lie elsewhere, and every free of one counts.
+            // SAFETY: as the caller says.
+            unsafe { capture::free_site(caller, user) };
+            return false;
+        };
         granule.foresee(user);
         // SAFETY: as the caller says.
         let now = unsafe { capture::free_site(caller, user) };

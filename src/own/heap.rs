@@ -84,9 +84,11 @@ unsafe impl PageSource for OwnPages {
             return false;
         };
         // SAFETY: the end of our range, not used any more; it reads as zero again.
-        unsafe { memory::drop_contents(end - bytes, bytes) };
-        used.store(end - bytes, Ordering::Relaxed);
-        true
+        let is_empty = unsafe { memory::drop_contents(end - bytes, bytes) };
+        if is_empty {
+            used.store(end - bytes, Ordering::Relaxed);
+        }
+        is_empty
     }
 
     fn map(&mut self, _bytes: usize) -> Option<usize> {

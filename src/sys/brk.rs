@@ -37,6 +37,9 @@ impl BrkPages {
 
     /// Moves the break up by `bytes` if it is where we left it.
     fn grow_brk(&mut self, bytes: usize) -> Option<Pages> {
+        if self.brk_lost || LEAVES_BREAK.load(Ordering::Relaxed) {
+            return None;
+        }
         let now = sbrk(0)?;
         if self.brk_end != 0 && now != self.brk_end {
             self.brk_lost = true;
@@ -77,14 +80,10 @@ fn sbrk(by: isize) -> Option<usize> {
 unsafe impl PageSource for BrkPages {
     fn grow(&mut self, end: usize, bytes: usize) -> Option<Pages> {
         // A heap that has gone on in a region stays there: each change of place costs it a segment.
-        let is_at_break = end == 0 || end == self.brk_end;
-        if is_at_break
-            && !(self.brk_lost || LEAVES_BREAK.load(Ordering::Relaxed))
-            && let Some(pages) = self.grow_brk(bytes)
-        {
-            return Some(pages);
+        if end != 0 && end != self.brk_end {
+            return self.regions.grow(end, bytes).or_else(|| self.grow_brk(bytes));
         }
-        self.regions.grow(end, bytes)
+        self.grow_brk(bytes).or_else(|| self.regions.grow(end, bytes))
     }
 
     unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {

@@ -140,15 +140,16 @@ pub unsafe fn seal(start: usize, bytes: usize) -> bool {
     })
 }
 
-/// Drops the contents of whole pages; they read as zero from then on.
+/// Drops the contents of whole pages; they read as zero from then on. `false`: some may have stayed, as those of
+/// locked pages do (madvise(2)).
 ///
 /// # Safety
 /// The pages are ours and their contents are not used any more.
-pub unsafe fn drop_contents(start: usize, bytes: usize) {
+pub unsafe fn drop_contents(start: usize, bytes: usize) -> bool {
     errno::preserve(|| {
         // SAFETY: by the caller's word.
-        unsafe { libc::madvise(start as *mut libc::c_void, bytes, libc::MADV_DONTNEED) };
-    });
+        unsafe { libc::madvise(start as *mut libc::c_void, bytes, libc::MADV_DONTNEED) == 0 }
+    })
 }
 
 /// Starts to bring the memory at an address into the cache; any address.

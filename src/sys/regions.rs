@@ -35,8 +35,12 @@ unsafe impl PageSource for RegionPages {
     fn grow(&mut self, _end: usize, bytes: usize) -> Option<Pages> {
         let len = round_up(bytes, PAGE);
         if self.limit - self.end < len {
-            let region = round_up(len.max(self.next), REGION_ALIGN);
-            let start = map_aligned(region, REGION_ALIGN)?;
+            let map = |bytes: usize| {
+                let region = round_up(bytes, REGION_ALIGN);
+                map_aligned(region, REGION_ALIGN).map(|start| (start, region))
+            };
+            // Where little is left, what is needed may fit.
+            let (start, region) = map(len.max(self.next)).or_else(|| map(len))?;
             self.next = (self.next * 2).min(LAST);
             self.end = start;
             self.limit = start + region;
@@ -51,7 +55,9 @@ unsafe impl PageSource for RegionPages {
             return false;
         }
         // SAFETY: the end of our last region, not used any more.
-        unsafe { drop_contents(end - bytes, bytes) };
+        if !unsafe { drop_contents(end - bytes, bytes) } {
+            return false;
+        }
         self.end -= bytes;
         true
     }
@@ -67,7 +73,7 @@ unsafe impl PageSource for RegionPages {
     }
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says.
+        // SAFETY: as the caller says. Whether they go matters to nobody but the system.
         unsafe { drop_contents(start, bytes) };
     }
 }
@@ -93,5 +99,21 @@ mod tests {
         }
         let far = source.grow(second.start + second.len, 3 << 20).expect("memory");
         assert_eq!((far.start % REGION_ALIGN, far.len), (0, 3 << 20));
+    }
+
+    /// Contents of locked pages stay: what was handed back with them came out as fresh memory.
+    #[test]
+    fn what_cannot_be_emptied_is_not_taken_back() {
+        let mut source = RegionPages::new();
+        let pages = source.grow(0, 4096).expect("memory");
+        let end = pages.start + pages.len;
+        // SAFETY: the page is ours.
+        unsafe {
+            (pages.start as *mut u8).write(7);
+            assert_eq!(libc::mlock(pages.start as *const libc::c_void, 4096), 0);
+            assert!(!source.shrink(end, 4096));
+            assert_eq!(libc::munlock(pages.start as *const libc::c_void, 4096), 0);
+        }
+        assert_eq!(source.grow(end, 4096).expect("memory").start, end);
     }
 }
