@@ -84,6 +84,7 @@ inner_entries! {
 
 /// # Safety
 /// Called by the entry, with its registers; `align` is a power of two.
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_allocate_from"))]
 unsafe extern "C" fn allocate_from(
     size: usize,
     align: usize,
@@ -102,6 +103,7 @@ unsafe extern "C" fn allocate_from(
 
 /// # Safety
 /// Called by the entry, with its registers; `align` is a power of two.
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_release_from"))]
 unsafe extern "C" fn release_from(block: *mut u8, size: usize, align: usize, caller: Caller) {
     let _call = thread::Call::begin(caller.sp);
     // SAFETY: the entry gives the registers.
@@ -115,6 +117,7 @@ unsafe extern "C" fn release_from(block: *mut u8, size: usize, align: usize, cal
 
 /// # Safety
 /// Called by the entry, with its registers; `align` is a power of two.
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_resize_from"))]
 unsafe extern "C" fn resize_from(
     block: *mut u8,
     size: usize,
@@ -173,6 +176,7 @@ pub(crate) fn is_used() -> bool {
 }
 
 /// The process's heap, made ready if this is the first call.
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_own_heap"))]
 fn own_heap() -> Option<&'static CheckedHeap> {
     static IS_CONSTRUCTED: AtomicBool = AtomicBool::new(false);
     let heap = start::heap(prepare)?;

@@ -84,6 +84,7 @@ impl Stock {
     ///
     /// # Safety
     /// Each is a payload of a chunk in use of the heap beside, has that class, and is the caller's to give.
+    #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_stock_put"))]
     pub(super) unsafe fn put(&mut self, class: Class, payloads: &[usize]) {
         let Some(mut list) = self.lists.get(class.index()).copied() else { return };
         let room = room(class);

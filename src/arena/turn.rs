@@ -42,7 +42,7 @@ impl<P: PageSource, L> Arena<P, L> {
 }
 
 impl<P, L> Drop for Turn<'_, P, L> {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         thread::leave_critical();
     }

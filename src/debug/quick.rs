@@ -65,6 +65,10 @@ impl CheckedHeap {
     ///
     /// # Safety
     /// As for [`CheckedHeap::allocate_quickly`].
+    #[cfg_attr(
+        feature = "libfuzzer",
+        unsafe(export_name = "__sanitizer_mallocop_allocate_attended")
+    )]
     pub unsafe fn allocate_attended(&self, request: Request, caller: Caller) -> *mut u8 {
         let quickly = mine_attended().filter(|_| self.is_swift()).and_then(|mine| {
             // SAFETY: as the caller says.
@@ -156,6 +160,7 @@ impl CheckedHeap {
     ///
     /// # Safety
     /// As for [`CheckedHeap::allocate_quickly`].
+    #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_free_attended"))]
     pub unsafe fn free_attended(&self, user: usize, release: &Release, caller: Caller) {
         let mine = mine_attended().filter(|_| self.is_swift());
         // SAFETY: as the caller says.

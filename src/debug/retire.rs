@@ -124,6 +124,7 @@ impl CheckedHeap {
 
     /// Evicts the oldest blocks of a quarantine that is too full, a few more than need be.
     #[inline(never)]
+    #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_make_way"))]
     fn make_way<'a>(&'a self, mut turn: Turn<'a, Pages, Quarantine>) {
         let limit = self.quarantine_limit.load(Ordering::Relaxed);
         let quarantine = turn.arena().local();

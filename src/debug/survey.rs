@@ -75,6 +75,7 @@ impl CheckedHeap {
     }
 
     /// What is known of the live block at `user`. Without canaries nothing is exempt.
+    #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_facts"))]
     pub fn facts(&self, user: usize) -> Facts {
         let size = self.extent(user);
         if !self.is_guarded() {

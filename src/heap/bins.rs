@@ -64,6 +64,7 @@ impl Bins {
     ///
     /// # Safety
     /// `chunk` is a free chunk of the heap, in no list; its payload is the heap's to write.
+    #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_bins_push"))]
     pub(super) unsafe fn push(&mut self, key: Key, segments: &Segments, chunk: usize, size: usize) {
         let bin = bin_of(size);
         let mut next = self.head(bin);
@@ -87,6 +88,7 @@ impl Bins {
     /// Takes a chunk of at least `need` bytes out of its bin and returns it with its size. A list
     /// that turns out to be smashed is dropped before the error is returned, so that asking
     /// again makes progress.
+    #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_bins_take"))]
     pub(super) fn take(
         &mut self,
         key: Key,
@@ -145,6 +147,7 @@ impl Bins {
     ///
     /// # Safety
     /// `chunk` is a free chunk of `size` bytes that `check_free` accepted.
+    #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_bins_unlink"))]
     pub(super) unsafe fn unlink(
         &mut self,
         key: Key,
@@ -232,6 +235,7 @@ unsafe fn linked(
 ///
 /// # Safety
 /// The segments are mapped.
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_check_free"))]
 pub(super) unsafe fn check_free(
     key: Key,
     segments: &Segments,

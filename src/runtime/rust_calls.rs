@@ -36,6 +36,7 @@ pub unsafe fn allocate(
 /// # Safety
 /// As for [`allocate`].
 #[inline(never)]
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_allocate_fully"))]
 unsafe fn allocate_fully(request: Request, caller: Caller, start: Start) -> *mut u8 {
     scope::note_thread();
     match start() {
@@ -81,6 +82,7 @@ pub unsafe fn release(block: *mut u8, size: usize, align: usize, caller: Caller,
 /// # Safety
 /// As for [`release`].
 #[inline(never)]
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_release_fully"))]
 unsafe fn release_fully(block: *mut u8, release: &Release, caller: Caller, start: Start) {
     scope::note_thread();
     match start() {
@@ -119,6 +121,7 @@ pub unsafe fn resize(
 /// # Safety
 /// As for [`release`].
 #[inline(never)]
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_resize_fully"))]
 unsafe fn resize_fully(
     block: *mut u8,
     request: Request,

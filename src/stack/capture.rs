@@ -56,6 +56,7 @@ pub unsafe fn free_site(caller: Caller, block: usize) -> SiteId {
 /// # Safety
 /// As for [`site`].
 #[inline(never)]
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_site_of_call"))]
 unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId {
     // SAFETY: the return address, by the caller's word.
     let pc = unsafe { (caller.sp as *const usize).read() };

@@ -35,6 +35,7 @@ fn begin() {
 ///
 /// # Safety
 /// `caller` holds the registers at the entry of the program's call, on this thread.
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_attended_allocate"))]
 pub unsafe fn allocate(request: Request, caller: Caller) -> *mut u8 {
     if !thread::is_outside() {
         return HEAP.allocate(request);
@@ -54,6 +55,7 @@ pub unsafe fn allocate(request: Request, caller: Caller) -> *mut u8 {
 ///
 /// # Safety
 /// As for [`allocate`].
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_attended_free"))]
 pub unsafe fn free(block: *mut u8, release: &Release, caller: Caller) {
     if !thread::is_outside() {
         return HEAP.free(block as usize, release);
@@ -67,6 +69,7 @@ pub unsafe fn free(block: *mut u8, release: &Release, caller: Caller) {
 ///
 /// # Safety
 /// As for [`allocate`].
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_attended_resize"))]
 pub unsafe fn resize(
     block: *mut u8,
     request: Request,

@@ -110,6 +110,7 @@ pub(super) fn note_allocation(block: usize, size: usize) {
 }
 
 /// Is the end of a block to be told? Not that of one whose beginning was not.
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_counts"))]
 pub(super) fn counts(block: usize) -> bool {
     are_installed() && block != 0 && (!IS_CLEAN.load(Ordering::Relaxed) || !is_untold(block))
 }
@@ -128,6 +129,7 @@ pub(super) fn note_free(block: usize) {
 }
 
 /// Tells of the end of a block.
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_tell_free"))]
 pub(super) fn tell_free(block: usize) {
     for hook in FREE_HOOKS.iter().map(|hook| hook.load(Ordering::Acquire)).filter(|&hook| hook != 0)
     {

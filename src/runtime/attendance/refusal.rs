@@ -84,6 +84,7 @@ pub fn is_planned() -> bool {
 ///
 /// # Safety
 /// As for [`super::allocate`].
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_refuses"))]
 pub(super) unsafe fn refuses(size: usize, caller: Caller) -> bool {
     if !IS_ON.load(Ordering::Acquire) {
         return false;
