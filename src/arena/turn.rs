@@ -107,8 +107,8 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
 
     /// Fills an empty class: from the inbox, from the heap's free chunks, and only then, with the
     /// caches emptied and coalesced, from new memory.
-    #[cold]
-    #[inline(never)]
+    #[cfg_attr(not(feature = "libfuzzer"), cold, inline(never))]
+    #[cfg_attr(feature = "libfuzzer", inline(always))]
     fn refill(&mut self, class: Class) -> Result<Option<NonNull<u8>>, Corrupt> {
         let arena = self.arena;
         let mut books = arena.books.lock();

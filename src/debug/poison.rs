@@ -70,6 +70,7 @@ pub(super) unsafe fn fill_up(start: usize, size: usize, byte: u8) {
 /// # Safety
 /// The bytes at `start` are ours.
 #[inline(never)]
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_fill_apart"))]
 unsafe fn fill_apart(start: usize, size: usize, byte: u8) {
     // SAFETY: as the caller says.
     unsafe { (start as *mut u8).write_bytes(byte, size) };
@@ -141,6 +142,7 @@ unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
 /// # Safety
 /// As [`is_filled`].
 #[inline(never)]
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_is_filled_apart"))]
 unsafe fn is_filled_apart(start: usize, size: usize, byte: u8) -> bool {
     let pattern = u64::from_ne_bytes([byte; WORD]);
     // SAFETY: every read lies in `[start, end)`, by the caller's word; nobody writes to a block that
