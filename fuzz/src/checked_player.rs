@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use mallocop::debug::{CheckedHeap, Release, Request, registry};
+use mallocop::debug::{CheckedHeap, Release, Request, search};
 use mallocop::finding::{Defect, Finding, Kind, Operation};
 use mallocop::options;
 use mallocop::stack::capture::Caller;
@@ -280,7 +280,7 @@ impl Player {
         assert!(totals.allocations - totals.frees >= live && usage.held >= usage.in_use);
         let Some(last) = self.live.last().map(|block| block.user) else { return };
         let leaf =
-            registry::leaves().into_iter().find(|leaf| last.wrapping_sub(leaf.base()) < 1 << 20);
+            search::leaves().into_iter().find(|leaf| last.wrapping_sub(leaf.base()) < 1 << 20);
         let leaf = leaf.expect("a leaf for each block");
         let mut seen = Vec::new();
         leaf.for_each_live(|index| {

@@ -130,7 +130,8 @@ impl Ledger {
         totals.allocated += self.allocated.load(Ordering::Relaxed);
         totals.live = totals.live.wrapping_add_signed(self.net());
         let high = self.high() - self.told.load(Ordering::Relaxed);
-        let peak = (SUMS.live.load(Ordering::Relaxed) + high).max(SUMS.peak.load(Ordering::Relaxed));
+        let peak =
+            (SUMS.live.load(Ordering::Relaxed) + high).max(SUMS.peak.load(Ordering::Relaxed));
         totals.peak = totals.peak.max(u64::try_from(peak).unwrap_or(0));
     }
 }

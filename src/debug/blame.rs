@@ -3,6 +3,7 @@
 
 use super::checked::CheckedHeap;
 use super::registry::{self, State};
+use super::search;
 use crate::finding::{Block, Damage, Defect, Finding, Operation, Place, Side};
 use crate::heap::Corrupt;
 use crate::stack::capture;
@@ -37,8 +38,8 @@ impl CheckedHeap {
     /// Reports a smashed chunk, in the name of the block beside it.
     #[cold]
     pub(super) fn blame_corruption(&self, corrupt: Corrupt, operation: Operation, now: SiteId) {
-        let in_front = registry::at_or_before(corrupt.chunk);
-        let behind = registry::after(corrupt.chunk);
+        let in_front = search::at_or_before(corrupt.chunk);
+        let behind = search::after(corrupt.chunk);
         for user in [in_front, behind].into_iter().flatten() {
             if let Some(damage) = self.damage_of(user) {
                 return self.blame(user, damage, operation, now);
@@ -69,7 +70,7 @@ impl CheckedHeap {
     fn trace_back(&self, user: usize, damage: Damage) -> Origin {
         let mut origin = Origin { defect: defect_of(damage), user, damage, followed: 0 };
         while origin.damage.side == Side::Before && origin.followed < MOST_FOLLOWED {
-            let Some(in_front) = registry::at_or_before(origin.user - 1) else { break };
+            let Some(in_front) = search::at_or_before(origin.user - 1) else { break };
             let Some(damage) = self.damage_of(in_front) else { break };
             if damage.side == Side::Past && !self.starts_at_end(in_front, damage) {
                 // Not written past the end of that block: an underrun came down to here.
@@ -110,11 +111,11 @@ impl CheckedHeap {
     }
 
     fn neighbour_in_front(&self, user: usize) -> Option<Block> {
-        registry::at_or_before(user - 1).map(|user| self.describe(user))
+        search::at_or_before(user - 1).map(|user| self.describe(user))
     }
 
     fn neighbour_behind(&self, user: usize) -> Option<Block> {
-        registry::after(user).map(|user| self.describe(user))
+        search::after(user).map(|user| self.describe(user))
     }
 }
 

@@ -21,6 +21,7 @@ pub mod registry;
 mod resize;
 mod retire;
 mod seal;
+pub mod search;
 mod survey;
 mod sweep;
 mod usable;

@@ -5,6 +5,7 @@ use super::block;
 use super::checked::CheckedHeap;
 use super::quarantine::Waiting;
 use super::registry::{self, State};
+use super::search;
 use crate::finding::{Block, Defect, Finding, Life, Operation, Place};
 use crate::stack::{capture, depot, modules};
 use crate::sys::maps::{self, Lookup};
@@ -66,7 +67,7 @@ impl CheckedHeap {
         if let Some((place, block)) = over {
             return Some((place, Some(block)));
         }
-        let behind = registry::after(address).filter(|user| user - address <= NEAR);
+        let behind = search::after(address).filter(|user| user - address <= NEAR);
         if let Some(user) = behind {
             return Some((Place::Before(user - address), Some(self.describe(user))));
         }
@@ -79,9 +80,9 @@ impl CheckedHeap {
 
     /// The block that `address` is in, or directly behind.
     fn block_over(&self, address: usize) -> Option<Block> {
-        let block = self.describe(registry::at_or_before(address)?);
+        let block = self.describe(search::at_or_before(address)?);
         let past = (address - block.user).saturating_sub(block.size.unwrap_or(0));
-        let behind = registry::after(address);
+        let behind = search::after(address);
         let closer = past > 0 && behind.is_some_and(|user| user - address <= past.min(NEAR));
         (past <= NEAR && !closer).then_some(block)
     }

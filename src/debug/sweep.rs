@@ -7,6 +7,7 @@ use super::block::Head;
 use super::checked::CheckedHeap;
 use super::quarantine::Waiting;
 use super::registry::{self, State};
+use super::search;
 use crate::finding::{Damage, Operation};
 use crate::stack::depot::SiteId;
 use crate::sys::thread;
@@ -66,7 +67,7 @@ impl CheckedHeap {
 
     fn check_live(&self, operation: Operation) -> usize {
         let mut damaged: Vec<(usize, Damage)> = Vec::new();
-        registry::for_each_live(|user, _| {
+        search::for_each_live(|user, _| {
             if let Some((head, damage)) = self.steady_damage(user)
                 && !head.is_some_and(|head| is_the_parents(head.thread, operation))
             {
@@ -77,7 +78,7 @@ impl CheckedHeap {
         let mut found = 0;
         let mut last = None;
         for (user, damage) in damaged {
-            let in_front = registry::at_or_before(user - 1);
+            let in_front = search::at_or_before(user - 1);
             let continues = last.is_some() && in_front == last;
             last = Some(user);
             if !continues && found < MOST_REPORTED {
@@ -111,7 +112,7 @@ impl CheckedHeap {
     /// Unfreed blocks by allocation site, the largest first.
     pub fn in_use_by_site(&self) -> Vec<(SiteId, SiteTotals)> {
         let mut sites: HashMap<SiteId, SiteTotals> = HashMap::new();
-        registry::for_each_live(|user, site| {
+        search::for_each_live(|user, site| {
             let totals = sites.entry(site).or_default();
             totals.blocks += 1;
             totals.bytes += self.size_of(user) as u64;

@@ -3,7 +3,8 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::debug::registry::{self, Leaf};
+use crate::debug::registry::Leaf;
+use crate::debug::search;
 use crate::debug::{CheckedHeap, Large};
 use crate::heap::size::{GRANULE, PAGE};
 use crate::sys::memory;
@@ -70,7 +71,7 @@ impl<'a> Chart<'a> {
         let mut chart = Self {
             heap,
             sheets: Vec::new(),
-            leaves: registry::leaves(),
+            leaves: search::leaves(),
             large,
             lowest: usize::MAX,
             span: 0,

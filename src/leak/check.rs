@@ -11,7 +11,7 @@ use super::roots::Roots;
 use super::space::Space;
 use super::stop::{self, Reason};
 use crate::debug::mapped_blocks::AddressHasher;
-use crate::debug::{CheckedHeap, SiteTotals, deferred, registry};
+use crate::debug::{CheckedHeap, SiteTotals, deferred, registry, search};
 use crate::options::{self, Name};
 use crate::own;
 use crate::stack::caller::Point;
@@ -193,7 +193,7 @@ impl<'a> Check<'a> {
 }
 
 fn room_for_marks() -> usize {
-    let leaves = registry::leaves();
+    let leaves = search::leaves();
     let mut blocks = 0;
     leaves.iter().for_each(|leaf| leaf.for_each_live(|_| blocks += 1));
     BYTES_BESIDES + leaves.len() * BYTES_A_LEAF + blocks * BYTES_A_BLOCK

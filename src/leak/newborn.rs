@@ -15,6 +15,7 @@ use super::stop;
 use super::threads::Threads;
 use crate::debug::CheckedHeap;
 use crate::debug::registry::{self, State};
+use crate::debug::search;
 use crate::heap::size::{PAGE, WORD, round_down, round_up};
 use crate::own::{early, emergency};
 use crate::stack::caller::Point;
@@ -210,7 +211,7 @@ impl<'a> Look<'a> {
         if registry::owner(at).is_none() {
             return true;
         }
-        let Some(block) = registry::at_or_before(at) else { return false };
+        let Some(block) = search::at_or_before(at) else { return false };
         let is_inside = matches!(registry::state(block), Some(State::Live(_)))
             && at - block < self.heap.extent(block);
         is_inside

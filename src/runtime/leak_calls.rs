@@ -4,6 +4,7 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::debug::registry::{self, State};
+use crate::debug::search;
 use crate::finding::Operation;
 use crate::leak::regions;
 use crate::options::{self, Name};
@@ -73,7 +74,7 @@ pub extern "C" fn ignore_object(pointer: *const c_void) {
         return;
     }
     let address = pointer as usize;
-    if let Some(user) = registry::at_or_before(address)
+    if let Some(user) = search::at_or_before(address)
         && matches!(registry::state(user), Some(State::Live(_)))
         && address - user <= HEAP.extent(user)
         && HEAP.exempt(user).is_none()

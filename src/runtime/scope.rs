@@ -9,6 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use super::{HEAP, reporter, start};
 use crate::debug::CheckedHeap;
 use crate::debug::registry::{self, State};
+use crate::debug::search;
 use crate::leak::Check;
 use crate::leak::newborn::{self, Answer};
 use crate::options::{self, Name};
@@ -159,7 +160,7 @@ fn look(scope: u16, strict: bool, caller: &Point) -> String {
 
 fn look_at(scope: u16, strict: bool, caller: &Point) -> String {
     let mut blocks = Vec::new();
-    registry::for_each_live(|block, _| blocks.push(block));
+    search::for_each_live(|block, _| blocks.push(block));
     blocks.retain(|&block| is_in(scope, block) && !HEAP.facts(block).is_exempt);
     blocks.sort_unstable();
     if blocks.is_empty() || !strict && newborn::are_held(&HEAP, caller, &blocks) == Answer::Held {
