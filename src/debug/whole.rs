@@ -91,6 +91,13 @@ impl CheckedHeap {
         self.arenas.tune(|tuning| tuning.may_trim = false);
     }
 
+    /// In a forked child, which looks at nothing: whoever did is not there.
+    pub fn thaw_after_fork(&self) {
+        if self.frozen.swap(0, Ordering::SeqCst) != 0 {
+            self.arenas.tune(|tuning| tuning.may_trim = true);
+        }
+    }
+
     /// Ends one [`CheckedHeap::freeze`].
     pub fn thaw(&self) {
         if self.frozen.fetch_sub(1, Ordering::SeqCst) == 1 {

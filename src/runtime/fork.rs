@@ -5,7 +5,7 @@ use crate::stack::capture;
 use crate::sys::{process, thread};
 
 use super::attendance::refusal;
-use super::{HEAP, death, ending, reader, reporter};
+use super::{HEAP, death, ending, reader, reporter, scope};
 
 /// Registers the handlers.
 pub(super) fn register() {
@@ -36,9 +36,11 @@ extern "C" fn child() {
     thread::renew_after_fork();
     record::renew_after_fork();
     HEAP.inherit_arenas();
+    HEAP.thaw_after_fork();
     reader::forget_root();
     reporter::renew_after_fork();
     ending::renew_after_fork();
     refusal::renew_after_fork();
     death::renew_after_fork();
+    scope::renew_after_fork();
 }

@@ -3,8 +3,8 @@
 //! A thread in a scope has a number of its own, which each block's head keeps; so a block tells its scope. A new thread
 //! belongs to the scope of the block that its starting function is given, which Rust's threads always have.
 
-use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use super::{HEAP, reporter, start};
 use crate::debug::CheckedHeap;
@@ -15,6 +15,7 @@ use crate::leak::newborn::{self, Answer};
 use crate::options::{self, Name};
 use crate::report;
 use crate::stack::caller::{Point, Registers};
+use crate::stack::symbolize::Symbolizer;
 use crate::sys::thread::{self, MAX_THREADS, ToolWork};
 use crate::sys::{apart, dead_stack};
 
@@ -24,8 +25,37 @@ static SCOPES: [AtomicU16; MAX_THREADS] = [const { AtomicU16::new(0) }; MAX_THRE
 static AROUND: [AtomicU16; MAX_THREADS] = [const { AtomicU16::new(0) }; MAX_THREADS];
 /// Was one ever begun?
 static ANY: AtomicBool = AtomicBool::new(false);
-/// One check at a time: each stops the other threads.
-static CHECKING: Mutex<()> = Mutex::new(());
+/// Slot of the thread that checks; 0: none does. One at a time: each stops the other threads.
+static CHECKER: AtomicUsize = AtomicUsize::new(0);
+
+/// The calling thread's turn to check.
+struct Turn;
+
+impl Turn {
+    /// Waits for it. Who waits is not at work for the tool, and can be stopped.
+    fn wait() -> Self {
+        const STEP: Duration = Duration::from_micros(200);
+        let mine = thread::slot_address();
+        let take = || CHECKER.compare_exchange(0, mine, Ordering::AcqRel, Ordering::Relaxed);
+        while take().is_err() {
+            std::thread::sleep(STEP);
+        }
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        CHECKER.store(0, Ordering::Release);
+    }
+}
+
+/// In a forked child: another thread that checked is not there.
+pub(super) fn renew_after_fork() {
+    if CHECKER.load(Ordering::Relaxed) != thread::slot_address() {
+        CHECKER.store(0, Ordering::Relaxed);
+    }
+}
 
 /// What a process has allocated.
 #[repr(C)]
@@ -142,8 +172,7 @@ pub fn end(token: u32, strict: bool, caller: &Registers) -> String {
         return String::new();
     }
     thread::put_number(before);
-    // Who waits here is not at work for the tool, and can be stopped.
-    let _turn = CHECKING.lock().unwrap_or_else(PoisonError::into_inner);
+    let _turn = Turn::wait();
     let _work = ToolWork::begin();
     let caller = &caller.point();
     apart::run(|| look(scope, strict, caller)).unwrap_or_default()
@@ -169,6 +198,7 @@ fn look_at(scope: u16, strict: bool, caller: &Point) -> String {
     let verdict = Check::make(&HEAP, caller)
         .map(|check| check.verdict_of(|block| is_in(scope, block), strict))
         .unwrap_or_default();
-    let text = reporter::with_symbolizer(|names| report::leaks::write_scope(&verdict, names));
-    text.unwrap_or_default()
+    let write = |names: &mut Symbolizer| report::leaks::write_scope(&verdict, names);
+    // A child that was forked while another thread reported has to do with names of its own.
+    reporter::with_symbolizer(write).unwrap_or_else(|| write(&mut Symbolizer::default()))
 }

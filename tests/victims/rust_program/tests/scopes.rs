@@ -46,6 +46,35 @@ fn a_scope_goes_on_in_a_forked_child_and_in_its_parent() {
     assert!(scope.check().is_err());
 }
 
+/// The turn to check was a lock, which children had for ever that were forked while another thread held it.
+#[test]
+fn children_forked_while_others_check_can_check() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let over = AtomicBool::new(false);
+    let checks = || {
+        while !over.load(Ordering::Relaxed) {
+            let scope = mallocop::leak_scope();
+            lose(40);
+            assert!(scope.check().is_err());
+        }
+    };
+    std::thread::scope(|threads| {
+        (0..2).for_each(|_| {
+            threads.spawn(checks);
+        });
+        let rights = (0..30).filter(|_| {
+            in_child(|| {
+                let inner = mallocop::leak_scope();
+                lose(60);
+                inner.check().is_err()
+            })
+        });
+        let rights = rights.count();
+        over.store(true, Ordering::Relaxed);
+        assert_eq!(rights, 30);
+    });
+}
+
 /// Calls `work` on a stack from the program's own memory.
 fn on_a_stack_of_its_own(work: fn() -> bool) -> bool {
     static RESULT: std::sync::Mutex<(Option<fn() -> bool>, bool)> =
