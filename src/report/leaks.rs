@@ -62,7 +62,11 @@ pub fn write_scope(verdict: &Verdict, names: &mut dyn Names) -> String {
         write_leak(&mut text, leak, names);
     }
     for &(site, totals) in &verdict.reachable {
-        if !is_kept_by_std(&stacks::named_frames(site, names)) {
+        let frames = stacks::named_frames(site, names);
+        // Without names there is no telling what the library keeps: better nothing than what is not so.
+        let is_unknown =
+            names.is_exhausted() && frames.iter().all(|frame| frame.function.is_none());
+        if !is_unknown && !is_kept_by_std(&frames) {
             let SiteTotals { blocks, bytes } = totals;
             let _ = writeln!(
                 text,

@@ -199,6 +199,10 @@ fn look_at(scope: u16, strict: bool, caller: &Point) -> String {
         .map(|check| check.verdict_of(|block| is_in(scope, block), strict))
         .unwrap_or_default();
     let write = |names: &mut Symbolizer| report::leaks::write_scope(&verdict, names);
-    // A child that was forked while another thread reported has to do with names of its own.
-    reporter::with_symbolizer(write).unwrap_or_else(|| write(&mut Symbolizer::default()))
+    let named = reporter::with_symbolizer(|names| {
+        // Each check is a report of its own, and goes by names.
+        names.renew();
+        write(names)
+    });
+    named.unwrap_or_else(|| write(&mut Symbolizer::without_names()))
 }

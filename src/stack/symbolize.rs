@@ -89,6 +89,20 @@ impl Symbolizer {
         frames.into_iter().next().unwrap_or_default()
     }
 
+    /// One that gives no names: for a forked child, where another thread may have been in the middle of looking
+    /// one up.
+    pub fn without_names() -> Self {
+        Self { spent: BUDGET, ..Self::default() }
+    }
+
+    /// Begins with all of the time once more; what there was no time for is looked up when it is asked for again.
+    pub fn renew(&mut self) {
+        if self.is_out_of_time() {
+            self.known.clear();
+        }
+        self.spent = 0;
+    }
+
     /// Has the time for names run out?
     pub fn is_out_of_time(&self) -> bool {
         self.spent >= BUDGET || FORGOES_NAMES.load(Ordering::Relaxed)
