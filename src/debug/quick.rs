@@ -20,6 +20,12 @@ use crate::sys::{single, thread};
 /// Largest request that goes this way.
 const LARGEST_REQUEST: usize = LARGEST - WORD - LEAD - TAIL;
 
+/// Is a request for a class that caches have?
+#[inline(always)]
+const fn is_cached(size: usize, align: usize) -> bool {
+    align <= GRANULE && size <= LARGEST_REQUEST
+}
+
 impl CheckedHeap {
     /// May threads go this way? Not without checks but with stacks: nobody needs that to be fast.
     pub(super) fn is_quick(&self) -> bool {
@@ -47,6 +53,9 @@ impl CheckedHeap {
     /// As for [`CheckedHeap::allocate_quickly`].
     #[inline(always)]
     pub unsafe fn allocate_guarded(&self, request: Request, caller: Caller) -> Option<NonNull<u8>> {
+        if !is_cached(request.size, request.align) {
+            return None;
+        }
         // SAFETY: as the caller says.
         unsafe { self.allocate_guarded_from(mine()?, request, caller) }
     }
@@ -55,7 +64,7 @@ impl CheckedHeap {
     /// registers.
     #[inline(always)]
     pub fn allocate_bare(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
-        if align > GRANULE || size > LARGEST_REQUEST {
+        if !is_cached(size, align) {
             return None;
         }
         allocate_bare(mine()?, size)
@@ -87,12 +96,12 @@ impl CheckedHeap {
         caller: Caller,
     ) -> Option<NonNull<u8>> {
         let Request { size, align, zeroed, .. } = request;
+        if !is_cached(size, align) {
+            return None;
+        }
         if self.is_guarded() {
             // SAFETY: as the caller says.
             return unsafe { self.allocate_guarded_from(mine, request, caller) };
-        }
-        if align > GRANULE || size > LARGEST_REQUEST {
-            return None;
         }
         let block = allocate_bare(mine, size)?;
         if zeroed {
@@ -102,6 +111,8 @@ impl CheckedHeap {
         Some(block)
     }
 
+    /// The request is for a cached class.
+    ///
     /// # Safety
     /// As for [`CheckedHeap::allocate_quickly`].
     #[inline(always)]
@@ -112,9 +123,6 @@ impl CheckedHeap {
         caller: Caller,
     ) -> Option<NonNull<u8>> {
         let Request { size, align, kind, zeroed } = request;
-        if align > GRANULE || size > LARGEST_REQUEST {
-            return None;
-        }
         // SAFETY: as the caller says.
         let site = || unsafe { capture::site(caller) };
         let origin = Origin::new(kind, align);
@@ -138,22 +146,18 @@ impl CheckedHeap {
     /// As for [`CheckedHeap::allocate_quickly`].
     #[inline(always)]
     pub unsafe fn free_guarded(&self, user: usize, release: &Release, caller: Caller) -> bool {
-        match mine() {
+        // Not by a closure, which would be called.
+        match undisturbed(mine()) {
             // SAFETY: as the caller says.
-            Some(mine) if !deferred::is_waiting() => unsafe {
-                self.take_back(mine, user, release, caller)
-            },
-            _ => false,
+            Some(mine) => unsafe { self.take_back(mine, user, release, caller) },
+            None => false,
         }
     }
 
     /// The same where nothing is checked: it calls nothing either.
     #[inline(always)]
     pub fn free_bare(&self, user: usize) -> bool {
-        match mine() {
-            Some(mine) if !deferred::is_waiting() => free_bare(mine, user),
-            _ => false,
-        }
+        undisturbed(mine()).is_some_and(|mine| free_bare(mine, user))
     }
 
     /// The same for a thread whose calls somebody attends to.
@@ -179,9 +183,8 @@ impl CheckedHeap {
         release: &Release,
         caller: Caller,
     ) -> bool {
-        match mine {
+        match undisturbed(mine) {
             None => false,
-            Some(_) if deferred::is_waiting() => false,
             // SAFETY: as the caller says.
             Some(mine) if self.is_guarded() => unsafe {
                 self.take_back(mine, user, release, caller)
@@ -246,12 +249,9 @@ impl CheckedHeap {
         release: &Release,
         caller: Caller,
     ) -> Option<NonNull<u8>> {
-        let mine = mine()?;
+        let mine = undisturbed(mine())?;
         let Request { size, align, kind, .. } = request;
-        if align > GRANULE || size > LARGEST_REQUEST {
-            return None;
-        }
-        if !self.is_guarded() || deferred::is_waiting() || !self.moves_small() {
+        if !is_cached(size, align) || !self.is_guarded() || !self.moves_small() {
             return None;
         }
         let taken = registry::find(user)?.take(State::Busy, single::is_single()).ok()?;
@@ -318,7 +318,13 @@ fn mine() -> Option<&'static Mine> {
     unsafe { arena.as_ref() }
 }
 
-/// The same for a thread whose calls somebody attends to: its slot names no arena for the quick way.
+/// That, unless frees of a signal handler's wait: they come first.
+#[inline(always)]
+fn undisturbed(mine: Option<&'static Mine>) -> Option<&'static Mine> {
+    mine.filter(|_| !deferred::is_waiting())
+}
+
+/// As [`mine`] for a thread whose calls somebody attends to: its slot names no arena for the quick way.
 fn mine_attended() -> Option<&'static Mine> {
     let may = thread::is_outside() && !thread::is_blind();
     // SAFETY: as above.

@@ -93,8 +93,9 @@ impl CheckedHeap {
 
     /// In a forked child, which looks at nothing: whoever did is not there.
     pub fn thaw_after_fork(&self) {
-        if self.frozen.swap(0, Ordering::SeqCst) != 0 {
-            self.arenas.tune(|tuning| tuning.may_trim = true);
+        if self.is_frozen() {
+            self.frozen.store(1, Ordering::SeqCst);
+            self.thaw();
         }
     }
 
@@ -103,5 +104,26 @@ impl CheckedHeap {
         if self.frozen.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.arenas.tune(|tuning| tuning.may_trim = true);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What another thread of the parent had frozen stayed so in the child for ever.
+    #[test]
+    fn a_forked_child_is_not_frozen() {
+        static HEAP: CheckedHeap = CheckedHeap::new(|_| {});
+        HEAP.thaw_after_fork();
+        assert!(!HEAP.is_frozen());
+        HEAP.freeze();
+        HEAP.freeze();
+        HEAP.thaw_after_fork();
+        assert!(!HEAP.is_frozen());
+        HEAP.freeze();
+        assert!(HEAP.is_frozen());
+        HEAP.thaw();
+        assert!(!HEAP.is_frozen());
     }
 }

@@ -135,9 +135,7 @@ impl Rows {
         }
         true
     }
-}
 
-impl Rows {
     /// The same for the row of fresh frames, of which `next` is the place behind the last: returns where that is now.
     #[cold]
     #[inline(never)]

@@ -1,6 +1,6 @@
 //! The calls behind the symbols: argument rules, the heap, errno.
 
-use core::ptr;
+use core::ptr::{self, NonNull};
 
 use mallocop::debug::{Release, Request};
 use mallocop::finding::{BadRequest, Defect, Finding, Operation};
@@ -57,7 +57,7 @@ pub(crate) unsafe fn allocate(call: Call, size: usize, align: usize, caller: Cal
         } else if call == Call::Malloc {
             allocate_plain(size, caller)
         } else {
-            allocate_guarded(size, caller, align, call)
+            allocate_any(size, caller, align, call)
         }
     }
 }
@@ -69,10 +69,9 @@ pub(crate) unsafe fn allocate(call: Call, size: usize, align: usize, caller: Cal
 #[inline(never)]
 unsafe extern "C" fn allocate_plain(size: usize, caller: Caller) -> *mut u8 {
     // SAFETY: as the caller says.
-    match unsafe { HEAP.allocate_guarded(Request::malloc(size), caller) } {
-        Some(block) => block.as_ptr(),
-        // SAFETY: as the caller says.
-        None => unsafe { allocate_or_fail(size, caller, GRANULE, Call::Malloc) },
+    unsafe {
+        let block = HEAP.allocate_guarded(Request::malloc(size), caller);
+        or_fully(block, size, caller, GRANULE, Call::Malloc)
     }
 }
 
@@ -81,21 +80,20 @@ unsafe extern "C" fn allocate_plain(size: usize, caller: Caller) -> *mut u8 {
 /// # Safety
 /// As for [`try_allocate`].
 #[inline(never)]
-unsafe extern "C" fn allocate_guarded(
+unsafe extern "C" fn allocate_any(
     size: usize,
     caller: Caller,
     align: usize,
     call: Call,
 ) -> *mut u8 {
     // SAFETY: as the caller says.
-    match unsafe { HEAP.allocate_quickly(call.request(size, align), caller) } {
-        Some(block) => block.as_ptr(),
-        // SAFETY: as the caller says.
-        None => unsafe { allocate_or_fail(size, caller, align, call) },
+    unsafe {
+        let block = HEAP.allocate_quickly(call.request(size, align), caller);
+        or_fully(block, size, caller, align, call)
     }
 }
 
-/// The same without checks.
+/// Where nothing is checked, contents undefined.
 ///
 /// # Safety
 /// As for [`try_allocate`].
@@ -106,7 +104,23 @@ unsafe extern "C" fn allocate_bare(
     align: usize,
     call: Call,
 ) -> *mut u8 {
-    match HEAP.allocate_bare(size, align) {
+    // SAFETY: as the caller says.
+    unsafe { or_fully(HEAP.allocate_bare(size, align), size, caller, align, call) }
+}
+
+/// The block, or one by the full path.
+///
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(always)]
+unsafe fn or_fully(
+    block: Option<NonNull<u8>>,
+    size: usize,
+    caller: Caller,
+    align: usize,
+    call: Call,
+) -> *mut u8 {
+    match block {
         Some(block) => block.as_ptr(),
         // SAFETY: as the caller says.
         None => unsafe { allocate_or_fail(size, caller, align, call) },
@@ -213,20 +227,22 @@ pub(crate) unsafe fn free_plain(pointer: *mut u8, caller: Caller) {
 /// As for [`try_allocate`].
 #[inline(never)]
 unsafe extern "C" fn free_plain_guarded(pointer: *mut u8, caller: Caller) {
-    let release = const { &Release::by(Operation::Free) };
     // SAFETY: as the caller says.
-    unsafe {
-        if pointer.is_null() || HEAP.free_guarded(pointer as usize, release, caller) {
-            return;
-        }
-        free_fully(pointer, release, caller);
-    }
+    unsafe { free_here(pointer, const { &Release::by(Operation::Free) }, caller) };
 }
 
 /// # Safety
 /// As for [`try_allocate`].
 #[inline(never)]
 unsafe extern "C" fn free_guarded(pointer: *mut u8, release: &Release, caller: Caller) {
+    // SAFETY: as the caller says.
+    unsafe { free_here(pointer, release, caller) };
+}
+
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(always)]
+unsafe fn free_here(pointer: *mut u8, release: &Release, caller: Caller) {
     // SAFETY: as the caller says.
     unsafe {
         if pointer.is_null() || HEAP.free_guarded(pointer as usize, release, caller) {
