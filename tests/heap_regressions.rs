@@ -184,3 +184,23 @@ fn discard_ends_on_a_list_that_leads_in_a_circle() {
         heap.discard_free(8 << 10);
     }
 }
+
+/// Each growth was trimmed at the next release: two system calls, and a segment where the break cannot be had.
+#[test]
+fn what_the_heap_has_just_grown_by_stays() {
+    let mut memory = Simulated::new(32 << 20, 7);
+    let mut growths = 0;
+    while memory.heap.usage().in_use < 20 << 20 {
+        let before = memory.heap.usage().held;
+        let payload = allocate(&mut memory.heap, 100_000);
+        let grown = memory.heap.usage().held;
+        growths += usize::from(grown != before);
+        let small = allocate(&mut memory.heap, 40);
+        release(&mut memory.heap, small);
+        memory.heap.settle();
+        assert_eq!(memory.heap.usage().held, grown);
+        // SAFETY: live, and so long.
+        unsafe { payload.write_bytes(1, 100_000) };
+    }
+    assert!(growths > 10, "{growths}");
+}

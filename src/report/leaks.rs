@@ -228,6 +228,33 @@ mod tests {
         }
     }
 
+    /// Names for which there was no time.
+    struct TooLate;
+
+    impl Names for TooLate {
+        fn stack(&mut self, _site: SiteId) -> Stack {
+            Stack { frames: vec![Frame::default()], ..Stack::default() }
+        }
+
+        fn is_exhausted(&self) -> bool {
+            true
+        }
+    }
+
+    /// What Rust's library keeps is known by names: without them all of it was told.
+    #[test]
+    fn what_cannot_be_named_is_not_called_still_reachable() {
+        let totals = SiteTotals { blocks: 1, bytes: 16 };
+        let leak = Leak { site: SiteId(1), loss: Loss::Direct, totals, objects: Vec::new() };
+        let reachable = vec![(SiteId(2), totals)];
+        let mut verdict = Verdict { reachable, ..Verdict::default() };
+        assert_eq!(write_scope(&verdict, &mut TooLate), "");
+        assert!(write_scope(&verdict, &mut Nameless).contains("still reachable"));
+        verdict.leaks.push(leak);
+        let text = write_scope(&verdict, &mut TooLate);
+        assert!(text.contains("Direct leak") && !text.contains("still reachable"), "{text}");
+    }
+
     /// A record that somebody has written over may say anything.
     #[test]
     fn sums_out_of_all_bounds_are_told() {
