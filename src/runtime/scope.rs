@@ -25,7 +25,8 @@ static SCOPES: [AtomicU16; MAX_THREADS] = [const { AtomicU16::new(0) }; MAX_THRE
 static AROUND: [AtomicU16; MAX_THREADS] = [const { AtomicU16::new(0) }; MAX_THREADS];
 /// Was one ever begun?
 static ANY: AtomicBool = AtomicBool::new(false);
-/// Slot of the thread that checks; 0: none does. One at a time: each stops the other threads.
+/// Slot of the thread that checks; 0: none does. One at a time: each stops the other threads. No lock: one of ours
+/// would keep who waits from being stopped, and any other is not a forked child's to take.
 static CHECKER: AtomicUsize = AtomicUsize::new(0);
 
 /// The calling thread's turn to check.
