@@ -78,22 +78,19 @@ impl<P: PageSource> Books<P> {
     /// Coalesces the stock. To be repeated after `Err`.
     pub(super) fn consolidate(&mut self) -> Result<(), Corrupt> {
         self.return_rest()?;
-        let (chunks, runs) = self.returned;
-        while self.stock.bytes() != 0 {
-            let mut result = Ok(());
-            for class in Class::all().filter(|class| Stock::takes(*class)) {
-                result = self.set_out(class);
-                if result.is_err() {
-                    break;
-                }
-            }
-            self.returns.sort();
-            result.and(self.return_rest())?;
+        if self.stock.bytes() == 0 {
+            return Ok(());
         }
+        let (chunks, runs) = self.returned;
+        self.returns.make_room(self.heap.places());
+        let mut set_out = Class::all().filter(|class| Stock::takes(*class));
+        let result = set_out.try_for_each(|class| self.set_out(class));
+        result.and(self.return_rest())?;
         let (chunks, runs) = (self.returned.0 - chunks, self.returned.1 - runs);
         if chunks >= TELLING {
             let pays = chunks >= WORTH_IT * runs;
-            self.keep = if pays { LEAST_KEPT } else { self.keep.saturating_mul(2) };
+            self.keep =
+                if pays { LEAST_KEPT.max(self.keep / 2) } else { self.keep.saturating_mul(2) };
         }
         Ok(())
     }
@@ -108,30 +105,35 @@ impl<P: PageSource> Books<P> {
         self.stock.bytes() > STOCK_TO_GROW.max(self.heap.usage().held / 64)
     }
 
-    /// Takes a class out of stock as far as there is room on the way to the heap.
+    /// Takes a class out of stock, on its way to the heap.
     fn set_out(&mut self, class: Class) -> Result<(), Corrupt> {
         let (heap, returns) = (&mut self.heap, &mut self.returns);
         let mut result = Ok(());
-        let mut refused = false;
         self.stock.take(class, usize::MAX, |payload| {
-            refused = !returns.push(payload);
-            if refused {
+            let place = heap.place_of(payload.as_ptr() as usize);
+            if !place.is_some_and(|place| returns.insert(place)) {
                 // SAFETY: a stocked chunk is in use to the heap and nobody's.
                 result = unsafe { heap.put_back(payload) };
             }
-            !refused
+            result.is_ok()
         })?;
         result
     }
 
-    /// Goes on with what an error interrupted.
+    /// Gives the heap what is on its way, or goes on with what an error interrupted.
     fn return_rest(&mut self) -> Result<(), Corrupt> {
-        // SAFETY: what is on its way is in use to the heap and nobody's.
-        let PutBack { chunks, runs, result } =
-            unsafe { self.heap.put_back_sorted(self.returns.rest()) };
-        self.returns.done(chunks);
-        self.returned = (self.returned.0 + chunks, self.returned.1 + runs);
-        result
+        loop {
+            let heap = &mut self.heap;
+            let rest = self.returns.rest(|place| heap.payload_at(place));
+            if rest.is_empty() {
+                return Ok(());
+            }
+            // SAFETY: what is on its way is in use to the heap and nobody's.
+            let PutBack { chunks, runs, result } = unsafe { heap.put_back_sorted(rest) };
+            self.returns.done(chunks);
+            self.returned = (self.returned.0 + chunks, self.returned.1 + runs);
+            result?;
+        }
     }
 
     /// Gives memory back after a peak: the top at once, and the pages inside large free chunks when more

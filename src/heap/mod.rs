@@ -17,6 +17,7 @@ mod coalesce;
 mod heap;
 mod mapped;
 mod pages;
+mod places;
 mod run;
 mod segments;
 pub mod sim;
