@@ -60,9 +60,23 @@ pub unsafe fn free_site(caller: Caller, block: usize) -> SiteId {
 unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId {
     // SAFETY: the return address, by the caller's word.
     let pc = unsafe { (caller.sp as *const usize).read() };
-    let start = || Frame { pc, sp: caller.sp + 8, fp: caller.fp };
+    let start = Frame { pc, sp: caller.sp + 8, fp: caller.fp };
     note_free(pc, freed);
-    with_tracer(|tracer| tracer.site(start(), most), |tracer| tracer.site_apart(start(), most))
+    thread::enter_critical();
+    // SAFETY: what the slot names is the thread's own; whoever interrupts us here takes no stacks.
+    let site = match unsafe { (thread::tracer() as *mut Tracer).as_mut() } {
+        Some(tracer) => tracer.site(start, most),
+        None => first_site(start.pc, start.sp, start.fp, most),
+    };
+    thread::leave_critical();
+    site
+}
+
+/// The first that a thread asks for. By numbers, which go in registers.
+#[cold]
+#[inline(never)]
+extern "C" fn first_site(pc: usize, sp: usize, fp: usize, most: usize) -> SiteId {
+    with_first_tracer(|tracer| tracer.site_apart(Frame { pc, sp, fp }, most))
 }
 
 /// To be told of each free, by the address that called and the block: rules end with a module.
@@ -114,7 +128,14 @@ fn site_outside(most: usize, freed: usize) -> SiteId {
         }
         None => SiteId::NONE,
     };
-    with_tracer(work, work)
+    thread::enter_critical();
+    // SAFETY: as in `site_of_call`.
+    let site = match unsafe { (thread::tracer() as *mut Tracer).as_mut() } {
+        Some(tracer) => work(tracer),
+        None => with_first_tracer(work),
+    };
+    thread::leave_critical();
+    site
 }
 
 /// The caller's frame as it is.
@@ -133,25 +154,7 @@ extern "C" fn note_registers(frame: &mut Frame) {
     )
 }
 
-/// Works with the thread's tracer; `first` is the same for its first capture. A signal handler that comes in meanwhile
-/// takes no stacks.
-#[inline(always)]
-fn with_tracer(
-    work: impl FnOnce(&mut Tracer) -> SiteId,
-    first: impl FnOnce(&mut Tracer) -> SiteId,
-) -> SiteId {
-    thread::enter_critical();
-    let tracer = thread::tracer() as *mut Tracer;
-    // SAFETY: what the slot names is the thread's own; whoever interrupts us here takes no stacks.
-    let site = match unsafe { tracer.as_mut() } {
-        Some(tracer) => work(tracer),
-        None => with_first_tracer(first),
-    };
-    thread::leave_critical();
-    site
-}
-
-/// The thread's first capture, or one after its end.
+/// The thread's first capture, or one after its end. A signal handler that comes in meanwhile takes no stacks.
 #[cold]
 #[inline(never)]
 fn with_first_tracer(work: impl FnOnce(&mut Tracer) -> SiteId) -> SiteId {

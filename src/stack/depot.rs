@@ -28,6 +28,7 @@ use crate::record::{self, Image, Kind, Node};
     serde::Serialize,
     serde::Deserialize,
 )]
+#[repr(transparent)]
 pub struct SiteId(pub u32);
 
 impl SiteId {
@@ -108,6 +109,8 @@ impl StoredFrame {
 struct Hashes;
 
 impl Keys for Hashes {
+    const CHANGES_HANDS: bool = false;
+
     #[inline(always)]
     fn place(key: u64, bits: u32) -> usize {
         (key >> (64 - bits)) as usize

@@ -12,13 +12,13 @@
 //! - M4: a slot is read only if the step that would read it has been confirmed up to there.
 
 use super::rows::{Fresh, How, Link, More, Places, Rows};
-use super::rule::Kind;
+use super::rule::{Kind, Rule};
 use super::unwind::{
     EXACT, Frame, GUESSED, Reach, Source, Step, limit_of, register_in, step, step_near,
 };
 
 /// How a frame was reached, in a word: by its return address alone, by a step that has to be done again, or
-/// by that address and rbp, whose slot's address the word is then.
+/// by that address and rbp, whose slot's address the word is then, a multiple of 8.
 const PLAIN: usize = 0;
 const AGAIN: usize = 2;
 
@@ -92,12 +92,14 @@ impl Memo {
     pub fn walk<S: Source>(&mut self, source: &S, start: Frame) {
         let mut limit = source.limit(start.sp);
         let Frame { mut pc, mut sp, mut fp } = start;
-        let mut reach = PLAIN;
         if self.rows.places().room == 0 && !self.rows.grow(source.nowhere()) {
             return self.end(source, true, true, self.rows.places().fresh);
         }
         let mut places = self.rows.places();
         let mut next = places.fresh;
+        // How a frame was reached is written before the rest: there is room for one more than are fresh.
+        // SAFETY: the first.
+        unsafe { (*next).reach = PLAIN };
         // Behind the frames that are kept so far.
         let mut outer = places.more.wrapping_add(self.len);
         loop {
@@ -111,9 +113,12 @@ impl Memo {
                 // SAFETY: as above.
                 outer = unsafe { outer.sub(1) };
             };
-            if nearest == sp && outer > places.more {
+            // The one in front of the outermost has an rsp that is none.
+            if nearest == sp {
                 // SAFETY: both are in the row of frames kept.
                 let kept = unsafe { outer.offset_from(places.more) as usize };
+                // SAFETY: written before.
+                let reach = unsafe { (*next).reach };
                 if self.meets(source, kept - 1, Frame { pc, sp, fp }, reach) {
                     let left = self.unchanged(source, kept - 1);
                     if left == 0 {
@@ -133,18 +138,22 @@ impl Memo {
                 outer = places.more.wrapping_add(kept);
             }
             let rule = source.rule(pc);
-            // SAFETY: made room for.
+            // SAFETY: made room for, and one more.
             unsafe {
-                next.write(Fresh { pc, sp, fp, reach, rule });
+                (*next).set(Frame { pc, sp, fp }, rule);
                 next = next.add(1);
             }
             if let Some((caller, how)) = step_near(source, rule, Frame { pc, sp, fp }, limit) {
-                (pc, sp, fp, reach) = (caller.pc, caller.sp, caller.fp, how);
+                (pc, sp, fp) = (caller.pc, caller.sp, caller.fp);
+                // SAFETY: as above.
+                unsafe { (*next).reach = how };
                 continue;
             }
             match self.step_far(source, next, limit) {
                 Step::Caller(caller, how) => {
-                    (pc, sp, fp, reach) = (caller.pc, caller.sp, caller.fp, word_of(how));
+                    (pc, sp, fp) = (caller.pc, caller.sp, caller.fp);
+                    // SAFETY: as above.
+                    unsafe { (*next).reach = word_of(how) };
                 }
                 Step::End => break self.end(source, false, !rule.is(Kind::End), next),
                 Step::Lost => break self.end(source, true, true, next),
@@ -227,8 +236,15 @@ impl Memo {
             // SAFETY: as above, or the one in front of the outermost, at which this stops. M4: the step from the
             // frame further in, confirmed, reads this slot.
             while unsafe { source.read((*at).slot) == (*at).pc } {
-                // SAFETY: as above.
-                at = unsafe { at.sub(1) };
+                // SAFETY: as above. Two at a time: a step for two.
+                unsafe {
+                    let beyond = at.sub(1);
+                    if source.read((*beyond).slot) != (*beyond).pc {
+                        at = beyond;
+                        break;
+                    }
+                    at = at.sub(2);
+                }
             }
             if at < links {
                 break;
@@ -303,29 +319,52 @@ impl Memo {
         {
             self.by_rule += count as u64;
         }
-        let (mut hash, mut live) = match kept.checked_sub(1) {
-            Some(last) => (self.more(last).hash, self.more(last).how.is_live()),
+        let last = kept.checked_sub(1).map(|last| *self.more(last));
+        self.len = kept + count;
+        let (hash, live) = match last {
+            Some(last) => (last.hash, last.how.is_live()),
             None => (if self.lost { DARK } else { WHOLE }, false),
         };
+        let mut hash = hash;
         // SAFETY: there is room for the kept and the fresh together.
         let (mut link, mut more) = unsafe { (links.add(kept), more.add(kept)) };
         let mut next = next;
+        let (mut rules, mut reaches) = (0, 0);
         while next > fresh {
             // SAFETY: as above.
             unsafe {
                 next = next.sub(1);
-                let Fresh { pc, sp, fp, reach, rule } = *next;
-                live = rule.uses_frame_pointer() || (rule.keeps_frame_pointer() && live);
+                let Fresh { pc, sp, fp, reach, rule, .. } = *next;
+                (rules, reaches) = (rules | rule.word(), reaches | reach);
                 hash = hash.wrapping_mul(BASE).wrapping_add(mix(pc, source.tenant(pc & !GUESSED)));
-                link.write(Link { slot: slot_of(source, sp, reach, live), pc });
-                more.write(More { fp, hash, sp, how: How::new(reach, live) });
+                link.write(Link { slot: sp - 8, pc });
+                more.write(More { fp, hash, sp, how: How::new(reach, false) });
                 (link, more) = (link.add(1), more.add(1));
             }
         }
-        self.len = kept + count;
+        if live || Rule::may_one_use_frame_pointer(rules) || reaches & AGAIN != 0 {
+            self.note_reach(source, kept, count, live);
+        }
     }
 
-    /// The same for more frames than there is room for.
+    /// Notes of the fresh frames, onto so many kept ones, what [`Memo::keep`] has left out: where rbp matters, or a
+    /// step is to be done again.
+    #[inline(never)]
+    fn note_reach<S: Source>(&mut self, source: &S, kept: usize, count: usize, live: bool) {
+        let Places { links, more, fresh, .. } = self.rows.places();
+        let mut live = live;
+        for index in 0..count {
+            // SAFETY: so many are in the row of fresh frames, and as many have been put onto the kept ones.
+            unsafe {
+                let Fresh { sp, reach, rule, .. } = *fresh.add(count - 1 - index);
+                live = rule.uses_frame_pointer() || (rule.keeps_frame_pointer() && live);
+                (*links.add(kept + index)).slot = slot_of(source, sp, reach, live);
+                (*more.add(kept + index)).how = How::new(reach, live);
+            }
+        }
+    }
+
+    /// As [`Memo::keep`] for more frames than there is room for.
     #[cold]
     #[inline(never)]
     fn keep_more<S: Source>(&mut self, source: &S, kept: usize, count: usize) {
@@ -353,6 +392,16 @@ impl Memo {
     /// The frame at `index`, 0 the outermost: its pc with marks.
     pub fn pc(&self, index: usize) -> usize {
         self.link(index).pc
+    }
+
+    /// Hash over all frames but those further out than the `most` innermost; `None`: there are no frames.
+    #[inline(always)]
+    pub(super) fn hash_of(&self, most: usize) -> Option<u64> {
+        let top = self.len.checked_sub(1)?;
+        if top >= most {
+            return Some(self.hash(self.len - most, top));
+        }
+        Some(self.more(top).hash.max(2))
     }
 
     /// Hash over the frames from `from` to `to`, both included, at most [`MOST_ASKED`]; never 0 or 1.
@@ -397,7 +446,7 @@ const fn word_of(reach: Reach) -> usize {
 /// Where a frame's return address is compared. Where that alone does not do, a slot that never agrees.
 #[inline(always)]
 fn slot_of<S: Source>(source: &S, sp: usize, reach: usize, live: bool) -> usize {
-    if reach == PLAIN || (reach > AGAIN && !live) { sp - 8 } else { source.nowhere() }
+    if reach == AGAIN || (live && reach != PLAIN) { source.nowhere() } else { sp - 8 }
 }
 
 #[cfg(test)]

@@ -17,6 +17,9 @@ pub(super) trait Keys {
     /// Where in a table of 2^`bits` entries the key is looked for first; below that.
     fn place(key: u64, bits: u32) -> usize;
 
+    /// Can an entry be given to another key?
+    const CHANGES_HANDS: bool;
+
     /// Will nobody ask for `key` any more, now that somebody puts `other`?
     fn is_over(key: u64, other: u64) -> bool;
 }
@@ -74,11 +77,11 @@ impl Table {
         (first..first + PROBES).map(move |index| self.entry(index & mask))
     }
 
-    fn get(&self, first: usize, key: u64) -> Option<u64> {
+    fn get<K: Keys>(&self, first: usize, key: u64) -> Option<u64> {
         for entry in self.places(first) {
             match entry.key.load(Ordering::Acquire) {
                 0 => return None,
-                found if found == key => return entry.read(key),
+                found if found == key => return entry.read::<K>(key),
                 _ => {}
             }
         }
@@ -115,10 +118,10 @@ impl Table {
 
 impl Entry {
     #[inline(always)]
-    fn read(&self, key: u64) -> Option<u64> {
+    fn read<K: Keys>(&self, key: u64) -> Option<u64> {
         let word = self.word.load(Ordering::Acquire);
         // The entry may have been given to another key meanwhile, if this one is over.
-        (self.key.load(Ordering::Relaxed) == key).then_some(word)
+        (!K::CHANGES_HANDS || self.key.load(Ordering::Relaxed) == key).then_some(word)
     }
 }
 
@@ -144,14 +147,14 @@ impl<K: Keys> Pairs<K> {
         let place = K::place(key, table.bits);
         let first = table.entry(place);
         if first.key.load(Ordering::Acquire) == key {
-            return first.read(key);
+            return first.read::<K>(key);
         }
         Self::get_behind(table, place, key)
     }
 
     #[inline(never)]
     fn get_behind(table: &Table, place: usize, key: u64) -> Option<u64> {
-        table.get(place, key)
+        table.get::<K>(place, key)
     }
 
     /// Puts a word, if there is memory. A key stands for one word only.
@@ -199,7 +202,7 @@ impl<K: Keys> Pairs<K> {
         let Some(new) = Table::map(old.map_or(FIRST_BITS, |old| old.bits + 1)) else { return old };
         for entry in old.map_or(&[][..], Table::entries) {
             let key = entry.key.load(Ordering::Acquire);
-            if let Some(word) = entry.read(key)
+            if let Some(word) = entry.read::<K>(key)
                 && key > BUSY
                 && !K::is_over(key, now)
             {
@@ -219,6 +222,8 @@ mod tests {
     struct Halves;
 
     impl Keys for Halves {
+        const CHANGES_HANDS: bool = true;
+
         fn place(key: u64, bits: u32) -> usize {
             let spread = (key & 0xffff_ffff).wrapping_mul(0x9e37_79b9_7f4a_7c15);
             (spread >> (64 - bits)) as usize
@@ -233,7 +238,7 @@ mod tests {
     fn what_is_over_gives_way() {
         let table = Table::map(4).expect("memory");
         let put = |key, word| table.put::<Halves>(key, word);
-        let get = |key| table.get(Halves::place(key, 4), key);
+        let get = |key| table.get::<Halves>(Halves::place(key, 4), key);
         for key in 2..18 {
             put(3 << 32 | key, key);
         }

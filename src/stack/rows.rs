@@ -1,8 +1,10 @@
 //! Memory for the frames of one thread's stack, outside of every heap: grows by doubling, up to 64 Ki frames.
 
+use core::mem::MaybeUninit;
 use core::ptr;
 
 use super::rule::Rule;
+use super::unwind::Frame;
 use crate::sys::memory;
 
 /// Most frames of a stack that are walked.
@@ -58,7 +60,7 @@ impl How {
     }
 }
 
-/// A frame that this walk has found, or found anew.
+/// A frame that this walk has found, or found anew. As long as a cache line, so that to count them is no division.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Fresh {
@@ -68,12 +70,23 @@ pub(super) struct Fresh {
     /// How it was reached ([`super::memo`]).
     pub(super) reach: usize,
     pub(super) rule: Rule,
+    rest: MaybeUninit<[usize; 3]>,
 }
+
+impl Fresh {
+    /// All but how it was reached.
+    #[inline(always)]
+    pub(super) const fn set(&mut self, frame: Frame, rule: Rule) {
+        (self.pc, self.sp, self.fp, self.rule) = (frame.pc, frame.sp, frame.fp, rule);
+    }
+}
+
+const _: () = assert!(size_of::<Fresh>().is_power_of_two());
 
 const EACH: usize = size_of::<Link>() + size_of::<More>() + size_of::<Fresh>();
 
 const fn bytes_of(room: usize) -> usize {
-    size_of::<Link>() + size_of::<More>() + room * EACH
+    size_of::<Link>() + size_of::<More>() + room * EACH + size_of::<Fresh>()
 }
 
 /// Where the three rows are.
@@ -84,7 +97,7 @@ pub(super) struct Places {
     /// In front of its first stands one whose rsp is above all.
     pub(super) more: *mut More,
     pub(super) fresh: *mut Fresh,
-    /// Where that row ends.
+    /// Where that row ends but for one more.
     pub(super) end: *mut Fresh,
     /// Entries in each.
     pub(super) room: usize,
@@ -130,7 +143,7 @@ impl Rows {
             unsafe {
                 ptr::copy_nonoverlapping(old.links, links, old.room);
                 ptr::copy_nonoverlapping(old.more, more, old.room);
-                ptr::copy_nonoverlapping(old.fresh, fresh, old.room);
+                ptr::copy_nonoverlapping(old.fresh, fresh, old.room + 1);
             }
         }
         true

@@ -203,6 +203,12 @@ impl Rule {
         self.0 & BY_FRAME != 0 || self.0 >> SAVED & 3 == 2
     }
 
+    /// Can one of several rules whose words are ORed together depend on rbp? `false`: none does.
+    #[inline(always)]
+    pub(super) const fn may_one_use_frame_pointer(words: u64) -> bool {
+        words & (BY_FRAME | 2 << SAVED) != 0
+    }
+
     /// Has the caller the same rbp?
     #[inline]
     pub const fn keeps_frame_pointer(self) -> bool {

@@ -22,6 +22,8 @@ const EPOCH_MASK: u64 = ((1 << EPOCH_BITS) - 1) << EPOCH_SHIFT;
 struct PcAndEpoch;
 
 impl Keys for PcAndEpoch {
+    const CHANGES_HANDS: bool = true;
+
     #[inline(always)]
     fn place(key: u64, bits: u32) -> usize {
         // 64 bytes of code have the four entries of a cache line: what a function calls is close together.
@@ -52,11 +54,6 @@ impl Epoch {
     #[inline(always)]
     pub(super) const fn is_first(self) -> bool {
         self.0 == 0
-    }
-
-    /// Have keys come round between the two?
-    pub(super) const fn is_round(self, other: Self) -> bool {
-        (self.0 ^ other.0) >> EPOCH_BITS != 0
     }
 
     /// What stands for the pc in tables, as long as the epoch lasts.

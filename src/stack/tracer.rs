@@ -43,27 +43,30 @@ struct Around {
     bounds: Bounds,
 }
 
-/// Rules by pc and epoch; of each place the last.
-struct RuleCache([Cell<(u64, u64)>; RULES]);
+/// Rules by pc, of the epoch that the thread is in; of each place the last.
+struct RuleCache([Cell<(usize, u64)>; RULES]);
 
 impl RuleCache {
     #[inline(always)]
     fn get(&self, pc: usize, epoch: Epoch) -> Rule {
-        let key = epoch.key_of(pc);
-        // Return addresses into one function are some bytes apart, functions some hundred.
-        let place = (pc ^ (pc >> 10)) % RULES;
+        // 32 bytes of code have the four places of a cache line: what is called one after the other is close together.
+        let place = ((pc >> 3) ^ (pc >> 14)) % RULES;
         let Some(cell) = self.0.get(place) else { return Rule::UNKNOWN };
         let (found, word) = cell.get();
-        // A key is never 0: neither is a pc.
-        if found == key { Rule::of_word(word) } else { Self::fetch(cell, pc, epoch) }
+        // A pc is never 0.
+        if found == pc { Rule::of_word(word) } else { Self::fetch(cell, pc, epoch) }
     }
 
     #[inline(never)]
-    fn fetch(cell: &Cell<(u64, u64)>, pc: usize, epoch: Epoch) -> Rule {
+    fn fetch(cell: &Cell<(usize, u64)>, pc: usize, epoch: Epoch) -> Rule {
         let Some(rule) = rules::rule_for(pc, epoch) else { return Rule::UNKNOWN };
-        // What was guessed has its mark in the key, and is found by it.
-        cell.set((epoch.key_of(pc), rule.word()));
+        // What was guessed has its mark in the pc, and is found by it.
+        cell.set((pc, rule.word()));
         rule
+    }
+
+    fn clear(&self) {
+        self.0.iter().for_each(|cell| cell.set((0, 0)));
     }
 }
 
@@ -141,11 +144,11 @@ impl Tracer {
     }
 
     /// The first frame from `frame` outwards that is not this library's. `None`: there is no telling.
-    pub(super) fn leave_own(&self, mut frame: Frame) -> Option<Frame> {
+    pub(super) fn leave_own(&mut self, mut frame: Frame) -> Option<Frame> {
         if self.busy {
             return None;
         }
-        let process = Process { epoch: Epoch::now(), around: &self.around };
+        let process = Process { epoch: self.enter_epoch(), around: &self.around };
         let entry = thread::entry();
         while modules::is_own(frame.pc) || frame.sp <= entry {
             let rule = process.rule(frame.pc);
@@ -177,33 +180,37 @@ impl Tracer {
 
     #[inline(always)]
     fn walk(&mut self, start: Frame, most: usize) -> SiteId {
+        let process = Process { epoch: self.enter_epoch(), around: &self.around };
+        self.memo.walk(&process, start);
+        #[cfg(feature = "oracle")]
+        super::oracle::compare(&mut self.memo);
+        let most = most.min(MOST_ASKED);
+        let Some(hash) = self.memo.hash_of(most) else { return SiteId::NONE };
+        depot::known(hash).unwrap_or_else(|| self.intern(most))
+    }
+
+    /// The epoch of now. Nothing of an earlier one is known any more.
+    #[inline(always)]
+    fn enter_epoch(&mut self) -> Epoch {
         let epoch = Epoch::now();
         if epoch != self.epoch {
             self.begin_epoch(epoch);
         }
-        let process = Process { epoch, around: &self.around };
-        self.memo.walk(&process, start);
-        let from = self.memo.depth().saturating_sub(most.min(MOST_ASKED));
-        #[cfg(feature = "oracle")]
-        super::oracle::compare(&mut self.memo);
-        let Some(top) = self.memo.depth().checked_sub(1) else { return SiteId::NONE };
-        let hash = self.memo.hash(from, top);
-        depot::known(hash).unwrap_or_else(|| self.intern(from))
+        epoch
     }
 
     #[cold]
     #[inline(never)]
     fn begin_epoch(&mut self, epoch: Epoch) {
-        if epoch.is_round(self.epoch) {
-            self.around.rules.0.iter().for_each(|cell| cell.set((0, 0)));
-        }
+        self.around.rules.clear();
         self.epoch = epoch;
         self.memo.drop_frames();
     }
 
     #[cold]
     #[inline(never)]
-    fn intern(&self, from: usize) -> SiteId {
+    fn intern(&self, most: usize) -> SiteId {
+        let from = self.memo.depth().saturating_sub(most);
         depot::intern(&Window { memo: &self.memo, from })
     }
 }
