@@ -315,7 +315,7 @@ impl CheckedHeap {
             } else if self.is_guarded() {
                 let most = options::number(Name::MaxMallocFillSize);
                 let byte = options::number(Name::MallocFillByte) as u8;
-                poison::fill_up(user as usize, size.min(most), byte);
+                poison::fill(user as usize, size.min(most), byte);
             }
         }
     }

@@ -7,7 +7,7 @@ use core::arch::x86_64::{
 
 use super::block::describe;
 use crate::finding::{Damage, Side};
-use crate::heap::size::{WORD, round_up};
+use crate::heap::size::WORD;
 
 /// Where the poison of a freed block of `size` bytes lies: at both ends, `most` bytes each.
 fn poisoned(user: usize, size: usize, most: usize) -> [(usize, usize); 2] {
@@ -18,27 +18,32 @@ fn poisoned(user: usize, size: usize, most: usize) -> [(usize, usize); 2] {
     }
 }
 
-/// Fills both ends of a freed block with `byte`, `most` bytes each at most. Small blocks in whole 16 bytes:
-/// then up to 15 bytes behind the block are filled, too.
+/// Fills both ends of a freed block with `byte`, `most` bytes each at most. A block of fewer than [`LEAST`] bytes is
+/// filled up to that many.
 ///
 /// # Safety
-/// The `size` bytes at `user` are ours, up to a multiple of 16.
+/// The `size` bytes at `user` are ours, and if there is one, [`LEAST`] from there on.
 #[inline(always)]
 pub(super) unsafe fn poison(user: usize, size: usize, most: usize, byte: u8) {
     // SAFETY: inside the block, or by the caller's word behind it.
     unsafe {
         if size <= 2 * most {
-            return fill_up(user, size, byte);
+            return fill(user, size, byte);
         }
-        fill_apart(user, most, byte);
-        fill_apart(user + size - most, most, byte);
+        let end = user + size - most;
+        if most < LEAST {
+            fill_apart(user, most, byte);
+            return fill_apart(end, most, byte);
+        }
+        fill(user, most, byte);
+        fill(end, most, byte);
     }
 }
 
-/// Bytes that one store fills, and that all of [`fill_up`]'s do.
+/// Bytes that one store fills, the least that is filled, and four of them.
 const STORE: usize = size_of::<__m128i>();
+pub(super) const LEAST: usize = STORE;
 const STORES: usize = 4 * STORE;
-
 /// Where the four stores, or looks, start that cover 16 to 64 bytes. They overlap: to branch on the
 /// size would cost more.
 #[inline(always)]
@@ -47,21 +52,20 @@ fn parts(start: usize, size: usize) -> [usize; 4] {
     [start, start + last.min(STORE), start + last.min(2 * STORE), start + last]
 }
 
-/// Fills `size` bytes: few in whole 16 bytes, up to 15 more than asked for.
+/// Fills `size` bytes; fewer than [`LEAST`] up to that many, but none is none.
 ///
 /// # Safety
-/// The bytes at `start`, up to a multiple of 16, are ours.
+/// The bytes at `start` are ours.
 #[inline(always)]
-pub(super) unsafe fn fill_up(start: usize, size: usize, byte: u8) {
-    // SAFETY: as the caller says.
-    unsafe {
-        if size.wrapping_sub(1) >= STORES {
-            return fill_apart(start, size, byte);
-        }
-        let pattern = _mm_set1_epi8(byte as i8);
-        for at in parts(start, round_up(size, STORE)) {
-            _mm_storeu_si128(at as *mut __m128i, pattern);
-        }
+pub(super) unsafe fn fill(start: usize, size: usize, byte: u8) {
+    if size.wrapping_sub(1) >= STORES {
+        // SAFETY: as the caller says.
+        return unsafe { fill_apart(start, size, byte) };
+    }
+    let pattern = pattern_of(byte);
+    for at in parts(start, size.max(STORE)) {
+        // SAFETY: as the caller says.
+        unsafe { _mm_storeu_si128(at as *mut __m128i, pattern) };
     }
 }
 
@@ -74,6 +78,12 @@ pub(super) unsafe fn fill_up(start: usize, size: usize, byte: u8) {
 unsafe fn fill_apart(start: usize, size: usize, byte: u8) {
     // SAFETY: as the caller says.
     unsafe { (start as *mut u8).write_bytes(byte, size) };
+}
+
+#[inline(always)]
+fn pattern_of(byte: u8) -> __m128i {
+    // SAFETY: no more than SSE2, which every x86-64 has.
+    unsafe { _mm_set1_epi8(byte as i8) }
 }
 
 /// Is the poison of a freed block as [`poison`] left it?
@@ -124,9 +134,9 @@ unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
         // SAFETY: as the caller says.
         return unsafe { is_filled_apart(start, size, byte) };
     }
+    let pattern = pattern_of(byte);
     // SAFETY: the looks lie in `[start, end)`, or for a small size in the 16 bytes from `start` on.
     unsafe {
-        let pattern = _mm_set1_epi8(byte as i8);
         let equal = |at: usize| _mm_cmpeq_epi8(_mm_loadu_si128(at as *const __m128i), pattern);
         let [a, b, c, d] = parts(start, size.max(STORE)).map(equal);
         let equal = _mm_movemask_epi8(_mm_and_si128(_mm_and_si128(a, b), _mm_and_si128(c, d)));
@@ -159,9 +169,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_lies_round_a_block_is_not_filled() {
+        for most in [0, 1, 4, 15, 16, 64, 100, 128, 1000] {
+            for size in [0, 1, 15, 16, 17, 31, 64, 65, 128, 200, 256, 257, 300, 513] {
+                let mut buffer = vec![0u8; size + 64];
+                let start = buffer.as_mut_ptr() as usize + 16;
+                // SAFETY: the buffer has `size` bytes from there on, and more.
+                unsafe { poison(start, size, most, 0x55) };
+                let filled = |at: usize| buffer[at + 16] == 0x55;
+                for at in 0..size {
+                    let is_end = at < most || size - at <= most;
+                    assert!(filled(at) == is_end || (filled(at) && size < LEAST), "{at} of {size}");
+                }
+                let is_rounded = size != 0 && size <= 2 * most;
+                let behind = if is_rounded { size.max(LEAST) } else { size };
+                assert!(buffer[..16].iter().all(|&byte| byte == 0), "in front of {size}");
+                assert!((behind..size + 48).all(|at| !filled(at)), "behind {size}, {most} filled");
+            }
+        }
+    }
+
+    #[test]
     fn both_ends_are_watched() {
         const MOST: usize = 4096;
-        for size in [0, 1, 7, 8, 15, 16, 17, 33, 63, 64, 65, 100, 4096, 8192, 8193, 50_000] {
+        for size in [
+            0, 1, 7, 8, 15, 16, 17, 33, 63, 64, 65, 100, 128, 129, 255, 256, 257, 4096, 8192, 8193,
+            50_000,
+        ] {
             let mut buffer = vec![0u8; size + 16];
             let start = buffer.as_mut_ptr() as usize;
             // SAFETY: the buffer has `size` bytes and is used through `start` alone.

@@ -227,7 +227,7 @@ impl CheckedHeap {
             } else {
                 let most = options::number(Name::MaxMallocFillSize);
                 let byte = options::number(Name::MallocFillByte) as u8;
-                poison::fill_up(user, size.min(most), byte);
+                poison::fill(user, size.min(most), byte);
             }
             // What the fill wrote behind the block is the tail's.
             self.canaries().write_small(user, size, head);

@@ -115,10 +115,13 @@ impl CheckedHeap {
     #[inline(always)]
     unsafe fn poison(&self, canaries: Canaries, waiting: Waiting) {
         let Waiting { user, size, .. } = waiting;
-        // SAFETY: as the caller says; what the poison of a small block covers of its tail is written again.
+        // SAFETY: as the caller says: a chunk has 16 bytes from the user's first on.
         unsafe {
             poison::poison(user, size, most_poison(), self.free_byte());
-            canaries.write_small_tail(user, size);
+            if size < poison::LEAST {
+                // What the poison covers of the tail is written again.
+                canaries.write_small_tail(user, size);
+            }
         }
     }
 
