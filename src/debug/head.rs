@@ -113,6 +113,16 @@ pub(super) const fn end_in_chunk(user: usize, size: usize) -> usize {
 pub(super) struct HeadWord(pub(super) u64);
 
 impl HeadWord {
+    /// That of the block at `user`, as it stands there.
+    ///
+    /// # Safety
+    /// A block starts at `user` and is mapped.
+    #[inline(always)]
+    pub(super) unsafe fn of(user: usize) -> Self {
+        // SAFETY: a head stands in front of each block.
+        Self(unsafe { ((user - LEAD) as *const u64).read() })
+    }
+
     /// [`Head::size`].
     #[inline(always)]
     pub(super) const fn size(self) -> usize {

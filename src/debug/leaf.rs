@@ -57,6 +57,18 @@ impl Granule {
         Some(Self { leaf, index: (address & (LEAF_BYTES - 1)) / GRANULE })
     }
 
+    /// As [`Granule::at`] for an address of the heap's.
+    ///
+    /// # Safety
+    /// `address` is less than 2^47.
+    #[inline(always)]
+    pub(super) unsafe fn of_heap(address: usize) -> Option<Self> {
+        // SAFETY: there are as many places as such addresses have highest bits.
+        let middle = unsafe { TOP.get_unchecked(address >> (LEAF_SHIFT + MIDDLE_BITS)) };
+        let leaf = leaf_in(middle, address)?;
+        Some(Self { leaf, index: (address & (LEAF_BYTES - 1)) / GRANULE })
+    }
+
     /// The granule in front of this one.
     #[inline(always)]
     pub(super) fn before(self) -> Option<Self> {
@@ -101,7 +113,12 @@ fn slot_in(middle: &'static Middle, address: usize) -> Option<&'static AtomicPtr
 
 #[inline]
 pub(super) fn leaf_of(address: usize) -> Option<&'static Leaf> {
-    let middle = middle_of(address)?.load(Ordering::Acquire);
+    leaf_in(middle_of(address)?, address)
+}
+
+#[inline(always)]
+fn leaf_in(middle: &AtomicPtr<Middle>, address: usize) -> Option<&'static Leaf> {
+    let middle = middle.load(Ordering::Acquire);
     // SAFETY: a table's pointers are null or lead to mapped tables that stay for ever.
     let middle = unsafe { middle.as_ref() }?;
     let leaf = slot_in(middle, address)?.load(Ordering::Acquire);

@@ -7,7 +7,7 @@ use super::block::{Canaries, LEAD, TAIL};
 use super::checked::{CheckedHeap, Pages, Release, Request};
 use super::head::Origin;
 use super::quarantine::{Quarantine, Waiting};
-use super::registry::{self, State, Taken};
+use super::registry::{self, Granule, State, Taken};
 use super::{deferred, poison};
 use crate::arena::class::{Class, LARGEST};
 use crate::arena::{Arena, Turn};
@@ -213,7 +213,8 @@ impl CheckedHeap {
         let mut turn = turn(mine);
         let payload = turn.pop(class)?;
         let user = payload.as_ptr() as usize + LEAD;
-        let granule = registry::find(user)?;
+        // SAFETY: a chunk of the heap's.
+        let granule = unsafe { Granule::of_heap(user) }?;
         granule.foresee(user);
         let site = site();
         turn.arena().ledger().count_allocation(size);
@@ -356,7 +357,8 @@ fn allocate_bare(mine: &'static Mine, size: usize) -> Option<NonNull<u8>> {
     let class = Class::of_payload(size);
     let mut turn = turn(mine);
     let payload = turn.pop(class)?;
-    registry::set_live_bare(payload.as_ptr() as usize, class);
+    // SAFETY: a chunk of the heap's.
+    unsafe { registry::set_live_bare(payload.as_ptr() as usize, class) };
     let must_tell = mine.ledger().note_allocation(class.capacity());
     drop(turn);
     if must_tell {

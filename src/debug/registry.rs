@@ -211,10 +211,35 @@ impl Granule {
 }
 
 /// As [`set_live`] where no stacks are taken.
-#[inline]
-pub fn set_live_bare(user: usize, class: Class) {
-    if let Some(granule) = Granule::at(user) {
+///
+/// # Safety
+/// `user` is an address of the heap's.
+#[inline(always)]
+pub(super) unsafe fn set_live_bare(user: usize, class: Class) {
+    // SAFETY: programs' addresses have 47 bits.
+    if let Some(granule) = unsafe { Granule::of_heap(user) } {
         granule.state().store(LIVE + class.byte(), Ordering::Release);
+    }
+}
+
+/// What the chunk of a live block of a class holds, by the block's state; 0 for all other states.
+static CAPACITIES: [u16; 256] = {
+    let mut capacities = [0; 256];
+    let mut index = 0;
+    while let Some(class) = Class::from_index(index) {
+        capacities[(LIVE + class.byte()) as usize] = class.capacity() as u16;
+        index += 1;
+    }
+    capacities
+};
+
+/// Bytes that the payload of the live block at `user`, of a class, holds; `None` for all else.
+#[inline(always)]
+pub(super) fn capacity(user: usize) -> Option<usize> {
+    let state = find(user)?.state().load(Ordering::Acquire);
+    match CAPACITIES.get(usize::from(state)) {
+        None | Some(0) => None,
+        Some(&capacity) => Some(usize::from(capacity)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use super::block::HeadWord;
+use super::block::{HeadWord, LEAD, TAIL};
 use super::checked::CheckedHeap;
 use super::registry::{self, State};
 use crate::finding::Operation;
@@ -10,15 +10,17 @@ use crate::own::{self, Region};
 use crate::sys::thread;
 
 impl CheckedHeap {
-    /// As [`CheckedHeap::usable_size`] for a live block of a cached class, if it is whole; `None` for all else.
+    /// As [`CheckedHeap::usable_size`] for a live block of a cached class; `None` for all else. A head that was written
+    /// over is told of when the block is freed: here only a size that cannot be is turned down.
     #[inline(always)]
     pub fn usable_quickly(&self, user: usize) -> Option<usize> {
-        let live = registry::Live::at(user)?;
+        let capacity = registry::capacity(user)?;
         if !self.is_guarded() {
-            return Some(live.class.capacity());
+            return Some(capacity);
         }
         // SAFETY: the registry says that a block is live there.
-        unsafe { self.canaries().head_word(user) }.map(HeadWord::size)
+        let size = unsafe { HeadWord::of(user) }.size();
+        (size <= capacity - LEAD - TAIL).then_some(size)
     }
 
     /// Bytes the program may use at `user`: exactly what it asked for. 0 for NULL, and after a

@@ -52,12 +52,11 @@ unsafe fn allocate_fully(request: Request, caller: Caller) -> *mut u8 {
 pub(crate) unsafe fn allocate(call: Call, size: usize, align: usize, caller: Caller) -> *mut u8 {
     // SAFETY: as the caller says.
     unsafe {
-        if !HEAP.is_guarded() && call != Call::Calloc {
-            allocate_bare(size, caller, align, call)
-        } else if call == Call::Malloc {
-            allocate_plain(size, caller)
-        } else {
-            allocate_any(size, caller, align, call)
+        match (call, HEAP.is_guarded()) {
+            (Call::Malloc, true) => allocate_plain(size, caller),
+            (Call::Malloc, false) => allocate_plain_bare(size, caller),
+            (Call::Calloc, _) | (_, true) => allocate_any(size, caller, align, call),
+            (_, false) => allocate_bare(size, caller, align, call),
         }
     }
 }
@@ -93,7 +92,17 @@ unsafe extern "C" fn allocate_any(
     }
 }
 
-/// Where nothing is checked, contents undefined.
+/// malloc where nothing is checked.
+///
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(never)]
+unsafe extern "C" fn allocate_plain_bare(size: usize, caller: Caller) -> *mut u8 {
+    // SAFETY: as the caller says.
+    unsafe { or_fully(HEAP.allocate_bare(size, GRANULE), size, caller, GRANULE, Call::Malloc) }
+}
+
+/// All others but calloc where nothing is checked, contents undefined.
 ///
 /// # Safety
 /// As for [`try_allocate`].
@@ -218,9 +227,20 @@ pub(crate) unsafe fn free_plain(pointer: *mut u8, caller: Caller) {
         if HEAP.is_guarded() {
             free_plain_guarded(pointer, caller);
         } else {
-            free_bare(pointer, const { &Release::by(Operation::Free) }, caller);
+            free_plain_bare(pointer, caller);
         }
     }
+}
+
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(never)]
+unsafe extern "C" fn free_plain_bare(pointer: *mut u8, caller: Caller) {
+    if pointer.is_null() || HEAP.free_bare(pointer as usize) {
+        return;
+    }
+    // SAFETY: as the caller says.
+    unsafe { free_fully(pointer, const { &Release::by(Operation::Free) }, caller) };
 }
 
 /// # Safety
