@@ -4,6 +4,7 @@
 
 mod block;
 mod calls;
+mod controls;
 mod cores;
 mod crowd;
 mod drift;
@@ -39,7 +40,7 @@ const MILLION: u64 = 1_000_000;
 
 /// All of them. The counts give 0.5 to 1 s under glibc's malloc, where two threads are in each
 /// other's way more; quick runs take about an eighth of that.
-pub(crate) const TABLE: [Loop; 14] = [
+pub(crate) const TABLE: [Loop; 18] = [
     Loop {
         name: "one-size",
         about: "64-byte blocks, 64 live",
@@ -166,6 +167,42 @@ pub(crate) const TABLE: [Loop; 14] = [
         operations: 40 * MILLION,
         quick: 4 * MILLION,
     },
+    Loop {
+        name: "pairs-2p",
+        about: "mixed-1024 in two processes at once",
+        section: Section::Scaling,
+        threads: 2,
+        run: controls::mixed_in_two_processes,
+        operations: 48 * MILLION,
+        quick: 6 * MILLION,
+    },
+    Loop {
+        name: "calls-2p",
+        about: "calls-1t in two processes at once",
+        section: Section::Scaling,
+        threads: 2,
+        run: controls::calls_in_two_processes,
+        operations: 40 * MILLION,
+        quick: 4 * MILLION,
+    },
+    Loop {
+        name: "slots-1t",
+        about: "swap-1t without malloc and free",
+        section: Section::Scaling,
+        threads: 1,
+        run: controls::hand_on_in_one_thread,
+        operations: 24 * MILLION,
+        quick: 3 * MILLION,
+    },
+    Loop {
+        name: "slots-2t",
+        about: "swap-2t without malloc and free",
+        section: Section::Scaling,
+        threads: 2,
+        run: controls::hand_on_in_two_threads,
+        operations: 24 * MILLION,
+        quick: 3 * MILLION,
+    },
 ];
 
 /// Allocates before Rust's start-up code sets a signal handler: liblsan, preloaded, crashes on a
@@ -216,6 +253,10 @@ mod tests {
             assert_eq!(operations("swap-2t"), operations("swap-1t"));
             assert_eq!(operations("calls-2t"), 2 * operations("calls-1t"));
             assert_eq!(operations("own-calls-2t"), 2 * operations("calls-1t"));
+            assert_eq!(operations("pairs-2p"), operations("pairs-2t"));
+            assert_eq!(operations("calls-2p"), operations("calls-2t"));
+            assert_eq!(operations("slots-1t"), operations("swap-1t"));
+            assert_eq!(operations("slots-2t"), operations("swap-2t"));
         }
     }
 }

@@ -10,7 +10,7 @@ use super::slot::{Slot, slots};
 use crate::random::Random;
 
 /// Places between producer and consumer, and those that swapping threads share.
-const SLOTS: usize = 1024;
+pub(super) const SLOTS: usize = 1024;
 /// Looks at a place before the thread yields.
 const PATIENCE: u32 = 200;
 
@@ -92,7 +92,7 @@ fn clear(mut ledger: Ledger, shared: &[Slot]) -> Ledger {
     ledger
 }
 
-fn small(random: &mut Random) -> usize {
+pub(super) fn small(random: &mut Random) -> usize {
     random.between(8, 1024)
 }
 
