@@ -1,13 +1,12 @@
 //! Poison: the fill of a freed block, by which a late write shows. Pure.
 
 use core::arch::x86_64::{
-    __m128i, _mm_and_si128, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_set1_epi8,
-    _mm_storeu_si128,
+    __m128i, _mm_and_si128, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128,
+    _mm_set1_epi8, _mm_storeu_si128,
 };
 
 use super::block::describe;
 use crate::finding::{Damage, Side};
-use crate::heap::size::WORD;
 
 /// Where the poison of a freed block of `size` bytes lies: at both ends, `most` bytes each.
 fn poisoned(user: usize, size: usize, most: usize) -> [(usize, usize); 2] {
@@ -27,16 +26,26 @@ fn poisoned(user: usize, size: usize, most: usize) -> [(usize, usize); 2] {
 pub(super) unsafe fn poison(user: usize, size: usize, most: usize, byte: u8) {
     // SAFETY: inside the block, or by the caller's word behind it.
     unsafe {
-        if size <= 2 * most {
-            return fill(user, size, byte);
+        if is_small(size, most) {
+            fill_small(user, size, byte);
+        } else if has_long_spans(size, most) {
+            fill_spans::<LONG>(user, size, byte);
+        } else if has_short_spans(size, most) {
+            fill_spans::<SHORT>(user, size, byte);
+        } else {
+            poison_apart(user, size, most, byte);
         }
-        let end = user + size - most;
-        if most < LEAST {
-            fill_apart(user, most, byte);
-            return fill_apart(end, most, byte);
-        }
-        fill(user, most, byte);
-        fill(end, most, byte);
+    }
+}
+
+/// # Safety
+/// As [`poison`].
+#[inline(never)]
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_poison_apart"))]
+unsafe fn poison_apart(user: usize, size: usize, most: usize, byte: u8) {
+    for (start, end) in poisoned(user, size, most) {
+        // SAFETY: inside the block.
+        unsafe { fill_apart(start, end - start, byte) };
     }
 }
 
@@ -52,20 +61,40 @@ fn parts(start: usize, size: usize) -> [usize; 4] {
     [start, start + last.min(STORE), start + last.min(2 * STORE), start + last]
 }
 
+/// Are four stores, or looks, enough for all of a freed block?
+#[inline(always)]
+const fn is_small(size: usize, most: usize) -> bool {
+    size.wrapping_sub(1) < STORES && size <= 2 * most
+}
+
+/// Fills `size` bytes, up to 64; fewer than [`LEAST`] up to that many.
+///
+/// # Safety
+/// The bytes at `start` are ours.
+#[inline(always)]
+unsafe fn fill_small(start: usize, size: usize, byte: u8) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let pattern = _mm_set1_epi8(byte as i8);
+        for at in parts(start, size.max(STORE)) {
+            _mm_storeu_si128(at as *mut __m128i, pattern);
+        }
+    }
+}
+
 /// Fills `size` bytes; fewer than [`LEAST`] up to that many, but none is none.
 ///
 /// # Safety
 /// The bytes at `start` are ours.
 #[inline(always)]
 pub(super) unsafe fn fill(start: usize, size: usize, byte: u8) {
-    if size.wrapping_sub(1) >= STORES {
-        // SAFETY: as the caller says.
-        return unsafe { fill_apart(start, size, byte) };
-    }
-    let pattern = pattern_of(byte);
-    for at in parts(start, size.max(STORE)) {
-        // SAFETY: as the caller says.
-        unsafe { _mm_storeu_si128(at as *mut __m128i, pattern) };
+    // SAFETY: as the caller says.
+    unsafe {
+        if size.wrapping_sub(1) < STORES {
+            fill_small(start, size, byte);
+        } else {
+            fill_apart(start, size, byte);
+        }
     }
 }
 
@@ -80,10 +109,64 @@ unsafe fn fill_apart(start: usize, size: usize, byte: u8) {
     unsafe { (start as *mut u8).write_bytes(byte, size) };
 }
 
+/// Stores to a span, that is to each end of a freed block: few enough to do without a loop. Of `LONG` where the option
+/// says nothing else.
+const LONG: usize = 8;
+const SHORT: usize = 4;
+
+/// Is a block filled by two long spans? They cover all of it, or its ends.
 #[inline(always)]
-fn pattern_of(byte: u8) -> __m128i {
-    // SAFETY: no more than SSE2, which every x86-64 has.
-    unsafe { _mm_set1_epi8(byte as i8) }
+const fn has_long_spans(size: usize, most: usize) -> bool {
+    size >= LONG * STORE && most == LONG * STORE
+}
+
+/// Is it by two short ones, which cover all of it?
+#[inline(always)]
+const fn has_short_spans(size: usize, most: usize) -> bool {
+    size >= SHORT * STORE && size <= 2 * SHORT * STORE && size <= 2 * most
+}
+
+#[inline(always)]
+const fn spans<const PARTS: usize>(user: usize, size: usize) -> [usize; 2] {
+    [user, user + size - PARTS * STORE]
+}
+
+/// Fills both spans.
+///
+/// # Safety
+/// The `size` bytes at `user` are ours, no fewer than a span has.
+#[inline(always)]
+unsafe fn fill_spans<const PARTS: usize>(user: usize, size: usize, byte: u8) {
+    // SAFETY: as the caller says.
+    unsafe {
+        let pattern = _mm_set1_epi8(byte as i8);
+        for span in spans::<PARTS>(user, size) {
+            for part in 0..PARTS {
+                _mm_storeu_si128((span + part * STORE) as *mut __m128i, pattern);
+            }
+        }
+    }
+}
+
+/// Are all bytes of both spans equal to `byte`?
+///
+/// # Safety
+/// As [`fill_spans`].
+#[inline(always)]
+unsafe fn are_spans_filled<const PARTS: usize>(user: usize, size: usize, byte: u8) -> bool {
+    // SAFETY: as the caller says.
+    unsafe {
+        let pattern = _mm_set1_epi8(byte as i8);
+        // Bits that are set in all bytes, and in any: each time the same two operations.
+        let (mut all, mut any) = (pattern, pattern);
+        for span in spans::<PARTS>(user, size) {
+            for part in 0..PARTS {
+                let bytes = _mm_loadu_si128((span + part * STORE) as *const __m128i);
+                (all, any) = (_mm_and_si128(all, bytes), _mm_or_si128(any, bytes));
+            }
+        }
+        _mm_movemask_epi8(_mm_cmpeq_epi8(all, any)) == 0xffff
+    }
 }
 
 /// Is the poison of a freed block as [`poison`] left it?
@@ -94,11 +177,27 @@ fn pattern_of(byte: u8) -> __m128i {
 pub(super) unsafe fn is_poisoned(user: usize, size: usize, most: usize, byte: u8) -> bool {
     // SAFETY: inside the block.
     unsafe {
-        if size <= 2 * most {
-            return is_filled(user, user + size, byte);
+        if is_small(size, most) {
+            is_small_filled(user, size, byte)
+        } else if has_long_spans(size, most) {
+            are_spans_filled::<LONG>(user, size, byte)
+        } else if has_short_spans(size, most) {
+            are_spans_filled::<SHORT>(user, size, byte)
+        } else {
+            is_poisoned_apart(user, size, most, byte)
         }
-        is_filled(user, user + most, byte) && is_filled(user + size - most, user + size, byte)
     }
+}
+
+/// # Safety
+/// As [`is_poisoned`].
+#[inline(never)]
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_is_poisoned_apart"))]
+unsafe fn is_poisoned_apart(user: usize, size: usize, most: usize, byte: u8) -> bool {
+    // SAFETY: inside the block.
+    poisoned(user, size, most)
+        .into_iter()
+        .all(|(start, end)| unsafe { is_filled(start, end, byte) })
 }
 
 /// What was written over the poison of a freed block.
@@ -123,20 +222,15 @@ pub(super) unsafe fn poison_damage(
     None
 }
 
-/// Are all bytes of `[start, end)` equal to `byte`?
+/// Are all of up to 64 bytes equal to `byte`?
 ///
 /// # Safety
 /// The bytes are readable, and 16 from `start` on.
 #[inline(always)]
-unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
-    let size = end - start;
-    if size > STORES {
-        // SAFETY: as the caller says.
-        return unsafe { is_filled_apart(start, size, byte) };
-    }
-    let pattern = pattern_of(byte);
-    // SAFETY: the looks lie in `[start, end)`, or for a small size in the 16 bytes from `start` on.
+unsafe fn is_small_filled(start: usize, size: usize, byte: u8) -> bool {
+    // SAFETY: the looks lie within `size` bytes, or for a small size in the 16 bytes from `start` on.
     unsafe {
+        let pattern = _mm_set1_epi8(byte as i8);
         let equal = |at: usize| _mm_cmpeq_epi8(_mm_loadu_si128(at as *const __m128i), pattern);
         let [a, b, c, d] = parts(start, size.max(STORE)).map(equal);
         let equal = _mm_movemask_epi8(_mm_and_si128(_mm_and_si128(a, b), _mm_and_si128(c, d)));
@@ -146,21 +240,17 @@ unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
     }
 }
 
-/// The same for large sizes, by comparing them with themselves, one byte on: libc's memcmp is as fast as
-/// memory.
+/// Are all bytes of `[start, end)` equal to `byte`? By comparing them with themselves, one byte on: libc's memcmp is
+/// as fast as memory.
 ///
 /// # Safety
-/// As [`is_filled`].
-#[inline(never)]
-#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_is_filled_apart"))]
-unsafe fn is_filled_apart(start: usize, size: usize, byte: u8) -> bool {
-    let pattern = u64::from_ne_bytes([byte; WORD]);
-    // SAFETY: every read lies in `[start, end)`, by the caller's word; nobody writes to a block that
-    // waits, but for the bug that is looked for.
-    unsafe {
-        let first = (start as *const u64).read_unaligned();
-        let bytes = core::slice::from_raw_parts(start as *const u8, size);
-        first == pattern && bytes.get(1..) == bytes.get(..size - 1)
+/// The bytes are readable; nobody writes to them but for the bug that is looked for.
+unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
+    // SAFETY: as the caller says.
+    let bytes = unsafe { core::slice::from_raw_parts(start as *const u8, end - start) };
+    match bytes.split_last() {
+        Some((last, rest)) => *last == byte && bytes.get(1..) == Some(rest),
+        None => true,
     }
 }
 
@@ -191,7 +281,12 @@ mod tests {
 
     #[test]
     fn both_ends_are_watched() {
-        const MOST: usize = 4096;
+        for most in [LONG * STORE, 4096] {
+            watched(most);
+        }
+    }
+
+    fn watched(most: usize) {
         for size in [
             0, 1, 7, 8, 15, 16, 17, 33, 63, 64, 65, 100, 128, 129, 255, 256, 257, 4096, 8192, 8193,
             50_000,
@@ -200,16 +295,18 @@ mod tests {
             let start = buffer.as_mut_ptr() as usize;
             // SAFETY: the buffer has `size` bytes and is used through `start` alone.
             unsafe {
-                poison(start, size, MOST, 0x55);
-                assert_eq!(poison_damage(start, size, MOST, 0x55), None);
+                poison(start, size, most, 0x55);
+                assert_eq!(poison_damage(start, size, most, 0x55), None);
+                assert!(is_poisoned(start, size, most, 0x55));
                 for offset in [0, size / 3, size.saturating_sub(1)] {
-                    if size == 0 || (offset >= MOST && offset < size - MOST) {
+                    if size == 0 || (offset >= most && offset < size - most) {
                         continue;
                     }
                     let byte = (start + offset) as *mut u8;
                     byte.write(0x56);
-                    let damage = poison_damage(start, size, MOST, 0x55).map(|damage| damage.first);
+                    let damage = poison_damage(start, size, most, 0x55).map(|damage| damage.first);
                     assert_eq!(damage, Some(offset as isize), "size {size}");
+                    assert!(!is_poisoned(start, size, most, 0x55), "size {size}");
                     byte.write(0x55);
                 }
             }
