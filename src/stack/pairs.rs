@@ -77,12 +77,31 @@ impl Table {
         (first..first + PROBES).map(move |index| self.entry(index & mask))
     }
 
+    /// What is put for the key, which is looked for first at `first`.
+    #[inline(always)]
     fn get<K: Keys>(&self, first: usize, key: u64) -> Option<u64> {
-        for entry in self.places(first) {
-            match entry.key.load(Ordering::Acquire) {
-                0 => return None,
-                found if found == key => return entry.read::<K>(key),
-                _ => {}
+        let entry = self.entry(first);
+        match entry.key.load(Ordering::Acquire) {
+            0 => None,
+            found if found == key => entry.read::<K>(key),
+            _ => self.get_behind::<K>(first, key),
+        }
+    }
+
+    /// The same where another key has that place.
+    #[inline(never)]
+    fn get_behind<K: Keys>(&self, first: usize, key: u64) -> Option<u64> {
+        let mask = (1usize << self.bits) - 1;
+        let mut index = first;
+        for _ in 1..PROBES {
+            index = (index + 1) & mask;
+            let entry = self.entry(index);
+            let found = entry.key.load(Ordering::Acquire);
+            if found == key {
+                return entry.read::<K>(key);
+            }
+            if found == 0 {
+                return None;
             }
         }
         None
@@ -144,17 +163,7 @@ impl<K: Keys> Pairs<K> {
     #[inline(always)]
     pub(super) fn get(&self, key: u64) -> Option<u64> {
         let table = self.current()?;
-        let place = K::place(key, table.bits);
-        let first = table.entry(place);
-        if first.key.load(Ordering::Acquire) == key {
-            return first.read::<K>(key);
-        }
-        Self::get_behind(table, place, key)
-    }
-
-    #[inline(never)]
-    fn get_behind(table: &Table, place: usize, key: u64) -> Option<u64> {
-        table.get::<K>(place, key)
+        table.get::<K>(K::place(key, table.bits), key)
     }
 
     /// Puts a word, if there is memory. A key stands for one word only.
