@@ -44,7 +44,7 @@ fn shared() -> Vec<AtomicPtr<u8>> {
     (0..SLOTS).map(|_| AtomicPtr::default()).collect()
 }
 
-/// As [`exchange::swap`] but for malloc and free.
+/// What swap-2t and swap-1t do, but for malloc and free.
 fn hand_on<const ROLES: usize>(
     shared: &[AtomicPtr<u8>],
     mut roles: [Random; ROLES],
