@@ -191,8 +191,9 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         let own = self.own();
         let mut result = Ok(());
         arena.inbox.receive(|entry| {
-            if let Some((payload, class)) = chunk_of(entry)
-                && !own.cache.push(class, payload)
+            let Some((payload, class)) = chunk_of(entry) else { return true };
+            P::foresee(payload.as_ptr() as usize);
+            if !own.cache.push(class, payload)
                 && !(own.cache.widen(class) && own.cache.push(class, payload))
             {
                 // SAFETY: what is in the inbox is a chunk of this arena that was freed.
