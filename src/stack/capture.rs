@@ -25,7 +25,7 @@ pub struct Caller {
 }
 
 /// Most frames of a stack that are stored.
-pub const MAX_FRAMES: usize = super::memo::MOST_ASKED;
+pub const MAX_FRAMES: usize = super::prefix_hash::MOST_ASKED;
 
 /// The site of the caller's stack, as much of it as is wanted; none if that is nothing.
 ///

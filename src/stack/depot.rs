@@ -8,9 +8,9 @@
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
-use super::memo::TENANT;
 use super::pairs::{Keys, Pairs};
 use super::parts::Parts;
+use super::prefix_hash::TENANT;
 use super::unwind::{EXACT, GUESSED};
 use crate::record::{self, Image, Kind, Node};
 

@@ -11,6 +11,7 @@
 //! - M3: rules are of one epoch: the memo is dropped when a module has been unloaded.
 //! - M4: a slot is read only if the step that would read it has been confirmed up to there.
 
+use super::prefix_hash::{self, DARK, WHOLE};
 use super::rows::{Fresh, How, Link, More, Places, Rows};
 use super::rule::{Kind, Rule};
 use super::unwind::{
@@ -21,27 +22,6 @@ use super::unwind::{
 /// by that address and rbp, whose slot's address the word is then, a multiple of 8.
 const PLAIN: usize = 0;
 const AGAIN: usize = 2;
-
-/// Base of the hash over a stack's frames: prefixes can be taken off.
-const BASE: u64 = 0x9e37_79b9_7f4a_7c15;
-/// Most frames that [`Memo::hash`] can be asked for.
-pub const MOST_ASKED: usize = 256;
-const POWERS: [u64; MOST_ASKED + 1] = {
-    let mut powers = [1u64; MOST_ASKED + 1];
-    let mut n = 1;
-    while n <= MOST_ASKED {
-        powers[n] = powers[n - 1].wrapping_mul(BASE);
-        n += 1;
-    }
-    powers
-};
-/// Hash of no frame, and what tells stacks that end in the dark, or were cut, from whole ones.
-const WHOLE: u64 = 0x1234_5678_9abc_def1;
-const DARK: u64 = 0x0fed_cba9_8765_4321;
-const CUT: u64 = 0x5555_aaaa_1111_7777;
-
-/// A pc's bits end here, and above them there is room for its tenant.
-pub(super) const TENANT: u32 = 47;
 
 /// The last stack of one thread.
 pub struct Memo {
@@ -61,12 +41,6 @@ impl Default for Memo {
     fn default() -> Self {
         Self::new()
     }
-}
-
-#[inline(always)]
-const fn mix(pc: usize, tenant: u32) -> u64 {
-    let word = (pc as u64 ^ (tenant as u64) << TENANT).wrapping_mul(0xff51_afd7_ed55_8ccd);
-    word ^ (word >> 32)
 }
 
 impl Memo {
@@ -336,7 +310,7 @@ impl Memo {
                 next = next.sub(1);
                 let Fresh { pc, sp, fp, reach, rule, .. } = *next;
                 (rules, reaches) = (rules | rule.word(), reaches | reach);
-                hash = hash.wrapping_mul(BASE).wrapping_add(mix(pc, source.tenant(pc & !GUESSED)));
+                hash = prefix_hash::with(hash, pc, source.tenant(pc & !GUESSED));
                 link.write(Link { slot: sp - 8, pc });
                 more.write(More { fp, hash, sp, how: How::new(reach, false) });
                 (link, more) = (link.add(1), more.add(1));
@@ -404,16 +378,13 @@ impl Memo {
         Some(self.more(top).hash.max(2))
     }
 
-    /// Hash over the frames from `from` to `to`, both included, at most [`MOST_ASKED`]; never 0 or 1.
+    /// Hash over the frames from `from` to `to`, both included, 256 frames at most; never 0 or 1.
     #[inline]
     pub fn hash(&self, from: usize, to: usize) -> u64 {
         let whole = self.more(to).hash;
         let hash = match from.checked_sub(1) {
             None => whole,
-            Some(outer) => {
-                let power = POWERS.get(to - outer).copied().unwrap_or(0);
-                whole.wrapping_sub(self.more(outer).hash.wrapping_mul(power)) ^ CUT
-            }
+            Some(outer) => prefix_hash::without(whole, self.more(outer).hash, to - outer),
         };
         hash.max(2)
     }

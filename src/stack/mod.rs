@@ -16,6 +16,7 @@ pub mod modules;
 pub mod oracle;
 mod pairs;
 mod parts;
+mod prefix_hash;
 mod rows;
 pub mod rule;
 mod rules;

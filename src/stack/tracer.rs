@@ -7,8 +7,9 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::bounds::Bounds;
 use super::depot::{self, Ending, SiteId, Stack};
-use super::memo::{MOST_ASKED, Memo, TENANT};
+use super::memo::Memo;
 use super::modules;
+use super::prefix_hash::{MOST_ASKED, TENANT};
 use super::rule::{Kind, Rule, Saved};
 use super::rules::{self, Epoch};
 use super::tenants;
