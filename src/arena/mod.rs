@@ -41,10 +41,6 @@ const MOST: usize = 4096;
 pub trait ArenaPages: PageSource + Sized {
     /// The source for arena `number`, which is not the main one.
     fn for_arena(number: u32) -> Self;
-
-    /// The chunk with the payload at this address comes back from another thread and will be given out: what that one
-    /// has written of it may be fetched.
-    fn foresee(_payload: usize) {}
 }
 
 /// What arenas are made with, and those without an owner.

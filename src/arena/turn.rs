@@ -191,12 +191,10 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         let own = self.own();
         let mut result = Ok(());
         arena.inbox.receive(|entry| {
-            let Some((payload, class)) = chunk_of(entry) else { return true };
-            P::foresee(payload.as_ptr() as usize);
-            let cache = &mut own.cache;
-            let is_cached =
-                cache.push(class, payload) || (cache.widen(class) && cache.push(class, payload));
-            if !is_cached {
+            if let Some((payload, class)) = chunk_of(entry)
+                && !own.cache.push(class, payload)
+                && !(own.cache.widen(class) && own.cache.push(class, payload))
+            {
                 // SAFETY: what is in the inbox is a chunk of this arena that was freed.
                 result = unsafe { books.heap.put_back(payload) };
             }

@@ -1,7 +1,6 @@
 //! The memory of the program's arenas: brk for the main one, regions for the others.
 
 use super::registered_pages::RegisteredPages;
-use super::registry;
 use crate::arena::ArenaPages;
 use crate::heap::{PageSource, Pages};
 use crate::sys::brk::BrkPages;
@@ -25,11 +24,6 @@ impl ProgramPages {
 impl ArenaPages for RegisteredPages<ProgramPages> {
     fn for_arena(number: u32) -> Self {
         Self { arena: number, pages: ProgramPages::Regions(RegionPages::new()) }
-    }
-
-    #[inline(always)]
-    fn foresee(payload: usize) {
-        registry::foresee_writing(payload);
     }
 }
 

@@ -155,17 +155,6 @@ pub fn set_live(user: usize, class: Option<Class>, site: SiteId) {
     }
 }
 
-/// Lets the words of the block with that payload come near, and its head: another core has written to them.
-#[inline(always)]
-pub(super) fn foresee_writing(payload: usize) {
-    memory::prefetch_to_write(payload);
-    let Some(granule) = Granule::at(payload) else { return };
-    memory::prefetch_to_write(core::ptr::from_ref(granule.state()) as usize);
-    if let Some(site) = granule.site() {
-        memory::prefetch_to_write(core::ptr::from_ref(site) as usize);
-    }
-}
-
 impl Granule {
     /// Lets the words of the block that starts here, at `user`, and its head come near while a stack is captured.
     #[inline(always)]

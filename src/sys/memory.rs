@@ -159,15 +159,6 @@ pub fn prefetch(address: usize) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address as *const i8) };
 }
 
-/// The same for memory that another core has written to and that this one is about to write.
-#[inline]
-pub fn prefetch_to_write(address: usize) {
-    // SAFETY: as above. Processors that do not know the instruction take it for none (Intel's manual, PREFETCHW).
-    unsafe {
-        core::arch::asm!("prefetchw [{}]", in(reg) address, options(nostack, preserves_flags, readonly));
-    }
-}
-
 /// Has the kernel been asked with success what can be read? Then it knows the question.
 static POPULATES: AtomicBool = AtomicBool::new(false);
 
