@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Instructions and cache misses of a program under glibc's malloc and under mallocop, counted by valgrind's cachegrind:
-# the same at every run, where times differ by more than what is looked for. Takes 50 times as long as the program.
+# the same at every run in the same environment, where times differ by more than what is looked for. Slow: what takes git
+# 0.2 s takes a minute.
 #
 #   tools/counts.sh PROGRAM ARGUMENTS...
 #
 # LIBRARY=FILE counts another build of libmallocop.so. The caches are 48 KiB for data, 32 KiB for instructions and
 # 2 MiB behind them; D1, I1 and L2 are the misses of each. What the kernel does is not counted, and a prefetch is no use.
 set -euo pipefail
-(($#)) || { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+(($#)) || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 command -v valgrind >/dev/null || { echo "counts.sh: valgrind is not there" >&2; exit 125; }
 
 if [ -z "${LIBRARY:-}" ]; then
@@ -18,7 +19,7 @@ fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# count COLUMN OPTIONS [PRELOAD] -- PROGRAM ARGUMENTS...: the counts' sums in one line.
+# count COLUMN OPTIONS PRELOAD PROGRAM ARGUMENTS...: the counts' sums in one line; PRELOAD may be empty.
 count() {
     local column=$1 options=$2 preload=$3
     shift 3

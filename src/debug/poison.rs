@@ -53,6 +53,7 @@ unsafe fn poison_apart(user: usize, size: usize, most: usize, byte: u8) {
 const STORE: usize = size_of::<__m128i>();
 pub(super) const LEAST: usize = STORE;
 const STORES: usize = 4 * STORE;
+
 /// Where the four stores, or looks, start that cover 16 to 64 bytes. They overlap: to branch on the
 /// size would cost more.
 #[inline(always)]
@@ -70,7 +71,7 @@ const fn is_small(size: usize, most: usize) -> bool {
 /// Fills `size` bytes, up to 64; fewer than [`LEAST`] up to that many.
 ///
 /// # Safety
-/// The bytes at `start` are ours.
+/// The bytes at `start` are ours, and [`LEAST`] of them.
 #[inline(always)]
 unsafe fn fill_small(start: usize, size: usize, byte: u8) {
     // SAFETY: as the caller says.
@@ -85,7 +86,7 @@ unsafe fn fill_small(start: usize, size: usize, byte: u8) {
 /// Fills `size` bytes; fewer than [`LEAST`] up to that many, but none is none.
 ///
 /// # Safety
-/// The bytes at `start` are ours.
+/// The bytes at `start` are ours, and if there is one, [`LEAST`] of them.
 #[inline(always)]
 pub(super) unsafe fn fill(start: usize, size: usize, byte: u8) {
     // SAFETY: as the caller says.

@@ -1,9 +1,8 @@
-//! What an operation costs one at a time and in each of two threads: without sharing, locks and moving cache
-//! lines of the allocator's the two would be the same.
+//! What an operation costs in one thread and in each of two: without sharing, locks and moving cache
+//! lines the two would be the same.
 //!
-//! Two threads that share nothing are held against two processes at once, which have the machine's cores as little for
-//! themselves; those that free each other's blocks against the same with one thread, each less what the loop takes
-//! without an allocator.
+//! To tell what of that is the allocator's, two threads are held against two processes at once, which have the machine's
+//! cores as little for themselves, and exchanged blocks against the same loop less what it takes without an allocator.
 
 use crate::columns::Column;
 use crate::loops;
@@ -27,15 +26,17 @@ impl Side {
     }
 }
 
-/// What is compared with what.
-const PAIRS: [(Side, Side); 6] = [
-    (Side::all_of("mixed-1024"), Side::all_of("pairs-2p")),
+/// What is compared with what: two threads with one, then with what is no part of the allocator's taken out.
+const PAIRS: [(Side, Side); 8] = [
+    (Side::all_of("mixed-1024"), Side::all_of("pairs-2t")),
+    (Side::all_of("swap-1t"), Side::all_of("swap-2t")),
+    (Side::all_of("calls-1t"), Side::all_of("calls-2t")),
+    (Side::all_of("calls-1t"), Side::all_of("own-calls-2t")),
     (Side::all_of("pairs-2p"), Side::all_of("pairs-2t")),
     (
         Side { name: "swap-1t", less: Some("slots-1t") },
         Side { name: "swap-2t", less: Some("slots-2t") },
     ),
-    (Side::all_of("calls-1t"), Side::all_of("calls-2p")),
     (Side::all_of("calls-2p"), Side::all_of("calls-2t")),
     (Side::all_of("calls-2p"), Side::all_of("own-calls-2t")),
 ];
@@ -107,12 +108,14 @@ mod tests {
         // Wall time is twice the outcome's number.
         let crash = || Err(Failure::Crash(libc::SIGSEGV));
         let rows = [
-            row("pairs-2p", vec![outcome(1.2), outcome(2.4), outcome(1.0)]),
+            row("mixed-1024", vec![outcome(1.2), outcome(2.4), outcome(1.0)]),
             row("pairs-2t", vec![outcome(1.2), outcome(4.8), crash()]),
+            row("pairs-2p", vec![outcome(2.4), outcome(2.4), outcome(1.0)]),
         ];
         let table = render(&rows, &columns(), false).unwrap();
-        assert!(table.contains("| pairs-2p | 100 | 200 | 83.3 |"), "{table}");
-        assert!(table.contains("| **pairs-2t / pairs-2p** | 1.00 | 2.00 | — |"), "{table}");
+        assert!(table.contains("| mixed-1024 | 100 | 200 | 83.3 |"), "{table}");
+        assert!(table.contains("| **pairs-2t / mixed-1024** | 1.00 | 2.00 | — |"), "{table}");
+        assert!(table.contains("| **pairs-2t / pairs-2p** | 0.50 | 2.00 | — |"), "{table}");
         assert_eq!(render(&rows[..1], &columns(), false), None);
     }
 

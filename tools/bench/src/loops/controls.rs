@@ -13,7 +13,7 @@ use crate::random::Random;
 
 /// Places that a thread hands on in turn, as many as blocks may be on their way.
 const PLACES: usize = 4096;
-/// Bytes of each: no two share a cache line.
+/// Bytes of each.
 const PLACE: usize = 256;
 
 /// mixed-1024 in each of two processes, half of the operations each: what the machine takes for two at once.
