@@ -8,11 +8,12 @@ use crate::arguments::Settings;
 use crate::columns::Column;
 use crate::csv::Csv;
 use crate::folder::Folder;
+use crate::scaling::{self, Scaling};
 use crate::section::Section;
 use crate::session::{self, Row};
 use crate::table::{self, Measure};
 use crate::workload::Workload;
-use crate::{library, machine, scaling};
+use crate::{library, machine};
 
 /// A single run that takes longer is ended.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -28,7 +29,8 @@ const SLOW: &str = "A column that has taken 30 s on a program gets no more than 
                     none after 90 s";
 const HEAVY: &str = "; one with a * is heavy: at most 3 runs, each of at most 180 s";
 
-const SCALING: &str = "Wall time; 1.00 means that a second thread costs nothing.";
+const SCALING: &str = "Wall time; 1.00 means that a second thread costs nothing. The loops take turns, in \
+                       short runs: each is held against the other's run of the same round.";
 
 /// Measures and prints.
 pub(crate) fn run(settings: &Settings, out: &mut impl Write) -> Result<(), String> {
@@ -40,18 +42,17 @@ pub(crate) fn run(settings: &Settings, out: &mut impl Write) -> Result<(), Strin
     let folder = Folder::create().map_err(|error| error.to_string())?;
     write(out, &head(settings, &columns))?;
     let mut bench = Bench { settings, columns, folder, csv, done: 0, skipped: Vec::new() };
-    let mut rows = Vec::new();
-    for section in Section::ALL {
-        let these = bench.measure(section)?;
-        if section != Section::Scaling && !these.is_empty() {
-            write(out, &bench.render(section, &these))?;
+    for section in Section::ALL.into_iter().filter(|section| *section != Section::Scaling) {
+        let rows = bench.measure(section)?;
+        if !rows.is_empty() {
+            write(out, &bench.render(section, &rows))?;
         }
-        rows.extend(these);
     }
+    let scaling = bench.scale()?;
     if !bench.skipped.is_empty() {
         write(out, &format!("Not measured: {}.\n\n", bench.skipped.join("; ")))?;
     }
-    match scaling::render(&rows, &bench.columns, settings.quick) {
+    match scaling {
         Some(table) => write(out, &format!("### Scaling\n\n{SCALING}\n\n{table}\n")),
         None => Ok(()),
     }
@@ -97,13 +98,7 @@ impl Bench<'_> {
             match self.row(*workload) {
                 Ok(row) => {
                     eprintln!("{:.0} s{}", start.elapsed().as_secs_f64(), self.failures(&row));
-                    if let Some(csv) = &mut self.csv {
-                        csv.add(section.title(), &row, &self.columns)
-                            .map_err(|error| format!("the CSV file: {error}"))?;
-                    }
-                    if let Some(Err(failure)) = row.outcomes.first() {
-                        self.skipped.push(format!("{} ({failure})", row.title));
-                    }
+                    self.note(section, &row)?;
                     rows.push(row);
                 }
                 Err(why) => {
@@ -113,6 +108,40 @@ impl Bench<'_> {
             }
         }
         Ok(rows)
+    }
+
+    /// Measures what the comparison of one thread with two needs, and returns its table; `None` if nothing was
+    /// asked for.
+    fn scale(&mut self) -> Result<Option<String>, String> {
+        let loops = scaling::loops(&self.settings.workloads);
+        if loops.is_empty() {
+            return Ok(None);
+        }
+        eprint!("[{0}/{0}] scaling ", self.settings.workloads.len());
+        let start = Instant::now();
+        let folder = self.folder.part("scaling").map_err(|error| error.to_string())?;
+        let scaling = Scaling::measure(loops, &self.columns, self.settings, |job, column| {
+            progress(".");
+            job.run(column, &folder, if column.is_heavy() { HEAVY_LIMIT } else { LIMIT })
+        })?;
+        remove(&folder);
+        eprintln!("{:.0} s", start.elapsed().as_secs_f64());
+        for row in scaling.rows() {
+            self.note(Section::Scaling, &row)?;
+        }
+        Ok(Some(scaling.render(&self.columns)))
+    }
+
+    /// Keeps a row's figures for the CSV file, and its failure for the end.
+    fn note(&mut self, section: Section, row: &Row) -> Result<(), String> {
+        if let Some(csv) = &mut self.csv {
+            csv.add(section.title(), row, &self.columns)
+                .map_err(|error| format!("the CSV file: {error}"))?;
+        }
+        if let Some(Err(failure)) = row.outcomes.first() {
+            self.skipped.push(format!("{} ({failure})", row.title));
+        }
+        Ok(())
     }
 
     fn row(&self, workload: Workload) -> Result<Row, String> {

@@ -1,13 +1,24 @@
 //! What an operation costs in one thread and in each of two: without sharing, locks and moving cache
 //! lines the two would be the same.
 //!
-//! To tell what of that is the allocator's, two threads are held against two processes at once, which have the machine's
+//! A virtual machine's cores are slower by a third for seconds at a time, one without the other. Loops that are compared
+//! take turns in short runs, and are held against each other round by round.
+//!
+//! To tell what of the rest is the allocator's, two threads are held against two processes at once, which have the machine's
 //! cores as little for themselves, and exchanged blocks against the same loop less what it takes without an allocator.
 
+use crate::arguments::Settings;
 use crate::columns::Column;
-use crate::loops;
-use crate::session::{Measured, Row};
+use crate::job::Job;
+use crate::loops::{self, Loop};
+use crate::measure::{Cost, Failure};
+use crate::session::{self, Costs, Row};
+use crate::statistics::Summary;
 use crate::table::number;
+use crate::workload::Workload;
+
+/// Runs that a full one is cut into.
+const SLICES: u64 = 4;
 
 /// A loop's cost, less that of another one.
 #[derive(Clone, Copy)]
@@ -23,6 +34,10 @@ impl Side {
 
     fn title(self) -> String {
         self.less.map_or_else(|| self.name.to_owned(), |less| format!("{} less {less}", self.name))
+    }
+
+    fn names(self) -> impl Iterator<Item = &'static str> {
+        [self.name].into_iter().chain(self.less)
     }
 }
 
@@ -41,94 +56,196 @@ const PAIRS: [(Side, Side); 8] = [
     (Side::all_of("calls-2p"), Side::all_of("own-calls-2t")),
 ];
 
-/// The table, or nothing where the loops were not measured.
-pub(crate) fn render(rows: &[Row], columns: &[Column], quick: bool) -> Option<String> {
-    let lines: Vec<String> =
-        PAIRS.iter().filter_map(|pair| compare(rows, *pair, quick)).flatten().collect();
-    let heads: Vec<String> = columns.iter().map(Column::head).collect();
-    (!lines.is_empty()).then(|| {
+fn names((one, two): (Side, Side)) -> impl Iterator<Item = &'static str> {
+    one.names().chain(two.names())
+}
+
+/// The loops of those comparisons of which all were asked for.
+pub(crate) fn loops(workloads: &[Workload]) -> Vec<&'static Loop> {
+    let is_asked_for = |name: &str| workloads.iter().any(|workload| workload.name() == name);
+    let whole = PAIRS.into_iter().filter(|pair| names(*pair).all(is_asked_for));
+    let mut found: Vec<&'static Loop> = Vec::new();
+    for entry in whole.flat_map(names).filter_map(loops::named) {
+        if found.iter().all(|other| other.name != entry.name) {
+            found.push(entry);
+        }
+    }
+    found
+}
+
+/// A loop under a column.
+struct Lane<'a> {
+    column: &'a Column,
+    job: &'a Job,
+}
+
+/// The costs of loops that took turns.
+pub(crate) struct Scaling {
+    loops: Vec<&'static Loop>,
+    quick: bool,
+    /// By column, then by loop.
+    costs: Vec<Vec<Costs>>,
+}
+
+impl Scaling {
+    /// Measures them, of one column after the other.
+    pub(crate) fn measure(
+        loops: Vec<&'static Loop>,
+        columns: &[Column],
+        settings: &Settings,
+        mut run: impl FnMut(&Job, &Column) -> Result<Cost, Failure>,
+    ) -> Result<Self, String> {
+        let quick = settings.quick;
+        let jobs = loops.iter().map(|entry| Job::of_loop(entry, operations(entry, quick)));
+        let jobs = jobs.collect::<Result<Vec<Job>, String>>()?;
+        let lanes_of = |column| jobs.iter().map(move |job| Lane { column, job });
+        let lanes: Vec<Lane<'_>> = columns.iter().flat_map(lanes_of).collect();
+        let rounds = if quick { settings.runs } else { settings.runs * SLICES as usize };
+        let mut costs = session::take_turns(
+            &lanes,
+            |lane| lane.column,
+            rounds,
+            |lane| run(lane.job, lane.column),
+        )
+        .into_iter();
+        let costs = columns.iter().map(|_| costs.by_ref().take(loops.len()).collect()).collect();
+        Ok(Self { loops, quick, costs })
+    }
+
+    /// For the CSV file.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = Row> {
+        self.loops.iter().enumerate().map(|(at, entry)| {
+            let of_loop = || self.costs.iter().filter_map(|column| column.get(at));
+            let base = session::base_of(of_loop().next());
+            let outcomes = of_loop().map(|costs| session::summarize(costs, &base)).collect();
+            Row { name: entry.name, title: entry.name, outcomes }
+        })
+    }
+
+    /// The table.
+    pub(crate) fn render(&self, columns: &[Column]) -> String {
+        let is_there = |name: &str| self.loops.iter().any(|entry| entry.name == name);
+        let pairs = PAIRS.into_iter().filter(|pair| names(*pair).all(is_there));
+        let lines: Vec<String> = pairs.flat_map(|(one, two)| self.compare(one, two)).collect();
+        let heads: Vec<String> = columns.iter().map(Column::head).collect();
         format!(
             "| ns for an operation of a thread | {} |\n|---|{}\n{}\n",
             heads.join(" | "),
             "---:|".repeat(heads.len()),
             lines.join("\n")
         )
-    })
-}
+    }
 
-/// Three lines: the one, the other, and their ratio.
-fn compare(rows: &[Row], (one, two): (Side, Side), quick: bool) -> Option<[String; 3]> {
-    let (alone, together) = (costs_of(rows, one, quick)?, costs_of(rows, two, quick)?);
-    let ratios = combine(&alone, &together, |alone, together| together / alone);
-    let line = |name: &str, values: &[Option<f64>]| {
-        let cells: Vec<String> =
-            values.iter().map(|value| value.map_or_else(|| "—".to_owned(), number)).collect();
-        format!("| {name} | {} |", cells.join(" | "))
-    };
-    let (one, two) = (one.title(), two.title());
-    Some([line(&one, &alone), line(&two, &together), line(&format!("**{two} / {one}**"), &ratios)])
-}
+    /// Three lines: the one, the other, and their ratio.
+    fn compare(&self, one: Side, two: Side) -> [String; 3] {
+        let line = |name: &str, cell: &dyn Fn(&[Costs]) -> Option<String>| {
+            let cells =
+                self.costs.iter().map(|column| cell(column).unwrap_or_else(|| "—".to_owned()));
+            format!("| {name} | {} |", cells.collect::<Vec<_>>().join(" | "))
+        };
+        let cost = |column: &[Costs], side| {
+            Some(number(Summary::of(self.each_round(column, side)?)?.median))
+        };
+        let ratio = |column: &[Costs]| {
+            let rounds =
+                self.each_round(column, one)?.into_iter().zip(self.each_round(column, two)?);
+            let ratio = Summary::of(rounds.map(|(one, two)| two / one))?;
+            Some(format!("{} (± {:.0} %)", number(ratio.median), ratio.spread()))
+        };
+        [
+            line(&one.title(), &|column| cost(column, one)),
+            line(&two.title(), &|column| cost(column, two)),
+            line(&format!("**{} / {}**", two.title(), one.title()), &ratio),
+        ]
+    }
 
-/// By column.
-fn costs_of(rows: &[Row], side: Side, quick: bool) -> Option<Vec<Option<f64>>> {
-    let costs = costs(rows, side.name, quick)?;
-    match side.less {
-        None => Some(costs),
-        Some(less) => {
-            Some(combine(&self::costs(rows, less, quick)?, &costs, |less, all| all - less))
-        }
+    /// Nanoseconds for an operation of a thread.
+    fn each_round(&self, column: &[Costs], side: Side) -> Option<Vec<f64>> {
+        let of_loop = |name: &str| {
+            let at = self.loops.iter().position(|entry| entry.name == name)?;
+            let entry = self.loops.get(at)?;
+            let each = operations(entry, self.quick) / entry.threads;
+            let costs = column.get(at)?.as_ref().ok()?;
+            Some(costs.iter().map(|cost| cost.wall * 1e9 / each as f64).collect::<Vec<f64>>())
+        };
+        let all = of_loop(side.name)?;
+        let Some(less) = side.less else { return Some(all) };
+        Some(all.into_iter().zip(of_loop(less)?).map(|(all, less)| all - less).collect())
     }
 }
 
-fn costs(rows: &[Row], name: &str, quick: bool) -> Option<Vec<Option<f64>>> {
-    let row = rows.iter().find(|row| row.name == name)?;
-    let entry = loops::named(name)?;
-    let operations = if quick { entry.quick } else { entry.operations };
-    let each = operations / entry.threads;
-    let cost = |measured: &Measured| measured.wall.cost.median * 1e9 / each as f64;
-    Some(row.outcomes.iter().map(|outcome| outcome.as_ref().ok().map(cost)).collect())
-}
-
-fn combine(
-    one: &[Option<f64>],
-    other: &[Option<f64>],
-    how: impl Fn(f64, f64) -> f64,
-) -> Vec<Option<f64>> {
-    one.iter().zip(other).map(|(one, other)| Some(how((*one)?, (*other)?))).collect()
+/// Operations of a run.
+fn operations(entry: &Loop, quick: bool) -> u64 {
+    if quick { entry.quick } else { entry.operations / SLICES }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::measure::Failure;
-    use crate::table::tests::{columns, outcome, row};
+    use crate::table::tests::columns;
+
+    /// Costs of loops in seconds of wall time, by column, then by loop, then by round.
+    fn scaling<const LOOPS: usize>(names: [&str; LOOPS], costs: &[[&[f64]; LOOPS]]) -> Scaling {
+        let cost = |&wall: &f64| Cost { cpu: 1.0, wall, peak: 1.0 };
+        let costs = costs.iter().map(|column| {
+            column.iter().map(|rounds| Ok(rounds.iter().map(cost).collect())).collect()
+        });
+        Scaling {
+            loops: names.into_iter().filter_map(loops::named).collect(),
+            quick: false,
+            costs: costs.collect(),
+        }
+    }
 
     #[test]
     fn two_threads_without_cost_have_a_ratio_of_one() {
-        // Wall time is twice the outcome's number.
-        let crash = || Err(Failure::Crash(libc::SIGSEGV));
-        let rows = [
-            row("mixed-1024", vec![outcome(1.2), outcome(2.4), outcome(1.0)]),
-            row("pairs-2t", vec![outcome(1.2), outcome(4.8), crash()]),
-            row("pairs-2p", vec![outcome(2.4), outcome(2.4), outcome(1.0)]),
-        ];
-        let table = render(&rows, &columns(), false).unwrap();
-        assert!(table.contains("| mixed-1024 | 100 | 200 | 83.3 |"), "{table}");
-        assert!(table.contains("| **pairs-2t / mixed-1024** | 1.00 | 2.00 | — |"), "{table}");
-        assert!(table.contains("| **pairs-2t / pairs-2p** | 0.50 | 2.00 | — |"), "{table}");
-        assert_eq!(render(&rows[..1], &columns(), false), None);
+        // 6 million operations of each thread.
+        let mut scaling = scaling(
+            ["mixed-1024", "pairs-2t", "pairs-2p"],
+            &[[&[0.6], &[0.6], &[1.2]], [&[0.6], &[1.2], &[0.6]], [&[0.6], &[0.6], &[0.6]]],
+        );
+        scaling.costs[2][1] = Err(Failure::Crash(libc::SIGSEGV));
+        let table = scaling.render(&columns());
+        assert!(table.contains("| mixed-1024 | 100 | 100 | 100 |"), "{table}");
+        assert!(table.contains("| pairs-2t | 100 | 200 | — |"), "{table}");
+        let ratios = "| **pairs-2t / mixed-1024** | 1.00 (± 0 %) | 2.00 (± 0 %) | — |";
+        assert!(table.contains(ratios), "{table}");
+        let ratios = "| **pairs-2t / pairs-2p** | 0.50 (± 0 %) | 2.00 (± 0 %) | — |";
+        assert!(table.contains(ratios), "{table}");
+    }
+
+    #[test]
+    fn runs_of_the_same_round_are_held_against_each_other() {
+        let scaling = scaling(["calls-1t", "calls-2t"], &[[&[1.0, 2.0, 4.0], &[1.1, 2.2, 4.4]]]);
+        let table = scaling.render(&columns()[..1]);
+        assert!(table.contains("| **calls-2t / calls-1t** | 1.10 (± 0 %) |"), "{table}");
     }
 
     #[test]
     fn what_the_loop_takes_without_an_allocator_is_taken_off() {
-        let rows = [
-            row("swap-1t", vec![outcome(2.4)]),
-            row("slots-1t", vec![outcome(1.2)]),
-            row("swap-2t", vec![outcome(2.4)]),
-            row("slots-2t", vec![outcome(0.6)]),
-        ];
-        let table = render(&rows, &columns()[..1], false).unwrap();
+        let scaling = scaling(
+            ["swap-1t", "slots-1t", "swap-2t", "slots-2t"],
+            &[[&[1.2], &[0.6], &[1.2], &[0.3]]],
+        );
+        let table = scaling.render(&columns()[..1]);
         assert!(table.contains("| swap-1t less slots-1t | 100 |"), "{table}");
-        assert!(table.contains("/ swap-1t less slots-1t** | 3.00 |"), "{table}");
+        assert!(table.contains("/ swap-1t less slots-1t** | 3.00 (± 0 %) |"), "{table}");
+    }
+
+    #[test]
+    fn only_whole_comparisons_are_measured() {
+        let named = |names: &[&str]| -> Vec<&str> {
+            let workloads: Vec<_> =
+                Workload::all().filter(|workload| names.contains(&workload.name())).collect();
+            loops(&workloads).iter().map(|entry| entry.name).collect()
+        };
+        assert_eq!(named(&["mixed-1024", "pairs-2t", "slots-1t"]), ["mixed-1024", "pairs-2t"]);
+        assert!(named(&["perl", "pairs-2t", "slots-1t"]).is_empty());
+        let all: Vec<Workload> = Workload::all().collect();
+        let scaling = Workload::all().filter(|w| w.section() == crate::section::Section::Scaling);
+        let measured = loops(&all);
+        for workload in scaling {
+            assert!(measured.iter().any(|entry| entry.name == workload.name()));
+        }
     }
 }

@@ -50,20 +50,35 @@ impl Row {
     }
 }
 
+/// What runs cost so far, or why there are no more.
+pub(crate) type Costs = Result<Vec<Cost>, Failure>;
+
 /// Measures the program that `run` runs.
 pub(crate) fn interleave(
     columns: &[Column],
     runs: usize,
-    mut run: impl FnMut(&Column) -> Result<Cost, Failure>,
+    run: impl FnMut(&Column) -> Result<Cost, Failure>,
 ) -> Vec<Outcome> {
-    let mut costs: Vec<Result<Vec<Cost>, Failure>> = columns.iter().map(|_| Ok(vec![])).collect();
+    let costs = take_turns(columns, |column| column, runs, run);
+    let base = base_of(costs.first());
+    costs.iter().map(|costs| summarize(costs, &base)).collect()
+}
+
+/// Runs each of `lanes`, then all of them again. Of a slow column fewer runs are enough.
+pub(crate) fn take_turns<L>(
+    lanes: &[L],
+    column_of: impl Fn(&L) -> &Column,
+    runs: usize,
+    mut run: impl FnMut(&L) -> Result<Cost, Failure>,
+) -> Vec<Costs> {
+    let mut costs: Vec<Costs> = lanes.iter().map(|_| Ok(vec![])).collect();
     for _ in 0..runs {
-        for (column, costs) in columns.iter().zip(&mut costs) {
+        for (lane, costs) in lanes.iter().zip(&mut costs) {
             let Ok(so_far) = costs else { continue };
-            if has_enough(column, so_far) {
+            if has_enough(column_of(lane), so_far) {
                 continue;
             }
-            match run(column) {
+            match run(lane) {
                 Ok(cost) => so_far.push(cost),
                 Err(failure) => *costs = Err(failure),
             }
@@ -73,11 +88,15 @@ pub(crate) fn interleave(
             break;
         }
     }
-    let base: Vec<Cost> = match costs.first() {
+    costs
+}
+
+/// What others are held against.
+pub(crate) fn base_of(costs: Option<&Costs>) -> Vec<Cost> {
+    match costs {
         Some(Ok(base)) => base.clone(),
         _ => Vec::new(),
-    };
-    costs.into_iter().map(|costs| costs.and_then(|costs| summarize(&costs, &base))).collect()
+    }
 }
 
 fn has_enough(column: &Column, costs: &[Cost]) -> bool {
@@ -89,7 +108,9 @@ fn has_enough(column: &Column, costs: &[Cost]) -> bool {
     few || spent > END_OF_PATIENCE
 }
 
-fn summarize(costs: &[Cost], base: &[Cost]) -> Outcome {
+/// A lane's outcome, held against what was measured in the same rounds.
+pub(crate) fn summarize(costs: &Costs, base: &[Cost]) -> Outcome {
+    let costs = costs.as_ref().map_err(Clone::clone)?;
     let of = |which: fn(&Cost) -> f64| {
         let ratios = costs.iter().zip(base).map(|(this, base)| which(this) / which(base));
         Summary::of(costs.iter().map(which))
