@@ -42,12 +42,18 @@ const _: () = assert!(SLOTS * 2 < u16::MAX as usize);
 #[derive(Clone, Copy)]
 #[repr(align(8))]
 struct Stack {
-    /// Chunks in the stack.
-    count: u16,
-    /// Chunks it may hold now; rises with use.
-    limit: u16,
+    /// The slot above its last chunk.
+    top: u16,
     /// Its first slot.
-    start: u16,
+    bottom: u16,
+    /// The slot that `top` may rise to now; rises with use.
+    limit: u16,
+}
+
+impl Stack {
+    const fn empty(start: u16) -> Self {
+        Self { top: start, bottom: start, limit: start }
+    }
 }
 
 /// The stacks of all classes.
@@ -59,10 +65,10 @@ pub(super) struct Cache {
 impl Cache {
     /// An empty cache.
     pub(super) const fn new() -> Self {
-        let mut stacks = [Stack { count: 0, limit: 0, start: 0 }; CLASSES];
+        let mut stacks = [Stack::empty(0); CLASSES];
         let mut index = 0;
         while index < CLASSES {
-            stacks[index].start = STARTS[index];
+            stacks[index] = Stack::empty(STARTS[index]);
             index += 1;
         }
         Self { stacks, slots: [0; SLOTS] }
@@ -71,7 +77,7 @@ impl Cache {
     /// Makes all-zero memory an empty cache.
     pub(super) fn prepare(&mut self) {
         for (stack, start) in self.stacks.iter_mut().zip(STARTS) {
-            *stack = Stack { count: 0, limit: 0, start };
+            *stack = Stack::empty(start);
         }
     }
 
@@ -79,52 +85,57 @@ impl Cache {
     #[inline]
     pub(super) fn pop(&mut self, class: Class) -> Option<NonNull<u8>> {
         let stack = self.stacks.get_mut(class.index())?;
-        let count = stack.count.checked_sub(1)?;
-        stack.count = count;
-        // SAFETY: a stack's slots lie in `slots`: start + most <= SLOTS, and count < limit <= most.
-        NonNull::new(
-            unsafe { *self.slots.get_unchecked(stack.start as usize + count as usize) } as *mut u8
-        )
+        if stack.top == stack.bottom {
+            return None;
+        }
+        stack.top -= 1;
+        // SAFETY: a stack's slots lie in `slots`: bottom <= top < limit <= bottom + most <= SLOTS. Below the top
+        // they hold what was put in, which is not null.
+        unsafe {
+            let slot = self.slots.get_unchecked(stack.top as usize);
+            Some(NonNull::new_unchecked(*slot as *mut u8))
+        }
     }
 
     /// Puts a chunk in. `false`: the stack is full.
     #[inline]
     pub(super) fn push(&mut self, class: Class, payload: NonNull<u8>) -> bool {
         let Some(stack) = self.stacks.get_mut(class.index()) else { return false };
-        let count = stack.count;
-        if count >= stack.limit {
+        let top = stack.top;
+        if top >= stack.limit {
             return false;
         }
         // SAFETY: as in `pop`.
-        let slot = unsafe { self.slots.get_unchecked_mut(stack.start as usize + count as usize) };
+        let slot = unsafe { self.slots.get_unchecked_mut(top as usize) };
         *slot = payload.as_ptr() as usize;
         // Counted last: what a fork in between copies lacks the chunk, but never has it twice.
-        stack.count = count + 1;
+        stack.top = top + 1;
         true
     }
 
     /// Chunks of a class.
     pub(super) fn count(&self, class: Class) -> usize {
-        self.stacks.get(class.index()).map_or(0, |stack| stack.count as usize)
+        self.stacks.get(class.index()).map_or(0, |stack| usize::from(stack.top - stack.bottom))
     }
 
     /// Lets a class hold more, because it is in use. `false`: it holds the most already.
     pub(super) fn widen(&mut self, class: Class) -> bool {
         let most = most_of(class);
         let Some(stack) = self.stacks.get_mut(class.index()) else { return false };
-        if stack.limit as usize >= most {
+        let now = usize::from(stack.limit - stack.bottom);
+        if now >= most {
             return false;
         }
-        let limit = (stack.limit as usize * 2).clamp(FIRST_LIMIT, MOST).min(most);
-        stack.limit = limit as u16;
+        let limit = (now * 2).clamp(FIRST_LIMIT, MOST).min(most);
+        stack.limit = stack.bottom + limit as u16;
         true
     }
 
     /// How many chunks to get for an empty class.
     pub(super) fn batch(&mut self, class: Class) -> usize {
         self.widen(class);
-        let limit = self.stacks.get(class.index()).map_or(1, |stack| stack.limit as usize);
-        (limit / 2).max(1)
+        let limit = self.stacks.get(class.index()).map_or(1, |stack| stack.limit - stack.bottom);
+        usize::from(limit / 2).max(1)
     }
 
     /// Hands the `count` oldest chunks of a class to `take`, which says how many it took. Those stay that it
@@ -136,12 +147,11 @@ impl Cache {
         take: impl FnOnce(&[usize]) -> usize,
     ) {
         let Some(stack) = self.stacks.get_mut(class.index()) else { return };
-        let held = usize::from(stack.count);
-        let start = usize::from(stack.start);
-        let Some(slots) = self.slots.get_mut(start..start + held) else { return };
+        let Some(slots) = self.slots.get_mut(stack.bottom.into()..stack.top.into()) else { return };
+        let held = slots.len();
         let taken = take(slots.get(..count.min(held)).unwrap_or(&[])).min(held);
         slots.copy_within(taken.., 0);
-        stack.count -= taken as u16;
+        stack.top -= taken as u16;
     }
 
     /// Bytes of all chunks held.

@@ -26,8 +26,9 @@ pub struct Canaries {
 impl Canaries {
     #[inline(always)]
     fn pattern(self, user: usize) -> u64 {
-        let mixed = (user as u64 ^ self.key).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        (mixed ^ (mixed >> 32)) | 0x8080_8080_8080_8080
+        let mixed = u128::from(user as u64 ^ self.key) * 0x9e37_79b9_7f4a_7c15;
+        // Low and high: blocks whose addresses differ in high bits alone differ in each byte, too.
+        (mixed as u64 ^ (mixed >> u64::BITS) as u64) | 0x8080_8080_8080_8080
     }
 
     #[inline(always)]

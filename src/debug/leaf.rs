@@ -57,6 +57,18 @@ impl Granule {
         Some(Self { leaf, index: (address & (LEAF_BYTES - 1)) / GRANULE })
     }
 
+    /// The granule that begins at `address`, any value.
+    #[inline(always)]
+    pub(super) fn from(address: usize) -> Option<Self> {
+        // What makes it no multiple comes on top of what makes it no address of programs.
+        let turned = address.rotate_right(GRANULE.trailing_zeros());
+        if turned >> (ADDRESS_BITS - GRANULE.trailing_zeros()) != 0 {
+            return None;
+        }
+        // SAFETY: just asked for.
+        unsafe { Self::of_heap(turned * GRANULE) }
+    }
+
     /// As [`Granule::at`] for an address of the heap's.
     ///
     /// # Safety
@@ -87,12 +99,41 @@ impl Granule {
     /// The site word; `None` where no stacks are taken.
     #[inline]
     pub(super) fn site(self) -> Option<&'static AtomicU32> {
-        if has_sites() { self.leaf.sites.get(self.index) } else { None }
+        Sites::taken().map(|sites| self.site_in(sites))
+    }
+
+    /// The site word.
+    #[inline(always)]
+    pub(super) fn site_in(self, _: Sites) -> &'static AtomicU32 {
+        // As for states.
+        self.leaf.sites.get(self.index).unwrap_or(&NO_SITE)
     }
 }
 
 /// Stands in for a state that cannot be asked for.
 static NOWHERE: AtomicU8 = AtomicU8::new(0);
+static NO_SITE: AtomicU32 = AtomicU32::new(0);
+
+/// Says that stacks are taken: every leaf has its site words.
+#[derive(Clone, Copy)]
+pub struct Sites(());
+
+impl Sites {
+    /// Are they?
+    #[inline]
+    pub fn taken() -> Option<Self> {
+        has_sites().then_some(Self(()))
+    }
+
+    /// They are.
+    ///
+    /// # Safety
+    /// [`Sites::taken`] has said so in this process.
+    #[inline(always)]
+    pub const unsafe fn assumed() -> Self {
+        Self(())
+    }
+}
 
 /// Are stacks taken at all? Fixed before the first leaf is made.
 #[inline]

@@ -1,5 +1,6 @@
 //! Poison: the fill of a freed block, by which a late write shows. Pure.
 
+use core::arch::asm;
 use core::arch::x86_64::{
     __m128i, _mm_and_si128, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128,
     _mm_set1_epi8, _mm_storeu_si128,
@@ -33,19 +34,10 @@ pub(super) unsafe fn poison(user: usize, size: usize, most: usize, byte: u8) {
         } else if has_short_spans(size, most) {
             fill_spans::<SHORT>(user, size, byte);
         } else {
-            poison_apart(user, size, most, byte);
+            for (start, end) in poisoned(user, size, most) {
+                fill_long(start, end - start, byte);
+            }
         }
-    }
-}
-
-/// # Safety
-/// As [`poison`].
-#[inline(never)]
-#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_poison_apart"))]
-unsafe fn poison_apart(user: usize, size: usize, most: usize, byte: u8) {
-    for (start, end) in poisoned(user, size, most) {
-        // SAFETY: inside the block.
-        unsafe { fill_apart(start, end - start, byte) };
     }
 }
 
@@ -93,21 +85,54 @@ pub(super) unsafe fn fill(start: usize, size: usize, byte: u8) {
     unsafe {
         if size.wrapping_sub(1) < STORES {
             fill_small(start, size, byte);
+        } else if size <= MOST_LOOPED {
+            fill_in_a_loop(start, size, byte);
         } else {
-            fill_apart(start, size, byte);
+            fill_long(start, size, byte);
         }
     }
 }
 
-/// Fills `size` bytes and no more.
+/// Most bytes that are filled by stores: what begins a string instruction costs as much as these.
+const MOST_LOOPED: usize = 512;
+
+/// Fills `size` bytes, none or more than [`STORES`].
 ///
 /// # Safety
 /// The bytes at `start` are ours.
-#[inline(never)]
-#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_fill_apart"))]
-unsafe fn fill_apart(start: usize, size: usize, byte: u8) {
-    // SAFETY: as the caller says.
-    unsafe { (start as *mut u8).write_bytes(byte, size) };
+#[inline(always)]
+unsafe fn fill_in_a_loop(start: usize, size: usize, byte: u8) {
+    // SAFETY: inside the bytes: the last stores overlap others.
+    unsafe {
+        let pattern = _mm_set1_epi8(byte as i8);
+        let end = start + size;
+        let mut at = start;
+        while at < end {
+            let from = at.min(end - STORES);
+            for part in 0..STORES / STORE {
+                _mm_storeu_si128((from + part * STORE) as *mut __m128i, pattern);
+            }
+            at += STORES;
+        }
+    }
+}
+
+/// Fills `size` bytes without a call, for which the path that everything takes would have to save registers.
+///
+/// # Safety
+/// The bytes at `start` are ours.
+#[inline(always)]
+unsafe fn fill_long(start: usize, size: usize, byte: u8) {
+    // SAFETY: writes the bytes and nothing else; the direction flag is clear, by the ABI.
+    unsafe {
+        asm!(
+            "rep stosb",
+            inout("rcx") size => _,
+            inout("rdi") start => _,
+            in("al") byte,
+            options(nostack, preserves_flags),
+        );
+    }
 }
 
 /// Stores to a span, that is to each end of a freed block: few enough to do without a loop. Of `LONG` where the option

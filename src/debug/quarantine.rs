@@ -118,11 +118,19 @@ impl Quarantine {
 
     /// Adds a block and returns what all are counted with, in bytes. `None`: no room or no memory for
     /// the ring; the block cannot wait. The owner only.
-    #[inline(always)]
     pub fn push(&self, waiting: Waiting) -> Option<usize> {
+        self.push_quickly(waiting).or_else(|| {
+            let has_room = self.grow();
+            has_room.then(|| self.push_quickly(waiting)).flatten()
+        })
+    }
+
+    /// The same where the ring has room; `None` where it would have to grow.
+    #[inline(always)]
+    pub(super) fn push_quickly(&self, waiting: Waiting) -> Option<usize> {
         let next = self.next.load(Ordering::Relaxed);
         let count = next.wrapping_sub(self.first.load(Ordering::Relaxed));
-        if count == self.places.load(Ordering::Relaxed) && !self.grow() {
+        if count == self.places.load(Ordering::Relaxed) {
             return None;
         }
         let bytes = self.bytes.load(Ordering::Relaxed) + waiting.size + OVERHEAD;
@@ -153,7 +161,7 @@ impl Quarantine {
     }
 
     /// Hands the oldest blocks to `each` while more than `most` bytes wait and it says to go on; they are
-    /// out. Returns the one at which it stopped. The owner only.
+    /// out. Of the largest ring, full, a sixteenth in any case. Returns the one at which it stopped. The owner only.
     #[inline(always)]
     pub fn drain_over(
         &self,
@@ -165,11 +173,10 @@ impl Quarantine {
         let next = self.next.load(Ordering::Relaxed);
         let last = self.places.load(Ordering::Relaxed).wrapping_sub(1);
         let ring = self.ring.load(Ordering::Relaxed);
+        let is_full = next.wrapping_sub(first) >= MOST_PLACES;
+        let most = if is_full { most.min(bytes - bytes / 16) } else { most };
         let mut stopped = None;
-        while stopped.is_none()
-            && first != next
-            && (bytes > most || next.wrapping_sub(first) >= MOST_PLACES)
-        {
+        while stopped.is_none() && first != next && bytes > most {
             let place = |at: usize| {
                 // SAFETY: what is not empty has a ring, of `last` + 1 places, which only the owner changes.
                 unsafe { (*ring.add(at & last)).read() }

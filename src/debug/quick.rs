@@ -7,7 +7,7 @@ use super::block::{Canaries, LEAD, TAIL};
 use super::checked::{CheckedHeap, Pages, Release, Request};
 use super::head::Origin;
 use super::quarantine::{Quarantine, Waiting};
-use super::registry::{self, Granule, State, Taken};
+use super::registry::{self, Granule, Sites, State, Taken};
 use super::{deferred, poison};
 use crate::arena::class::{Class, LARGEST};
 use crate::arena::{Arena, Turn};
@@ -47,17 +47,22 @@ impl CheckedHeap {
         unsafe { self.allocate_from(mine()?, request, caller) }
     }
 
-    /// The same where blocks are checked.
+    /// The same where blocks are checked; `sites` where stacks are taken.
     ///
     /// # Safety
     /// As for [`CheckedHeap::allocate_quickly`].
     #[inline(always)]
-    pub unsafe fn allocate_guarded(&self, request: Request, caller: Caller) -> Option<NonNull<u8>> {
+    pub unsafe fn allocate_guarded(
+        &self,
+        request: Request,
+        caller: Caller,
+        sites: Option<Sites>,
+    ) -> Option<NonNull<u8>> {
         if !is_cached(request.size, request.align) {
             return None;
         }
         // SAFETY: as the caller says.
-        unsafe { self.allocate_guarded_from(mine()?, request, caller) }
+        unsafe { self.allocate_guarded_from(mine()?, request, caller, sites) }
     }
 
     /// The same where nothing is checked, contents undefined. It calls nothing, so that the common case saves no
@@ -101,7 +106,7 @@ impl CheckedHeap {
         }
         if self.is_guarded() {
             // SAFETY: as the caller says.
-            return unsafe { self.allocate_guarded_from(mine, request, caller) };
+            return unsafe { self.allocate_guarded_from(mine, request, caller, Sites::taken()) };
         }
         let block = allocate_bare(mine, size)?;
         if zeroed {
@@ -121,13 +126,18 @@ impl CheckedHeap {
         mine: &'static Mine,
         request: Request,
         caller: Caller,
+        sites: Option<Sites>,
     ) -> Option<NonNull<u8>> {
         let Request { size, align, kind, zeroed } = request;
         // SAFETY: as the caller says.
-        let site = || unsafe { capture::site(caller) };
+        let site = |_| unsafe { site_of(caller, 0) };
         let origin = Origin::new(kind, align);
-        let cached = self.hand_out_guarded(mine, size, origin, zeroed, site);
-        cached.or_else(|| self.allocate_uncached(request, site()))
+        let cached = self.hand_out_guarded(mine, size, origin, zeroed, sites, site);
+        match (cached, sites) {
+            // The registers at hand make the stack cheap.
+            (None, Some(sites)) => self.allocate_uncached(request, site(sites)),
+            _ => cached,
+        }
     }
 
     /// Frees the block at `user`, any value at all. `false`: nothing was done; by the full path.
@@ -140,16 +150,22 @@ impl CheckedHeap {
         unsafe { self.free_to(mine(), user, release, caller) }
     }
 
-    /// The same where blocks are checked.
+    /// The same where blocks are checked; `sites` where stacks are taken.
     ///
     /// # Safety
     /// As for [`CheckedHeap::allocate_quickly`].
     #[inline(always)]
-    pub unsafe fn free_guarded(&self, user: usize, release: &Release, caller: Caller) -> bool {
+    pub unsafe fn free_guarded(
+        &self,
+        user: usize,
+        release: &Release,
+        caller: Caller,
+        sites: Option<Sites>,
+    ) -> bool {
         // Not by a closure, which would be called.
         match undisturbed(mine()) {
             // SAFETY: as the caller says.
-            Some(mine) => unsafe { self.take_back(mine, user, release, caller) },
+            Some(mine) => unsafe { self.take_back(mine, user, release, caller, sites) },
             None => false,
         }
     }
@@ -187,19 +203,20 @@ impl CheckedHeap {
             None => false,
             // SAFETY: as the caller says.
             Some(mine) if self.is_guarded() => unsafe {
-                self.take_back(mine, user, release, caller)
+                self.take_back(mine, user, release, caller, Sites::taken())
             },
             Some(mine) => free_bare(mine, user),
         }
     }
 
     /// The thread's cache has none.
+    #[cold]
     #[inline(never)]
     fn allocate_uncached(&self, request: Request, site: SiteId) -> Option<NonNull<u8>> {
         NonNull::new(self.allocate_at(request, site))
     }
 
-    /// `site` is asked for when the block is known, so that its memory comes meanwhile.
+    /// `site` is asked for where stacks are taken, when the block is known, so that its memory comes meanwhile.
     #[inline(always)]
     fn hand_out_guarded(
         &self,
@@ -207,7 +224,8 @@ impl CheckedHeap {
         size: usize,
         origin: Origin,
         zeroed: bool,
-        site: impl FnOnce() -> SiteId,
+        sites: Option<Sites>,
+        site: impl FnOnce(Sites) -> SiteId,
     ) -> Option<NonNull<u8>> {
         let class = Class::of_payload(LEAD + size + TAIL);
         let mut turn = turn(mine);
@@ -215,10 +233,13 @@ impl CheckedHeap {
         let user = payload.as_ptr() as usize + LEAD;
         // SAFETY: a chunk of the heap's.
         let granule = unsafe { Granule::of_heap(user) }?;
-        granule.foresee(user);
-        let site = site();
+        if let Some(sites) = sites {
+            granule.foresee(user, sites);
+            let site = site(sites);
+            capture::count_block(site, size);
+            granule.set_site(site, sites);
+        }
         turn.arena().ledger().count_allocation(size);
-        capture::count_block(site, size);
         // A thread whose blocks are exempt does not come this way.
         let head = origin.head_bits(size, thread::known_number());
         // SAFETY: the payload is fresh and its class was chosen for the size with head and canaries.
@@ -233,8 +254,9 @@ impl CheckedHeap {
             // What the fill wrote behind the block is the tail's.
             self.canaries().write_small(user, size, head);
         }
-        granule.set_live(Some(class), site);
-        NonNull::new(user as *mut u8)
+        granule.set_live(Some(class));
+        // SAFETY: behind a payload's lead.
+        Some(unsafe { NonNull::new_unchecked(user as *mut u8) })
     }
 
     /// The block at `user`, any value but 0, moved to a new one for `request`. `None`: nothing was done;
@@ -256,12 +278,13 @@ impl CheckedHeap {
             return None;
         }
         let taken = registry::find(user)?.take(State::Busy, single::is_single()).ok()?;
+        let sites = Sites::taken();
         // SAFETY: as the caller says.
-        let now = unsafe { capture::free_site(caller, user) };
+        let now = sites.map_or(SiteId::NONE, |_| unsafe { site_of(caller, user) });
         let canaries = self.canaries();
         let origin = Origin::new(kind, align);
         let moved = quick_size(canaries, user, &taken, release).and_then(|old| {
-            let new = self.hand_out_guarded(mine, size, origin, false, || now)?;
+            let new = self.hand_out_guarded(mine, size, origin, false, sites, |_| now)?;
             // SAFETY: both blocks are ours, apart, and at least that long.
             unsafe { new.copy_from_nonoverlapping(NonNull::new(user as *mut u8)?, old.min(size)) };
             Some((old, new))
@@ -270,10 +293,12 @@ impl CheckedHeap {
             taken.set(State::Live(taken.class));
             return None;
         };
-        taken.set_free_site(now);
+        if let Some(sites) = sites {
+            taken.set_free_site(now, sites);
+        }
         let thread = thread::known_number();
         let waiting = Waiting { user, size: old, class: taken.class, thread };
-        self.let_wait(turn(mine), canaries, waiting, &taken);
+        self.let_wait(turn(mine), canaries, waiting, &taken, sites);
         Some(new)
     }
 
@@ -286,27 +311,47 @@ impl CheckedHeap {
         user: usize,
         release: &Release,
         caller: Caller,
+        sites: Option<Sites>,
     ) -> bool {
         let Some(granule) = registry::find(user) else {
             // Not a block of the heap's; but the loader's records may lie elsewhere, and every free of one counts.
-            // SAFETY: as the caller says.
-            unsafe { capture::free_site(caller, user) };
+            if sites.is_some() {
+                // SAFETY: as the caller says.
+                unsafe { site_of(caller, user) };
+            }
             return false;
         };
-        granule.foresee(user);
-        // SAFETY: as the caller says.
-        let now = unsafe { capture::free_site(caller, user) };
+        let now = match sites {
+            Some(sites) => {
+                granule.foresee(user, sites);
+                // SAFETY: as the caller says.
+                unsafe { site_of(caller, user) }
+            }
+            None => SiteId::NONE,
+        };
         let Ok(taken) = granule.take(State::Busy, single::is_single()) else { return false };
         let canaries = self.canaries();
         let Some(size) = quick_size(canaries, user, &taken, release) else {
             self.retire(user, taken, release, now);
             return true;
         };
-        taken.set_free_site(now);
+        if let Some(sites) = sites {
+            taken.set_free_site(now, sites);
+        }
         let waiting = Waiting { user, size, class: taken.class, thread: thread::known_number() };
-        self.let_wait(turn(mine), canaries, waiting, &taken);
+        self.let_wait(turn(mine), canaries, waiting, &taken, sites);
         true
     }
+}
+
+/// The site of the program's call, which frees the block `freed`, any value; 0: it allocates. Stacks are taken.
+///
+/// # Safety
+/// As for [`CheckedHeap::allocate_quickly`].
+#[inline(always)]
+unsafe fn site_of(caller: Caller, freed: usize) -> SiteId {
+    // SAFETY: as the caller says.
+    unsafe { capture::site_of_call(caller, options::number(Name::MallocContextSize), freed) }
 }
 
 type Mine = Arena<Pages, Quarantine>;

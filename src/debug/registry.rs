@@ -9,8 +9,8 @@
 use core::sync::atomic::Ordering;
 
 pub(super) use super::leaf::Granule;
-pub use super::leaf::{Leaf, cover_for};
-pub(super) use super::leaf::{cover, has_sites};
+pub use super::leaf::{Leaf, Sites, cover_for};
+pub(super) use super::leaf::cover;
 use crate::arena::class::{CLASSES, Class};
 use crate::heap::size::GRANULE;
 use crate::stack::depot::SiteId;
@@ -102,13 +102,19 @@ impl Taken {
         self.granule.state().store(state.byte(), Ordering::Release);
     }
 
+    /// Where it was allocated.
+    #[inline(always)]
+    pub(super) fn site_in(&self, sites: Sites) -> SiteId {
+        SiteId(self.granule.site_in(sites).load(Ordering::Relaxed))
+    }
+
     /// Notes the site that it was freed from.
     #[inline(always)]
-    pub(super) fn set_free_site(&self, site: SiteId) {
+    pub(super) fn set_free_site(&self, site: SiteId, sites: Sites) {
         if site != SiteId::NONE
             && let Some(before) = self.granule.before()
         {
-            before.note_free_site(site);
+            before.note_free_site(site, sites);
         }
     }
 }
@@ -143,7 +149,7 @@ pub fn owner(address: usize) -> Option<u32> {
 /// one call is done by one look-up.
 #[inline(always)]
 pub(super) fn find(user: usize) -> Option<Granule> {
-    if user.is_multiple_of(GRANULE) { Granule::at(user) } else { None }
+    Granule::from(user)
 }
 
 /// Declares the block at `user` live. Its head and canaries are written. The second site word keeps
@@ -151,28 +157,32 @@ pub(super) fn find(user: usize) -> Option<Granule> {
 #[inline]
 pub fn set_live(user: usize, class: Option<Class>, site: SiteId) {
     if let Some(granule) = Granule::at(user) {
-        granule.set_live(class, site);
+        if let Some(sites) = Sites::taken() {
+            granule.set_site(site, sites);
+        }
+        granule.set_live(class);
     }
 }
 
 impl Granule {
     /// Lets the words of the block that starts here, at `user`, and its head come near while a stack is captured.
     #[inline(always)]
-    pub(super) fn foresee(self, user: usize) {
-        if let Some(site) = self.site() {
-            // The word of its free is the one in front.
-            memory::prefetch(user.wrapping_sub(GRANULE));
-            memory::prefetch(core::ptr::from_ref(self.state()) as usize);
-            memory::prefetch(core::ptr::from_ref(site) as usize);
-        }
+    pub(super) fn foresee(self, user: usize, sites: Sites) {
+        // The word of its free is the one in front.
+        memory::prefetch(user.wrapping_sub(GRANULE));
+        memory::prefetch(core::ptr::from_ref(self.state()) as usize);
+        memory::prefetch(core::ptr::from_ref(self.site_in(sites)) as usize);
     }
 
-    /// As [`set_live`].
+    /// Notes the site that the block which starts here was allocated at.
     #[inline(always)]
-    pub(super) fn set_live(self, class: Option<Class>, site: SiteId) {
-        if let Some(word) = self.site() {
-            word.store(site.0, Ordering::Relaxed);
-        }
+    pub(super) fn set_site(self, site: SiteId, sites: Sites) {
+        self.site_in(sites).store(site.0, Ordering::Relaxed);
+    }
+
+    /// Declares the block that starts here live.
+    #[inline(always)]
+    pub(super) fn set_live(self, class: Option<Class>) {
         self.state().store(State::Live(class).byte(), Ordering::Release);
     }
 
@@ -202,11 +212,9 @@ impl Granule {
     }
 
     #[inline(always)]
-    fn note_free_site(self, site: SiteId) {
-        if let Some(word) = self.site() {
-            word.store(site.0, Ordering::Relaxed);
-            self.state().store(State::FreeSite.byte(), Ordering::Release);
-        }
+    fn note_free_site(self, site: SiteId, sites: Sites) {
+        self.set_site(site, sites);
+        self.state().store(State::FreeSite.byte(), Ordering::Release);
     }
 }
 
@@ -280,9 +288,13 @@ impl Live {
 
 /// Calls a quarantined block evicted and returns the arena it is from; `None`, and nothing done, for a
 /// mapped one.
+///
+/// # Safety
+/// `user` is an address of the heap's.
 #[inline]
-pub fn evict(user: usize) -> Option<u32> {
-    let granule = Granule::at(user)?;
+pub(super) unsafe fn evict(user: usize) -> Option<u32> {
+    // SAFETY: programs' addresses have 47 bits.
+    let granule = unsafe { Granule::of_heap(user) }?;
     let from = owner_of(granule)?;
     granule.state().store(State::Evicted.byte(), Ordering::Release);
     Some(from)
@@ -299,9 +311,10 @@ pub fn set(user: usize, state: State) {
 #[inline]
 pub fn set_free_site(user: usize, site: SiteId) {
     if site != SiteId::NONE
-        && let Some(granule) = Granule::at(user.wrapping_sub(GRANULE))
+        && let (Some(granule), Some(sites)) =
+            (Granule::at(user.wrapping_sub(GRANULE)), Sites::taken())
     {
-        granule.note_free_site(site);
+        granule.note_free_site(site, sites);
     }
 }
 

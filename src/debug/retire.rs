@@ -7,7 +7,7 @@ use super::block::{self, Canaries, Head};
 use super::checked::{CheckedHeap, Pages, Release};
 use super::poison;
 use super::quarantine::{Quarantine, Waiting};
-use super::registry::{self, State, Taken};
+use super::registry::{self, Sites, State, Taken};
 use crate::arena::Turn;
 use crate::arena::class::Class;
 use crate::finding::{Defect, Finding, Operation};
@@ -41,7 +41,7 @@ impl CheckedHeap {
         if size <= self.quarantine_limit.load(Ordering::Relaxed) / 2
             && let Some(turn) = self.turn()
         {
-            return self.let_wait(turn, self.canaries(), waiting, &taken);
+            return self.let_wait(turn, self.canaries(), waiting, &taken, Sites::taken());
         }
         Self::count_freed(taken, size);
         self.pass_by(waiting);
@@ -82,7 +82,7 @@ impl CheckedHeap {
         }
     }
 
-    /// Poisons a verified block and keeps it.
+    /// Poisons a verified block and keeps it. `sites`: where stacks are taken.
     #[inline(always)]
     pub(super) fn let_wait<'a>(
         &'a self,
@@ -90,21 +90,42 @@ impl CheckedHeap {
         canaries: Canaries,
         waiting: Waiting,
         taken: &Taken,
+        sites: Option<Sites>,
     ) {
         // SAFETY: the block was taken and is ours alone.
         unsafe { self.poison(canaries, waiting) };
         taken.set(State::Quarantined);
         turn.arena().ledger().count_free(waiting.size);
-        if registry::has_sites() {
-            capture::count_free(taken.site(), waiting.size);
+        if let Some(sites) = sites {
+            capture::count_free(taken.site_in(sites), waiting.size);
         }
-        match turn.arena().local().push(waiting) {
+        match turn.arena().local().push_quickly(waiting) {
             Some(bytes) if bytes <= self.quarantine_limit.load(Ordering::Relaxed) => {}
             Some(_) => self.make_way(turn),
             None => {
-                self.make_way(turn);
-                self.evict_with_care(waiting);
+                let class = waiting.class.map_or(0, Class::byte);
+                self.find_place(turn, waiting.user, waiting.size, class, waiting.thread);
             }
+        }
+    }
+
+    /// Keeps a block for which there is no place yet. It comes by its parts, which go in registers: the path that
+    /// everything takes puts nothing together for this one.
+    #[cold]
+    #[inline(never)]
+    fn find_place<'a>(
+        &'a self,
+        turn: Turn<'a, Pages, Quarantine>,
+        user: usize,
+        size: usize,
+        class: u8,
+        thread: u16,
+    ) {
+        let waiting = Waiting { user, size, class: Class::from_byte(class), thread };
+        let kept = turn.arena().local().push(waiting);
+        self.make_way(turn);
+        if kept.is_none() {
+            self.evict_with_care(waiting);
         }
     }
 
@@ -189,7 +210,8 @@ impl CheckedHeap {
         let Some(class) = oldest.class.filter(|_| look.is_untouched(oldest)) else {
             return Evicted::Not;
         };
-        let Some(from) = registry::evict(oldest.user) else { return Evicted::Not };
+        // SAFETY: a block's.
+        let Some(from) = (unsafe { registry::evict(oldest.user) }) else { return Evicted::Not };
         if from == turn.arena().number() && turn.push(class, payload) {
             return Evicted::Yes;
         }

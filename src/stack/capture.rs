@@ -40,24 +40,13 @@ pub unsafe fn site(caller: Caller) -> SiteId {
     }
 }
 
-/// The same for a call that frees `block`, any value.
+/// The same, of at most `most` frames, one at least, for a call that frees the block `freed`, any value; 0: it allocates.
 ///
-/// # Safety
-/// As for [`site`].
-#[inline(always)]
-pub unsafe fn free_site(caller: Caller, block: usize) -> SiteId {
-    match options::number(Name::MallocContextSize) {
-        0 => SiteId::NONE,
-        // SAFETY: as the caller says.
-        most => unsafe { site_of_call(caller, most, block) },
-    }
-}
-
 /// # Safety
 /// As for [`site`].
 #[inline(never)]
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_site_of_call"))]
-unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId {
+pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId {
     // SAFETY: the return address, by the caller's word.
     let pc = unsafe { (caller.sp as *const usize).read() };
     let start = Frame { pc, sp: caller.sp + 8, fp: caller.fp };

@@ -2,6 +2,7 @@
 
 use core::ptr::{self, NonNull};
 
+use mallocop::debug::registry::Sites;
 use mallocop::debug::{Release, Request};
 use mallocop::finding::{BadRequest, Defect, Finding, Operation};
 use mallocop::heap::size::GRANULE;
@@ -53,7 +54,8 @@ pub(crate) unsafe fn allocate(call: Call, size: usize, align: usize, caller: Cal
     // SAFETY: as the caller says.
     unsafe {
         match (call, HEAP.is_guarded()) {
-            (Call::Malloc, true) => allocate_plain(size, caller),
+            (Call::Malloc, true) if Sites::taken().is_some() => allocate_plain(size, caller),
+            (Call::Malloc, true) => allocate_plain_unsited(size, caller),
             (Call::Malloc, false) => allocate_plain_bare(size, caller),
             (Call::Calloc, _) | (_, true) => allocate_any(size, caller, align, call),
             (_, false) => allocate_bare(size, caller, align, call),
@@ -61,15 +63,28 @@ pub(crate) unsafe fn allocate(call: Call, size: usize, align: usize, caller: Cal
     }
 }
 
-/// malloc, which most calls are. `extern "C"`, as what it goes on to: what does not unwind can be jumped to.
+/// malloc, which most calls are, with stacks. `extern "C"`, as what it goes on to: what does not unwind can be jumped to.
 ///
 /// # Safety
-/// As for [`try_allocate`].
+/// As for [`try_allocate`], and stacks are taken.
 #[inline(never)]
 unsafe extern "C" fn allocate_plain(size: usize, caller: Caller) -> *mut u8 {
     // SAFETY: as the caller says.
     unsafe {
-        let block = HEAP.allocate_guarded(Request::malloc(size), caller);
+        let block = HEAP.allocate_guarded(Request::malloc(size), caller, Some(Sites::assumed()));
+        or_fully(block, size, caller, GRANULE, Call::Malloc)
+    }
+}
+
+/// The same without stacks.
+///
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(never)]
+unsafe extern "C" fn allocate_plain_unsited(size: usize, caller: Caller) -> *mut u8 {
+    // SAFETY: as the caller says.
+    unsafe {
+        let block = HEAP.allocate_guarded(Request::malloc(size), caller, None);
         or_fully(block, size, caller, GRANULE, Call::Malloc)
     }
 }
@@ -224,10 +239,12 @@ pub(crate) unsafe fn free(pointer: *mut u8, release: &Release, caller: Caller) {
 pub(crate) unsafe fn free_plain(pointer: *mut u8, caller: Caller) {
     // SAFETY: as the caller says.
     unsafe {
-        if HEAP.is_guarded() {
+        if !HEAP.is_guarded() {
+            free_plain_bare(pointer, caller);
+        } else if Sites::taken().is_some() {
             free_plain_guarded(pointer, caller);
         } else {
-            free_plain_bare(pointer, caller);
+            free_plain_unsited(pointer, caller);
         }
     }
 }
@@ -244,11 +261,20 @@ unsafe extern "C" fn free_plain_bare(pointer: *mut u8, caller: Caller) {
 }
 
 /// # Safety
-/// As for [`try_allocate`].
+/// As for [`try_allocate`], and stacks are taken.
 #[inline(never)]
 unsafe extern "C" fn free_plain_guarded(pointer: *mut u8, caller: Caller) {
+    let release = const { &Release::by(Operation::Free) };
     // SAFETY: as the caller says.
-    unsafe { free_here(pointer, const { &Release::by(Operation::Free) }, caller) };
+    unsafe { free_here(pointer, release, caller, Some(Sites::assumed())) };
+}
+
+/// # Safety
+/// As for [`try_allocate`].
+#[inline(never)]
+unsafe extern "C" fn free_plain_unsited(pointer: *mut u8, caller: Caller) {
+    // SAFETY: as the caller says.
+    unsafe { free_here(pointer, const { &Release::by(Operation::Free) }, caller, None) };
 }
 
 /// # Safety
@@ -256,16 +282,21 @@ unsafe extern "C" fn free_plain_guarded(pointer: *mut u8, caller: Caller) {
 #[inline(never)]
 unsafe extern "C" fn free_guarded(pointer: *mut u8, release: &Release, caller: Caller) {
     // SAFETY: as the caller says.
-    unsafe { free_here(pointer, release, caller) };
+    unsafe { free_here(pointer, release, caller, Sites::taken()) };
 }
 
 /// # Safety
 /// As for [`try_allocate`].
 #[inline(always)]
-unsafe fn free_here(pointer: *mut u8, release: &Release, caller: Caller) {
+unsafe fn free_here(
+    pointer: *mut u8,
+    release: &Release,
+    caller: Caller,
+    sites: Option<Sites>,
+) {
     // SAFETY: as the caller says.
     unsafe {
-        if pointer.is_null() || HEAP.free_guarded(pointer as usize, release, caller) {
+        if pointer.is_null() || HEAP.free_guarded(pointer as usize, release, caller, sites) {
             return;
         }
         free_fully(pointer, release, caller);
