@@ -21,7 +21,7 @@ use crate::own::{self, Region};
 use crate::stack::capture;
 use crate::stack::depot::SiteId;
 use crate::sys::lock::Lock;
-use crate::sys::{apart, brk, process, single, thread};
+use crate::sys::{apart, brk, huge, process, single, thread};
 
 /// What the program asks for.
 #[derive(Clone, Copy, Debug)]
@@ -125,6 +125,7 @@ impl CheckedHeap {
             registry::cover_for(0, start, 1 << 20);
         }
         thread::number();
+        huge::set_wanted(options::flag(Name::HugePages));
         self.arenas.prepare(key.rotate_left(41), tuning());
     }
 

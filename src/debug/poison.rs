@@ -85,34 +85,8 @@ pub(super) unsafe fn fill(start: usize, size: usize, byte: u8) {
     unsafe {
         if size.wrapping_sub(1) < STORES {
             fill_small(start, size, byte);
-        } else if size <= MOST_LOOPED {
-            fill_in_a_loop(start, size, byte);
         } else {
             fill_long(start, size, byte);
-        }
-    }
-}
-
-/// Most bytes that are filled by stores: what begins a string instruction costs as much as these.
-const MOST_LOOPED: usize = 512;
-
-/// Fills `size` bytes, none or more than [`STORES`].
-///
-/// # Safety
-/// The bytes at `start` are ours.
-#[inline(always)]
-unsafe fn fill_in_a_loop(start: usize, size: usize, byte: u8) {
-    // SAFETY: inside the bytes: the last stores overlap others.
-    unsafe {
-        let pattern = _mm_set1_epi8(byte as i8);
-        let end = start + size;
-        let mut at = start;
-        while at < end {
-            let from = at.min(end - STORES);
-            for part in 0..STORES / STORE {
-                _mm_storeu_si128((from + part * STORE) as *mut __m128i, pattern);
-            }
-            at += STORES;
         }
     }
 }

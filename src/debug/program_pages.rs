@@ -36,6 +36,13 @@ unsafe impl PageSource for ProgramPages {
         }
     }
 
+    fn step(&self) -> usize {
+        match self {
+            Self::Brk(pages) => pages.step(),
+            Self::Regions(pages) => pages.step(),
+        }
+    }
+
     unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
         // SAFETY: as the caller says.
         unsafe {

@@ -23,6 +23,10 @@ unsafe impl<P: PageSource> PageSource for RegisteredPages<P> {
         None
     }
 
+    fn step(&self) -> usize {
+        self.pages.step()
+    }
+
     unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
         // SAFETY: as the caller says.
         unsafe { self.pages.shrink(end, bytes) }

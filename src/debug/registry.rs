@@ -9,8 +9,8 @@
 use core::sync::atomic::Ordering;
 
 pub(super) use super::leaf::Granule;
-pub use super::leaf::{Leaf, Sites, cover_for};
 pub(super) use super::leaf::cover;
+pub use super::leaf::{Leaf, Sites, cover_for};
 use crate::arena::class::{CLASSES, Class};
 use crate::heap::size::GRANULE;
 use crate::stack::depot::SiteId;

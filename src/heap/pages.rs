@@ -1,5 +1,7 @@
 //! Where the heap's memory comes from.
 
+use super::size::PAGE;
+
 /// Memory that a page source handed out: `[start, start + len)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pages {
@@ -20,6 +22,11 @@ pub unsafe trait PageSource {
     /// At least `bytes` more, directly behind `end` if that can be had, elsewhere if not.
     /// `None` when there is no memory.
     fn grow(&mut self, end: usize, bytes: usize) -> Option<Pages>;
+
+    /// Growth ends at multiples of so many bytes, a power of two of pages, and what is given back had best begin at one.
+    fn step(&self) -> usize {
+        PAGE
+    }
 
     /// Takes back the `bytes` in front of `end`, the end of memory that `grow` gave. `false` when
     /// the source cannot (the heap keeps the memory then).

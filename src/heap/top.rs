@@ -12,7 +12,7 @@ impl<P: PageSource> Heap<P> {
     /// freed now is often asked for next. Nor what the heap has just grown by.
     pub fn settle(&mut self) {
         let keep = self.tuning.trim_threshold;
-        let slack = (keep / 2).max(self.usage.held / 32);
+        let slack = (keep / 2).max(self.usage.held / 32).max(self.pages.step());
         if self.top_size > keep.saturating_add(slack).saturating_add(self.pad()) {
             self.trim(keep);
         }
@@ -54,7 +54,9 @@ impl<P: PageSource> Heap<P> {
     /// Returns free memory at the top beyond `keep` bytes to the source. Says whether any went.
     pub fn trim(&mut self, keep: usize) -> bool {
         let Some(segment) = self.segments.last() else { return false };
-        let spare = round_down(self.top_size.saturating_sub(keep.saturating_add(MIN_CHUNK)), PAGE);
+        let spare = self.top_size.saturating_sub(keep.saturating_add(MIN_CHUNK));
+        let end = round_up(segment.end - spare, self.pages.step()).min(segment.end);
+        let spare = round_down(segment.end - end, PAGE);
         if self.top == 0 || spare == 0 || !self.tuning.may_trim {
             return false;
         }

@@ -72,9 +72,7 @@ impl Parts {
             for slot in slots_for(self.table(level).unwrap_or(&[]), hash) {
                 // Most are taken: to look costs a twentieth of an atomic step.
                 let taken = match slot.hash.load(Ordering::Acquire) {
-                    0 => {
-                        slot.hash.compare_exchange(0, hash, Ordering::AcqRel, Ordering::Acquire)
-                    }
+                    0 => slot.hash.compare_exchange(0, hash, Ordering::AcqRel, Ordering::Acquire),
                     found => Err(found),
                 };
                 match taken {

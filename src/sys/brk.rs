@@ -3,8 +3,9 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::errno;
+use super::huge::{self, HUGE_PAGE};
 use super::memory::{drop_contents, map_apart, remap, unmap_apart};
-use super::regions::RegionPages;
+use super::regions::{LARGE, MOST_AT_ONCE, RegionPages};
 use crate::heap::size::{PAGE, round_up};
 use crate::heap::{PageSource, Pages};
 
@@ -24,6 +25,7 @@ pub fn heap_start() -> Option<usize> {
 
 /// The program's heap: brk while that can be had and nobody else moves it, regions after that.
 pub struct BrkPages {
+    brk_start: usize,
     brk_end: usize,
     brk_lost: bool,
     regions: RegionPages,
@@ -32,11 +34,34 @@ pub struct BrkPages {
 impl BrkPages {
     /// A source that has handed out nothing yet.
     pub const fn new() -> Self {
-        Self { brk_end: 0, brk_lost: false, regions: RegionPages::new() }
+        Self { brk_start: 0, brk_end: 0, brk_lost: false, regions: RegionPages::new() }
     }
 
-    /// Moves the break up by `bytes` if it is where we left it.
+    /// Bytes at the ends of which the break stands: huge pages where there is much of it.
+    fn brk_step(&self) -> usize {
+        let is_large = self.brk_end - self.brk_start >= LARGE;
+        if is_large && huge::is_wanted() { HUGE_PAGE } else { PAGE }
+    }
+
+    /// Moves the break up by `bytes` or some more, if it is where we left it.
     fn grow_brk(&mut self, bytes: usize) -> Option<Pages> {
+        let step = if bytes <= MOST_AT_ONCE { self.brk_step() } else { PAGE };
+        let pages = self.grow_brk_by(bytes, step);
+        if step == PAGE {
+            return pages;
+        }
+        match pages {
+            Some(Pages { start, len }) => {
+                huge::ask(start, start + len);
+                pages
+            }
+            // Where little is left, what is needed may fit.
+            None => self.grow_brk_by(bytes, PAGE),
+        }
+    }
+
+    /// The same up to a multiple of `step`.
+    fn grow_brk_by(&mut self, bytes: usize, step: usize) -> Option<Pages> {
         if self.brk_lost || LEAVES_BREAK.load(Ordering::Relaxed) {
             return None;
         }
@@ -47,13 +72,16 @@ impl BrkPages {
         }
         let start = round_up(now, 16);
         // End on a page boundary, so that the next stretch starts on one.
-        let end = round_up(start.checked_add(bytes)?, PAGE);
+        let end = round_up(start.checked_add(bytes)?, step);
         let got = sbrk(isize::try_from(end - now).ok()?)?;
         if got != now {
             // Somebody moved it between the two calls: what came is not behind what we have.
             self.brk_lost = true;
             sbrk(-isize::try_from(end - now).ok()?);
             return None;
+        }
+        if self.brk_start == 0 {
+            self.brk_start = start;
         }
         self.brk_end = end;
         Some(Pages { start, len: end - start })
@@ -86,6 +114,10 @@ unsafe impl PageSource for BrkPages {
         self.grow_brk(bytes).or_else(|| self.regions.grow(end, bytes))
     }
 
+    fn step(&self) -> usize {
+        self.brk_step().max(self.regions.step())
+    }
+
     unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
         if end == self.brk_end {
             let Ok(by) = isize::try_from(bytes) else { return false };
@@ -115,8 +147,15 @@ unsafe impl PageSource for BrkPages {
     }
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) {
+        if start < self.brk_start || start >= self.brk_end {
+            // SAFETY: as the caller says.
+            return unsafe { self.regions.discard(start, bytes) };
+        }
         // SAFETY: as the caller says.
         unsafe { drop_contents(start, bytes) };
+        if self.brk_step() != PAGE {
+            huge::decline(start, start + bytes);
+        }
     }
 }
 

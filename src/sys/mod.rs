@@ -9,6 +9,7 @@ pub mod errno;
 pub mod filter;
 mod futex;
 pub mod holdings;
+pub mod huge;
 mod kernel;
 pub mod link_map;
 pub mod loader;

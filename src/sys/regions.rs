@@ -1,5 +1,6 @@
 //! Memory for a heap that is not brk's: mapped regions, of which the last one grows in place.
 
+use super::huge::{self, HUGE_PAGE};
 use super::memory::{REGION_ALIGN, drop_contents, map_aligned};
 use crate::heap::size::{PAGE, round_up};
 use crate::heap::{PageSource, Pages};
@@ -7,6 +8,10 @@ use crate::heap::{PageSource, Pages};
 /// First region and the largest that is mapped without being asked for so much.
 const FIRST: usize = REGION_ALIGN;
 const LAST: usize = 64 << 20;
+/// Bytes of a heap that are much, for which huge pages are asked for: they make it larger by one at most.
+pub(super) const LARGE: usize = 8 << 20;
+/// Most bytes of a growth for which they are: a larger one is for one block, of which the program may use little.
+pub(super) const MOST_AT_ONCE: usize = 2 * HUGE_PAGE;
 
 /// Regions of growing size; memory is used as it is touched. Nothing is mapped apart.
 pub struct RegionPages {
@@ -14,12 +19,14 @@ pub struct RegionPages {
     end: usize,
     limit: usize,
     next: usize,
+    /// Is the last region of huge pages?
+    is_huge: bool,
 }
 
 impl RegionPages {
     /// A source that has handed out nothing yet.
     pub const fn new() -> Self {
-        Self { end: 0, limit: 0, next: FIRST }
+        Self { end: 0, limit: 0, next: FIRST, is_huge: false }
     }
 }
 
@@ -35,19 +42,29 @@ unsafe impl PageSource for RegionPages {
     fn grow(&mut self, _end: usize, bytes: usize) -> Option<Pages> {
         let len = round_up(bytes, PAGE);
         if self.limit - self.end < len {
+            let is_huge = self.next >= LARGE && bytes <= MOST_AT_ONCE && huge::is_wanted();
+            let align = if is_huge { HUGE_PAGE } else { REGION_ALIGN };
             let map = |bytes: usize| {
-                let region = round_up(bytes, REGION_ALIGN);
-                map_aligned(region, REGION_ALIGN).map(|start| (start, region))
+                let region = round_up(bytes, align);
+                map_aligned(region, align).map(|start| (start, region))
             };
             // Where little is left, what is needed may fit.
             let (start, region) = map(len.max(self.next)).or_else(|| map(len))?;
             self.next = (self.next * 2).min(LAST);
             self.end = start;
             self.limit = start + region;
+            self.is_huge = is_huge;
+            if is_huge {
+                huge::ask(start, self.limit);
+            }
         }
         let start = self.end;
-        self.end += len;
-        Some(Pages { start, len })
+        self.end = round_up(start + len, self.step()).min(self.limit);
+        Some(Pages { start, len: self.end - start })
+    }
+
+    fn step(&self) -> usize {
+        if self.is_huge { HUGE_PAGE } else { PAGE }
     }
 
     unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
@@ -75,6 +92,9 @@ unsafe impl PageSource for RegionPages {
     unsafe fn discard(&mut self, start: usize, bytes: usize) {
         // SAFETY: as the caller says. Whether they go matters to nobody but the system.
         unsafe { drop_contents(start, bytes) };
+        if self.next > LARGE && huge::is_wanted() {
+            huge::decline(start, start + bytes);
+        }
     }
 }
 

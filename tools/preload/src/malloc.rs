@@ -288,12 +288,7 @@ unsafe extern "C" fn free_guarded(pointer: *mut u8, release: &Release, caller: C
 /// # Safety
 /// As for [`try_allocate`].
 #[inline(always)]
-unsafe fn free_here(
-    pointer: *mut u8,
-    release: &Release,
-    caller: Caller,
-    sites: Option<Sites>,
-) {
+unsafe fn free_here(pointer: *mut u8, release: &Release, caller: Caller, sites: Option<Sites>) {
     // SAFETY: as the caller says.
     unsafe {
         if pointer.is_null() || HEAP.free_guarded(pointer as usize, release, caller, sites) {

@@ -1,0 +1,44 @@
+//! Huge pages for what is large and in use throughout: one fault brings 512 pages, and one entry of the processor's
+//! tables leads to all of them. Linux has them for who asks where `transparent_hugepage/enabled` says `madvise`.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use super::{errno, filter};
+use crate::heap::size::{round_down, round_up};
+
+/// Bytes of one.
+pub const HUGE_PAGE: usize = 2 << 20;
+
+static WANTED: AtomicBool = AtomicBool::new(false);
+
+/// Says whether they are to be asked for. Before the heap's first growth.
+pub fn set_wanted(wanted: bool) {
+    WANTED.store(wanted, Ordering::Relaxed);
+}
+
+/// Are they? No more when the program has installed a filter for system calls.
+pub fn is_wanted() -> bool {
+    WANTED.load(Ordering::Relaxed) && !filter::is_installed()
+}
+
+/// Asks for huge pages in `[start, end)`, as far as whole ones lie in there. Whether they come is the kernel's matter
+/// (MADV_HUGEPAGE of madvise(2)).
+pub fn ask(start: usize, end: usize) {
+    advise(round_up(start, HUGE_PAGE), round_down(end, HUGE_PAGE), libc::MADV_HUGEPAGE);
+}
+
+/// Asks for none in the huge pages that `[start, end)` touches: parts of them were given back, and the kernel would
+/// bring them again when it puts a huge page together.
+pub fn decline(start: usize, end: usize) {
+    advise(round_down(start, HUGE_PAGE), end, libc::MADV_NOHUGEPAGE);
+}
+
+fn advise(start: usize, end: usize, advice: i32) {
+    if start >= end || filter::is_installed() {
+        return;
+    }
+    errno::preserve(|| {
+        // SAFETY: changes what backs the memory, not what it holds.
+        unsafe { libc::madvise(start as *mut libc::c_void, end - start, advice) }
+    });
+}
