@@ -142,6 +142,33 @@ fn physical_memory_comes_at_first_touch() {
     assert_eq!((4 << 20) / PAGE, 1024);
 }
 
+/// Does the kernel have huge pages for who asks?
+fn has_huge_pages() -> bool {
+    let enabled = std::fs::read_to_string("/sys/kernel/mm/transparent_hugepage/enabled");
+    enabled.is_ok_and(|modes| !modes.contains("[never]"))
+}
+
+#[test]
+fn a_large_heap_asks_for_huge_pages_and_gives_them_back() {
+    for flags in [BARE, &[]] {
+        let pages = values(flags, "huge");
+        if has_huge_pages() {
+            // KiB: of 40 MB all but the first 8.
+            assert!((24 << 10..64 << 10).contains(&pages["asked"]), "{flags:?} {pages:?}");
+            // Where parts went back, the kernel is not to put huge pages together again.
+            assert!(pages["asked_still"] < 8 << 10, "{flags:?} {pages:?}");
+        }
+        // Pages: a large block of which little is used brings no more than that.
+        assert!(pages["sparse"] < 700, "{flags:?} {pages:?}");
+        assert!(pages["full"] > 9500, "{flags:?} {pages:?}");
+        // The registry's words stay.
+        let share = if flags == BARE { 4 } else { 2 };
+        assert!(pages["back"] < pages["full"] / share, "{flags:?} {pages:?}");
+    }
+    let none = values(&[BARE, &["--huge-pages=0"]].concat(), "huge");
+    assert_eq!(none["asked"], 0, "{none:?}");
+}
+
 #[test]
 fn realloc_and_calloc_keep_their_contract() {
     for flags in [BARE, &[]] {

@@ -60,6 +60,9 @@ unsafe impl PageSource for RegionPages {
         }
         let start = self.end;
         self.end = round_up(start + len, self.step()).min(self.limit);
+        if self.is_huge && bytes > MOST_AT_ONCE {
+            huge::decline(start, self.end);
+        }
         Some(Pages { start, len: self.end - start })
     }
 
@@ -119,6 +122,25 @@ mod tests {
         }
         let far = source.grow(second.start + second.len, 3 << 20).expect("memory");
         assert_eq!((far.start % REGION_ALIGN, far.len), (0, 3 << 20));
+    }
+
+    #[test]
+    fn large_regions_are_of_whole_huge_pages() {
+        huge::set_wanted(true);
+        let mut source = RegionPages { next: LARGE, ..RegionPages::new() };
+        let first = source.grow(0, 4096).expect("memory");
+        assert_eq!((first.start % HUGE_PAGE, first.len), (0, HUGE_PAGE));
+        let second = source.grow(first.start + first.len, 4096).expect("memory");
+        assert_eq!((second.start, second.len), (first.start + HUGE_PAGE, HUGE_PAGE));
+        // SAFETY: nobody uses them.
+        unsafe {
+            assert!(source.shrink(second.start + HUGE_PAGE, HUGE_PAGE));
+            source.discard(first.start, 4096);
+        }
+        // What is for one large block comes without.
+        let mut source = RegionPages { next: LARGE, ..RegionPages::new() };
+        let large = source.grow(0, MOST_AT_ONCE + 1).expect("memory");
+        assert_eq!((large.len, source.step()), (MOST_AT_ONCE + PAGE, PAGE));
     }
 
     /// Contents of locked pages stay: what was handed back with them came out as fresh memory.

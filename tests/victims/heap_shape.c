@@ -176,6 +176,55 @@ static void physical(void)
     }
 }
 
+/* KiB of mappings for which huge pages are asked for ("hg" among the flags). */
+static long asked_huge(void)
+{
+    static char text[1 << 20];
+    long size = 0, sum = 0;
+    size_t length = 0;
+    ssize_t got;
+    int fd = open("/proc/self/smaps", O_RDONLY);
+    while ((got = read(fd, text + length, sizeof text - 1 - length)) > 0)
+        length += got;
+    close(fd);
+    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+        if (strncmp(line, "Size:", 5) == 0)
+            size = strtol(line + 5, NULL, 10);
+        if (strncmp(line, "VmFlags:", 8) == 0 && strstr(line, " hg") != NULL)
+            sum += size;
+    }
+    return sum;
+}
+
+/* A heap of 40 MB, then what a large block of which little is used adds, and what is left when all is free. */
+static void huge(void)
+{
+    long size, before, full, sparse, back;
+    mallopt(M_MMAP_THRESHOLD, 64 << 20);
+    read_statm(&size, &before);
+    for (int i = 0; i < MANY; i++) {
+        blocks[i] = malloc(400);
+        blocks[i][0] = 1;
+    }
+    say("asked", asked_huge());
+    read_statm(&size, &full);
+    block = malloc(48 << 20);
+    for (size_t at = 0; at < 48 << 20; at += 4 << 20)
+        block[at] = 1;
+    read_statm(&size, &sparse);
+    free(block);
+    /* A few stay: pages between them go back. */
+    for (int i = 0; i < MANY; i++)
+        if (i % 1600 != 0)
+            free(blocks[i]);
+    malloc_trim(0);
+    say("asked_still", asked_huge());
+    read_statm(&size, &back);
+    say("full", full - before);
+    say("sparse", sparse - full);
+    say("back", back - before);
+}
+
 static void api(void)
 {
     volatile size_t half = SIZE_MAX / 2;
@@ -208,7 +257,7 @@ int main(int argc, char **argv)
         { "small", small }, { "large", large }, { "many", many }, { "zero", zero },
         { "usable", usable }, { "coalesce_large", coalesce_large }, { "coalesce_small", coalesce_small },
         { "mapped_back", mapped_back }, { "top_back", top_back }, { "hole", hole },
-        { "physical", physical }, { "api", api }, { "invalid", invalid },
+        { "physical", physical }, { "huge", huge }, { "api", api }, { "invalid", invalid },
     };
     for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof *modes; i++) {
         if (strcmp(argv[1], modes[i].name) == 0) {
