@@ -1,6 +1,7 @@
 //! The debug layer round the core: what a block looks like, whose an address is, where freed
 //! blocks wait, and [`CheckedHeap`], the only place that puts these in order.
 
+mod bare;
 mod blame;
 pub mod block;
 pub mod checked;

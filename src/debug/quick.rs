@@ -8,7 +8,7 @@ use super::checked::{CheckedHeap, Pages, Release, Request};
 use super::head::Origin;
 use super::quarantine::{Quarantine, Waiting};
 use super::registry::{self, Granule, Sites, State, Taken};
-use super::{deferred, poison};
+use super::{bare, deferred, poison};
 use crate::arena::class::{Class, LARGEST};
 use crate::arena::{Arena, Turn};
 use crate::heap::size::{GRANULE, WORD};
@@ -72,7 +72,7 @@ impl CheckedHeap {
         if !is_cached(size, align) {
             return None;
         }
-        allocate_bare(mine()?, size)
+        bare::allocate(mine()?, size)
     }
 
     /// The same for a thread whose calls somebody attends to.
@@ -108,7 +108,7 @@ impl CheckedHeap {
             // SAFETY: as the caller says.
             return unsafe { self.allocate_guarded_from(mine, request, caller, Sites::taken()) };
         }
-        let block = allocate_bare(mine, size)?;
+        let block = bare::allocate(mine, size)?;
         if zeroed {
             // SAFETY: the block is fresh and has that many bytes.
             unsafe { block.write_bytes(0, size) };
@@ -173,7 +173,7 @@ impl CheckedHeap {
     /// The same where nothing is checked: it calls nothing either.
     #[inline(always)]
     pub fn free_bare(&self, user: usize) -> bool {
-        undisturbed(mine()).is_some_and(|mine| free_bare(mine, user))
+        undisturbed(mine()).is_some_and(|mine| bare::free(mine, user))
     }
 
     /// The same for a thread whose calls somebody attends to.
@@ -205,7 +205,7 @@ impl CheckedHeap {
             Some(mine) if self.is_guarded() => unsafe {
                 self.take_back(mine, user, release, caller, Sites::taken())
             },
-            Some(mine) => free_bare(mine, user),
+            Some(mine) => bare::free(mine, user),
         }
     }
 
@@ -354,7 +354,7 @@ unsafe fn site_of(caller: Caller, freed: usize) -> SiteId {
     unsafe { capture::site_of_call(caller, options::number(Name::MallocContextSize), freed) }
 }
 
-type Mine = Arena<Pages, Quarantine>;
+pub(super) type Mine = Arena<Pages, Quarantine>;
 
 /// The thread's arena, if it may go this way and is outside of everything of ours.
 #[inline(always)]
@@ -378,7 +378,7 @@ fn mine_attended() -> Option<&'static Mine> {
 }
 
 #[inline]
-fn turn(mine: &'static Mine) -> Turn<'static, Pages, Quarantine> {
+pub(super) fn turn(mine: &'static Mine) -> Turn<'static, Pages, Quarantine> {
     // SAFETY: the arena is this thread's own, and it is outside, so that it has no turn.
     unsafe { mine.turn() }
 }
@@ -394,48 +394,4 @@ fn quick_size(canaries: Canaries, user: usize, taken: &Taken, release: &Release)
         && release.align.is_none_or(|align| align == word.align())
         && release.size.is_none_or(|size| size == word.size());
     fits.then_some(word.size())
-}
-
-/// `size` bytes without checks, contents undefined.
-#[inline(always)]
-fn allocate_bare(mine: &'static Mine, size: usize) -> Option<NonNull<u8>> {
-    let class = Class::of_payload(size);
-    let mut turn = turn(mine);
-    let payload = turn.pop(class)?;
-    // SAFETY: a chunk of the heap's.
-    unsafe { registry::set_live_bare(payload.as_ptr() as usize, class) };
-    let must_tell = mine.ledger().note_allocation(class.capacity());
-    drop(turn);
-    if must_tell {
-        return Some(tell(mine, payload));
-    }
-    Some(payload)
-}
-
-/// Tells the process of what the thread has allocated.
-#[cold]
-#[inline(never)]
-extern "C" fn tell(mine: &'static Mine, payload: NonNull<u8>) -> NonNull<u8> {
-    turn(mine).arena().ledger().tell();
-    payload
-}
-
-/// Frees a block without checks.
-#[inline(always)]
-fn free_bare(mine: &'static Mine, user: usize) -> bool {
-    let (Some(live), Some(payload)) = (registry::Live::at(user), NonNull::new(user as *mut u8))
-    else {
-        return false;
-    };
-    let mut turn = turn(mine);
-    if !live.belongs_to(mine.number()) || !turn.push(live.class, payload) {
-        return false;
-    }
-    if !live.evict(single::is_single()) {
-        // Another thread was faster: that is for the full path to tell.
-        turn.pop(live.class);
-        return false;
-    }
-    turn.arena().ledger().count_free(live.class.capacity());
-    true
 }

@@ -12,15 +12,18 @@ impl<P: PageSource> Heap<P> {
     /// freed now is often asked for next. Nor what the heap has just grown by.
     pub fn settle(&mut self) {
         let keep = self.tuning.trim_threshold;
-        let slack = (keep / 2).max(self.usage.held / 32).max(self.pages.step());
+        let slack = (keep / 2).max(self.usage.held / 64).max(self.pages.step());
         if self.top_size > keep.saturating_add(slack).saturating_add(self.pad()) {
             self.trim(keep);
         }
     }
 
-    /// Bytes that the heap grows by beyond what is needed.
+    /// Bytes that the heap grows by beyond what is needed: more where it is large, unless its growth is by large steps
+    /// anyway.
     fn pad(&self) -> usize {
-        (self.usage.held / 16).clamp(TOP_PAD, MOST_PAD)
+        let is_stepped = self.pages.step() > PAGE;
+        let most = if is_stepped { TOP_PAD } else { MOST_PAD };
+        (self.usage.held / 16).clamp(TOP_PAD, most)
     }
 
     /// Gives the memory of whole pages inside free chunks of at least `least` bytes back to the

@@ -1,0 +1,52 @@
+//! The shortest way without checks: class, cache, state, counts.
+
+use core::ptr::NonNull;
+
+use super::quick::{Mine, turn};
+use super::registry;
+use crate::arena::class::Class;
+use crate::sys::single;
+
+/// `size` bytes without checks, contents undefined.
+#[inline(always)]
+pub(super) fn allocate(mine: &'static Mine, size: usize) -> Option<NonNull<u8>> {
+    let class = Class::of_payload(size);
+    let mut turn = turn(mine);
+    let payload = turn.pop(class)?;
+    // SAFETY: a chunk of the heap's.
+    unsafe { registry::set_live_bare(payload.as_ptr() as usize, class) };
+    let must_tell = mine.ledger().note_allocation(class.capacity());
+    drop(turn);
+    if must_tell {
+        return Some(tell(mine, payload));
+    }
+    Some(payload)
+}
+
+/// Tells the process of what the thread has allocated.
+#[cold]
+#[inline(never)]
+extern "C" fn tell(mine: &'static Mine, payload: NonNull<u8>) -> NonNull<u8> {
+    turn(mine).arena().ledger().tell();
+    payload
+}
+
+/// Frees a block without checks.
+#[inline(always)]
+pub(super) fn free(mine: &'static Mine, user: usize) -> bool {
+    let (Some(live), Some(payload)) = (registry::Live::at(user), NonNull::new(user as *mut u8))
+    else {
+        return false;
+    };
+    let mut turn = turn(mine);
+    if !live.belongs_to(mine.number()) || !turn.push(live.class, payload) {
+        return false;
+    }
+    if !live.evict(single::is_single()) {
+        // Another thread was faster: that is for the full path to tell.
+        turn.pop(live.class);
+        return false;
+    }
+    turn.arena().ledger().count_free(live.class.capacity());
+    true
+}
