@@ -106,7 +106,7 @@ options! {
     TrimThreshold, "trim_threshold", Type::Number(1 << 40), 0,
         "Free bytes at the heap's top beyond which they go back, fixed; 0 starts at 128 KiB and adapts";
     HugePages, "huge_pages", Type::Flag, 1,
-        "Ask the kernel for huge pages where a heap has grown beyond 8 MiB";
+        "Ask the kernel for huge pages where a heap has grown beyond 16 MiB";
     DetectLeaks, "detect_leaks", Type::Flag, 1,
         "Look at exit for blocks that nothing in the program leads to any more; 0 counts what is in use";
     ShowReachable, "show_reachable", Type::Flag, 0,

@@ -9,7 +9,7 @@ use crate::heap::{PageSource, Pages};
 const FIRST: usize = REGION_ALIGN;
 const LAST: usize = 64 << 20;
 /// Bytes of a heap that are much, for which huge pages are asked for: they make it larger by one at most.
-pub(super) const LARGE: usize = 8 << 20;
+pub(super) const LARGE: usize = 16 << 20;
 /// Most bytes of a growth for which they are: a larger one is for one block, of which the program may use little.
 pub(super) const MOST_AT_ONCE: usize = 2 * HUGE_PAGE;
 
