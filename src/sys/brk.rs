@@ -6,7 +6,7 @@ use super::errno;
 use super::huge::{self, HUGE_PAGE};
 use super::memory::{drop_contents, map_apart, remap, unmap_apart};
 use super::regions::{LARGE, MOST_AT_ONCE, RegionPages};
-use crate::heap::size::{PAGE, round_up};
+use crate::heap::size::{PAGE, round_down, round_up};
 use crate::heap::{PageSource, Pages};
 
 /// Is the break another allocator's?
@@ -154,7 +154,10 @@ unsafe impl PageSource for BrkPages {
         // SAFETY: as the caller says.
         unsafe { drop_contents(start, bytes) };
         if self.brk_step() != PAGE {
-            huge::decline(start, start + bytes);
+            // From the huge page's start on, so that there are no more mappings than huge pages; but what is below the
+            // heap is the program's.
+            let from = round_down(start, HUGE_PAGE).max(round_up(self.brk_start, PAGE));
+            huge::decline(from, start + bytes);
         }
     }
 }

@@ -27,10 +27,10 @@ pub fn ask(start: usize, end: usize) {
     advise(round_up(start, HUGE_PAGE), round_down(end, HUGE_PAGE), libc::MADV_HUGEPAGE);
 }
 
-/// Asks for none in the huge pages that `[start, end)` touches: parts of them were given back, and the kernel would
-/// bring them again when it puts a huge page together.
+/// Asks for none in the pages `[start, end)`, all of them the heap's, nor in huge pages that reach into them: what was
+/// given back there would come again when the kernel puts one together.
 pub fn decline(start: usize, end: usize) {
-    advise(round_down(start, HUGE_PAGE), end, libc::MADV_NOHUGEPAGE);
+    advise(start, end, libc::MADV_NOHUGEPAGE);
 }
 
 fn advise(start: usize, end: usize, advice: i32) {

@@ -2,7 +2,7 @@
 
 use super::huge::{self, HUGE_PAGE};
 use super::memory::{REGION_ALIGN, drop_contents, map_aligned};
-use crate::heap::size::{PAGE, round_up};
+use crate::heap::size::{PAGE, round_down, round_up};
 use crate::heap::{PageSource, Pages};
 
 /// First region and the largest that is mapped without being asked for so much.
@@ -96,7 +96,8 @@ unsafe impl PageSource for RegionPages {
         // SAFETY: as the caller says. Whether they go matters to nobody but the system.
         unsafe { drop_contents(start, bytes) };
         if self.next > LARGE && huge::is_wanted() {
-            huge::decline(start, start + bytes);
+            // As at the break; all regions begin at such a multiple, whatever lies below them.
+            huge::decline(round_down(start, REGION_ALIGN), start + bytes);
         }
     }
 }
