@@ -144,6 +144,38 @@ mod tests {
         assert_eq!((large.len, source.step()), (MOST_AT_ONCE + PAGE, PAGE));
     }
 
+    /// Are huge pages declined where `address` is? `None`: the kernel has none.
+    fn is_declined(address: usize) -> Option<bool> {
+        let smaps = std::fs::read_to_string("/proc/self/smaps").expect("smaps");
+        let mut is_inside = false;
+        for line in smaps.lines() {
+            let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+            let hex = |digits| usize::from_str_radix(digits, 16).ok();
+            if let Some((start, end)) = range.and_then(|(start, end)| hex(start).zip(hex(end))) {
+                is_inside = (start..end).contains(&address);
+            }
+            if is_inside && line.starts_with("VmFlags:") {
+                return Some(line.contains(" nh"));
+            }
+        }
+        None
+    }
+
+    /// The huge page that is given back of may begin below the region, in the program's memory.
+    #[test]
+    fn huge_pages_are_not_declined_below_a_region() {
+        huge::set_wanted(true);
+        let below = map_aligned(2 * REGION_ALIGN, HUGE_PAGE).expect("memory");
+        let region = below + REGION_ALIGN;
+        let mut source = RegionPages { next: LAST, ..RegionPages::new() };
+        // SAFETY: nobody uses the pages.
+        unsafe { source.discard(region + PAGE, PAGE) };
+        assert_ne!(is_declined(below), Some(true));
+        if std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
+            assert_eq!(is_declined(region + PAGE), Some(true));
+        }
+    }
+
     /// Contents of locked pages stay: what was handed back with them came out as fresh memory.
     #[test]
     fn what_cannot_be_emptied_is_not_taken_back() {
