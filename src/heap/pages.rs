@@ -23,7 +23,7 @@ pub unsafe trait PageSource {
     /// `None` when there is no memory.
     fn grow(&mut self, end: usize, bytes: usize) -> Option<Pages>;
 
-    /// Growth ends at multiples of so many bytes, a power of two of pages, and what is given back had best begin at one.
+    /// Growth ends at multiples of so many bytes, a power of two of pages, and the heap had best keep to them.
     fn step(&self) -> usize {
         PAGE
     }

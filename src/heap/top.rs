@@ -12,10 +12,16 @@ impl<P: PageSource> Heap<P> {
     /// freed now is often asked for next. Nor what the heap has just grown by.
     pub fn settle(&mut self) {
         let keep = self.tuning.trim_threshold;
-        let slack = (keep / 2).max(self.usage.held / 64).max(self.pages.step());
-        if self.top_size > keep.saturating_add(slack).saturating_add(self.pad()) {
-            self.trim(keep);
+        let step = self.pages.step();
+        let slack = (keep / 2).max(self.usage.held / 64).max(step);
+        if self.top_size <= keep.saturating_add(slack).saturating_add(self.pad()) {
+            return;
         }
+        // What stays ends where a step does.
+        let end = self.segments.last().map_or(0, |segment| segment.end);
+        let spare = self.top_size - keep - MIN_CHUNK;
+        let spare = end.saturating_sub(round_up(end - spare, step));
+        self.trim(self.top_size - MIN_CHUNK - spare);
     }
 
     /// Bytes that the heap grows by beyond what is needed: more where it is large, unless its growth is by large steps
@@ -57,9 +63,7 @@ impl<P: PageSource> Heap<P> {
     /// Returns free memory at the top beyond `keep` bytes to the source. Says whether any went.
     pub fn trim(&mut self, keep: usize) -> bool {
         let Some(segment) = self.segments.last() else { return false };
-        let spare = self.top_size.saturating_sub(keep.saturating_add(MIN_CHUNK));
-        let end = round_up(segment.end - spare, self.pages.step()).min(segment.end);
-        let spare = round_down(segment.end - end, PAGE);
+        let spare = round_down(self.top_size.saturating_sub(keep.saturating_add(MIN_CHUNK)), PAGE);
         if self.top == 0 || spare == 0 || !self.tuning.may_trim {
             return false;
         }

@@ -3,9 +3,9 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::errno;
-use super::huge::{self, HUGE_PAGE};
+use super::huge::{self, HUGE_PAGE, LARGE, MOST_AT_ONCE};
 use super::memory::{drop_contents, map_apart, remap, unmap_apart};
-use super::regions::{LARGE, MOST_AT_ONCE, RegionPages};
+use super::regions::RegionPages;
 use crate::heap::size::{PAGE, round_down, round_up};
 use crate::heap::{PageSource, Pages};
 

@@ -9,6 +9,11 @@ use crate::heap::size::{round_down, round_up};
 /// Bytes of one.
 pub const HUGE_PAGE: usize = 2 << 20;
 
+/// Bytes of a heap that are much, for which they are asked for: they make it larger by one at most.
+pub(super) const LARGE: usize = 16 << 20;
+/// Most bytes of a growth for which they are: a larger one is for one block, of which the program may use little.
+pub(super) const MOST_AT_ONCE: usize = 2 * HUGE_PAGE;
+
 static WANTED: AtomicBool = AtomicBool::new(false);
 
 /// Says whether they are to be asked for. Before the heap's first growth.

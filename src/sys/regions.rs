@@ -1,6 +1,6 @@
 //! Memory for a heap that is not brk's: mapped regions, of which the last one grows in place.
 
-use super::huge::{self, HUGE_PAGE};
+use super::huge::{self, HUGE_PAGE, LARGE, MOST_AT_ONCE};
 use super::memory::{REGION_ALIGN, drop_contents, map_aligned};
 use crate::heap::size::{PAGE, round_down, round_up};
 use crate::heap::{PageSource, Pages};
@@ -8,10 +8,6 @@ use crate::heap::{PageSource, Pages};
 /// First region and the largest that is mapped without being asked for so much.
 const FIRST: usize = REGION_ALIGN;
 const LAST: usize = 64 << 20;
-/// Bytes of a heap that are much, for which huge pages are asked for: they make it larger by one at most.
-pub(super) const LARGE: usize = 16 << 20;
-/// Most bytes of a growth for which they are: a larger one is for one block, of which the program may use little.
-pub(super) const MOST_AT_ONCE: usize = 2 * HUGE_PAGE;
 
 /// Regions of growing size; memory is used as it is touched. Nothing is mapped apart.
 pub struct RegionPages {
