@@ -41,6 +41,8 @@ pub(crate) enum Task {
 /// What to measure, and how.
 pub(crate) struct Settings {
     pub(crate) columns: Vec<&'static Entry>,
+    /// Whether the columns were asked for by their names.
+    pub(crate) named: bool,
     pub(crate) workloads: Vec<Workload>,
     pub(crate) runs: usize,
     pub(crate) quick: bool,
@@ -77,8 +79,8 @@ pub(crate) fn command() -> Command {
                 .value_name("N")
                 .value_parser(value_parser!(u64).range(1..=1000))
                 .help(
-                    "Runs of each column; the heavy ones get at most 3 [default: 11; 3 with \
-                       --quick]",
+                    "Runs of each column; heavy ones that --columns does not name get at most \
+                     3 [default: 11; 3 with --quick]",
                 ),
         )
         .arg(flag("quick", "Smaller inputs, fewer runs, no stacks, no peers: under 2 minutes"))
@@ -163,6 +165,7 @@ fn settings(matches: &ArgMatches) -> Settings {
         |workload: &Workload| only.as_ref().is_none_or(|only| only.contains(&workload.name()));
     Settings {
         columns: columns::TABLE.iter().filter(|entry| has_column(matches, entry)).collect(),
+        named: matches.contains_id("columns"),
         workloads: Workload::all().filter(is_wanted).collect(),
         runs: runs as usize,
         quick,
@@ -231,6 +234,8 @@ mod tests {
     #[test]
     fn names_select() {
         assert_eq!(column_names("--columns checks,valgrind"), ["glibc", "checks", "valgrind"]);
+        assert!(parse("--columns checks,valgrind").unwrap().named);
+        assert!(!parse("--peers all").unwrap().named);
         let names: Vec<&str> =
             parse("--only perl,large").unwrap().workloads.iter().map(|w| w.name()).collect();
         assert_eq!(names, ["perl", "large"]);

@@ -27,7 +27,8 @@ const METHOD: &str = "CPU is user + system time of the program and its children,
                       column's.";
 const SLOW: &str = "A column that has taken 30 s on a program gets no more than 3 runs there, and \
                     none after 90 s";
-const HEAVY: &str = "; one with a * is heavy: at most 3 runs, each of at most 180 s";
+const HEAVY: &str = "; one with a * is heavy: at most 3 runs unless \
+                     it is asked for by its name, each of at most 180 s";
 
 const SCALING: &str = "Wall time; 1.00 means that a second thread costs nothing. The loops take turns, in \
                        short runs: each is held against the other's run of the same round.";
@@ -35,8 +36,11 @@ const SCALING: &str = "Wall time; 1.00 means that a second thread costs nothing.
 /// Measures and prints.
 pub(crate) fn run(settings: &Settings, out: &mut impl Write) -> Result<(), String> {
     let library = library::build()?;
-    let columns: Vec<Column> =
+    let mut columns: Vec<Column> =
         settings.columns.iter().filter_map(|entry| entry.find(&library)).collect();
+    for column in &mut columns {
+        column.few_runs = column.is_heavy() && !settings.named;
+    }
     let csv = settings.csv.as_deref().map(Csv::create).transpose();
     let csv = csv.map_err(|error| format!("the CSV file: {error}"))?;
     let folder = Folder::create().map_err(|error| error.to_string())?;
@@ -64,7 +68,7 @@ fn write(out: &mut impl Write, text: &str) -> Result<(), String> {
 
 fn head(settings: &Settings, columns: &[Column]) -> String {
     let quick = if settings.quick { " of smaller inputs, to compare by eye only" } else { "" };
-    let heavy = if columns.iter().any(Column::is_heavy) { HEAVY } else { "" };
+    let heavy = if columns.iter().any(|column| column.few_runs) { HEAVY } else { "" };
     format!(
         "{}\n\n{} interleaved runs{quick}; medians of each run's ratio to glibc's malloc in the same round. {METHOD} \
          {SLOW}{heavy}.\n\n{}{}\n",

@@ -218,6 +218,8 @@ pub(crate) struct Column {
     pub(crate) entry: &'static Entry,
     /// Of the peer; empty for glibc and mallocop.
     pub(crate) version: String,
+    /// Whether three runs of it are enough: it is heavy, and was not asked for by its name.
+    pub(crate) few_runs: bool,
     preload: Option<PathBuf>,
     wrapper: Vec<OsString>,
 }
@@ -225,8 +227,13 @@ pub(crate) struct Column {
 impl Entry {
     /// Looks for what the column needs; `mallocop` is our own library.
     pub(crate) fn find(&'static self, mallocop: &Path) -> Option<Column> {
-        let mut column =
-            Column { entry: self, version: String::new(), preload: None, wrapper: Vec::new() };
+        let mut column = Column {
+            entry: self,
+            version: String::new(),
+            few_runs: false,
+            preload: None,
+            wrapper: Vec::new(),
+        };
         match &self.means {
             Nothing => {}
             Mallocop => column.preload = Some(mallocop.to_owned()),
@@ -279,14 +286,14 @@ impl Column {
         command
     }
 
-    /// Whether it gets few runs.
+    /// Whether a run of it may take long.
     pub(crate) fn is_heavy(&self) -> bool {
         self.entry.group == Group::Heavy
     }
 
-    /// Its name in the tables; heavy columns are marked.
+    /// Its name in the tables; columns of few runs are marked.
     pub(crate) fn head(&self) -> String {
-        format!("{}{}", self.entry.title, if self.is_heavy() { " *" } else { "" })
+        format!("{}{}", self.entry.title, if self.few_runs { " *" } else { "" })
     }
 }
 

@@ -5,7 +5,7 @@ use crate::columns::{Column, Group};
 use crate::measure::{Cost, Failure};
 use crate::statistics::Summary;
 
-/// Runs of a heavy column, and of one that is slow on this program.
+/// Runs of a column that needs no more, and of one that is slow on this program.
 const FEW: usize = 3;
 /// After so many seconds in one column, FEW runs are enough.
 const PATIENCE: f64 = 30.0;
@@ -104,7 +104,7 @@ fn has_enough(column: &Column, costs: &[Cost]) -> bool {
         return false;
     }
     let spent: f64 = costs.iter().map(|cost| cost.wall).sum();
-    let few = costs.len() >= FEW && (column.is_heavy() || spent > PATIENCE);
+    let few = costs.len() >= FEW && (column.few_runs || spent > PATIENCE);
     few || spent > END_OF_PATIENCE
 }
 
@@ -174,6 +174,15 @@ mod tests {
         assert_eq!(runs, 11);
         assert_eq!(outcomes[1].as_ref().err(), Some(&Failure::Crash(libc::SIGSEGV)));
         assert_eq!(outcomes[2].as_ref().map(|measured| measured.runs).ok(), Some(5));
+    }
+
+    #[test]
+    fn a_column_that_needs_few_runs_gets_three() {
+        let mut columns = columns();
+        columns[2].few_runs = true;
+        let outcomes = interleave(&columns, 5, |_| Ok(Cost { cpu: 1.0, wall: 2.0, peak: 3.0 }));
+        let runs: Vec<usize> = outcomes.iter().flatten().map(|measured| measured.runs).collect();
+        assert_eq!(runs, [5, 5, 3]);
     }
 
     #[test]
