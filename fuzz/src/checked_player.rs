@@ -283,9 +283,11 @@ impl Player {
             search::leaves().into_iter().find(|leaf| last.wrapping_sub(leaf.base()) < 1 << 20);
         let leaf = leaf.expect("a leaf for each block");
         let mut seen = Vec::new();
-        leaf.for_each_live(|index| {
-            assert!(leaf.is_live(index) && leaf.last_live(0, index) == Some(index));
-            seen.push(leaf.base() + index * 16);
+        leaf.for_each_live(|user| {
+            let offset = user - leaf.base();
+            assert!(leaf.is_live(offset) && leaf.last_live(0..=offset) == Some(user));
+            assert_ne!(offset.checked_sub(1).and_then(|end| leaf.last_live(0..=end)), Some(user));
+            seen.push(user);
         });
         let mut wanted: Vec<_> = self.live.iter().map(|block| block.user).collect();
         wanted.retain(|user| user.wrapping_sub(leaf.base()) < 1 << 20);

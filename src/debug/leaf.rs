@@ -1,17 +1,22 @@
 //! Address -> leaf: a two-level table built on demand, 13 bits, 14 bits, then a leaf for 1 MiB with a
-//! state byte and a site word for each granule of 16 bytes. Leaves are never unmapped, so readers need
-//! no lock.
+//! state byte and two site words for each slot of 32 bytes, in which at most one block starts. Leaves are
+//! never unmapped, so readers need no lock.
 
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
-use crate::heap::size::GRANULE;
+use crate::heap::size::{GRANULE, MIN_CHUNK};
 use crate::options::{self, Name};
 use crate::sys::memory;
 
 const LEAF_SHIFT: u32 = 20;
 /// Bytes that a leaf speaks of; it starts at a multiple of that.
 pub(super) const LEAF_BYTES: usize = 1 << LEAF_SHIFT;
-const GRANULES: usize = LEAF_BYTES / GRANULE;
+/// Bytes of a slot: no two blocks start nearer to each other than that.
+pub(super) const SLOT: usize = 32;
+/// Slots of a leaf.
+pub(super) const SLOTS: usize = LEAF_BYTES / SLOT;
+/// Of a state: the block starts at the slot's second granule.
+pub(super) const SECOND: u8 = 0x80;
 const MIDDLE_BITS: u32 = 14;
 const TOP_BITS: u32 = 13;
 /// Addresses of programs have 47 bits.
@@ -29,8 +34,17 @@ pub struct Leaf {
     /// The leak check's own.
     pub(super) note: AtomicUsize,
     /// At a multiple of 8.
-    pub(super) states: [AtomicU8; GRANULES],
-    sites: [AtomicU32; GRANULES],
+    pub(super) states: [AtomicU8; SLOTS],
+    sites: [Pair; SLOTS],
+}
+
+/// The sites of a block.
+#[repr(C)]
+pub(super) struct Pair {
+    /// Where it was allocated.
+    pub(super) own: AtomicU32,
+    /// Where the last block freed here was freed from; 0: none was, or not known.
+    pub(super) free: AtomicU32,
 }
 
 struct Middle {
@@ -42,22 +56,29 @@ static TOP: [AtomicPtr<Middle>; 1 << TOP_BITS] =
 /// All leaves, newest first.
 static LEAVES: AtomicPtr<Leaf> = AtomicPtr::new(core::ptr::null_mut());
 
-/// A granule: its leaf and its place in it.
+/// What is said of a block that starts at one address: its leaf, its slot, and which of the slot's halves it is.
 #[derive(Clone, Copy)]
-pub(super) struct Granule {
+pub(super) struct Slot {
     pub(super) leaf: &'static Leaf,
-    pub(super) index: usize,
+    index: usize,
+    /// 0 or [`SECOND`]: what a state that is of such a block has in that bit.
+    half: u8,
 }
 
-impl Granule {
-    /// The granule that `address` is in; `None` where no leaf is, that is where no block ever was.
-    #[inline]
-    pub(super) fn at(address: usize) -> Option<Self> {
-        let leaf = leaf_of(address)?;
-        Some(Self { leaf, index: (address & (LEAF_BYTES - 1)) / GRANULE })
+impl Slot {
+    #[inline(always)]
+    fn within(leaf: &'static Leaf, address: usize) -> Self {
+        let half = (address / GRANULE % 2) as u8 * SECOND;
+        Self { leaf, index: (address & (LEAF_BYTES - 1)) / SLOT, half }
     }
 
-    /// The granule that begins at `address`, any value.
+    /// Of the granule that `address` is in; `None` where no leaf is, that is where no block ever was.
+    #[inline]
+    pub(super) fn at(address: usize) -> Option<Self> {
+        Some(Self::within(leaf_of(address)?, address))
+    }
+
+    /// Of the granule that begins at `address`, any value.
     #[inline(always)]
     pub(super) fn from(address: usize) -> Option<Self> {
         // What makes it no multiple comes on top of what makes it no address of programs.
@@ -69,7 +90,7 @@ impl Granule {
         unsafe { Self::of_heap(turned * GRANULE) }
     }
 
-    /// As [`Granule::at`] for an address of the heap's.
+    /// As [`Slot::at`] for an address of the heap's.
     ///
     /// # Safety
     /// `address` is less than 2^47.
@@ -77,42 +98,33 @@ impl Granule {
     pub(super) unsafe fn of_heap(address: usize) -> Option<Self> {
         // SAFETY: there are as many places as such addresses have highest bits.
         let middle = unsafe { TOP.get_unchecked(address >> (LEAF_SHIFT + MIDDLE_BITS)) };
-        let leaf = leaf_in(middle, address)?;
-        Some(Self { leaf, index: (address & (LEAF_BYTES - 1)) / GRANULE })
+        Some(Self::within(leaf_in(middle, address)?, address))
     }
 
-    /// The granule in front of this one.
-    #[inline(always)]
-    pub(super) fn before(self) -> Option<Self> {
-        match self.index.checked_sub(1) {
-            Some(index) => Some(Self { leaf: self.leaf, index }),
-            None => Self::at(self.leaf.base.wrapping_sub(GRANULE)),
-        }
-    }
-
+    /// The slot's state: of a block that starts here if [`Slot::half`] agrees.
     #[inline]
     pub(super) fn state(self) -> &'static AtomicU8 {
-        // The index has 16 bits, and there are 2^16 states.
+        // The index has 15 bits, and there are 2^15 states.
         self.leaf.states.get(self.index).unwrap_or(&NOWHERE)
     }
 
-    /// The site word; `None` where no stacks are taken.
-    #[inline]
-    pub(super) fn site(self) -> Option<&'static AtomicU32> {
-        Sites::taken().map(|sites| self.site_in(sites))
+    /// 0 or [`SECOND`]: what states of a block that starts here have in that bit.
+    #[inline(always)]
+    pub(super) const fn half(self) -> u8 {
+        self.half
     }
 
-    /// The site word.
+    /// The site words.
     #[inline(always)]
-    pub(super) fn site_in(self, _: Sites) -> &'static AtomicU32 {
+    pub(super) fn sites(self, _: Sites) -> &'static Pair {
         // As for states.
-        self.leaf.sites.get(self.index).unwrap_or(&NO_SITE)
+        self.leaf.sites.get(self.index).unwrap_or(&NO_SITES)
     }
 }
 
 /// Stands in for a state that cannot be asked for.
 static NOWHERE: AtomicU8 = AtomicU8::new(0);
-static NO_SITE: AtomicU32 = AtomicU32::new(0);
+static NO_SITES: Pair = Pair { own: AtomicU32::new(0), free: AtomicU32::new(0) };
 
 /// Says that stacks are taken: every leaf has its site words.
 #[derive(Clone, Copy)]
@@ -231,5 +243,7 @@ pub(super) fn for_each_leaf(mut each: impl FnMut(&'static Leaf)) {
     }
 }
 
-const _: () = assert!(GRANULES * GRANULE == LEAF_BYTES);
+const _: () = assert!(SLOTS * SLOT == LEAF_BYTES);
+// Heads are as far in front of all blocks of a process: these are no nearer to each other than their chunks.
+const _: () = assert!(SLOT <= MIN_CHUNK && SLOT == 2 * GRANULE);
 const _: () = assert!(core::mem::offset_of!(Leaf, states) % 8 == 0);

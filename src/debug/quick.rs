@@ -7,7 +7,7 @@ use super::block::{Canaries, LEAD, TAIL};
 use super::checked::{CheckedHeap, Pages, Release, Request};
 use super::head::Origin;
 use super::quarantine::{Quarantine, Waiting};
-use super::registry::{self, Granule, Sites, State, Taken};
+use super::registry::{self, Sites, Slot, State, Taken};
 use super::{bare, deferred, poison};
 use crate::arena::class::{Class, LARGEST};
 use crate::arena::{Arena, Turn};
@@ -232,12 +232,12 @@ impl CheckedHeap {
         let payload = turn.pop(class)?;
         let user = payload.as_ptr() as usize + LEAD;
         // SAFETY: a chunk of the heap's.
-        let granule = unsafe { Granule::of_heap(user) }?;
+        let slot = unsafe { Slot::of_heap(user) }?;
         if let Some(sites) = sites {
-            granule.foresee(user, sites);
+            slot.foresee(user, sites);
             let site = site(sites);
             capture::count_block(site, size);
-            granule.set_site(site, sites);
+            slot.set_site(site, sites);
         }
         turn.arena().ledger().count_allocation(size);
         // A thread whose blocks are exempt does not come this way.
@@ -254,7 +254,7 @@ impl CheckedHeap {
             // What the fill wrote behind the block is the tail's.
             self.canaries().write_small(user, size, head);
         }
-        granule.set_live(Some(class));
+        slot.set(State::Live(Some(class)));
         // SAFETY: behind a payload's lead.
         Some(unsafe { NonNull::new_unchecked(user as *mut u8) })
     }
@@ -313,7 +313,7 @@ impl CheckedHeap {
         caller: Caller,
         sites: Option<Sites>,
     ) -> bool {
-        let Some(granule) = registry::find(user) else {
+        let Some(slot) = registry::find(user) else {
             // Not a block of the heap's; but the loader's records may lie elsewhere, and every free of one counts.
             if sites.is_some() {
                 // SAFETY: as the caller says.
@@ -323,13 +323,13 @@ impl CheckedHeap {
         };
         let now = match sites {
             Some(sites) => {
-                granule.foresee(user, sites);
+                slot.foresee(user, sites);
                 // SAFETY: as the caller says.
                 unsafe { site_of(caller, user) }
             }
             None => SiteId::NONE,
         };
-        let Ok(taken) = granule.take(State::Busy, single::is_single()) else { return false };
+        let Ok(taken) = slot.take(State::Busy, single::is_single()) else { return false };
         let canaries = self.canaries();
         let Some(size) = quick_size(canaries, user, &taken, release) else {
             self.retire(user, taken, release, now);

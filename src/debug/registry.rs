@@ -1,22 +1,23 @@
-//! Whose address is this? A state byte and a site word for each 16 bytes (granule) of the program's
-//! heap, kept apart from it, speak of the block that starts there. Nothing is read through a pointer
-//! before its state says live.
+//! Whose address is this? A state byte and two site words for each 32 bytes (slot) of the program's heap,
+//! kept apart from it, speak of the block that starts there: no two start nearer to each other. A bit of
+//! the state says at which of the slot's granules. Nothing is read through a pointer before its state says
+//! live.
 //!
 //! A live block's state holds its class, too, so that a free finds the right cache without reading
-//! the block. A block has two site words: its own, and the one of the granule in front of it, which
-//! is the site it was freed from once it is quarantined or evicted.
+//! the block. Of the site words one is where it was allocated, one is where it was freed from, once it is
+//! quarantined or evicted.
 
 use core::sync::atomic::Ordering;
 
-pub(super) use super::leaf::Granule;
-pub(super) use super::leaf::cover;
+use super::head::LEAD;
+use super::leaf::SECOND;
 pub use super::leaf::{Leaf, Sites, cover_for};
+pub(super) use super::leaf::{Slot, cover};
 use crate::arena::class::{CLASSES, Class};
-use crate::heap::size::GRANULE;
 use crate::stack::depot::SiteId;
 use crate::sys::memory;
 
-/// What a granule's state says of the block that starts there.
+/// What a state says of the block that starts somewhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// No block starts here, or none that matters any more.
@@ -29,11 +30,9 @@ pub enum State {
     Evicted,
     /// Between two states, in the hands of one thread.
     Busy,
-    /// No block starts here; the site word is the one that the block behind was freed from.
-    FreeSite,
 }
 
-/// States from here on are live; the class counts up from the next.
+/// States from here on are live, without the bit that says where; the class counts up from the next.
 pub(super) const LIVE: u8 = 8;
 
 impl State {
@@ -43,7 +42,6 @@ impl State {
             Self::Quarantined => 1,
             Self::Evicted => 2,
             Self::Busy => 3,
-            Self::FreeSite => 4,
             Self::Live(None) => LIVE,
             Self::Live(Some(class)) => LIVE + class.byte(),
         }
@@ -54,8 +52,7 @@ impl State {
             1 => Self::Quarantined,
             2 => Self::Evicted,
             3 => Self::Busy,
-            4 => Self::FreeSite,
-            live if live >= LIVE => Self::Live(Class::from_byte(live - LIVE)),
+            live if is_live(live) => Self::Live(Class::from_byte(live - LIVE)),
             _ => Self::None,
         }
     }
@@ -65,21 +62,27 @@ impl State {
     }
 }
 
-const _: () = assert!(LIVE as usize + CLASSES < 256 && LIVE.is_power_of_two());
+/// Is a state, less the bit of the granule asked for, one of a live block that starts there?
+#[inline(always)]
+pub(super) const fn is_live(byte: u8) -> bool {
+    LIVE <= byte && byte < SECOND
+}
 
-/// State and allocation site of a granule, as read together.
+const _: () = assert!(LIVE as usize + CLASSES < SECOND as usize && LIVE.is_power_of_two());
+
+/// What is known of an address, as read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Word {
     /// The state.
     pub state: State,
-    /// Allocation site, or for [`State::FreeSite`] the site of the free.
+    /// Where the block that starts there was allocated.
     pub site: SiteId,
 }
 
 /// What the registry gives with a block that was taken.
 #[derive(Clone, Copy)]
 pub struct Taken {
-    granule: Granule,
+    slot: Slot,
     /// Its class; `None` for one that is not cached.
     pub class: Option<Class>,
 }
@@ -87,103 +90,107 @@ pub struct Taken {
 impl Taken {
     /// Where it was allocated.
     pub fn site(&self) -> SiteId {
-        site_of(self.granule)
+        self.slot.site()
     }
 
     /// Number of the arena it is from; `None` for a mapped block.
     #[inline]
     pub fn arena(&self) -> Option<u32> {
-        owner_of(self.granule)
+        owner_of(self.slot)
     }
 
     /// Plain store of the block's state: it is the taker's.
     #[inline]
     pub fn set(&self, state: State) {
-        self.granule.state().store(state.byte(), Ordering::Release);
+        self.slot.set(state);
     }
 
     /// Where it was allocated.
     #[inline(always)]
     pub(super) fn site_in(&self, sites: Sites) -> SiteId {
-        SiteId(self.granule.site_in(sites).load(Ordering::Relaxed))
+        SiteId(self.slot.sites(sites).own.load(Ordering::Relaxed))
     }
 
     /// Notes the site that it was freed from.
     #[inline(always)]
     pub(super) fn set_free_site(&self, site: SiteId, sites: Sites) {
-        if site != SiteId::NONE
-            && let Some(before) = self.granule.before()
-        {
-            before.note_free_site(site, sites);
+        if site != SiteId::NONE {
+            self.slot.sites(sites).free.store(site.0, Ordering::Relaxed);
         }
     }
 }
 
-pub(super) fn site_of(granule: Granule) -> SiteId {
-    granule.site().map_or(SiteId::NONE, |site| SiteId(site.load(Ordering::Relaxed)))
-}
-
-fn owner_of(granule: Granule) -> Option<u32> {
-    granule.leaf.owner.load(Ordering::Relaxed).checked_sub(1)
+fn owner_of(slot: Slot) -> Option<u32> {
+    slot.leaf.owner.load(Ordering::Relaxed).checked_sub(1)
 }
 
 /// What is known of the granule at `address`; `None` where no block ever was.
 pub fn word(address: usize) -> Option<Word> {
-    let granule = Granule::at(address)?;
-    let state = State::from_byte(granule.state().load(Ordering::Acquire));
-    Some(Word { state, site: site_of(granule) })
+    let slot = Slot::at(address)?;
+    Some(Word { state: slot.get(), site: slot.site() })
 }
 
 /// What is known of the block that starts at `user`; `None` where none can.
 #[inline]
 pub fn state(user: usize) -> Option<State> {
-    Some(State::from_byte(find(user)?.state().load(Ordering::Acquire)))
+    Some(find(user)?.get())
 }
 
 /// Number of the arena that the memory at `address` belongs to; `None`: to none.
 pub fn owner(address: usize) -> Option<u32> {
-    Granule::at(address).and_then(owner_of)
+    Slot::at(address).and_then(owner_of)
 }
 
 /// Where the registry speaks of the block at `user`, any value; `None` where none can be. What is done there in
 /// one call is done by one look-up.
 #[inline(always)]
-pub(super) fn find(user: usize) -> Option<Granule> {
-    Granule::from(user)
+pub(super) fn find(user: usize) -> Option<Slot> {
+    Slot::from(user)
 }
 
 /// Declares the block at `user` live. Its head and canaries are written. The second site word keeps
 /// what it says until the block is freed.
 #[inline]
 pub fn set_live(user: usize, class: Option<Class>, site: SiteId) {
-    if let Some(granule) = Granule::at(user) {
+    if let Some(slot) = Slot::at(user) {
         if let Some(sites) = Sites::taken() {
-            granule.set_site(site, sites);
+            slot.set_site(site, sites);
         }
-        granule.set_live(class);
+        slot.set(State::Live(class));
     }
 }
 
-impl Granule {
+impl Slot {
+    /// What is said of a block that starts here.
+    #[inline]
+    fn get(self) -> State {
+        State::from_byte(self.state().load(Ordering::Acquire) ^ self.half())
+    }
+
+    /// Says it of the block that starts here.
+    #[inline(always)]
+    pub(super) fn set(self, state: State) {
+        self.state().store(state.byte() | self.half(), Ordering::Release);
+    }
+
+    /// Where the slot's block was allocated.
+    pub(super) fn site(self) -> SiteId {
+        Sites::taken()
+            .map_or(SiteId::NONE, |sites| SiteId(self.sites(sites).own.load(Ordering::Relaxed)))
+    }
+
     /// Lets the words of the block that starts here, at `user`, and its head come near while a stack is captured.
     #[inline(always)]
     pub(super) fn foresee(self, user: usize, sites: Sites) {
-        // The word of its free is the one in front.
-        memory::prefetch(user.wrapping_sub(GRANULE));
+        memory::prefetch(user.wrapping_sub(LEAD));
         memory::prefetch(core::ptr::from_ref(self.state()) as usize);
-        memory::prefetch(core::ptr::from_ref(self.site_in(sites)) as usize);
+        memory::prefetch(core::ptr::from_ref(self.sites(sites)) as usize);
     }
 
     /// Notes the site that the block which starts here was allocated at.
     #[inline(always)]
     pub(super) fn set_site(self, site: SiteId, sites: Sites) {
-        self.site_in(sites).store(site.0, Ordering::Relaxed);
-    }
-
-    /// Declares the block that starts here live.
-    #[inline(always)]
-    pub(super) fn set_live(self, class: Option<Class>) {
-        self.state().store(State::Live(class).byte(), Ordering::Release);
+        self.sites(sites).own.store(site.0, Ordering::Relaxed);
     }
 
     /// As [`take`].
@@ -191,11 +198,12 @@ impl Granule {
     pub(super) fn take(self, into: State, alone: bool) -> Result<Taken, State> {
         let state = self.state();
         let mut seen = state.load(Ordering::Acquire);
+        let new = into.byte() | self.half();
         loop {
-            if seen < LIVE {
-                return Err(State::from_byte(seen));
+            let here = seen ^ self.half();
+            if !is_live(here) {
+                return Err(State::from_byte(here));
             }
-            let new = into.byte();
             let taken = if alone {
                 state.store(new, Ordering::Relaxed);
                 Ok(seen)
@@ -203,18 +211,10 @@ impl Granule {
                 state.compare_exchange_weak(seen, new, Ordering::AcqRel, Ordering::Acquire)
             };
             match taken {
-                Ok(_) => {
-                    return Ok(Taken { granule: self, class: Class::from_byte(seen - LIVE) });
-                }
+                Ok(_) => return Ok(Taken { slot: self, class: Class::from_byte(here - LIVE) }),
                 Err(now) => seen = now,
             }
         }
-    }
-
-    #[inline(always)]
-    fn note_free_site(self, site: SiteId, sites: Sites) {
-        self.set_site(site, sites);
-        self.state().store(State::FreeSite.byte(), Ordering::Release);
     }
 }
 
@@ -225,8 +225,8 @@ impl Granule {
 #[inline(always)]
 pub(super) unsafe fn set_live_bare(user: usize, class: Class) {
     // SAFETY: programs' addresses have 47 bits.
-    if let Some(granule) = unsafe { Granule::of_heap(user) } {
-        granule.state().store(LIVE + class.byte(), Ordering::Release);
+    if let Some(slot) = unsafe { Slot::of_heap(user) } {
+        slot.set(State::Live(Some(class)));
     }
 }
 
@@ -244,7 +244,8 @@ static CAPACITIES: [u16; 256] = {
 /// Bytes that the payload of the live block at `user`, of a class, holds; `None` for all else.
 #[inline(always)]
 pub(super) fn capacity(user: usize) -> Option<usize> {
-    let state = find(user)?.state().load(Ordering::Acquire);
+    let slot = find(user)?;
+    let state = slot.state().load(Ordering::Acquire) ^ slot.half();
     match CAPACITIES.get(usize::from(state)) {
         None | Some(0) => None,
         Some(&capacity) => Some(usize::from(capacity)),
@@ -253,36 +254,42 @@ pub(super) fn capacity(user: usize) -> Option<usize> {
 
 /// A live block of a class, as looked up for its free.
 pub struct Live {
-    granule: Granule,
+    slot: Slot,
+    /// The state that says so.
+    seen: u8,
     /// Its class.
     pub class: Class,
 }
 
 impl Live {
     /// The block that starts at `user`, if that is one.
-    #[inline]
+    #[inline(always)]
     pub fn at(user: usize) -> Option<Self> {
-        let granule = find(user)?;
-        let byte = granule.state().load(Ordering::Acquire).checked_sub(LIVE)?;
-        Some(Self { granule, class: Class::from_byte(byte)? })
+        let slot = find(user)?;
+        let seen = slot.state().load(Ordering::Acquire);
+        let number = (seen ^ slot.half()).wrapping_sub(LIVE);
+        // 0 is of no class; what is no live block's wraps, or has the bit that says where.
+        if number.wrapping_sub(1) >= SECOND - LIVE - 1 {
+            return None;
+        }
+        Some(Self { slot, seen, class: Class::from_byte(number)? })
     }
 
     /// Is it from arena `number`?
     #[inline]
     pub fn belongs_to(&self, number: u32) -> bool {
-        self.granule.leaf.owner.load(Ordering::Relaxed) == number + 1
+        self.slot.leaf.owner.load(Ordering::Relaxed) == number + 1
     }
 
     /// Takes it and calls it evicted; see [`take`]. `false`: somebody else has it.
-    #[inline]
+    #[inline(always)]
     pub fn evict(&self, alone: bool) -> bool {
-        let (state, evicted) = (self.granule.state(), State::Evicted.byte());
+        let (state, evicted) = (self.slot.state(), State::Evicted.byte() | (self.seen & SECOND));
         if alone {
             state.store(evicted, Ordering::Release);
             return true;
         }
-        let live = LIVE + self.class.byte();
-        state.compare_exchange(live, evicted, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        state.compare_exchange(self.seen, evicted, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -294,16 +301,16 @@ impl Live {
 #[inline]
 pub(super) unsafe fn evict(user: usize) -> Option<u32> {
     // SAFETY: programs' addresses have 47 bits.
-    let granule = unsafe { Granule::of_heap(user) }?;
-    let from = owner_of(granule)?;
-    granule.state().store(State::Evicted.byte(), Ordering::Release);
+    let slot = unsafe { Slot::of_heap(user) }?;
+    let from = owner_of(slot)?;
+    slot.set(State::Evicted);
     Some(from)
 }
 
 /// Plain store of a block's state: for its one owner.
 pub fn set(user: usize, state: State) {
-    if let Some(granule) = Granule::at(user) {
-        granule.state().store(state.byte(), Ordering::Release);
+    if let Some(slot) = Slot::at(user) {
+        slot.set(state);
     }
 }
 
@@ -311,17 +318,16 @@ pub fn set(user: usize, state: State) {
 #[inline]
 pub fn set_free_site(user: usize, site: SiteId) {
     if site != SiteId::NONE
-        && let (Some(granule), Some(sites)) =
-            (Granule::at(user.wrapping_sub(GRANULE)), Sites::taken())
+        && let (Some(slot), Some(sites)) = (Slot::at(user), Sites::taken())
     {
-        granule.note_free_site(site, sites);
+        slot.sites(sites).free.store(site.0, Ordering::Relaxed);
     }
 }
 
 /// The site that a quarantined or evicted block was freed from.
 pub fn free_site(user: usize) -> SiteId {
-    match word(user.wrapping_sub(GRANULE)) {
-        Some(Word { state: State::FreeSite, site }) => site,
+    match (Slot::at(user), Sites::taken()) {
+        (Some(slot), Some(sites)) => SiteId(slot.sites(sites).free.load(Ordering::Relaxed)),
         _ => SiteId::NONE,
     }
 }
@@ -331,7 +337,7 @@ pub fn free_site(user: usize) -> SiteId {
 /// `Err`: what the state says instead; nothing changed.
 #[inline]
 pub fn take(user: usize, into: State, alone: bool) -> Result<Taken, State> {
-    find(user).map_or(Err(State::None), |granule| granule.take(into, alone))
+    find(user).map_or(Err(State::None), |slot| slot.take(into, alone))
 }
 
 #[cfg(test)]
@@ -351,7 +357,7 @@ mod tests {
 
     #[test]
     fn states_round_trip() {
-        let plain = [State::None, State::Quarantined, State::Evicted, State::Busy, State::FreeSite];
+        let plain = [State::None, State::Quarantined, State::Evicted, State::Busy];
         let live = Class::all().map(|class| State::Live(Some(class)));
         for state in plain.into_iter().chain(live).chain([State::Live(None)]) {
             assert_eq!(State::from_byte(state.byte()), state);
@@ -385,5 +391,34 @@ mod tests {
         assert_eq!(refused(user), Some(State::Evicted));
         set_free_site(user, SiteId(5));
         assert_eq!(free_site(user), SiteId(5));
+    }
+
+    /// A slot speaks of one of its granules at a time.
+    #[test]
+    fn a_block_16_bytes_beside_another_is_not_taken_for_it() {
+        let (even, odd) = (BASE + (1 << 20), BASE + (1 << 20) + 16);
+        assert!(cover_for(7, even, 64));
+        for (user, other) in [(even, odd), (odd, even)] {
+            for live in [None, class(0), class(CLASSES - 1)] {
+                set_live(user, live, SiteId(1));
+                assert_eq!(
+                    (state(user), state(other)),
+                    (Some(State::Live(live)), Some(State::None))
+                );
+                assert_eq!(capacity(user), live.map(Class::capacity));
+                assert_eq!((capacity(other), refused(other)), (None, Some(State::None)));
+                assert!(Live::at(other).is_none());
+                assert_eq!(Live::at(user).map(|live| live.class), live);
+            }
+            for freed in [State::Quarantined, State::Evicted, State::Busy] {
+                set(user, freed);
+                assert_eq!((refused(user), refused(other)), (Some(freed), Some(State::None)));
+            }
+        }
+        set_live(even, class(3), SiteId(1));
+        assert!(Live::at(even).is_some_and(|live| live.evict(false)));
+        set_live(odd, class(3), SiteId(1));
+        assert!(Live::at(odd).is_some_and(|live| live.evict(true)));
+        assert_eq!((state(even), state(odd)), (Some(State::None), Some(State::Evicted)));
     }
 }

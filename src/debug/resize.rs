@@ -248,7 +248,7 @@ impl CheckedHeap {
             registry::set(user, State::Evicted);
         }
         // Without memory for the list the block works; only addresses inside it are not explained.
-        registry::cover(new_user - block::LEAD, 2 * block::LEAD);
+        registry::cover(new_user, 1);
         if let Ok(Some(span)) = span {
             let block = Block { site, ..block::facts(new_user, new_head) };
             list.insert(MappedBlock { span, block });

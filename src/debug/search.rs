@@ -1,58 +1,64 @@
 //! Blocks by their place: those beside an address, and all that are live, by many states at a look.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::ops::RangeInclusive;
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use super::leaf::{self, Granule, LEAF_BYTES, Leaf, leaf_of};
-use super::registry::{self, LIVE, State};
+use super::leaf::{self, LEAF_BYTES, Leaf, SECOND, SLOT, SLOTS, Slot, leaf_of};
+use super::registry::{LIVE, State, is_live};
 use crate::heap::size::GRANULE;
 use crate::stack::depot::SiteId;
 use crate::sys::memory;
 
 /// Of eight states at once: a bit of these is set in each that is live.
 const EIGHT: usize = 8;
-const LIVE_BITS: u64 = u64::from_ne_bytes([!(LIVE - 1); EIGHT]);
+const LIVE_BITS: u64 = u64::from_ne_bytes([!(LIVE - 1) & !SECOND; EIGHT]);
 
-fn holds_block(state: u8) -> bool {
-    state != 0 && State::from_byte(state).holds_block()
+fn holds_block(state: &AtomicU8) -> bool {
+    let state = state.load(Ordering::Acquire);
+    state != 0 && State::from_byte(state & !SECOND).holds_block()
 }
 
 /// The last block that starts at or below `address`, live or quarantined, within memory that has
 /// leaves without a gap.
 pub fn at_or_before(address: usize) -> Option<usize> {
-    let mut at = address & !(GRANULE - 1);
+    let mut at = address;
     loop {
         let leaf = leaf_of(at)?;
-        let index = (at & (LEAF_BYTES - 1)) / GRANULE;
-        let states = leaf.states.get(..=index)?;
-        let found = states.iter().rposition(|state| holds_block(state.load(Ordering::Acquire)));
-        match found {
-            Some(index) => return Some(leaf.base + index * GRANULE),
-            None => at = leaf.base.checked_sub(GRANULE)?,
+        let to = slot_of(at);
+        let starts = |&(index, state): &(usize, &AtomicU8)| {
+            holds_block(state) && (index < to || leaf.start_in(index) <= at)
+        };
+        match leaf.states.iter().enumerate().take(to + 1).rev().find(starts) {
+            Some((index, _)) => return Some(leaf.start_in(index)),
+            None => at = leaf.base.checked_sub(1)?,
         }
     }
 }
 
 /// The first block that starts above `address`.
 pub fn after(address: usize) -> Option<usize> {
-    let mut at = (address & !(GRANULE - 1)) + GRANULE;
+    let mut at = address.checked_add(1)?;
     loop {
         let leaf = leaf_of(at)?;
-        let first = (at & (LEAF_BYTES - 1)) / GRANULE;
-        let states = leaf.states.get(first..)?;
-        let found = states.iter().position(|state| holds_block(state.load(Ordering::Acquire)));
-        match found {
-            Some(index) => return Some(at + index * GRANULE),
+        let from = slot_of(at);
+        let starts = |&(index, state): &(usize, &AtomicU8)| {
+            holds_block(state) && (index > from || leaf.start_in(index) >= at)
+        };
+        match leaf.states.iter().enumerate().skip(from).find(starts) {
+            Some((index, _)) => return Some(leaf.start_in(index)),
             None => at = leaf.base + LEAF_BYTES,
         }
     }
 }
 
+const fn slot_of(address: usize) -> usize {
+    (address & (LEAF_BYTES - 1)) / SLOT
+}
+
 /// Calls `each` with every block that is live now, leaf by leaf in ascending order inside a leaf.
 pub fn for_each_live(mut each: impl FnMut(usize, SiteId)) {
     leaf::for_each_leaf(|leaf| {
-        leaf.for_each_live(|index| {
-            each(leaf.base + index * GRANULE, registry::site_of(Granule { leaf, index }));
-        });
+        leaf.for_each_live(|user| each(user, Slot::at(user).map_or(SiteId::NONE, Slot::site)));
     });
 }
 
@@ -65,8 +71,12 @@ pub fn leaves() -> Vec<&'static Leaf> {
 }
 
 impl Leaf {
-    /// Granules in a leaf.
-    pub const GRANULES: usize = LEAF_BYTES / GRANULE;
+    /// Bytes that a leaf speaks of.
+    pub const BYTES: usize = LEAF_BYTES;
+    /// Slots in a leaf: at most one block starts in each.
+    pub const SLOTS: usize = SLOTS;
+    /// Bytes of a slot.
+    pub const SLOT: usize = SLOT;
 
     /// The leaf that speaks of `address`.
     #[inline(always)]
@@ -88,18 +98,30 @@ impl Leaf {
     /// Lets what is known of an address, so many bytes behind the leaf's base, come near.
     #[inline(always)]
     pub fn foresee(&self, offset: usize) {
-        if let Some(state) = self.states.get(offset / GRANULE) {
+        if let Some(state) = self.states.get(offset / SLOT) {
             memory::prefetch(core::ptr::from_ref(state) as usize);
         }
     }
 
-    /// Does a live block start at granule `index`?
+    /// Does a live block start so many bytes behind the leaf's base?
     #[inline(always)]
-    pub fn is_live(&self, index: usize) -> bool {
-        self.states.get(index).is_some_and(|state| state.load(Ordering::Relaxed) >= LIVE)
+    pub fn is_live(&self, offset: usize) -> bool {
+        let half = (offset % SLOT / GRANULE) as u8 * SECOND;
+        offset.is_multiple_of(GRANULE)
+            && self
+                .states
+                .get(offset / SLOT)
+                .is_some_and(|state| is_live(state.load(Ordering::Relaxed) ^ half))
     }
 
-    /// States of eight granules as one word, that of the first in the lowest byte. They may change under this
+    /// Where the block starts that slot `index` speaks of.
+    #[inline(always)]
+    pub fn start_in(&self, index: usize) -> usize {
+        let state = self.states.get(index).map_or(0, |state| state.load(Ordering::Relaxed));
+        self.base + index * SLOT + usize::from(state / SECOND) * GRANULE
+    }
+
+    /// States of eight slots as one word, that of the first in the lowest byte. They may change under this
     /// look, which only says where another one, byte by byte, is worth it.
     #[inline(always)]
     fn live_bits(&self, group: usize) -> u64 {
@@ -111,30 +133,37 @@ impl Leaf {
         })
     }
 
-    /// Calls `each` with every granule at which a live block starts.
+    /// Calls `each` with the address of every live block.
     pub fn for_each_live(&self, mut each: impl FnMut(usize)) {
         // Most of a leaf is empty as a rule: eight groups at a look.
-        for first in (0..Self::GRANULES / EIGHT).step_by(EIGHT) {
+        for first in (0..SLOTS / EIGHT).step_by(EIGHT) {
             let groups = first..first + EIGHT;
             if groups.clone().fold(0, |bits, group| bits | self.live_bits(group)) == 0 {
                 continue;
             }
-            (groups.start * EIGHT..groups.end * EIGHT)
-                .filter(|&index| self.is_live(index))
-                .for_each(&mut each);
+            for index in groups.start * EIGHT..groups.end * EIGHT {
+                let state = self.states.get(index).map_or(0, |state| state.load(Ordering::Relaxed));
+                if is_live(state & !SECOND) {
+                    each(self.base + index * SLOT + usize::from(state / SECOND) * GRANULE);
+                }
+            }
         }
     }
 
-    /// The last granule in `[from, to]` at which a live block starts.
+    /// The last live block that starts in a range of offsets from the leaf's base, the last one included.
     #[inline]
-    pub fn last_live(&self, from: usize, to: usize) -> Option<usize> {
+    pub fn last_live(&self, range: RangeInclusive<usize>) -> Option<usize> {
+        let (from, to) = (range.start() / SLOT, range.end() / SLOT);
         let mut group = to / EIGHT;
-        // Of the last group only what is not behind `to`.
-        let mut bits = self.live_bits(group) & (u64::MAX >> (8 * (EIGHT - 1 - to % EIGHT)));
+        // Of the last group only what is not behind the range.
+        let is_behind = self.start_in(to) > self.base + range.end();
+        let behind = EIGHT - 1 - to % EIGHT + usize::from(is_behind);
+        let mut bits = self.live_bits(group) & u64::MAX.checked_shr(8 * behind as u32).unwrap_or(0);
         loop {
             if bits != 0 {
                 let index = group * EIGHT + (63 - bits.leading_zeros() as usize) / 8;
-                return (index >= from).then_some(index);
+                let start = self.start_in(index);
+                return (start >= self.base + range.start()).then_some(start);
             }
             if group * EIGHT <= from {
                 return None;
@@ -149,6 +178,7 @@ impl Leaf {
 mod tests {
     use super::*;
     use crate::arena::class::Class;
+    use crate::debug::registry;
 
     /// In an address range that no mapping of the test process is in.
     #[test]
@@ -166,5 +196,34 @@ mod tests {
         assert_eq!(seen, 2);
         assert_eq!(registry::owner(base), None);
         assert!(at_or_before(usize::MAX).is_none());
+    }
+
+    #[test]
+    fn both_granules_of_a_slot_are_looked_at() {
+        let base = 0x2222_2000_0000;
+        assert!(registry::cover(base, 1 << 20));
+        let leaf = leaf_of(base).expect("a leaf");
+        for user in [base + 160, base + 176, base + 288, base + 304, base + (1 << 20) - 16] {
+            registry::set_live(user, None, SiteId(1));
+            assert_eq!(at_or_before(user - 1), None, "{user:#x}");
+            assert_eq!((at_or_before(user), at_or_before(user + 15)), (Some(user), Some(user)));
+            assert_eq!((after(user - 1), after(user)), (Some(user), None));
+            let offset = user - base;
+            assert!(
+                leaf.is_live(offset) && !leaf.is_live(offset ^ 16) && !leaf.is_live(offset + 8)
+            );
+            for from in [0, offset - 32, offset - 1, offset] {
+                assert_eq!(leaf.last_live(from..=offset), Some(user), "from {from}");
+                assert_eq!(leaf.last_live(from..=LEAF_BYTES - 1), Some(user), "from {from}");
+            }
+            assert_eq!(leaf.last_live(0..=offset - 1), None);
+            assert!(
+                offset + 1 >= LEAF_BYTES || leaf.last_live(offset + 1..=LEAF_BYTES - 1).is_none()
+            );
+            let mut seen = vec![];
+            leaf.for_each_live(|block| seen.push(block));
+            assert_eq!(seen, [user]);
+            registry::set(user, State::None);
+        }
     }
 }

@@ -6,12 +6,12 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::debug::registry::Leaf;
 use crate::debug::search;
 use crate::debug::{CheckedHeap, Large};
-use crate::heap::size::{GRANULE, PAGE};
+use crate::heap::size::PAGE;
 use crate::sys::memory;
 
 /// Pages of a leaf, each with the block that reaches into it from in front.
-const PAGES: usize = Leaf::GRANULES * GRANULE / PAGE;
-const WORDS: usize = Leaf::GRANULES / 64;
+const PAGES: usize = Leaf::BYTES / PAGE;
+const WORDS: usize = Leaf::SLOTS / 64;
 /// Addresses have so many bits; what is above may be a program's tag.
 const ADDRESS_MASK: usize = (1 << 48) - 1;
 
@@ -81,14 +81,12 @@ impl<'a> Chart<'a> {
             let mut sheet = fresh_sheet()?;
             for (page, slot) in sheet.before.iter_mut().enumerate() {
                 *slot = before;
-                let first = page * (PAGE / GRANULE);
-                let last = leaf.last_live(first, first + PAGE / GRANULE - 1);
-                before = last.map_or(before, |index| leaf.base() + index * GRANULE);
+                before = leaf.last_live(page * PAGE..=(page + 1) * PAGE - 1).unwrap_or(before);
             }
             leaf.note().store(place + 1, Ordering::Relaxed);
             chart.sheets.push(sheet);
         }
-        let ends = chart.leaves.iter().map(|leaf| leaf.base() + Leaf::GRANULES * GRANULE);
+        let ends = chart.leaves.iter().map(|leaf| leaf.base() + Leaf::BYTES);
         let highest = ends.chain(chart.large.iter().map(|block| block.user + block.size + 1)).max();
         let starts = chart.leaves.iter().map(|leaf| leaf.base());
         chart.lowest = starts.chain(chart.large.iter().map(|block| block.user)).min().unwrap_or(0);
@@ -115,7 +113,7 @@ impl<'a> Chart<'a> {
             leaf.foresee(offset);
             // Blocks mostly are where words point to.
             let reached = self.sheet(leaf).and_then(|sheet| sheet.sets.first());
-            if let Some(bits) = reached.and_then(|bits| bits.get(offset / GRANULE / 64)) {
+            if let Some(bits) = reached.and_then(|bits| bits.get(offset / Leaf::SLOT / 64)) {
                 memory::prefetch(core::ptr::from_ref(bits) as usize);
             }
         }
@@ -137,18 +135,18 @@ impl<'a> Chart<'a> {
     #[inline(always)]
     pub fn find(&self, address: usize) -> Option<usize> {
         let Some(leaf) = Leaf::of(address) else { return self.find_large(address) };
-        let index = (address - leaf.base()) / GRANULE;
-        if address.is_multiple_of(GRANULE) && leaf.is_live(index) {
+        let offset = address - leaf.base();
+        if leaf.is_live(offset) {
             return Some(address);
         }
-        self.find_inside(leaf, index, address)
+        self.find_inside(leaf, offset, address)
     }
 
     #[inline(never)]
-    fn find_inside(&self, leaf: &Leaf, index: usize, address: usize) -> Option<usize> {
-        let page = index * GRANULE / PAGE;
-        let start = match leaf.last_live(page * (PAGE / GRANULE), index) {
-            Some(index) => leaf.base() + index * GRANULE,
+    fn find_inside(&self, leaf: &Leaf, offset: usize, address: usize) -> Option<usize> {
+        let page = offset / PAGE;
+        let start = match leaf.last_live(page * PAGE..=offset) {
+            Some(start) => start,
             None => *self.sheet(leaf)?.before.get(page)?,
         };
         if start != 0 && address - start <= self.heap.extent(start) {
@@ -167,7 +165,7 @@ impl<'a> Chart<'a> {
     #[inline(always)]
     fn bit(&self, set: Set, block: usize) -> Option<(&AtomicU64, u64)> {
         let leaf = Leaf::of(block)?;
-        let index = (block - leaf.base()) / GRANULE;
+        let index = (block - leaf.base()) / Leaf::SLOT;
         let words = self.sheet(leaf)?.sets.get(set as usize)?;
         Some((words.get(index / 64)?, 1 << (index % 64)))
     }
@@ -211,7 +209,7 @@ impl<'a> Chart<'a> {
                 let mut bits = word.load(Ordering::Relaxed);
                 while bits != 0 {
                     let index = at * 64 + bits.trailing_zeros() as usize;
-                    each(leaf.base() + index * GRANULE);
+                    each(leaf.start_in(index));
                     bits &= bits - 1;
                 }
             }
@@ -221,7 +219,7 @@ impl<'a> Chart<'a> {
     /// Calls `each` with every live block.
     pub fn for_each_block(&self, mut each: impl FnMut(usize)) {
         for leaf in &self.leaves {
-            leaf.for_each_live(|index| each(leaf.base() + index * GRANULE));
+            leaf.for_each_live(&mut each);
         }
     }
 }
