@@ -2,8 +2,9 @@
 
 use core::ptr::NonNull;
 
-use super::quick::{Mine, turn};
-use super::registry;
+use super::checked::{CheckedHeap, Release};
+use super::quick::{Mine, is_cached, turn};
+use super::registry::{self, Live};
 use crate::arena::class::Class;
 use crate::sys::single;
 
@@ -34,8 +35,7 @@ extern "C" fn tell(mine: &'static Mine, payload: NonNull<u8>) -> NonNull<u8> {
 /// Frees a block without checks.
 #[inline(always)]
 pub(super) fn free(mine: &'static Mine, user: usize) -> bool {
-    let (Some(live), Some(payload)) = (registry::Live::at(user), NonNull::new(user as *mut u8))
-    else {
+    let (Some(live), Some(payload)) = (Live::at(user), NonNull::new(user as *mut u8)) else {
         return false;
     };
     let mut turn = turn(mine);
@@ -49,4 +49,31 @@ pub(super) fn free(mine: &'static Mine, user: usize) -> bool {
     }
     turn.arena().ledger().count_free(live.class.capacity());
     true
+}
+
+/// Makes the block at `user` hold `size` bytes, where it is or elsewhere. `None`: nothing was done.
+#[inline(never)]
+pub(super) fn resize(
+    heap: &CheckedHeap,
+    mine: &'static Mine,
+    user: usize,
+    size: usize,
+    release: &Release,
+) -> Option<NonNull<u8>> {
+    let (live, old) = (Live::at(user)?, NonNull::new(user as *mut u8)?);
+    if !live.belongs_to(mine.number()) || !is_cached(size, 1) {
+        return None;
+    }
+    let capacity = live.class.capacity();
+    if heap.may_keep(live.class, size) {
+        turn(mine).arena().ledger().count_resize(capacity, capacity);
+        return Some(old);
+    }
+    let new = allocate(mine, size)?;
+    // SAFETY: the old block is the program's, and both hold that much.
+    unsafe { new.copy_from_nonoverlapping(old, capacity.min(size)) };
+    if !free(mine, user) {
+        heap.free_now(user, release);
+    }
+    Some(new)
 }

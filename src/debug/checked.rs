@@ -239,7 +239,7 @@ impl CheckedHeap {
     }
 
     #[inline]
-    fn free_now(&self, user: usize, release: &Release) {
+    pub(super) fn free_now(&self, user: usize, release: &Release) {
         let guarded = self.is_guarded();
         let into = if guarded { State::Busy } else { State::Evicted };
         match registry::take(user, into, single::is_single()) {

@@ -22,7 +22,7 @@ const LARGEST_REQUEST: usize = LARGEST - WORD - LEAD - TAIL;
 
 /// Is a request for a class that caches have?
 #[inline(always)]
-const fn is_cached(size: usize, align: usize) -> bool {
+pub(super) const fn is_cached(size: usize, align: usize) -> bool {
     align <= GRANULE && size <= LARGEST_REQUEST
 }
 
@@ -259,8 +259,8 @@ impl CheckedHeap {
         Some(unsafe { NonNull::new_unchecked(user as *mut u8) })
     }
 
-    /// The block at `user`, any value but 0, moved to a new one for `request`. `None`: nothing was done;
-    /// by the full path.
+    /// The block at `user`, any value but 0, moved to a new one for `request`, or without checks made to hold it.
+    /// `None`: nothing was done; by the full path.
     ///
     /// # Safety
     /// As for [`CheckedHeap::allocate_quickly`].
@@ -274,7 +274,10 @@ impl CheckedHeap {
     ) -> Option<NonNull<u8>> {
         let mine = undisturbed(mine())?;
         let Request { size, align, kind, .. } = request;
-        if !is_cached(size, align) || !self.is_guarded() || !self.moves_small() {
+        if !self.is_guarded() {
+            return bare::resize(self, mine, user, size, release);
+        }
+        if !is_cached(size, align) || !self.moves_small() {
             return None;
         }
         let taken = registry::find(user)?.take(State::Busy, single::is_single()).ok()?;

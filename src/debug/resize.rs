@@ -76,7 +76,7 @@ impl CheckedHeap {
 
     /// Without canaries a block may stay as it is while its chunk holds the new size and is not twice
     /// as large.
-    fn may_keep(&self, class: Class, size: usize) -> bool {
+    pub(super) fn may_keep(&self, class: Class, size: usize) -> bool {
         const ALL: usize = 1;
         !self.is_guarded()
             && size <= class.capacity()
