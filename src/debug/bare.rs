@@ -6,7 +6,6 @@ use super::checked::{CheckedHeap, Release};
 use super::quick::{Mine, is_cached, turn};
 use super::registry::{self, Live};
 use crate::arena::class::Class;
-use crate::sys::single;
 
 /// `size` bytes without checks, contents undefined.
 #[inline(always)]
@@ -32,7 +31,8 @@ extern "C" fn tell(mine: &'static Mine, payload: NonNull<u8>) -> NonNull<u8> {
     payload
 }
 
-/// Frees a block without checks.
+/// Frees a block without checks, if it is the thread's own: then by plain stores, so that of two threads that free it at
+/// the same instant neither is told.
 #[inline(always)]
 pub(super) fn free(mine: &'static Mine, user: usize) -> bool {
     let (Some(live), Some(payload)) = (Live::at(user), NonNull::new(user as *mut u8)) else {
@@ -42,11 +42,7 @@ pub(super) fn free(mine: &'static Mine, user: usize) -> bool {
     if !live.belongs_to(mine.number()) || !turn.push(live.class, payload) {
         return false;
     }
-    if !live.evict(single::is_single()) {
-        // Another thread was faster: that is for the full path to tell.
-        turn.pop(live.class);
-        return false;
-    }
+    live.evict();
     turn.arena().ledger().count_free(live.class.capacity());
     true
 }

@@ -281,15 +281,11 @@ impl Live {
         self.slot.leaf.owner.load(Ordering::Relaxed) == number + 1
     }
 
-    /// Takes it and calls it evicted; see [`take`]. `false`: somebody else has it.
+    /// Calls it evicted: for the one who frees it, if nobody else does so at the same instant.
     #[inline(always)]
-    pub fn evict(&self, alone: bool) -> bool {
-        let (state, evicted) = (self.slot.state(), State::Evicted.byte() | (self.seen & SECOND));
-        if alone {
-            state.store(evicted, Ordering::Release);
-            return true;
-        }
-        state.compare_exchange(self.seen, evicted, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    pub fn evict(&self) {
+        let evicted = State::Evicted.byte() | (self.seen & SECOND);
+        self.slot.state().store(evicted, Ordering::Release);
     }
 }
 
@@ -416,9 +412,9 @@ mod tests {
             }
         }
         set_live(even, class(3), SiteId(1));
-        assert!(Live::at(even).is_some_and(|live| live.evict(false)));
+        assert!(Live::at(even).map(|live| live.evict()).is_some());
         set_live(odd, class(3), SiteId(1));
-        assert!(Live::at(odd).is_some_and(|live| live.evict(true)));
+        assert!(Live::at(odd).map(|live| live.evict()).is_some());
         assert_eq!((state(even), state(odd)), (Some(State::None), Some(State::Evicted)));
     }
 }
