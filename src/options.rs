@@ -319,7 +319,16 @@ pub fn apply<'a>(list: &'a str, mut rejected: impl FnMut(Rejected<'a>)) {
     });
 }
 
-/// The same for a list that comes when the program runs already.
+/// Says what of a list would be rejected, and takes nothing over.
+pub fn check<'a>(list: &'a str, mut rejected: impl FnMut(Rejected<'a>)) {
+    parse(list, |option| {
+        if let Err(why) = option {
+            rejected(why);
+        }
+    });
+}
+
+/// As [`apply`] for a list that comes when the program runs already.
 pub fn apply_late<'a>(list: &'a str, mut rejected: impl FnMut(Rejected<'a>)) {
     parse(list, |option| match option {
         Ok((row, value)) => match TABLE.get(row) {
@@ -408,6 +417,15 @@ mod tests {
         let mut why = Vec::new();
         apply_late("checks=none:nonsense=1:exitcode=23", |rejected| why.push(rejected));
         assert_eq!(why, [Rejected::TooLate("checks"), Rejected::Unknown("nonsense")]);
+    }
+
+    #[test]
+    fn a_list_that_is_only_looked_at_changes_nothing() {
+        let before = number(Name::MmapThreshold);
+        let mut why = Vec::new();
+        check("mmap_threshold=77777:nonsense=1", |rejected| why.push(rejected));
+        assert_eq!(why, [Rejected::Unknown("nonsense")]);
+        assert_eq!(number(Name::MmapThreshold), before);
     }
 
     #[test]

@@ -178,6 +178,17 @@ fn realloc_and_calloc_keep_their_contract() {
 }
 
 #[test]
+fn realloc_moves_where_it_is_told_to() {
+    for (moves, stays) in [("small", 0), ("all", 0), ("none", 1)] {
+        for checks in [BARE, &[]] {
+            let flag = format!("--realloc-moves={moves}");
+            let shrunk = values(&[checks, &[&flag]].concat(), "shrink");
+            assert_eq!((shrunk["stays"], shrunk["kept"]), (stays, 1), "{flag} {checks:?}");
+        }
+    }
+}
+
+#[test]
 fn a_pointer_that_malloc_did_not_give_is_named() {
     let ran = run(BARE, "invalid");
     assert_eq!(ran.status, 134, "{}", ran.stderr);

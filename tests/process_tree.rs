@@ -306,3 +306,14 @@ fn programs_are_chosen_by_name() {
         assert_eq!(ran.stderr.contains("heap-use-after-free"), is_seen, "{flag}: {}", ran.stderr);
     }
 }
+
+/// What it was told before its name was looked at is not taken over later, when blocks are there.
+#[test]
+fn an_excluded_program_is_excluded_for_good() {
+    let program = compile("own_memory.c", "excluded", &[]);
+    let flags =
+        ["--exclude=excluded", "--checks=all", "--malloc-context-size=30", "--detect-leaks=1"];
+    let ran = finish(&mut watched(&flags, &program));
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""), "{}", ran.stdout);
+    assert!(ran.stdout.starts_with("code "), "{}", ran.stdout);
+}

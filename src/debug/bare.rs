@@ -65,6 +65,9 @@ pub(super) fn resize(
         turn(mine).arena().ledger().count_resize(capacity, capacity);
         return Some(old);
     }
+    if !heap.moves_small() {
+        return None;
+    }
     let new = allocate(mine, size)?;
     // SAFETY: the old block is the program's, and both hold that much.
     unsafe { new.copy_from_nonoverlapping(old, capacity.min(size)) };

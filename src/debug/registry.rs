@@ -111,12 +111,10 @@ impl Taken {
         SiteId(self.slot.sites(sites).own.load(Ordering::Relaxed))
     }
 
-    /// Notes the site that it was freed from.
+    /// Notes the site that it was freed from; none, if that is not known.
     #[inline(always)]
     pub(super) fn set_free_site(&self, site: SiteId, sites: Sites) {
-        if site != SiteId::NONE {
-            self.slot.sites(sites).free.store(site.0, Ordering::Relaxed);
-        }
+        self.slot.sites(sites).free.store(site.0, Ordering::Relaxed);
     }
 }
 
@@ -310,12 +308,10 @@ pub fn set(user: usize, state: State) {
     }
 }
 
-/// Notes the site that the block at `user` was freed from.
+/// Notes the site that the block at `user` was freed from; none, if that is not known.
 #[inline]
 pub fn set_free_site(user: usize, site: SiteId) {
-    if site != SiteId::NONE
-        && let (Some(slot), Some(sites)) = (Slot::at(user), Sites::taken())
-    {
+    if let (Some(slot), Some(sites)) = (Slot::at(user), Sites::taken()) {
         slot.sites(sites).free.store(site.0, Ordering::Relaxed);
     }
 }

@@ -57,6 +57,7 @@ impl CheckedHeap {
         match (self.is_guarded(), taken.class, taken.arena()) {
             (true, ..) => self.retire(user, taken, release, now),
             (false, Some(class), Some(from)) => {
+                registry::set_free_site(user, now);
                 registry::set(user, State::Evicted);
                 self.put(user, class, from, Some(class.capacity()));
             }
@@ -245,6 +246,7 @@ impl CheckedHeap {
         let new_head = Head { size, ..head };
         list.remove(user);
         if new_user != user {
+            registry::set_free_site(user, site);
             registry::set(user, State::Evicted);
         }
         // Without memory for the list the block works; only addresses inside it are not explained.

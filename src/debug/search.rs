@@ -13,9 +13,11 @@ use crate::sys::memory;
 const EIGHT: usize = 8;
 const LIVE_BITS: u64 = u64::from_ne_bytes([!(LIVE - 1) & !SECOND; EIGHT]);
 
-fn holds_block(state: &AtomicU8) -> bool {
+/// Where the block starts that a slot's state is of: live or quarantined, else `None`.
+fn start_of_block(leaf: &Leaf, (index, state): (usize, &AtomicU8)) -> Option<usize> {
     let state = state.load(Ordering::Acquire);
-    state != 0 && State::from_byte(state & !SECOND).holds_block()
+    let holds_block = state != 0 && State::from_byte(state & !SECOND).holds_block();
+    holds_block.then(|| leaf.start_by(index, state))
 }
 
 /// The last block that starts at or below `address`, live or quarantined, within memory that has
@@ -24,13 +26,10 @@ pub fn at_or_before(address: usize) -> Option<usize> {
     let mut at = address;
     loop {
         let leaf = leaf_of(at)?;
-        let to = slot_of(at);
-        let starts = |&(index, state): &(usize, &AtomicU8)| {
-            holds_block(state) && (index < to || leaf.start_in(index) <= at)
-        };
-        match leaf.states.iter().enumerate().take(to + 1).rev().find(starts) {
-            Some((index, _)) => return Some(leaf.start_in(index)),
+        let slots = leaf.states.iter().enumerate().take(slot_of(at) + 1).rev();
+        match slots.filter_map(|slot| start_of_block(leaf, slot)).find(|&start| start <= at) {
             None => at = leaf.base.checked_sub(1)?,
+            found => return found,
         }
     }
 }
@@ -40,13 +39,10 @@ pub fn after(address: usize) -> Option<usize> {
     let mut at = address.checked_add(1)?;
     loop {
         let leaf = leaf_of(at)?;
-        let from = slot_of(at);
-        let starts = |&(index, state): &(usize, &AtomicU8)| {
-            holds_block(state) && (index > from || leaf.start_in(index) >= at)
-        };
-        match leaf.states.iter().enumerate().skip(from).find(starts) {
-            Some((index, _)) => return Some(leaf.start_in(index)),
+        let slots = leaf.states.iter().enumerate().skip(slot_of(at));
+        match slots.filter_map(|slot| start_of_block(leaf, slot)).find(|&start| start >= at) {
             None => at = leaf.base + LEAF_BYTES,
+            found => return found,
         }
     }
 }
@@ -117,8 +113,16 @@ impl Leaf {
     /// Where the block starts that slot `index` speaks of.
     #[inline(always)]
     pub fn start_in(&self, index: usize) -> usize {
-        let state = self.states.get(index).map_or(0, |state| state.load(Ordering::Relaxed));
-        self.base + index * SLOT + usize::from(state / SECOND) * GRANULE
+        self.start_by(
+            index,
+            self.states.get(index).map_or(0, |state| state.load(Ordering::Relaxed)),
+        )
+    }
+
+    /// The same by a state of the slot.
+    #[inline(always)]
+    const fn start_by(&self, index: usize, state: u8) -> usize {
+        self.base + index * SLOT + (state / SECOND) as usize * GRANULE
     }
 
     /// States of eight slots as one word, that of the first in the lowest byte. They may change under this
@@ -144,7 +148,7 @@ impl Leaf {
             for index in groups.start * EIGHT..groups.end * EIGHT {
                 let state = self.states.get(index).map_or(0, |state| state.load(Ordering::Relaxed));
                 if is_live(state & !SECOND) {
-                    each(self.base + index * SLOT + usize::from(state / SECOND) * GRANULE);
+                    each(self.start_by(index, state));
                 }
             }
         }

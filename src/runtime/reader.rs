@@ -18,10 +18,18 @@ static IS_ROOT: AtomicBool = AtomicBool::new(false);
 
 const OPTIONS: &CStr = c"MALLOCOP_OPTIONS";
 
-/// Takes the options of the environment over; `rejected` gets what could not be taken.
-pub fn read_options(rejected: impl FnMut(options::Rejected<'static>)) {
+/// Is this program not to be checked?
+static IS_EXCLUDED: AtomicBool = AtomicBool::new(false);
+
+/// The list of options in the environment.
+fn list() -> &'static str {
     let list = process::environment(OPTIONS).and_then(|list| std::str::from_utf8(list).ok());
-    options::apply(list.unwrap_or(""), rejected);
+    list.unwrap_or("")
+}
+
+/// Takes the options of the environment over. Once: blocks are laid out by them.
+pub fn read_options() {
+    options::apply(list(), |_| {});
 }
 
 /// Turns everything off that costs time, if this program is not to be checked.
@@ -36,6 +44,7 @@ pub fn exclude_program() {
     let has_it = |list: &[u8]| list.split(|&byte| byte == b'|').any(|name| names.contains(&name));
     if has_it(excluded) || !included.is_empty() && !has_it(included) {
         const NONE: usize = 1;
+        IS_EXCLUDED.store(true, Ordering::Relaxed);
         options::set_number(Name::Checks, NONE);
         for name in [Name::MallocContextSize, Name::DetectLeaks, Name::PrintSummary] {
             options::set_number(name, 0);
@@ -46,11 +55,14 @@ pub fn exclude_program() {
 
 /// The options that the program itself asks for, where the environment says nothing else.
 fn take_programs_options(text: &mut String) {
-    if let Some(list) = hooks::default_options().and_then(|list| list.to_str().ok()) {
-        options::apply_late(list, |why| {
+    if IS_EXCLUDED.load(Ordering::Relaxed) {
+        return;
+    }
+    if let Some(programs) = hooks::default_options().and_then(|list| list.to_str().ok()) {
+        options::apply_late(programs, |why| {
             let _ = writeln!(text, "mallocop: __lsan_default_options: {why} (ignored)");
         });
-        read_options(|_| {});
+        options::apply_late(list(), |_| {});
     }
 }
 
@@ -139,7 +151,7 @@ fn tree_file() -> Option<&'static CStr> {
 
 /// The start line, and what of the options was not understood.
 fn announce(mut text: String, program: &Path) {
-    read_options(|why| {
+    options::check(list(), |why| {
         let _ = writeln!(text, "mallocop: MALLOCOP_OPTIONS: {why} (ignored)");
     });
     if !options::flag(Name::Quiet) {

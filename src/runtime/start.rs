@@ -35,7 +35,7 @@ fn prepare(find_own: fn()) -> Option<&'static CheckedHeap> {
     }
     find_own();
     afl::prepare();
-    reader::read_options(|_| {});
+    reader::read_options();
     reader::exclude_program();
     reader::enter_tree();
     HEAP.prepare();

@@ -241,6 +241,18 @@ static void api(void)
     say("calloc_overflow_enomem", errno == ENOMEM);
 }
 
+/* Does a block stay where it is that realloc makes much smaller? There is a free one of that size. */
+static void shrink(void)
+{
+    free(malloc(100));
+    block = malloc(1000);
+    volatile uintptr_t before = (uintptr_t)block;
+    block[99] = 7;
+    block = realloc(block, 100);
+    say("stays", (uintptr_t)block == before);
+    say("kept", block[99] == 7);
+}
+
 static void invalid(void)
 {
     static char array[256];
@@ -257,7 +269,7 @@ int main(int argc, char **argv)
         { "small", small }, { "large", large }, { "many", many }, { "zero", zero },
         { "usable", usable }, { "coalesce_large", coalesce_large }, { "coalesce_small", coalesce_small },
         { "mapped_back", mapped_back }, { "top_back", top_back }, { "hole", hole },
-        { "physical", physical }, { "huge", huge }, { "api", api }, { "invalid", invalid },
+        { "physical", physical }, { "huge", huge }, { "api", api }, { "shrink", shrink }, { "invalid", invalid },
     };
     for (size_t i = 0; argc > 1 && i < sizeof modes / sizeof *modes; i++) {
         if (strcmp(argv[1], modes[i].name) == 0) {

@@ -18,7 +18,7 @@ static void allocate(void) {
 
 int main(void) {
     allocate();
-    char line[512], permissions[8];
+    char line[5000], permissions[8];
     long resident, sum = 0;
     int is_code = 0;
     FILE *maps = fopen("/proc/self/smaps", "r");

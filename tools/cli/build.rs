@@ -42,6 +42,7 @@ fn build_library(root: &Path, out: &Path) -> Outcome<()> {
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS")
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
+        .env_remove("RUSTC_LINKER")
         .env_remove("CARGO_BUILD_TARGET");
     run(&mut cargo)?;
     let library = fs::read(target.join("preload/libmallocop.so"))?;

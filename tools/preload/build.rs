@@ -8,6 +8,7 @@ use std::process::Command;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=near.ld");
+    println!("cargo::rerun-if-env-changed=RUSTC_LINKER");
     let script = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?).join("near.ld");
     let argument = format!("-Wl,-T,{}", script.display());
     if links_with(&argument, Path::new(&env::var("OUT_DIR")?))? {
