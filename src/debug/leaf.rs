@@ -4,6 +4,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
+use super::state::SECOND;
 use crate::heap::size::{GRANULE, MIN_CHUNK};
 use crate::options::{self, Name};
 use crate::sys::memory;
@@ -15,8 +16,6 @@ pub(super) const LEAF_BYTES: usize = 1 << LEAF_SHIFT;
 pub(super) const SLOT: usize = 32;
 /// Slots of a leaf.
 pub(super) const SLOTS: usize = LEAF_BYTES / SLOT;
-/// Of a state: the block starts at the slot's second granule.
-pub(super) const SECOND: u8 = 0x80;
 const MIDDLE_BITS: u32 = 14;
 const TOP_BITS: u32 = 13;
 /// Addresses of programs have 47 bits.

@@ -23,6 +23,7 @@ mod resize;
 mod retire;
 mod seal;
 pub mod search;
+mod state;
 mod survey;
 mod sweep;
 mod usable;

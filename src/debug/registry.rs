@@ -10,65 +10,13 @@
 use core::sync::atomic::Ordering;
 
 use super::head::LEAD;
-use super::leaf::SECOND;
 pub use super::leaf::{Leaf, Sites, cover_for};
 pub(super) use super::leaf::{Slot, cover};
-use crate::arena::class::{CLASSES, Class};
+pub use super::state::State;
+use super::state::{LIVE, SECOND, is_live};
+use crate::arena::class::Class;
 use crate::stack::depot::SiteId;
 use crate::sys::memory;
-
-/// What a state says of the block that starts somewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// No block starts here, or none that matters any more.
-    None,
-    /// The program owns the block. Its class; `None` for one that is not cached.
-    Live(Option<Class>),
-    /// Freed, waiting in the quarantine.
-    Quarantined,
-    /// Freed and given back to the heap; true until the memory is used again.
-    Evicted,
-    /// Between two states, in the hands of one thread.
-    Busy,
-}
-
-/// States from here on are live, without the bit that says where; the class counts up from the next.
-pub(super) const LIVE: u8 = 8;
-
-impl State {
-    const fn byte(self) -> u8 {
-        match self {
-            Self::None => 0,
-            Self::Quarantined => 1,
-            Self::Evicted => 2,
-            Self::Busy => 3,
-            Self::Live(None) => LIVE,
-            Self::Live(Some(class)) => LIVE + class.byte(),
-        }
-    }
-
-    pub(super) const fn from_byte(byte: u8) -> Self {
-        match byte {
-            1 => Self::Quarantined,
-            2 => Self::Evicted,
-            3 => Self::Busy,
-            live if is_live(live) => Self::Live(Class::from_byte(live - LIVE)),
-            _ => Self::None,
-        }
-    }
-
-    pub(super) const fn holds_block(self) -> bool {
-        matches!(self, Self::Live(_) | Self::Quarantined | Self::Busy)
-    }
-}
-
-/// Is a state, less the bit of the granule asked for, one of a live block that starts there?
-#[inline(always)]
-pub(super) const fn is_live(byte: u8) -> bool {
-    LIVE <= byte && byte < SECOND
-}
-
-const _: () = assert!(LIVE as usize + CLASSES < SECOND as usize && LIVE.is_power_of_two());
 
 /// What is known of an address, as read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -335,6 +283,7 @@ pub fn take(user: usize, into: State, alone: bool) -> Result<Taken, State> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::arena::class::CLASSES;
 
     /// An address range that no mapping of the test process is in.
     const BASE: usize = 0x2222_0000_0000;
@@ -345,15 +294,6 @@ mod tests {
 
     fn refused(user: usize) -> Option<State> {
         take(user, State::Quarantined, false).err()
-    }
-
-    #[test]
-    fn states_round_trip() {
-        let plain = [State::None, State::Quarantined, State::Evicted, State::Busy];
-        let live = Class::all().map(|class| State::Live(Some(class)));
-        for state in plain.into_iter().chain(live).chain([State::Live(None)]) {
-            assert_eq!(State::from_byte(state.byte()), state);
-        }
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use super::leaf::{self, LEAF_BYTES, Leaf, SECOND, SLOT, SLOTS, Slot, leaf_of};
-use super::registry::{LIVE, State, is_live};
+use super::leaf::{self, LEAF_BYTES, Leaf, SLOT, SLOTS, Slot, leaf_of};
+use super::state::{LIVE, SECOND, State, is_live};
 use crate::heap::size::GRANULE;
 use crate::stack::depot::SiteId;
 use crate::sys::memory;
