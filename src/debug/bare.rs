@@ -35,11 +35,16 @@ extern "C" fn tell(mine: &'static Mine, payload: NonNull<u8>) -> NonNull<u8> {
 /// the same instant neither is told.
 #[inline(always)]
 pub(super) fn free(mine: &'static Mine, user: usize) -> bool {
-    let (Some(live), Some(payload)) = (Live::at(user), NonNull::new(user as *mut u8)) else {
+    let Some(slot) = registry::find(user) else { return false };
+    // Asked for first: the state of another thread's block would come to be read, then once more to be written.
+    if !slot.belongs_to(mine.number()) {
+        return false;
+    }
+    let (Some(live), Some(payload)) = (Live::of(slot), NonNull::new(user as *mut u8)) else {
         return false;
     };
     let mut turn = turn(mine);
-    if !live.belongs_to(mine.number()) || !turn.push(live.class, payload) {
+    if !turn.push(live.class, payload) {
         return false;
     }
     live.evict();
@@ -56,10 +61,11 @@ pub(super) fn resize(
     size: usize,
     release: &Release,
 ) -> Option<NonNull<u8>> {
-    let (live, old) = (Live::at(user)?, NonNull::new(user as *mut u8)?);
-    if !live.belongs_to(mine.number()) || !is_cached(size, 1) {
+    let (slot, old) = (registry::find(user)?, NonNull::new(user as *mut u8)?);
+    if !slot.belongs_to(mine.number()) || !is_cached(size, 1) {
         return None;
     }
+    let live = Live::of(slot)?;
     let capacity = live.class.capacity();
     if heap.may_keep(live.class, size) {
         turn(mine).arena().ledger().count_resize(capacity, capacity);

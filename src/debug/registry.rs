@@ -125,6 +125,12 @@ impl Slot {
             .map_or(SiteId::NONE, |sites| SiteId(self.sites(sites).own.load(Ordering::Relaxed)))
     }
 
+    /// Is the memory here of arena `number`?
+    #[inline(always)]
+    pub(super) fn belongs_to(self, number: u32) -> bool {
+        self.leaf.owner.load(Ordering::Relaxed) == number + 1
+    }
+
     /// Lets the words of the block that starts here, at `user`, and its head come near while a stack is captured.
     #[inline(always)]
     pub(super) fn foresee(self, user: usize, sites: Sites) {
@@ -208,10 +214,9 @@ pub struct Live {
 }
 
 impl Live {
-    /// The block that starts at `user`, if that is one.
+    /// The block that starts at the slot, if that is one.
     #[inline(always)]
-    pub fn at(user: usize) -> Option<Self> {
-        let slot = find(user)?;
+    pub(super) fn of(slot: Slot) -> Option<Self> {
         let seen = slot.state().load(Ordering::Acquire);
         let number = (seen ^ slot.half()).wrapping_sub(LIVE);
         // 0 is of no class; what is no live block's wraps, or has the bit that says where.
@@ -219,12 +224,6 @@ impl Live {
             return None;
         }
         Some(Self { slot, seen, class: Class::from_byte(number)? })
-    }
-
-    /// Is it from arena `number`?
-    #[inline]
-    pub fn belongs_to(&self, number: u32) -> bool {
-        self.slot.leaf.owner.load(Ordering::Relaxed) == number + 1
     }
 
     /// Calls it evicted: for the one who frees it, if nobody else does so at the same instant.
@@ -292,6 +291,10 @@ mod tests {
         Class::from_index(index)
     }
 
+    fn live_at(user: usize) -> Option<Live> {
+        find(user).and_then(Live::of)
+    }
+
     fn refused(user: usize) -> Option<State> {
         take(user, State::Quarantined, false).err()
     }
@@ -339,8 +342,8 @@ mod tests {
                 );
                 assert_eq!(capacity(user), live.map(Class::capacity));
                 assert_eq!((capacity(other), refused(other)), (None, Some(State::None)));
-                assert!(Live::at(other).is_none());
-                assert_eq!(Live::at(user).map(|live| live.class), live);
+                assert!(live_at(other).is_none());
+                assert_eq!(live_at(user).map(|live| live.class), live);
             }
             for freed in [State::Quarantined, State::Evicted, State::Busy] {
                 set(user, freed);
@@ -348,9 +351,9 @@ mod tests {
             }
         }
         set_live(even, class(3), SiteId(1));
-        assert!(Live::at(even).map(|live| live.evict()).is_some());
+        assert!(live_at(even).map(|live| live.evict()).is_some());
         set_live(odd, class(3), SiteId(1));
-        assert!(Live::at(odd).map(|live| live.evict()).is_some());
+        assert!(live_at(odd).map(|live| live.evict()).is_some());
         assert_eq!((state(even), state(odd)), (Some(State::None), Some(State::Evicted)));
     }
 }
