@@ -5,7 +5,7 @@
 mod block;
 mod calls;
 mod controls;
-mod cores;
+pub(crate) mod cores;
 mod crowd;
 mod drift;
 mod exchange;

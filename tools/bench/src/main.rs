@@ -19,6 +19,7 @@ mod loops;
 mod machine;
 mod measure;
 mod memory;
+mod passage;
 mod programs;
 mod random;
 mod record;

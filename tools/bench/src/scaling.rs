@@ -12,6 +12,7 @@ use crate::columns::Column;
 use crate::job::Job;
 use crate::loops::{self, Loop};
 use crate::measure::{Cost, Failure};
+use crate::passage;
 use crate::session::{self, Costs, Row};
 use crate::statistics::Summary;
 use crate::table::number;
@@ -77,6 +78,7 @@ pub(crate) fn loops(workloads: &[Workload]) -> Vec<&'static Loop> {
 struct Lane<'a> {
     column: &'a Column,
     job: &'a Job,
+    threads: u64,
 }
 
 /// The costs of loops that took turns.
@@ -85,6 +87,8 @@ pub(crate) struct Scaling {
     quick: bool,
     /// By column, then by loop.
     costs: Vec<Vec<Costs>>,
+    /// From one core to the other, in nanoseconds, before each run of two threads.
+    passages: Vec<f64>,
 }
 
 impl Scaling {
@@ -98,18 +102,27 @@ impl Scaling {
         let quick = settings.quick;
         let jobs = loops.iter().map(|entry| Job::of_loop(entry, operations(entry, quick)));
         let jobs = jobs.collect::<Result<Vec<Job>, String>>()?;
-        let lanes_of = |column| jobs.iter().map(move |job| Lane { column, job });
+        let lanes_of = |column| {
+            let each = jobs.iter().zip(&loops);
+            each.map(move |(job, entry)| Lane { column, job, threads: entry.threads })
+        };
         let lanes: Vec<Lane<'_>> = columns.iter().flat_map(lanes_of).collect();
+        let mut passages = Vec::new();
         let rounds = if quick { settings.runs } else { settings.runs * SLICES as usize };
         let mut costs = session::take_turns(
             &lanes,
             |lane| lane.column,
             rounds,
-            |lane| run(lane.job, lane.column),
+            |lane| {
+                if lane.threads > 1 {
+                    passages.push(passage::measure());
+                }
+                run(lane.job, lane.column)
+            },
         )
         .into_iter();
         let costs = columns.iter().map(|_| costs.by_ref().take(loops.len()).collect()).collect();
-        Ok(Self { loops, quick, costs })
+        Ok(Self { loops, quick, costs, passages })
     }
 
     /// For the CSV file.
@@ -129,10 +142,11 @@ impl Scaling {
         let lines: Vec<String> = pairs.flat_map(|(one, two)| self.compare(one, two)).collect();
         let heads: Vec<String> = columns.iter().map(Column::head).collect();
         format!(
-            "| ns for an operation of a thread | {} |\n|---|{}\n{}\n",
+            "| ns for an operation of a thread | {} |\n|---|{}\n{}\n{}",
             heads.join(" | "),
             "---:|".repeat(heads.len()),
-            lines.join("\n")
+            lines.join("\n"),
+            passage::sentence(&self.passages).map_or_else(String::new, |said| format!("\n{said}"))
         )
     }
 
@@ -194,6 +208,7 @@ mod tests {
             loops: names.into_iter().filter_map(loops::named).collect(),
             quick: false,
             costs: costs.collect(),
+            passages: vec![40.0],
         }
     }
 
@@ -219,6 +234,7 @@ mod tests {
         let scaling = scaling(["calls-1t", "calls-2t"], &[[&[1.0, 2.0, 4.0], &[1.1, 2.2, 4.4]]]);
         let table = scaling.render(&columns()[..1]);
         assert!(table.contains("| **calls-2t / calls-1t** | 1.10 (± 0 %) |"), "{table}");
+        assert!(table.contains(" a word took 40 ns from one core to the other"), "{table}");
     }
 
     #[test]
