@@ -307,6 +307,32 @@ fn programs_are_chosen_by_name() {
     }
 }
 
+/// Who waits for the end of the pipe that a program had as its standard error gets there while its daemon lives on.
+#[test]
+fn a_daemon_holds_no_pipe() {
+    let program = compile("lasting_daemon.c", "lasting_daemon", &[]);
+    let library = finish(Command::new(MALLOCOP).arg("library")).stdout;
+    let mut preloaded = Command::new(&program);
+    preloaded.env("LD_PRELOAD", library.trim_end()).env("MALLOCOP_OPTIONS", "quiet=1");
+    for mut command in [watched(&[], &program), preloaded] {
+        let ran = finish(&mut command);
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        // It would be gone by now if its end had been waited for.
+        let killed = Command::new("kill").args(["-KILL", ran.stdout.trim_end()]).status();
+        assert!(killed.expect("kill").success(), "{command:?}: {}", ran.stdout);
+    }
+}
+
+#[test]
+fn no_descriptor_is_open_but_the_programs_own() {
+    let list = |command: &mut Command| finish(command.arg("/proc/self/fd")).stdout;
+    let alone = list(&mut Command::new("ls"));
+    assert!(alone.starts_with("0\n1\n"), "{alone}");
+    assert_eq!(list(&mut watched(&[], "ls")), alone);
+    let logs = format!("--log-path={}", text(&scratch().join("descriptors.txt")));
+    assert_eq!(list(&mut watched(&[&logs], "ls")), alone);
+}
+
 /// What it was told before its name was looked at is not taken over later, when blocks are there.
 #[test]
 fn an_excluded_program_is_excluded_for_good() {

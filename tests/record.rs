@@ -46,6 +46,14 @@ fn what_was_held_at_underscore_exit() {
     assert_eq!(ran.status, 7);
 }
 
+/// libc leaves by itself there, and nobody hears of it but the command, which sees that it was not killed.
+#[test]
+fn what_was_held_when_libc_made_a_daemon() {
+    let ran = hoard("libc");
+    names_the_hoard(&ran, "left by _exit");
+    assert_eq!(ran.status, 0);
+}
+
 #[test]
 fn what_was_held_at_exec() {
     let ran = hoard("exec");

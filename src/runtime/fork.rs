@@ -2,7 +2,7 @@
 
 use crate::record;
 use crate::stack::capture;
-use crate::sys::{process, thread};
+use crate::sys::{output, process, thread};
 
 use super::attendance::refusal;
 use super::{HEAP, death, ending, reader, reporter, scope};
@@ -38,6 +38,7 @@ extern "C" fn child() {
     HEAP.inherit_arenas();
     HEAP.thaw_after_fork();
     reader::forget_root();
+    output::drop_copy();
     reporter::renew_after_fork();
     ending::renew_after_fork();
     refusal::renew_after_fork();

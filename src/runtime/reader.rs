@@ -97,7 +97,11 @@ pub fn find() {
     take_programs_options(&mut ignored);
     make_absolute(Name::Suppressions);
     make_absolute(Name::LogPath);
-    output::keep_stderr();
+    output::note_stderr();
+    // Somebody prints for us, or each process has a file: then no descriptor of ours need be open.
+    if !record::is_open() && options::text(Name::LogPath).is_none() {
+        output::keep_stderr();
+    }
     let role = *ROLE.get_or_init(role_without_tree);
     IS_ROOT.store(role != Role::Child, Ordering::Relaxed);
     if role != Role::Child && hooks::default_options().is_some() {

@@ -5,12 +5,16 @@ use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
 use super::errno;
 
-/// Copies of our own start here, out of the way of programs that count descriptors.
+/// A copy of our own lies here or above, out of the way of programs that count descriptors.
 const HIGH_FD: i32 = 1000;
 
+/// Our own copy; -1: none.
 static COPY: AtomicI32 = AtomicI32::new(-1);
-static COPY_DEVICE: AtomicU64 = AtomicU64::new(0);
-static COPY_INODE: AtomicU64 = AtomicU64::new(0);
+/// The descriptor that reports go to where there is no copy.
+static CHOSEN: AtomicI32 = AtomicI32::new(2);
+/// The file that both are: a program may have closed either and opened its data there.
+static DEVICE: AtomicU64 = AtomicU64::new(0);
+static INODE: AtomicU64 = AtomicU64::new(0);
 
 fn identify(fd: i32) -> Option<(u64, u64)> {
     let mut facts = core::mem::MaybeUninit::<libc::stat>::uninit();
@@ -24,10 +28,17 @@ fn identify(fd: i32) -> Option<(u64, u64)> {
     }
 }
 
-/// Duplicates descriptor 2 to a high one that exec closes. Call once, early.
+/// Notes which file descriptor 2 is. Call once, early.
+pub fn note_stderr() {
+    set_descriptor(2);
+}
+
+/// Duplicates descriptor 2 to a high one that exec closes: for reports of a program that moves the first.
 pub fn keep_stderr() {
     errno::preserve(|| {
-        let Some((device, inode)) = identify(2) else { return };
+        if identify(2).is_none() {
+            return;
+        }
         // SAFETY: fcntl(2) on descriptors only.
         let copy = unsafe {
             match libc::fcntl(2, libc::F_DUPFD_CLOEXEC, HIGH_FD) {
@@ -36,28 +47,40 @@ pub fn keep_stderr() {
             }
         };
         COPY.store(copy, Ordering::Relaxed);
-        COPY_DEVICE.store(device, Ordering::Relaxed);
-        COPY_INODE.store(inode, Ordering::Relaxed);
+    });
+}
+
+/// Closes the copy. A forked child does so: it may be a daemon, whose parent's reader waits for the end of the pipe that
+/// standard error is.
+pub fn drop_copy() {
+    errno::preserve(|| {
+        let copy = COPY.swap(-1, Ordering::Relaxed);
+        if copy >= 0 && is_noted(copy) {
+            // SAFETY: the descriptor is the copy that we made.
+            unsafe { libc::close(copy) };
+        }
     });
 }
 
 /// Reports go to another descriptor from here on.
 pub fn set_descriptor(descriptor: i32) {
-    let Some((device, inode)) = identify(descriptor) else { return };
-    COPY.store(descriptor, Ordering::Relaxed);
-    COPY_DEVICE.store(device, Ordering::Relaxed);
-    COPY_INODE.store(inode, Ordering::Relaxed);
+    errno::preserve(|| {
+        let Some((device, inode)) = identify(descriptor) else { return };
+        drop_copy();
+        CHOSEN.store(descriptor, Ordering::Relaxed);
+        DEVICE.store(device, Ordering::Relaxed);
+        INODE.store(inode, Ordering::Relaxed);
+    });
 }
 
-/// The descriptor to report on: the copy if it still is what we made it, else 2 if that is the
-/// same file; a program may have closed either and opened its data there.
+fn is_noted(fd: i32) -> bool {
+    identify(fd) == Some((DEVICE.load(Ordering::Relaxed), INODE.load(Ordering::Relaxed)))
+}
+
+/// The descriptor to report on: the copy or the one that it was made of, if either still is that file.
 fn descriptor() -> Option<i32> {
-    let wanted = (COPY_DEVICE.load(Ordering::Relaxed), COPY_INODE.load(Ordering::Relaxed));
-    let copy = COPY.load(Ordering::Relaxed);
-    if copy < 0 {
-        return None;
-    }
-    [copy, 2].into_iter().find(|&fd| identify(fd) == Some(wanted))
+    let known = [&COPY, &CHOSEN].map(|fd| fd.load(Ordering::Relaxed));
+    known.into_iter().find(|&fd| fd >= 0 && is_noted(fd))
 }
 
 /// Writes `text` there, all of it, or as much as the file takes.

@@ -63,6 +63,8 @@ int main(int argc, char **argv)
         raise(SIGKILL);
     if (strcmp(how, "_exit") == 0)
         _exit(7);
+    if (strcmp(how, "libc") == 0)
+        return daemon(0, 0);
     if (strcmp(how, "abort") == 0)
         abort();
     if (strcmp(how, "exec") == 0)

@@ -267,6 +267,9 @@ impl<'a> Watch<'a> {
         }
         self.linger();
         self.intake.conclude(self.namespace);
+        if ended.code().is_some() {
+            self.intake.note_exit();
+        }
         match options::text(Name::LogPath) {
             Some(pattern) => printer::say(&format!("each process's report is in {pattern}")),
             None => printer::print(&summary::write(&self.intake.recording, &mut self.symbols)),

@@ -24,6 +24,14 @@ impl<B: Bytes> Intake<B> {
         });
     }
 
+    /// The program was not killed: where it has not said how it left, that was by a way of its own.
+    pub(crate) fn note_exit(&mut self) {
+        let all = self.recording.processes.iter_mut();
+        for process in all.filter(|process| process.is_root && process.end == End::Killed) {
+            process.end = End::Left;
+        }
+    }
+
     /// Gives back what is not needed any more: of programs of which no process is left, and was left a round before. The
     /// tags say what.
     pub(crate) fn retire(&mut self, namespace: u32) -> Vec<Tag> {
