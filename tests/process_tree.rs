@@ -3,6 +3,7 @@
 mod harness;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -331,6 +332,37 @@ fn no_descriptor_is_open_but_the_programs_own() {
     assert_eq!(list(&mut watched(&[], "ls")), alone);
     let logs = format!("--log-path={}", text(&scratch().join("descriptors.txt")));
     assert_eq!(list(&mut watched(&[&logs], "ls")), alone);
+}
+
+/// A signal that is meant for the program is sent to the command, whose process is known.
+#[test]
+fn an_interrupt_of_the_command_reaches_the_program() {
+    let script = "trap 'echo interrupted; exit 5' INT; echo up; while :; do sleep 0.1; done";
+    let mut command = watched(&[], "sh");
+    command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the command");
+    let mut lines =
+        BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);
+    assert_eq!(lines.next().as_deref(), Some("up"));
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+    assert!(sent.expect("kill").success());
+    assert_eq!(lines.collect::<Vec<_>>(), ["interrupted"]);
+    assert_eq!(child.wait().expect("ended").code(), Some(5));
+}
+
+/// nohup, and shells that start something in the background, have signals ignored.
+#[test]
+fn what_is_ignored_stays_ignored() {
+    let ignored = |command: &str| -> u64 {
+        let script =
+            format!("trap '' HUP INT QUIT TERM USR2; {command} grep SigIgn /proc/self/status");
+        let ran = finish(Command::new("sh").args(["-c", &script]).env("NO_COLOR", "1"));
+        let bits = ran.stdout.trim().strip_prefix("SigIgn:").expect("a line of status").trim();
+        // Not libc's own two, which posix_spawn(3) has ignored.
+        u64::from_str_radix(bits, 16).expect("a mask") & ((1 << 31) - 1)
+    };
+    assert_eq!(ignored(""), 0x4807);
+    assert_eq!(ignored(&format!("{MALLOCOP} run --quiet --")), 0x4807);
 }
 
 /// What it was told before its name was looked at is not taken over later, when blocks are there.

@@ -22,6 +22,7 @@ mod printer;
 mod recording;
 mod report;
 mod run;
+mod signals;
 mod sources;
 mod status;
 mod summary;

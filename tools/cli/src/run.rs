@@ -17,14 +17,12 @@ use mallocop::options::{self, Name, TABLE, Value};
 use mallocop::report::outcome::Outcome;
 use mallocop::report::told::Told;
 use mallocop::report::{leaks, text};
-use rustix::process::{Pid, Signal, kill_process};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
-use signal_hook::iterator::Signals;
 
 use crate::failure::Failure;
 use crate::intake::{Intake, News};
 use crate::recording::Recording;
 use crate::report::Destinations;
+use crate::signals::{Signals, spawn};
 use crate::symbols::{Named, Symbols, told_sites};
 use crate::tree::{Source, TreeFile};
 use crate::{leftovers, library, printer, status, summary, target};
@@ -77,12 +75,10 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
         .env("LD_PRELOAD", with_users_preloads(library.as_os_str()))
         .env("MALLOCOP_OPTIONS", &options.list)
         .env("MALLOCOP_TREE", path);
-    // Before the program starts, so that no signal falls between.
-    let signals = Signals::new([SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2])
-        .map_err(Failure::step("set up signals"))?;
+    let signals = Signals::hold()?;
     let child =
         command.spawn().map_err(|error| Failure::CannotRun(program.clone(), error.to_string()))?;
-    pass_signals_on(signals, &child)?;
+    signals.pass_on(&child)?;
     let ended = watch.until_end(child)?;
     Ok(watch.conclude(&program, ended, options.exitcode))
 }
@@ -137,31 +133,6 @@ fn with_users_preloads(library: &OsStr) -> OsString {
         all.push(users);
     }
     all
-}
-
-/// What is sent to the command goes to the program; the terminal's own signals reach it anyway.
-fn pass_signals_on(mut signals: Signals, child: &Child) -> Result<(), Failure> {
-    let program = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    spawn(move || {
-        for signal in signals.forever() {
-            let passed = match signal {
-                SIGHUP => Signal::HUP,
-                SIGTERM => Signal::TERM,
-                SIGUSR1 => Signal::USR1,
-                SIGUSR2 => Signal::USR2,
-                _ => continue,
-            };
-            if let Some(program) = program {
-                let _ = kill_process(program, passed);
-            }
-        }
-    })
-}
-
-/// A thread, or a clear word where the limits allow none.
-fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let step = Failure::step("start a thread");
-    thread::Builder::new().stack_size(256 << 10).spawn(work).map(drop).map_err(step)
 }
 
 /// Prints what there is to say, when it happens and at the end.
