@@ -1,8 +1,11 @@
 //! The only user of libc: memory from the kernel, a futex lock, the thread slot, raw output,
-//! process facts. Nothing here allocates, and errno is what it was after every call.
+//! process facts. Nothing here allocates but `broken_pipe`, which the command alone has, and errno is what it was after
+//! every call.
 
 pub mod apart;
 pub mod brk;
+#[cfg(feature = "command")]
+pub mod broken_pipe;
 pub mod dead_stack;
 pub mod ended;
 pub mod errno;

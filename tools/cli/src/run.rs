@@ -17,6 +17,7 @@ use mallocop::options::{self, Name, TABLE, Value};
 use mallocop::report::outcome::Outcome;
 use mallocop::report::told::Told;
 use mallocop::report::{leaks, text};
+use mallocop::sys::broken_pipe;
 
 use crate::failure::Failure;
 use crate::intake::{Intake, News};
@@ -75,6 +76,7 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
         .env("LD_PRELOAD", with_users_preloads(library.as_os_str()))
         .env("MALLOCOP_OPTIONS", &options.list)
         .env("MALLOCOP_TREE", path);
+    broken_pipe::pass_on(&mut command);
     let signals = Signals::hold()?;
     let child =
         command.spawn().map_err(|error| Failure::CannotRun(program.clone(), error.to_string()))?;
