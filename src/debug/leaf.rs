@@ -85,19 +85,21 @@ impl Slot {
         if turned >> (ADDRESS_BITS - GRANULE.trailing_zeros()) != 0 {
             return None;
         }
+        let address = turned * GRANULE;
         // SAFETY: just asked for.
-        unsafe { Self::of_heap(turned * GRANULE) }
+        let middle = unsafe { middle_of_program(address) };
+        Some(Self::within(leaf_in(middle, address)?, address))
     }
 
-    /// As [`Slot::at`] for an address of the heap's.
+    /// As [`Slot::at`] for an address of a heap's, which was covered before the heap got its memory.
     ///
     /// # Safety
-    /// `address` is less than 2^47.
+    /// `address` is in memory that was covered.
     #[inline(always)]
-    pub(super) unsafe fn of_heap(address: usize) -> Option<Self> {
-        // SAFETY: there are as many places as such addresses have highest bits.
-        let middle = unsafe { TOP.get_unchecked(address >> (LEAF_SHIFT + MIDDLE_BITS)) };
-        Some(Self::within(leaf_in(middle, address)?, address))
+    pub(super) unsafe fn of_heap(address: usize) -> Self {
+        // SAFETY: programs' addresses have 47 bits, and leaves stay for ever.
+        let leaf = unsafe { leaf_in(middle_of_program(address), address).unwrap_unchecked() };
+        Self::within(leaf, address)
     }
 
     /// The slot's state: of a block that starts here if [`Slot::half`] agrees.
@@ -150,6 +152,14 @@ impl Sites {
 #[inline]
 pub(super) fn has_sites() -> bool {
     options::number(Name::MallocContextSize) != 0
+}
+
+/// # Safety
+/// `address` is less than 2^47.
+#[inline(always)]
+unsafe fn middle_of_program(address: usize) -> &'static AtomicPtr<Middle> {
+    // SAFETY: there are as many places as such addresses have highest bits.
+    unsafe { TOP.get_unchecked(address >> (LEAF_SHIFT + MIDDLE_BITS)) }
 }
 
 fn middle_of(address: usize) -> Option<&'static AtomicPtr<Middle>> {

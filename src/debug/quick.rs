@@ -231,8 +231,8 @@ impl CheckedHeap {
         let mut turn = turn(mine);
         let payload = turn.pop(class)?;
         let user = payload.as_ptr() as usize + LEAD;
-        // SAFETY: a chunk of the heap's.
-        let slot = unsafe { Slot::of_heap(user) }?;
+        // SAFETY: in a chunk of the heap's.
+        let slot = unsafe { Slot::of_heap(user) };
         if let Some(sites) = sites {
             slot.foresee(user, sites);
             let site = site(sites);

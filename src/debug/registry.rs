@@ -176,10 +176,8 @@ impl Slot {
 /// `user` is an address of the heap's.
 #[inline(always)]
 pub(super) unsafe fn set_live_bare(user: usize, class: Class) {
-    // SAFETY: programs' addresses have 47 bits.
-    if let Some(slot) = unsafe { Slot::of_heap(user) } {
-        slot.set(State::Live(Some(class)));
-    }
+    // SAFETY: a heap's memory was covered.
+    unsafe { Slot::of_heap(user) }.set(State::Live(Some(class)));
 }
 
 /// What the chunk of a live block of a class holds, by the block's state; 0 for all other states.
@@ -241,8 +239,8 @@ impl Live {
 /// `user` is an address of the heap's.
 #[inline]
 pub(super) unsafe fn evict(user: usize) -> Option<u32> {
-    // SAFETY: programs' addresses have 47 bits.
-    let slot = unsafe { Slot::of_heap(user) }?;
+    // SAFETY: a heap's memory was covered.
+    let slot = unsafe { Slot::of_heap(user) };
     let from = owner_of(slot)?;
     slot.set(State::Evicted);
     Some(from)
