@@ -4,7 +4,7 @@ use super::space::Mapping;
 use super::stop::Stopped;
 use crate::heap::size::WORD;
 use crate::stack::caller::Point;
-use crate::sys::{ended, thread};
+use crate::sys::{ended, process, thread};
 
 /// Below its stack pointer a function may use so many bytes (System V ABI, AMD64 supplement, 3.2.2).
 const RED_ZONE: usize = 128;
@@ -18,10 +18,13 @@ pub(super) struct Threads<'a> {
 }
 
 impl Threads<'_> {
-    /// Stack pointer and descriptor of each.
-    fn all(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
-        let parked = self.stopped.parked().map(|place| (place.sp(), place.descriptor()));
-        parked.chain([(self.caller.sp, thread::pointer())])
+    /// Stack pointer of each, and its descriptor where that lies above its stack: not the first thread's (glibc's nptl).
+    fn all(&self) -> impl Iterator<Item = (usize, Option<usize>)> + '_ {
+        let first = process::id();
+        let above = move |tid, descriptor| (tid != first).then_some(descriptor);
+        let parked = self.stopped.parked();
+        let parked = parked.map(move |place| (place.sp(), above(place.tid, place.descriptor())));
+        parked.chain([(self.caller.sp, above(thread::current_tid(), thread::pointer()))])
     }
 
     /// Does one run on a stack in the mapping?
@@ -32,10 +35,8 @@ impl Threads<'_> {
     /// The part of a mapping in which pointers count: of a stack what is in use, else all of it.
     pub(super) fn part_in_use(&self, mapping: Mapping) -> Mapping {
         let users = || self.all().filter(|&(sp, _)| mapping.contains(sp));
-        // A thread's descriptor lies in its stack's mapping. One that is elsewhere runs on a stack of the program's
-        // making, below which others may lie.
         let is_own =
-            mapping.is_first || users().all(|(_, descriptor)| mapping.contains(descriptor));
+            mapping.is_first || users().all(|(sp, above)| is_of_libcs_making(mapping, sp, above));
         let start = match users().map(|(sp, _)| sp).min() {
             Some(sp) if mapping.is_stack && is_own => {
                 sp.saturating_sub(RED_ZONE).max(mapping.start)
@@ -62,5 +63,31 @@ impl Threads<'_> {
                 }
         };
         ended::descriptors().filter(is_descriptor).max().unwrap_or(mapping.start)
+    }
+}
+
+/// Does a thread that is at `sp` in the mapping run on the stack that libc made for it? Then its descriptor lies `above`, in
+/// the same mapping. Else it is one of the program's making, below which others may lie: also where the kernel has made one
+/// mapping of that and of what a descriptor lies in.
+fn is_of_libcs_making(mapping: Mapping, sp: usize, above: Option<usize>) -> bool {
+    above.is_some_and(|above| sp < above && mapping.contains(above))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::space::Backing;
+    use super::*;
+
+    #[test]
+    fn a_stack_is_libcs_where_the_threads_descriptor_lies_above_it() {
+        let backing = Backing::Anonymous;
+        let mapping =
+            Mapping { start: 0x10000, end: 0x90000, backing, is_stack: true, is_first: false };
+        assert!(is_of_libcs_making(mapping, 0x20000, Some(0x8f700)));
+        assert!(!is_of_libcs_making(mapping, 0x20000, Some(0x9f700)));
+        // A coroutine's stack behind the thread's own, as one mapping.
+        assert!(!is_of_libcs_making(mapping, 0x70000, Some(0x3f700)));
+        // The first thread, on a coroutine's stack that is one mapping with what its descriptor lies in.
+        assert!(!is_of_libcs_making(mapping, 0x20000, None));
     }
 }
