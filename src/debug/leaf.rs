@@ -97,7 +97,7 @@ impl Slot {
     /// `address` is in memory that was covered.
     #[inline(always)]
     pub(super) unsafe fn of_heap(address: usize) -> Self {
-        // SAFETY: programs' addresses have 47 bits, and leaves stay for ever.
+        // SAFETY: what was covered has a leaf, which stays, and programs' addresses have 47 bits.
         let leaf = unsafe { leaf_in(middle_of_program(address), address).unwrap_unchecked() };
         Self::within(leaf, address)
     }

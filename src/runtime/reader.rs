@@ -99,7 +99,7 @@ pub fn find() {
     make_absolute(Name::LogPath);
     output::note_stderr();
     // Somebody prints for us, or each process has a file: then no descriptor of ours need be open.
-    if !record::is_open() && options::text(Name::LogPath).is_none() {
+    if !record::is_open() && !report::log_file::is_wanted() {
         output::keep_stderr();
     }
     let role = *ROLE.get_or_init(role_without_tree);

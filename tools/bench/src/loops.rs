@@ -5,16 +5,18 @@
 mod block;
 mod calls;
 mod controls;
-pub(crate) mod cores;
+mod cores;
 mod crowd;
 mod drift;
 mod exchange;
 mod one_thread;
+mod passage;
 mod slot;
 mod structures;
 
 pub(crate) use block::Ledger;
 pub(crate) use drift::drift;
+pub(crate) use passage::passage;
 
 use crate::section::Section;
 

@@ -19,7 +19,6 @@ mod loops;
 mod machine;
 mod measure;
 mod memory;
-mod passage;
 mod programs;
 mod random;
 mod record;

@@ -12,7 +12,6 @@ use crate::columns::Column;
 use crate::job::Job;
 use crate::loops::{self, Loop};
 use crate::measure::{Cost, Failure};
-use crate::passage;
 use crate::session::{self, Costs, Row};
 use crate::statistics::Summary;
 use crate::table::number;
@@ -115,7 +114,7 @@ impl Scaling {
             rounds,
             |lane| {
                 if lane.threads > 1 {
-                    passages.push(passage::measure());
+                    passages.push(loops::passage());
                 }
                 run(lane.job, lane.column)
             },
@@ -146,7 +145,7 @@ impl Scaling {
             heads.join(" | "),
             "---:|".repeat(heads.len()),
             lines.join("\n"),
-            passage::sentence(&self.passages).map_or_else(String::new, |said| format!("\n{said}"))
+            passages(&self.passages)
         )
     }
 
@@ -186,6 +185,16 @@ impl Scaling {
         let Some(less) = side.less else { return Some(all) };
         Some(all.into_iter().zip(of_loop(less)?).map(|(all, less)| all - less).collect())
     }
+}
+
+/// What is said of the passages between cores; nothing where none was measured.
+fn passages(all: &[f64]) -> String {
+    let Some(Summary { lower, median, upper }) = Summary::of(all.iter().copied()) else {
+        return String::new();
+    };
+    format!(
+        "\nBeside these runs a word took {median:.0} ns from one core to the other (quartiles {lower:.0} and {upper:.0}).\n"
+    )
 }
 
 /// Operations of a run.
@@ -235,6 +244,13 @@ mod tests {
         let table = scaling.render(&columns()[..1]);
         assert!(table.contains("| **calls-2t / calls-1t** | 1.10 (± 0 %) |"), "{table}");
         assert!(table.contains(" a word took 40 ns from one core to the other"), "{table}");
+    }
+
+    #[test]
+    fn where_no_passage_was_measured_nothing_is_said() {
+        assert_eq!(passages(&[]), "");
+        let said = passages(&[40.0, 40.0, 44.0, 210.0, 212.0]);
+        assert!(said.contains(" took 44 ns ") && said.contains("quartiles 40 and 210"), "{said}");
     }
 
     #[test]

@@ -18,12 +18,13 @@ use mallocop::report::outcome::Outcome;
 use mallocop::report::told::Told;
 use mallocop::report::{leaks, text};
 use mallocop::sys::broken_pipe;
+use rustix::process::Pid;
 
 use crate::failure::Failure;
 use crate::intake::{Intake, News};
 use crate::recording::Recording;
 use crate::report::Destinations;
-use crate::signals::{Signals, spawn};
+use crate::signals::Signals;
 use crate::symbols::{Named, Symbols, told_sites};
 use crate::tree::{Source, TreeFile};
 use crate::{leftovers, library, printer, status, summary, target};
@@ -80,7 +81,9 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
     let signals = Signals::hold()?;
     let child =
         command.spawn().map_err(|error| Failure::CannotRun(program.clone(), error.to_string()))?;
-    signals.pass_on(&child)?;
+    if let Some(program) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
+        spawn(move || signals.pass_on(program))?;
+    }
     let ended = watch.until_end(child)?;
     Ok(watch.conclude(&program, ended, options.exitcode))
 }
@@ -135,6 +138,12 @@ fn with_users_preloads(library: &OsStr) -> OsString {
         all.push(users);
     }
     all
+}
+
+/// A thread, or a clear word where the limits allow none.
+fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
+    let step = Failure::step("start a thread");
+    thread::Builder::new().stack_size(256 << 10).spawn(work).map(drop).map_err(step)
 }
 
 /// Prints what there is to say, when it happens and at the end.

@@ -1,8 +1,6 @@
 //! What is sent to the command goes to the program; what the command was started to ignore the program ignores, too.
 
 use std::fs;
-use std::process::Child;
-use std::thread;
 
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -36,16 +34,11 @@ impl Signals {
         SignalsInfo::new(heard).map(Self).map_err(Failure::step("set up signals"))
     }
 
-    /// Passes them on to the program, in a thread of its own.
-    pub(crate) fn pass_on(mut self, child: &Child) -> Result<(), Failure> {
-        let program = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        spawn(move || {
-            for origin in &mut self.0 {
-                if let (Some(program), Some(signal)) = (program, signal_for(&origin)) {
-                    let _ = kill_process(program, signal);
-                }
-            }
-        })
+    /// Passes them on to the program, one after the other, for ever.
+    pub(crate) fn pass_on(mut self, program: Pid) {
+        for signal in self.0.forever().filter_map(|origin| signal_for(&origin)) {
+            let _ = kill_process(program, signal);
+        }
     }
 }
 
@@ -61,10 +54,4 @@ fn ignored() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
-}
-
-/// A thread, or a clear word where the limits allow none.
-pub(crate) fn spawn(work: impl FnOnce() + Send + 'static) -> Result<(), Failure> {
-    let step = Failure::step("start a thread");
-    thread::Builder::new().stack_size(256 << 10).spawn(work).map(drop).map_err(step)
 }

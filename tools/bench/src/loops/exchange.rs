@@ -113,7 +113,7 @@ pub(super) fn in_two_threads(
 }
 
 /// Spins, and yields after a while, since the other thread may be waiting for this core.
-fn wait_until(ready: impl Fn() -> bool) {
+pub(super) fn wait_until(ready: impl Fn() -> bool) {
     loop {
         for _ in 0..PATIENCE {
             if ready() {
