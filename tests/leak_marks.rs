@@ -4,8 +4,9 @@ use mallocop::debug::{CheckedHeap, Release, Request};
 use mallocop::finding::{Finding, Operation};
 use mallocop::leak::chart::{Chart, Set};
 use mallocop::leak::classify::{Loss, find_lost, for_each_lost, let_go};
-use mallocop::leak::hidden::Hidden;
 use mallocop::leak::mark::{Interior, Marker};
+use mallocop::leak::reader::Memory;
+use mallocop::sys::pagemap::Presence;
 
 fn no_finding(finding: &Finding) {
     eprintln!("{finding:?}");
@@ -90,12 +91,12 @@ fn marks_follow_words_through_blocks_of_every_size() {
     }
 
     let chart = Chart::draw(&HEAP).expect("memory");
-    let hidden = Hidden::new(Vec::new());
-    let mut marker = Marker::new(&chart, &hidden, Interior::Lenient, Set::Reached);
+    let memory = Memory::new(Vec::new());
+    let reader = memory.reader();
+    let mut marker = Marker::new(&chart, &reader, Interior::Lenient, Set::Reached);
     let words = [0, 1, end, usize::MAX, large - 64];
     let start = words.as_ptr() as usize;
-    // SAFETY: the array.
-    unsafe { marker.range(start, start + size_of_val(&words)) };
+    marker.range(start, start + size_of_val(&words), Presence::InMemory);
     marker.finish();
     assert!(kept.iter().all(|&block| chart.contains(Set::Reached, block)));
     for unreachable in [lost, freed, one, two] {
@@ -107,7 +108,7 @@ fn marks_follow_words_through_blocks_of_every_size() {
     let mut direct = Vec::new();
     let mut indirect = 0;
     find_lost(&chart);
-    for_each_lost(&chart, &hidden, |block, loss| match loss {
+    for_each_lost(&chart, &reader, |block, loss| match loss {
         Loss::Direct => direct.push(block),
         Loss::Indirect => indirect += 1,
         Loss::Possible => unreachable!(),
@@ -121,10 +122,10 @@ fn marks_follow_words_through_blocks_of_every_size() {
     assert_eq!((chart.find(large - 17), chart.find(behind + 17)), (None, None));
     // What a block leads to goes with it, and the rest is sorted as before.
     let mut gone = 0;
-    let_go(&chart, &hidden, &[chain, one], |_| gone += 1);
+    let_go(&chart, &reader, &[chain, one], |_| gone += 1);
     assert_eq!(gone, 100_000 + 2);
     let mut left = 0;
-    for_each_lost(&chart, &hidden, |_, _| left += 1);
+    for_each_lost(&chart, &reader, |_, _| left += 1);
     assert_eq!(left, 1 + 4);
     marker.word(two);
     marker.finish();

@@ -167,7 +167,7 @@ impl Player {
                 p.tally.count("exempt");
             }),
             Op::Fork => {
-                let held = HEAP.hold_over_fork();
+                let (held, _) = HEAP.hold_over_fork();
                 // SAFETY: held by this thread just now.
                 unsafe { HEAP.release_after_fork(held) };
                 self.tally.count("held over fork");

@@ -31,7 +31,7 @@ pub use ledger::{Ledger, Totals};
 pub use turn::Turn;
 
 use crate::heap::{PageSource, Tuning};
-use crate::sys::lock::Lock;
+use crate::sys::lock::{Hold, Lock};
 use crate::sys::{memory, thread};
 
 /// Most arenas at a time.
@@ -202,18 +202,19 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
         shared.orphans = ptr::from_ref(arena).cast_mut();
     }
 
-    /// Takes every lock in one fixed order, to hold it over fork. A signal handler may fork in the
-    /// middle of that: what it takes and gives back is its own.
-    pub fn hold_over_fork(&self, interrupted: bool) {
+    /// Takes every lock in one fixed order, to hold it over fork. A signal handler may fork in the middle of that: what
+    /// it takes and gives back is its own. `false`: not all could be had, and the others are held.
+    pub fn hold_over_fork(&self) -> bool {
         let level = thread::fork_level();
-        if self.shared.hold_over_fork(interrupted) {
-            self.shared_held_at.store(level, Ordering::Relaxed);
-        }
-        self.for_each(|arena| {
-            if arena.books().hold_over_fork(interrupted) {
-                arena.held_at.store(level, Ordering::Relaxed);
-            }
-        });
+        let mut all = true;
+        let mut note = |hold, held: &AtomicU8| match hold {
+            Hold::Taken => held.store(level, Ordering::Relaxed),
+            Hold::Mine => {}
+            Hold::Busy => all = false,
+        };
+        note(self.shared.hold_over_fork(), &self.shared_held_at);
+        self.for_each(|arena| note(arena.books().hold_over_fork(), &arena.held_at));
+        all
     }
 
     /// Gives them back in parent and child.
@@ -241,12 +242,21 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
         }
     }
 
-    /// In a forked child: the arenas of all threads but `mine` are orphans.
+    /// In a forked child, after [`Arenas::release_after_fork`]: locks of threads that are not there are free.
+    pub fn renew_locks(&self) {
+        self.for_each(|arena| arena.books().renew());
+        self.shared.renew();
+    }
+
+    /// In a forked child: the arenas of all threads but `mine` are orphans. They stay without an owner where a handler
+    /// has forked in the middle of a change to the list of orphans.
     pub fn inherit(&self, mine: Option<&Arena<P, L>>) {
         let mine = mine.map(Arena::number);
+        let is_interrupted = self.shared.is_mine();
         self.for_each(|arena| {
             arena.repair_inbox();
-            if Some(arena.number()) != mine && arena.is_owned.load(Ordering::Relaxed) {
+            let is_orphan = Some(arena.number()) != mine && arena.is_owned.load(Ordering::Relaxed);
+            if is_orphan && !is_interrupted {
                 self.detach(arena);
             }
         });

@@ -9,7 +9,7 @@ use crate::finding::Operation;
 use crate::heap::Usage;
 use crate::own;
 use crate::stack::depot::SiteId;
-use crate::sys::thread;
+use crate::sys::lock::Hold;
 
 impl CheckedHeap {
     /// Sets glibc's two tunables (mallopt); `None` leaves one as it is.
@@ -55,13 +55,14 @@ impl CheckedHeap {
         (totals, usage)
     }
 
-    /// Takes all locks of the malloc path in their order, before fork. The result goes to
-    /// [`CheckedHeap::release_after_fork`].
-    pub fn hold_over_fork(&self) -> [bool; 2] {
-        let interrupted = thread::is_critical();
-        let mapped = self.mapped.hold_over_fork(interrupted);
-        self.arenas.hold_over_fork(interrupted);
-        [mapped, own::heap::hold_over_fork(interrupted)]
+    /// Takes all locks of the malloc path in their order, before fork. The first of the result goes to
+    /// [`CheckedHeap::release_after_fork`]; the second says whether other threads are outside of all of them.
+    pub fn hold_over_fork(&self) -> ([bool; 2], bool) {
+        let mapped = self.mapped.hold_over_fork();
+        let arenas = self.arenas.hold_over_fork();
+        let own = own::heap::hold_over_fork();
+        let all = arenas && mapped != Hold::Busy && own != Hold::Busy;
+        ([mapped == Hold::Taken, own == Hold::Taken], all)
     }
 
     /// Gives them back, in the parent and in the child.
@@ -80,6 +81,14 @@ impl CheckedHeap {
                 self.mapped.release_after_fork();
             }
         }
+    }
+
+    /// In a forked child, after [`CheckedHeap::release_after_fork`]: every lock of the malloc path is free, but for those
+    /// that the child's thread held when a signal handler of it forked.
+    pub fn renew_locks(&self) {
+        own::heap::renew_lock();
+        self.arenas.renew_locks();
+        self.mapped.renew();
     }
 
     /// From here on no memory goes away under a reader's hands: nothing is unmapped, trimmed or

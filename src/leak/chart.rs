@@ -7,13 +7,14 @@ use crate::debug::registry::Leaf;
 use crate::debug::search;
 use crate::debug::{CheckedHeap, Large};
 use crate::heap::size::PAGE;
+use crate::sys::fault_net::Window;
 use crate::sys::memory;
 
 /// Pages of a leaf, each with the block that reaches into it from in front.
 const PAGES: usize = Leaf::BYTES / PAGE;
 const WORDS: usize = Leaf::SLOTS / 64;
 /// Addresses have so many bits; what is above may be a program's tag.
-const ADDRESS_MASK: usize = (1 << 48) - 1;
+pub(super) const ADDRESS_MASK: usize = (1 << 48) - 1;
 
 /// What is found out about a block: it is in this set, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,9 +100,14 @@ impl<'a> Chart<'a> {
         self.heap
     }
 
-    /// Could a word lead to a block, whatever tag is in its upper bits? Most words are nowhere near one.
+    /// The words that could lead to a block, whatever tag is in their upper bits. Most words are nowhere near one.
+    pub const fn window(&self) -> Window {
+        Window { mask: ADDRESS_MASK, lowest: self.lowest, span: self.span }
+    }
+
+    /// Could a word lead to a block, whatever tag is in its upper bits?
     #[inline(always)]
-    pub fn is_near(&self, word: usize) -> bool {
+    fn is_near(&self, word: usize) -> bool {
         (word & ADDRESS_MASK).wrapping_sub(self.lowest) < self.span
     }
 

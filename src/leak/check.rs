@@ -5,8 +5,8 @@ use std::collections::HashMap;
 
 use super::chart::{Chart, Set};
 use super::classify::{self, Loss, find_lost};
-use super::hidden::Hidden;
 use super::mark::{Interior, Marker};
+use super::reader::Memory;
 use super::roots::Roots;
 use super::space::Space;
 use super::stop::{self, Reason};
@@ -68,13 +68,15 @@ const BYTES_BESIDES: usize = 8 << 20;
 /// A check that was made: the world goes on, and what is lost can be looked at. The heap stays frozen.
 pub struct Check<'a> {
     chart: Chart<'a>,
-    hidden: Hidden,
+    memory: Memory,
     /// What is reached, or doubtful.
     reached: Groups,
     /// Threads that could not be looked at, by kernel id.
     pub missed: Vec<(u32, Reason)>,
     /// Is it not even known which threads there are?
     pub is_blind: bool,
+    /// Pages in which the program may keep pointers and that could not be read.
+    pub unread_pages: usize,
 }
 
 impl<'a> Check<'a> {
@@ -93,11 +95,13 @@ impl<'a> Check<'a> {
             return Err(Obstacle::NoMemory);
         }
         let mut space = Space::read(heap).ok_or(Obstacle::NoMappings)?;
-        let hidden = Hidden::new(space.take_hidden(heap));
+        let memory = Memory::new(space.take_hidden(heap));
         let chart = Chart::draw(heap).ok_or(Obstacle::NoMemory)?;
-        let roots = Roots::new(&space, &hidden, &chart, &stopped, caller);
-        let mark = |interior, set| roots.mark(&mut Marker::new(&chart, &hidden, interior, set));
+        let reader = memory.reader();
+        let roots = Roots::new(&space, &reader, &chart, &stopped, caller);
+        let mark = |interior, set| roots.mark(&mut Marker::new(&chart, &reader, interior, set));
         mark(Interior::Lenient, Set::Reached);
+        let unread_pages = memory.unread();
         let is_strict = options::number(Name::Interior) == 1;
         if is_strict {
             mark(Interior::Strict(&space.constants), Set::Certain);
@@ -109,9 +113,10 @@ impl<'a> Check<'a> {
                 is_strict && !chart.contains(Set::Certain, block) && !is_loaders(block);
             reached.add(heap, block, is_doubtful.then_some(Loss::Possible));
         });
+        drop(reader);
         stopped.resume();
         let (missed, is_blind) = (core::mem::take(&mut stopped.missed), stopped.is_blind);
-        Ok(Self { chart, hidden, reached, missed, is_blind })
+        Ok(Self { chart, memory, reached, missed, is_blind, unread_pages })
     }
 
     /// Is anything lost?
@@ -141,7 +146,7 @@ impl<'a> Check<'a> {
             }
         });
         let heap = self.chart.heap();
-        classify::let_go(&self.chart, &self.hidden, &blocks, |block| {
+        classify::let_go(&self.chart, &self.memory.reader(), &blocks, |block| {
             suppressed.add(heap, block, None)
         });
         let mut lost = Groups::default();
@@ -186,7 +191,7 @@ impl<'a> Check<'a> {
 
     fn for_each_lost(&self, mut each: impl FnMut(usize, Loss)) {
         let is_certain = self.is_certain();
-        classify::for_each_lost(&self.chart, &self.hidden, |block, loss| {
+        classify::for_each_lost(&self.chart, &self.memory.reader(), |block, loss| {
             each(block, if is_certain { loss } else { Loss::Possible });
         });
     }

@@ -6,8 +6,8 @@
 //! (Kosaraju's order: what leads to a cycle is finished after it).
 
 use super::chart::{Chart, Set};
-use super::hidden::Hidden;
 use super::mark::{LARGE, each_in};
+use super::reader::Reader;
 use crate::heap::size::{WORD, round_down, round_up};
 
 /// How a block is lost.
@@ -33,23 +33,23 @@ pub fn find_lost(chart: &Chart<'_>) {
 }
 
 /// Calls `each` with every block in [`Set::Lost`].
-pub fn for_each_lost(chart: &Chart<'_>, hidden: &Hidden, mut each: impl FnMut(usize, Loss)) {
+pub fn for_each_lost(chart: &Chart<'_>, reader: &Reader<'_>, mut each: impl FnMut(usize, Loss)) {
     let mut finished = Vec::new();
     let mut path = Vec::new();
     chart.clear(Set::Seen);
     chart.clear(Set::Held);
     chart.for_each_in(Set::Lost, |block| {
-        visit(chart, hidden, Set::Seen, block, &mut path, |block| finished.push(block));
+        visit(chart, reader, Set::Seen, block, &mut path, |block| finished.push(block));
     });
     while let Some(block) = finished.pop() {
-        visit(chart, hidden, Set::Held, block, &mut path, |held| {
+        visit(chart, reader, Set::Held, block, &mut path, |held| {
             each(held, if held == block { Loss::Direct } else { Loss::Indirect });
         });
     }
 }
 
 /// Takes these blocks and all that they lead to out of [`Set::Lost`]; `each` gets them.
-pub fn let_go(chart: &Chart<'_>, hidden: &Hidden, blocks: &[usize], mut each: impl FnMut(usize)) {
+pub fn let_go(chart: &Chart<'_>, reader: &Reader<'_>, blocks: &[usize], mut each: impl FnMut(usize)) {
     let mut waiting = Vec::new();
     let mut take = |block: usize, waiting: &mut Vec<usize>| {
         if chart.remove(Set::Lost, block) {
@@ -60,7 +60,7 @@ pub fn let_go(chart: &Chart<'_>, hidden: &Hidden, blocks: &[usize], mut each: im
     for &block in blocks {
         take(block, &mut waiting);
         while let Some(block) = waiting.pop() {
-            each_in(chart, hidden, block, |word| {
+            each_in(chart, reader, block, |word| {
                 if let Some(next) = chart.follow(word) {
                     take(next, &mut waiting);
                 }
@@ -88,13 +88,12 @@ impl Open {
     }
 
     /// The next lost block that is led to and not in `set`.
-    fn next(&mut self, chart: &Chart<'_>, hidden: &Hidden, set: Set) -> Option<usize> {
+    fn next(&mut self, chart: &Chart<'_>, reader: &Reader<'_>, set: Set) -> Option<usize> {
         loop {
             while self.at < self.until {
-                // SAFETY: a word of a live block, found to be readable.
-                let word = unsafe { (self.at as *const usize).read_volatile() };
+                let word = reader.word(self.at);
                 self.at += WORD;
-                if let Some(next) = chart.follow(word)
+                if let Some(next) = word.and_then(|word| chart.follow(word))
                     && chart.contains(Set::Lost, next)
                     && !chart.contains(set, next)
                 {
@@ -104,20 +103,22 @@ impl Open {
             if self.until >= self.end {
                 return None;
             }
-            self.find_readable(hidden);
+            self.find_readable(reader);
         }
     }
 
     /// Goes on to the next words that can be read, or past a piece without any.
-    fn find_readable(&mut self, hidden: &Hidden) {
+    fn find_readable(&mut self, reader: &Reader<'_>) {
         let from = self.until;
-        if self.end - from < LARGE && hidden.is_empty() {
+        if self.end - from < LARGE && reader.memory().sees_all() {
             self.until = self.end;
             return;
         }
         let to = self.end.min(from + PIECE);
         let mut first = None;
-        hidden.for_each_visible(from, to, |start, end| first = first.or(Some((start, end))));
+        reader
+            .memory()
+            .for_each_visible(from, to, |start, end, _| first = first.or(Some((start, end))));
         let (at, until) = first.unwrap_or((to, to));
         (self.at, self.until) = (round_up(at, WORD), until);
     }
@@ -127,7 +128,7 @@ impl Open {
 /// behind it are. `path` is empty before and after; it is as deep as the longest way.
 fn visit(
     chart: &Chart<'_>,
-    hidden: &Hidden,
+    reader: &Reader<'_>,
     set: Set,
     first: usize,
     path: &mut Vec<Open>,
@@ -138,7 +139,7 @@ fn visit(
     }
     path.push(Open::new(chart, first));
     while let Some(open) = path.last_mut() {
-        match open.next(chart, hidden, set) {
+        match open.next(chart, reader, set) {
             Some(next) => {
                 chart.add(set, next);
                 path.push(Open::new(chart, next));

@@ -1,12 +1,14 @@
 //! Which pointers into the middle of a block are as good as one to its start: what C++ programs keep alone.
 
 use super::chart::Chart;
+use super::reader::Reader;
 use crate::heap::size::WORD;
 
 /// Does a word that points to `block`, or into it, count? `constants`: where tables of virtual functions are, by
 /// ascending address.
 pub(super) fn counts(
     chart: &Chart<'_>,
+    reader: &Reader<'_>,
     constants: &[(usize, usize)],
     block: usize,
     word: usize,
@@ -19,9 +21,7 @@ pub(super) fn counts(
     if offset >= size || size < 2 * WORD {
         return false;
     }
-    // SAFETY: a live block's first word; the block has two.
-    let read =
-        |offset: usize| unsafe { (block.wrapping_add(offset) as *const usize).read_volatile() };
+    let read = |offset: usize| reader.word(block + offset).unwrap_or(0);
     is_array_behind_its_count(read(0), offset, size)
         || offset == 3 * WORD
             && size > 3 * WORD

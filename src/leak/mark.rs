@@ -1,11 +1,14 @@
 //! Marking: from words that may be pointers to the blocks they lead to, and on from what is in those. No recursion:
 //! what is still to be looked through waits in a list.
 
+use core::ops::ControlFlow;
+
 use super::chart::{Chart, Set};
-use super::hidden::Hidden;
 use super::interior;
-use crate::heap::size::{WORD, round_down, round_up};
+use super::reader::Reader;
+use crate::heap::size::WORD;
 use crate::sys::memory;
+use crate::sys::pagemap::Presence;
 
 /// Blocks from this size on are looked at page by page: only what was ever touched.
 pub(super) const LARGE: usize = 256 << 10;
@@ -30,7 +33,7 @@ pub enum Interior<'a> {
 /// Marks what can be reached.
 pub struct Marker<'a> {
     chart: &'a Chart<'a>,
-    hidden: &'a Hidden,
+    reader: &'a Reader<'a>,
     interior: Interior<'a>,
     set: Set,
     /// Found and not looked through yet.
@@ -45,9 +48,9 @@ pub struct Marker<'a> {
 
 impl<'a> Marker<'a> {
     /// One that has marked nothing, and will put what is reached into `set`.
-    pub fn new(chart: &'a Chart<'a>, hidden: &'a Hidden, interior: Interior<'a>, set: Set) -> Self {
+    pub fn new(chart: &'a Chart<'a>, reader: &'a Reader<'a>, interior: Interior<'a>, set: Set) -> Self {
         let (waiting, ahead, words) = (Vec::new(), [0; AHEAD], [0; WORDS]);
-        Self { chart, hidden, interior, set, waiting, ahead, next: 0, words, next_word: 0 }
+        Self { chart, reader, interior, set, waiting, ahead, next: 0, words, next_word: 0 }
     }
 
     /// Marks what a word leads to, if that is a block.
@@ -80,7 +83,7 @@ impl<'a> Marker<'a> {
     fn led_to(&mut self, block: usize, word: usize) {
         match self.interior {
             Interior::Strict(constants)
-                if !interior::counts(self.chart, constants, block, word) => {}
+                if !interior::counts(self.chart, self.reader, constants, block, word) => {}
             _ => self.block(block),
         }
     }
@@ -93,14 +96,13 @@ impl<'a> Marker<'a> {
         }
     }
 
-    /// Marks what the words in `[start, end)` lead to.
-    ///
-    /// # Safety
-    /// It can be read.
-    pub unsafe fn range(&mut self, start: usize, end: usize) {
-        let chart = self.chart;
-        // SAFETY: as the caller says.
-        unsafe { each_candidate(chart, start, end, |word| self.word_later(word)) };
+    /// Marks what the words in `[start, end)` lead to, which are so present.
+    pub fn range(&mut self, start: usize, end: usize, presence: Presence) {
+        let (window, reader) = (self.chart.window(), self.reader);
+        let _ = reader.words((start, end, presence), window, |_, word| {
+            self.word_later(word);
+            ControlFlow::Continue(())
+        });
     }
 
     /// Goes on from all blocks that are marked until nothing new comes.
@@ -117,8 +119,8 @@ impl<'a> Marker<'a> {
             }
             let block = core::mem::replace(place, fresh.unwrap_or(0));
             if block != 0 {
-                let (chart, hidden) = (self.chart, self.hidden);
-                each_in(chart, hidden, block, |word| self.word_later(word));
+                let (chart, reader) = (self.chart, self.reader);
+                each_in(chart, reader, block, |word| self.word_later(word));
             } else if fresh.is_none() && self.ahead.iter().all(|&block| block == 0) {
                 self.judge_words();
                 if self.waiting.is_empty() {
@@ -132,35 +134,20 @@ impl<'a> Marker<'a> {
 /// Calls `each` with the words in a block that may lead to others.
 pub(super) fn each_in(
     chart: &Chart<'_>,
-    hidden: &Hidden,
+    reader: &Reader<'_>,
     block: usize,
     mut each: impl FnMut(usize),
 ) {
-    let end = block + chart.heap().extent(block);
-    if end - block < LARGE && hidden.is_empty() {
-        // SAFETY: a live block's bytes, which no mapping says cannot be read.
-        return unsafe { each_candidate(chart, block, end, each) };
+    let (window, end) = (chart.window(), block + chart.heap().extent(block));
+    let mut each = |_, word| {
+        each(word);
+        ControlFlow::Continue(())
+    };
+    if end - block < LARGE && reader.memory().sees_all() {
+        let _ = reader.words_in_place(block, end, window, each);
+        return;
     }
-    hidden.for_each_visible(block, end, |start, end| {
-        // SAFETY: found to be readable.
-        unsafe { each_candidate(chart, start, end, &mut each) };
+    reader.memory().for_each_visible(block, end, |start, end, presence| {
+        let _ = reader.words((start, end, presence), window, &mut each);
     });
-}
-
-/// Calls `each` with the words in `[start, end)` that may lead to blocks.
-///
-/// # Safety
-/// It can be read.
-#[inline(always)]
-unsafe fn each_candidate(chart: &Chart<'_>, start: usize, end: usize, mut each: impl FnMut(usize)) {
-    let (start, end) = (round_up(start, WORD), round_down(end, WORD));
-    let mut at = start;
-    while at < end {
-        // SAFETY: a word of the range. What others may write there meanwhile is read as it is.
-        let word = unsafe { (at as *const usize).read_volatile() };
-        if chart.is_near(word) {
-            each(word);
-        }
-        at += WORD;
-    }
 }

@@ -4,11 +4,12 @@
 //!
 //! The other threads stand still meanwhile: what they unmap could not be looked at.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
+use core::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::chart::ADDRESS_MASK;
 use super::check::Check;
+use super::reader::{Memory, Reader};
 use super::regions;
 use super::space::{Backing, Space};
 use super::stop;
@@ -16,9 +17,11 @@ use super::threads::Threads;
 use crate::debug::CheckedHeap;
 use crate::debug::registry::{self, State};
 use crate::debug::search;
-use crate::heap::size::{PAGE, WORD, round_down, round_up};
+use crate::heap::size::PAGE;
 use crate::own::{early, emergency};
 use crate::stack::caller::Point;
+use crate::sys::fault_net::Window;
+use crate::sys::pagemap::Presence;
 use crate::sys::park::Place;
 
 /// What the look says.
@@ -62,11 +65,19 @@ pub fn are_held(heap: &CheckedHeap, caller: &Point, blocks: &[usize]) -> Answer 
     if !stopped.is_complete() {
         return Answer::Unknown;
     }
+    let Some(mut space) = Space::read(heap) else { return Answer::Unknown };
+    if !space.take_hidden(heap).is_empty() {
+        return Answer::Unknown;
+    }
+    let memory = Memory::new(Vec::new());
+    let reader = memory.reader();
     let mut look = Look::new(heap, blocks);
     for word in stopped.parked().flat_map(Place::registers) {
         look.word(word);
     }
-    look.look_everywhere(&Threads { stopped: &stopped, caller });
+    let threads = Threads { stopped: &stopped, caller, reader: &reader };
+    look.look_everywhere(&reader, &space, &threads);
+    drop(reader);
     stopped.resume();
     if look.missing == 0 { Answer::Held } else { Answer::Unknown }
 }
@@ -92,53 +103,46 @@ impl<'a> Look<'a> {
         Self { heap, blocks, ends, is_held, waiting: Vec::new(), missing, pages }
     }
 
-    fn look_everywhere(&mut self, threads: &Threads<'_>) {
+    fn look_everywhere(&mut self, reader: &Reader<'_>, space: &Space, threads: &Threads<'_>) {
         threads.caller.registers.iter().for_each(|&word| {
             self.word(word);
         });
-        let Some(mut space) = Space::read(self.heap) else { return };
-        if !space.take_hidden(self.heap).is_empty() {
-            return;
-        }
         let mut heap_parts = Vec::new();
         self.heap.for_each_stretch(|start, end| heap_parts.push((start, end)));
         self.heap.for_each_mapped(|_, _, live| {
             heap_parts.extend(live.map(|large| (large.user, large.user + large.size)));
         });
         heap_parts.sort_unstable();
-        self.look_where_it_was(&space, &heap_parts, threads);
-        if self.is_done() {
-            return;
-        }
-        let memory = File::open("/proc/self/mem").ok();
+        self.look_where_it_was(reader, space, &heap_parts, threads);
         for mapping in &space.mappings {
+            if self.is_done(reader) {
+                return;
+            }
             let part = threads.part_in_use(*mapping);
-            space.for_each_own(part.start, part.end, |start, end| match mapping.backing {
-                Backing::File => self.copied(memory.as_ref(), start, end),
-                _ => self.words(start, end),
+            space.for_each_own(part.start, part.end, |start, end| {
+                self.part(reader, start, end, part.backing);
             });
-            if self.is_done() {
-                return;
-            }
         }
-        let apart = [emergency::used(), early::used()];
-        for (start, end) in apart {
-            space.for_each_mapped(start, end, |part| self.words(part.start, part.end));
+        let own = [emergency::used(), early::used()];
+        let mut named = own.to_vec();
+        regions::for_each(|start, end| named.push((start, end)));
+        for (start, end) in named {
+            space.for_each_mapped(start, end, |part| {
+                self.part(reader, part.start, part.end, part.backing);
+            });
         }
-        regions::for_each(|start, end| {
-            space.for_each_mapped(start, end, |part| self.words(part.start, part.end));
-        });
         for (start, end) in heap_parts {
-            self.words(start, end);
-            if self.is_done() {
+            if self.is_done(reader) {
                 return;
             }
+            self.part(reader, start, end, Backing::Anonymous);
         }
     }
 
     /// Looks in the pages where something was found before.
     fn look_where_it_was(
         &mut self,
+        reader: &Reader<'_>,
         space: &Space,
         heap_parts: &[(usize, usize)],
         threads: &Threads<'_>,
@@ -154,49 +158,40 @@ impl<'a> Look<'a> {
                         && !mapping.is_stack
                         && !threads.has_any_in(*mapping)
                 });
-            if may_be_read && !self.is_done() {
-                self.words(page, page + PAGE);
+            if may_be_read && !self.is_done(reader) {
+                self.part(reader, page, page + PAGE, Backing::Anonymous);
             }
         }
     }
 
-    fn is_done(&mut self) -> bool {
+    fn is_done(&mut self, reader: &Reader<'_>) -> bool {
         while let Some(block) = self.waiting.pop() {
             let end =
                 self.blocks.binary_search(&block).ok().and_then(|at| self.ends.get(at).copied());
-            self.words(block, end.unwrap_or(block));
+            self.part(reader, block, end.unwrap_or(block), Backing::Anonymous);
         }
         self.missing == 0
     }
 
-    /// Looks through memory that can be read.
-    fn words(&mut self, start: usize, end: usize) {
-        let (mut at, end) = (round_up(start, WORD), round_down(end, WORD));
-        while at < end {
-            // SAFETY: the callers' ranges can be read; what others may write there meanwhile is read as it is.
-            let word = unsafe { (at as *const usize).read_volatile() };
-            if self.may_lead(word) && self.is_counted(at) && self.word(word) {
-                remember(at);
-            }
-            at += WORD;
-        }
+    /// Looks through memory.
+    fn part(&mut self, reader: &Reader<'_>, start: usize, end: usize, backing: Backing) {
+        let window = self.window();
+        reader.memory().for_each_touched(start, end, |start, end, presence| {
+            let presence = if backing == Backing::File { Presence::Elsewhere } else { presence };
+            let _ = reader.words((start, end, presence), window, |at, word| {
+                if self.may_lead(word) && self.is_counted(at) && self.word(word) {
+                    remember(at);
+                }
+                if self.missing == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            });
+        });
     }
 
-    fn copied(&mut self, memory: Option<&File>, start: usize, end: usize) {
-        let Some(memory) = memory else { return };
-        let mut piece = vec![0u8; PAGE];
-        for at in (start..end).step_by(PAGE) {
-            let wanted = PAGE.min(end - at);
-            let got = piece
-                .get_mut(..wanted)
-                .map_or(0, |piece| memory.read_at(piece, at as u64).unwrap_or(0));
-            for bytes in piece.get(..got).unwrap_or(&[]).chunks_exact(WORD) {
-                let word = bytes.try_into().map_or(0, usize::from_ne_bytes);
-                if self.may_lead(word) {
-                    self.word(word);
-                }
-            }
-        }
+    /// The words from the first block to right behind the last, whatever tag is in their upper bits.
+    fn window(&self) -> Window {
+        let lowest = self.blocks.first().copied().unwrap_or(0);
+        let highest = self.ends.last().copied().unwrap_or(0);
+        Window { mask: ADDRESS_MASK, lowest, span: highest + 1 - lowest }
     }
 
     #[inline(always)]
@@ -223,7 +218,6 @@ impl<'a> Look<'a> {
 
     /// Notes what a word leads to. Was that missing?
     fn word(&mut self, word: usize) -> bool {
-        const ADDRESS_MASK: usize = (1 << 48) - 1;
         let word = word & ADDRESS_MASK;
         let behind = self.blocks.partition_point(|&block| block <= word);
         let Some(at) = behind.checked_sub(1) else { return false };

@@ -1,46 +1,36 @@
 //! Roots: where the program keeps what it can still use. Words there that lead to blocks are marked.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-
 use super::chart::Chart;
-use super::hidden::Hidden;
 use super::mark::Marker;
+use super::reader::Reader;
 use super::space::{Backing, Mapping, Space};
 use super::stop::Stopped;
 use super::threads::Threads;
 use super::{kernel_words, regions};
-use crate::heap::size::{PAGE, WORD};
 use crate::options::{self, Name};
 use crate::own::{early, emergency};
 use crate::stack::caller::Point;
-use crate::sys::memory;
-
-/// Bytes read at a time where memory is not looked at in its place.
-const PIECE: usize = 64 << 10;
+use crate::sys::pagemap::Presence;
 
 /// Marks from all roots.
 pub struct Roots<'a> {
     space: &'a Space,
-    hidden: &'a Hidden,
+    reader: &'a Reader<'a>,
     chart: &'a Chart<'a>,
     stopped: &'a Stopped,
     caller: &'a Point,
-    /// /proc/self/mem, by which a look at what is not there fails instead of ending the program.
-    memory: Option<File>,
 }
 
 impl<'a> Roots<'a> {
     /// Of this process; `caller` is where the calling thread's stack begins to be the program's.
-    pub fn new(
+    pub const fn new(
         space: &'a Space,
-        hidden: &'a Hidden,
+        reader: &'a Reader<'a>,
         chart: &'a Chart<'a>,
         stopped: &'a Stopped,
         caller: &'a Point,
     ) -> Self {
-        let memory = File::open("/proc/self/mem").ok();
-        Self { space, hidden, chart, stopped, caller, memory }
+        Self { space, reader, chart, stopped, caller }
     }
 
     /// Marks what is reachable from all of them.
@@ -79,6 +69,8 @@ impl<'a> Roots<'a> {
             self.caller.registers.iter().for_each(|&word| marker.word(word));
             for place in self.stopped.parked() {
                 place.registers().for_each(|word| marker.word(word));
+                let (start, end) = place.vectors();
+                marker.range(start, end, Presence::InMemory);
             }
         }
         if options::flag(Name::UseStacks) {
@@ -92,7 +84,7 @@ impl<'a> Roots<'a> {
     }
 
     fn mark_mapping(&self, marker: &mut Marker<'_>, mapping: Mapping) {
-        let threads = Threads { stopped: self.stopped, caller: self.caller };
+        let threads = Threads { stopped: self.stopped, caller: self.caller, reader: self.reader };
         let kind = match mapping.backing {
             Backing::File | Backing::Bss => Name::UseGlobals,
             Backing::Anonymous if threads.has_any_in(mapping) => Name::UseStacks,
@@ -110,50 +102,11 @@ impl<'a> Roots<'a> {
     }
 
     fn mark_part(&self, marker: &mut Marker<'_>, part: Mapping) {
-        // While threads go on a mapping may go away.
+        // While threads go on a mapping may go away. What has a file behind it may become shorter at any time.
         let in_place = part.backing != Backing::File && self.stopped.is_complete();
-        self.hidden.for_each_touched(part.start, part.end, |start, end| {
-            if in_place {
-                // SAFETY: anonymous memory that can be read, while all other threads stand still.
-                unsafe { marker.range(start, end) };
-            } else {
-                self.mark_copied(marker, start, end);
-            }
+        self.reader.memory().for_each_touched(part.start, part.end, |start, end, presence| {
+            let presence = if in_place { presence } else { Presence::Elsewhere };
+            marker.range(start, end, presence);
         });
-    }
-
-    /// A process that must not be dumped cannot read its memory as a file: what is there is asked for page by page.
-    fn mark_asked_for(&self, marker: &mut Marker<'_>, start: usize, end: usize) {
-        let mut at = start;
-        while at < end && self.stopped.is_complete() {
-            let next = end.min((at / PAGE + 1) * PAGE);
-            if memory::is_readable(at, next) {
-                // SAFETY: just found to be readable, while all other threads stand still.
-                unsafe { marker.range(at, next) };
-            }
-            at = next;
-        }
-    }
-
-    fn mark_copied(&self, marker: &mut Marker<'_>, start: usize, end: usize) {
-        let Some(memory) = &self.memory else { return self.mark_asked_for(marker, start, end) };
-        let mut piece = vec![0usize; PIECE.min(end - start).div_ceil(WORD)];
-        let mut at = start;
-        while at < end {
-            let wanted = (end - at).min(PIECE);
-            let address = piece.as_mut_ptr();
-            // SAFETY: the vector has that many bytes, and any bytes are words.
-            let bytes = unsafe { core::slice::from_raw_parts_mut(address.cast::<u8>(), wanted) };
-            match memory.read_at(bytes, at as u64) {
-                Ok(got @ 1..) => {
-                    let from = address as usize;
-                    // SAFETY: what was read, in the vector.
-                    unsafe { marker.range(from, from + got) };
-                    at += if got == wanted { got } else { got / WORD * WORD }.max(WORD);
-                }
-                // Nothing is there.
-                _ => at = (at / PAGE + 1) * PAGE,
-            }
-        }
     }
 }

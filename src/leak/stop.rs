@@ -25,10 +25,9 @@ pub enum Reason {
 
 /// The other threads, as far as they stand still.
 #[derive(Default)]
-#[allow(clippy::vec_box, reason = "threads keep the address of their place")]
 pub struct Stopped {
     parking: Option<Parking>,
-    places: Vec<Box<Place>>,
+    places: Vec<&'static Place>,
     /// Threads that go on, by kernel id.
     pub missed: Vec<(u32, Reason)>,
     /// May there be more threads that nobody knows of?
@@ -43,7 +42,7 @@ impl Stopped {
 
     /// The threads that do.
     pub fn parked(&self) -> impl Iterator<Item = &Place> {
-        self.places.iter().map(|place| &**place).filter(|place| place.state() == State::Parked)
+        self.places.iter().copied().filter(|place| place.state() == State::Parked)
     }
 
     /// Lets them go on.
@@ -87,7 +86,7 @@ pub fn stop() -> Stopped {
     }
     let late = stopped.places.iter().filter(|place| place.state() != State::Parked);
     let late: Vec<_> =
-        late.map(|place| place.tid).filter(|&tid| is_missed_yet(&stopped, tid)).collect();
+        late.map(|place| place.tid()).filter(|&tid| is_missed_yet(&stopped, tid)).collect();
     stopped
         .missed
         .extend(late.into_iter().filter(|&tid| is_there(tid)).map(|tid| (tid, Reason::Late)));
@@ -110,13 +109,15 @@ fn ask_new(stopped: &mut Stopped, parking: &Parking, me: u32) {
         return;
     };
     for tid in tids {
-        let is_known = stopped.places.iter().any(|place| place.tid == tid);
+        let is_known = stopped.places.iter().any(|place| place.tid() == tid);
         if tid == me || is_known || !is_there(tid) {
             continue;
         }
-        let place = Place::new(tid, tasks::asleep(tid));
-        if parking.ask(&place) {
+        let place = Place::take(tid, tasks::asleep(tid));
+        if parking.ask(place) {
             stopped.places.push(place);
+        } else {
+            place.give_back();
         }
     }
 }
@@ -142,11 +143,11 @@ fn settle(stopped: &mut Stopped, parking: &Parking, started: Instant) -> bool {
                 parking.ask(place);
                 settled = false;
             }
-            State::Asked | State::Left if !is_missed_yet(stopped, place.tid) => {}
-            State::Asked | State::Left => match tasks::reach(place.tid, crate::sys::park::SIGNAL) {
+            State::Asked | State::Left if !is_missed_yet(stopped, place.tid()) => {}
+            State::Asked | State::Left => match tasks::reach(place.tid(), crate::sys::park::SIGNAL) {
                 Reach::Gone => {}
                 Reach::Blocked if started.elapsed() > BLOCKED_PATIENCE => {
-                    blocked.push((place.tid, Reason::Blocked));
+                    blocked.push((place.tid(), Reason::Blocked));
                 }
                 Reach::Blocked | Reach::Open => settled = false,
             },

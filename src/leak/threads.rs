@@ -1,5 +1,6 @@
 //! Which part of a stack is in use, by the threads that stand still and by the calling one.
 
+use super::reader::Reader;
 use super::space::Mapping;
 use super::stop::Stopped;
 use crate::heap::size::WORD;
@@ -15,6 +16,8 @@ pub(super) struct Threads<'a> {
     pub(super) stopped: &'a Stopped,
     /// Where the calling thread's stack begins to be the program's.
     pub(super) caller: &'a Point,
+    /// Looks at what threads that have ended left behind.
+    pub(super) reader: &'a Reader<'a>,
 }
 
 impl Threads<'_> {
@@ -23,7 +26,7 @@ impl Threads<'_> {
         let first = process::id();
         let above = move |tid, descriptor| (tid != first).then_some(descriptor);
         let parked = self.stopped.parked();
-        let parked = parked.map(move |place| (place.sp(), above(place.tid, place.descriptor())));
+        let parked = parked.map(move |place| (place.sp(), above(place.tid(), place.descriptor())));
         parked.chain([(self.caller.sp, above(thread::current_tid(), thread::pointer()))])
     }
 
@@ -52,15 +55,11 @@ impl Threads<'_> {
         if !self.stopped.is_complete() {
             return mapping.start;
         }
+        // Its own address stands in a descriptor twice (x86-64 TLS ABI; glibc's tcbhead_t).
         let is_descriptor = |address: &usize| {
-            let inside = (mapping.start..mapping.end - 3 * WORD).contains(address);
-            // SAFETY: inside of a mapping that can be read. Its own address stands in a descriptor twice
-            // (x86-64 TLS ABI; glibc's tcbhead_t).
-            inside
-                && unsafe {
-                    let words = *address as *const usize;
-                    words.read() == *address && words.add(2).read() == *address
-                }
+            (mapping.start..mapping.end - 3 * WORD).contains(address)
+                && self.reader.word(*address) == Some(*address)
+                && self.reader.word(*address + 2 * WORD) == Some(*address)
         };
         ended::descriptors().filter(is_descriptor).max().unwrap_or(mapping.start)
     }

@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use super::early;
 use crate::heap::size::{PAGE, round_up};
 use crate::heap::{Heap, Layout, PageSource, Pages};
-use crate::sys::lock::Lock;
+use crate::sys::lock::{Hold, Lock};
 use crate::sys::{memory, process};
 
 /// Address space reserved at a time, at best and at least, and how often.
@@ -173,17 +173,22 @@ fn may_be_block(block: NonNull<u8>) -> bool {
 }
 
 /// Takes the heap's lock to hold it over fork; see [`Lock::hold_over_fork`].
-pub fn hold_over_fork(interrupted: bool) -> bool {
-    HEAP.hold_over_fork(interrupted)
+pub fn hold_over_fork() -> Hold {
+    HEAP.hold_over_fork()
 }
 
 /// Gives it back in parent and child.
 ///
 /// # Safety
-/// The calling thread called [`hold_over_fork`], which returned true.
+/// The calling thread called [`hold_over_fork`], which returned [`Hold::Taken`].
 pub unsafe fn release_after_fork() {
     // SAFETY: as the caller says.
     unsafe { HEAP.release_after_fork() };
+}
+
+/// In a forked child: the lock of a thread that is not there is free.
+pub fn renew_lock() {
+    HEAP.renew();
 }
 
 /// The range as a Rust allocator, for a library whose Rust code must never come back to malloc.

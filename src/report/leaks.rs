@@ -193,12 +193,19 @@ fn write_sum(out: &mut String, outcome: &Outcome) {
     let _ = writeln!(out, "  {:>15}: {}", "total", counts(&outcome.sum.ledger));
 }
 
-/// Who was not looked at, and what that means.
+/// Threads and pages that were not looked at, and what that means.
 fn write_doubts(out: &mut String, sum: &Sum) {
     if sum.is_blind {
         out.push_str(
             "mallocop: other threads could not be stopped: what is only in their registers or is \
             being moved is listed as possible leak, and changes no status\n",
+        );
+    }
+    if sum.unread_pages != 0 {
+        let (pages, s) = (sum.unread_pages, plural(sum.unread_pages));
+        let _ = writeln!(
+            out,
+            "mallocop: {pages} page{s} could not be read: pointers in them were not followed"
         );
     }
     for (tid, reason) in &sum.missed {

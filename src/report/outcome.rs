@@ -49,6 +49,8 @@ pub struct Sum {
     pub missed: Vec<(u32, Reason)>,
     /// Is it not even known which threads there are?
     pub is_blind: bool,
+    /// Pages that could not be read, in which pointers may be.
+    pub unread_pages: u64,
     /// What is lost and not to be reported.
     pub suppressed: SiteTotals,
     /// What the process has allocated and freed.

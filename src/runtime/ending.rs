@@ -48,11 +48,13 @@ pub fn look_for_leaks(caller: &Point, speaks: bool) -> bool {
             None => return false,
         }
     };
+    let unread_pages = check.unread_pages as u64;
     let (missed, is_blind) = (check.missed, check.is_blind);
     let sum = Sum {
         is_checked: true,
         missed,
         is_blind,
+        unread_pages,
         suppressed: verdict.suppressed,
         notes,
         ..sum(speaks)

@@ -2,41 +2,82 @@
 
 use crate::record;
 use crate::stack::capture;
-use crate::sys::{output, process, thread};
+use crate::sys::{fault_net, output, process, single, stream_list, thread};
 
 use super::attendance::refusal;
 use super::{HEAP, death, ending, reader, reporter, scope};
 
-/// Registers the handlers.
+/// Registers the handlers. With the first block, so that others' handlers find malloc unlocked: what is registered first
+/// prepares last and is the first to run behind the fork, as glibc's own malloc.
 pub(super) fn register() {
     process::at_fork(prepare, parent, child);
 }
 
+/// Bit of [`thread::held`] for the list of streams; below are those of the heap's locks.
+const STREAMS: u8 = 1 << 7;
+
 extern "C" fn prepare() {
+    // What a handler has interrupted keeps its locks until the handler is done.
+    let interrupted = thread::is_critical();
     thread::begin_fork();
-    let held = HEAP.hold_over_fork();
-    thread::set_held(held.iter().rev().fold(0, |bits, &one| (bits << 1) | u8::from(one)));
+    loop {
+        // In glibc's order. With one thread nobody else can be at the list.
+        let streams = !single::is_single() && stream_list::lock();
+        let (held, all) = HEAP.hold_over_fork();
+        let bits = held.iter().rev().fold(0, |bits, &one| (bits << 1) | u8::from(one));
+        thread::set_held(bits | if streams { STREAMS } else { 0 });
+        // The child finds each lock free, and by the order of locks all behind it whole.
+        if all || interrupted {
+            return;
+        }
+        // A handler on another thread, which has interrupted the holder of a lock, may be waiting for the list.
+        if release() {
+            // SAFETY: locked in this turn.
+            unsafe { stream_list::unlock() };
+        }
+        std::thread::yield_now();
+    }
 }
 
-fn release() {
+/// Gives the heap's locks back. Was the list of streams locked?
+fn release() -> bool {
     let bits = thread::held();
     let held = core::array::from_fn(|lock| bits & (1 << lock) != 0);
     // SAFETY: `prepare` took exactly these in this thread; in the child it is its only thread.
     unsafe { HEAP.release_after_fork(held) };
-    thread::end_fork();
+    bits & STREAMS != 0
 }
 
 extern "C" fn parent() {
-    release();
+    if release() {
+        // SAFETY: `prepare` locked it, in this thread.
+        unsafe { stream_list::unlock() };
+    }
+    thread::end_fork();
+}
+
+/// The child's list of streams: glibc makes it free if it knows of several threads. A fork that this one has interrupted
+/// still counts on what it holds.
+fn renew_streams() {
+    // SAFETY: a child's handler runs in its only thread.
+    unsafe { stream_list::reset() };
+    thread::held_outside().filter(|bits| bits & STREAMS != 0).for_each(|_| {
+        stream_list::lock();
+    });
 }
 
 extern "C" fn child() {
-    release();
+    if release() {
+        renew_streams();
+    }
+    thread::end_fork();
+    HEAP.renew_locks();
     capture::renew_after_fork();
     thread::renew_after_fork();
     record::renew_after_fork();
     HEAP.inherit_arenas();
     HEAP.thaw_after_fork();
+    fault_net::renew_after_fork();
     reader::forget_root();
     output::drop_copy();
     reporter::renew_after_fork();

@@ -7,7 +7,7 @@ use super::attendance::refusal;
 use super::{HEAP, afl, ending, fork, hooks, reader};
 use crate::debug::CheckedHeap;
 use crate::stack::{capture, modules};
-use crate::sys::{ended, process, single, thread, thread_end};
+use crate::sys::{ended, process, single, stream_list, thread, thread_end};
 
 const NEW: u8 = 0;
 const PREPARING: u8 = 1;
@@ -43,6 +43,7 @@ fn prepare(find_own: fn()) -> Option<&'static CheckedHeap> {
     if let Some((start, end)) = process::loader_range() {
         modules::set_loader(start, end);
     }
+    fork::register();
     STATE.store(READY, Ordering::Release);
     Some(&HEAP)
 }
@@ -62,12 +63,12 @@ extern "C" fn end_thread(_: *mut c_void) {
 /// What needs libc and the loader, once both work: before the program's own constructors, or with its first block.
 /// The tool is at work meanwhile. `find_more` looks up what only the caller knows of.
 pub fn construct(find_more: impl FnOnce()) {
-    fork::register();
     // Registered before everything else, so that it runs after everything else.
     process::at_exit(ending::at_exit);
     hooks::find();
     find_more();
     reader::find();
     single::find();
+    stream_list::find();
     refusal::begin();
 }

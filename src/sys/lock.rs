@@ -4,6 +4,7 @@
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use core::time::Duration;
 
 use super::{futex, thread};
 
@@ -11,8 +12,24 @@ const FREE: usize = 0;
 /// Somebody sleeps until the lock is free. The bit is below the owner's address.
 const AWAITED: usize = 1;
 const SPINS: u32 = 100;
-/// Rounds that fork waits from a signal handler for a lock that another thread holds.
-const PATIENCE: u32 = 2000;
+/// Rounds that fork tries for a lock, and the pause after each but the first ones: about 50 ms in all.
+const TRIES: u32 = 200;
+const YIELDS: u32 = 100;
+const PAUSE: Duration = Duration::from_micros(500);
+
+/// A word that nobody changes.
+static NEVER: AtomicU32 = AtomicU32::new(0);
+
+/// What [`Lock::hold_over_fork`] has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// The lock was taken.
+    Taken,
+    /// The calling thread has it already: a signal handler forks, and it stays with the code that it has interrupted.
+    Mine,
+    /// Another thread did not give it back in time: it may be waiting for one of the calling thread's.
+    Busy,
+}
 
 /// Guards a `T`.
 pub struct Lock<T> {
@@ -48,7 +65,8 @@ impl<T> Lock<T> {
         None
     }
 
-    /// In a forked child, whose only thread calls this outside of the lock: who held it is gone.
+    /// In a forked child: the lock is free unless its only thread holds it. A thread of the parent that held it is not
+    /// there.
     pub fn renew(&self) {
         if !self.is_mine() {
             self.state.store(FREE, Ordering::Relaxed);
@@ -60,33 +78,31 @@ impl<T> Lock<T> {
         self.state.load(Ordering::Relaxed) & !AWAITED == thread::slot_address()
     }
 
-    /// Takes the lock without a guard, to hold it over fork. `false` if this thread holds it
-    /// already (fork from a signal handler): then it stays with whom it interrupted. A fork that has
-    /// `interrupted` a critical section also gives up on a lock of another thread, which may be
-    /// waiting for ours.
-    pub fn hold_over_fork(&self, interrupted: bool) -> bool {
+    /// Takes the lock without a guard, to hold it over fork. Gives up after about 50 ms.
+    pub fn hold_over_fork(&self) -> Hold {
         if self.is_mine() {
-            return false;
+            return Hold::Mine;
         }
         thread::enter_critical();
-        if !interrupted {
-            self.acquire();
-            return true;
-        }
-        for _ in 0..PATIENCE {
+        for round in 0..TRIES {
             if self.try_acquire(0) {
-                return true;
+                return Hold::Taken;
             }
-            std::thread::yield_now();
+            if round < YIELDS {
+                std::thread::yield_now();
+            } else {
+                // Not on the lock's own word, where this thread would be woken in a waiter's stead.
+                futex::wait(&raw const NEVER, 0, Some(PAUSE));
+            }
         }
         thread::leave_critical();
-        false
+        Hold::Busy
     }
 
     /// Undoes [`Lock::hold_over_fork`], in the parent and in the child.
     ///
     /// # Safety
-    /// The calling thread took the lock with `hold_over_fork`, which returned true.
+    /// The calling thread took the lock with `hold_over_fork`, which returned [`Hold::Taken`].
     pub unsafe fn release_after_fork(&self) {
         self.release();
         thread::leave_critical();
@@ -192,10 +208,12 @@ mod tests {
         static LOCK: Lock<()> = Lock::new(());
         let guard = LOCK.lock();
         assert!(LOCK.is_mine());
-        assert!(!LOCK.hold_over_fork(true));
+        assert_eq!(LOCK.hold_over_fork(), Hold::Mine);
+        let other = std::thread::spawn(|| LOCK.hold_over_fork()).join().expect("no panic");
+        assert_eq!(other, Hold::Busy);
         drop(guard);
         assert!(!LOCK.is_mine());
-        assert!(LOCK.hold_over_fork(false));
+        assert_eq!(LOCK.hold_over_fork(), Hold::Taken);
         // SAFETY: taken in the line above.
         unsafe { LOCK.release_after_fork() };
         assert!(!LOCK.is_mine());

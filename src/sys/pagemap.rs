@@ -11,8 +11,30 @@ pub struct PageMap(File);
 
 /// Entries read at a time.
 const ENTRIES: usize = 4096;
-/// In an entry: the page is there, or in swap.
-const PRESENT: u64 = 0b11 << 62;
+/// In an entry (Documentation/admin-guide/mm/pagemap.rst): the page is in memory; it is in swap, or something stands in
+/// for it; it is a guard.
+const IN_MEMORY: u64 = 1 << 63;
+const SWAPPED: u64 = 1 << 62;
+const GUARD: u64 = 1 << 58;
+
+/// Where a touched page is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Presence {
+    /// In memory.
+    InMemory,
+    /// In swap, or it cannot be read at all: before Linux 6.15 a guard looks like a page in swap.
+    Elsewhere,
+}
+
+const fn presence_of(entry: u64) -> Option<Presence> {
+    if entry & IN_MEMORY != 0 {
+        Some(Presence::InMemory)
+    } else if entry & SWAPPED != 0 && entry & GUARD == 0 {
+        Some(Presence::Elsewhere)
+    } else {
+        None
+    }
+}
 
 impl PageMap {
     /// `None`: /proc does not say.
@@ -20,14 +42,14 @@ impl PageMap {
         File::open("/proc/self/pagemap").ok().map(Self)
     }
 
-    /// Calls `each` with every run of touched pages in `[start, end)`, both multiples of the page size. `false`:
-    /// the kernel did not say; `each` was not called then.
+    /// Calls `each` with every run of touched pages in `[start, end)`, both multiples of the page size. `Err`: from
+    /// that address on the kernel did not say.
     pub fn for_each_run(
         &self,
         start: usize,
         end: usize,
-        mut each: impl FnMut(usize, usize),
-    ) -> bool {
+        mut each: impl FnMut(usize, usize, Presence),
+    ) -> Result<(), usize> {
         let mut buffer = vec![0u8; ENTRIES.min((end - start) / PAGE) * 8];
         let mut run = None;
         let mut page = start;
@@ -35,30 +57,43 @@ impl PageMap {
             let wanted = ((end - page) / PAGE * 8).min(buffer.len());
             let Some(bytes) = buffer.get_mut(..wanted) else { break };
             if self.0.read_exact_at(bytes, (page / PAGE * 8) as u64).is_err() {
-                if page == start {
-                    return false;
-                }
-                // What is not known is looked at.
-                each(run.unwrap_or(page), end);
-                return true;
+                finish(run, page, &mut each);
+                return Err(page);
             }
             let (entries, _) = bytes.as_chunks::<8>();
             for entry in entries {
-                let is_there = u64::from_ne_bytes(*entry) & PRESENT != 0;
-                match (is_there, run) {
-                    (true, None) => run = Some(page),
-                    (false, Some(from)) => {
-                        each(from, page);
-                        run = None;
-                    }
-                    _ => {}
+                let presence = presence_of(u64::from_ne_bytes(*entry));
+                if run.map(|(_, presence)| presence) != presence {
+                    finish(run, page, &mut each);
+                    run = presence.map(|presence| (page, presence));
                 }
                 page += PAGE;
             }
         }
-        if let Some(from) = run {
-            each(from, end);
-        }
-        true
+        finish(run, end, &mut each);
+        Ok(())
+    }
+}
+
+/// Hands on a run that ends at `end`.
+fn finish(
+    run: Option<(usize, Presence)>,
+    end: usize,
+    each: &mut impl FnMut(usize, usize, Presence),
+) {
+    if let Some((start, presence)) = run {
+        each(start, end, presence);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn guards_and_untouched_pages_are_not_there() {
+        assert_eq!(presence_of(1 << 63), Some(Presence::InMemory));
+        assert_eq!(presence_of(1 << 62), Some(Presence::Elsewhere));
+        assert_eq!((presence_of(0), presence_of(1 << 62 | 1 << 58)), (None, None));
     }
 }

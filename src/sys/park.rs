@@ -4,12 +4,12 @@
 //! The signal is the one that libc keeps for setuid (33): libc lets no program block or take it. What
 //! comes of it from libc meanwhile is passed on.
 
-use core::arch::naked_asm;
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::tasks::Asleep;
+use super::signal::{self, Action, SYNCHRONOUS};
 use super::{errno, futex, kernel, process, thread};
 
 /// The signal's number.
@@ -35,13 +35,18 @@ pub enum State {
     Left = 3,
 }
 
-/// A thread that is asked to park.
+/// A thread that is asked to park. Places are never freed: a late signal may still name one.
 pub struct Place {
-    /// Its kernel id.
-    pub tid: u32,
+    /// The place that was made before this one.
+    next: Option<&'static Place>,
+    is_taken: AtomicBool,
+    tid: AtomicU32,
     state: AtomicU32,
-    asleep: Option<Asleep>,
+    /// Number, stack pointer and return address of the call that it sleeps in; the last is 0 if it does not.
+    asleep: [AtomicUsize; 3],
     registers: [AtomicUsize; REGISTERS],
+    /// Where its vector registers are kept meanwhile: first byte and bytes.
+    vectors: [AtomicUsize; 2],
     /// Its alternate signal stack, which the kernel alone may know.
     alternate: [AtomicUsize; 2],
     descriptor: AtomicUsize,
@@ -49,15 +54,53 @@ pub struct Place {
 
 impl Place {
     /// For a thread that sleeps in that call, if it does.
-    pub fn new(tid: u32, asleep: Option<Asleep>) -> Box<Self> {
-        Box::new(Self {
-            tid,
+    pub fn take(tid: u32, asleep: Option<Asleep>) -> &'static Self {
+        let free = |place: &&'static Self| {
+            let (done, failed) = (Ordering::AcqRel, Ordering::Relaxed);
+            place.is_taken.compare_exchange(false, true, done, failed).is_ok()
+        };
+        let place = places().find(free).unwrap_or_else(Self::make);
+        place.tid.store(tid, Ordering::Relaxed);
+        let words = asleep.map_or([0; 3], |asleep| [asleep.number, asleep.sp, asleep.pc]);
+        place.asleep.iter().zip(words).for_each(|(to, word)| to.store(word, Ordering::Relaxed));
+        let sets: [&[AtomicUsize]; 3] = [&place.registers, &place.vectors, &place.alternate];
+        sets.into_iter().flatten().for_each(|word| word.store(0, Ordering::Relaxed));
+        place.state.store(State::Asked as u32, Ordering::Release);
+        place
+    }
+
+    /// A new one, which is taken.
+    fn make() -> &'static Self {
+        let place = Box::leak(Box::new(Self {
+            next: None,
+            is_taken: AtomicBool::new(true),
+            tid: AtomicU32::new(0),
             state: AtomicU32::new(State::Asked as u32),
-            asleep,
+            asleep: [const { AtomicUsize::new(0) }; 3],
             registers: [const { AtomicUsize::new(0) }; REGISTERS],
+            vectors: [const { AtomicUsize::new(0) }; 2],
             alternate: [const { AtomicUsize::new(0) }; 2],
             descriptor: AtomicUsize::new(0),
-        })
+        }));
+        let mut newest = PLACES.load(Ordering::Acquire);
+        loop {
+            // SAFETY: null, or a place, which is never freed.
+            place.next = unsafe { newest.as_ref() };
+            match PLACES.compare_exchange(newest, place, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return place,
+                Err(now) => newest = now,
+            }
+        }
+    }
+
+    /// Gives it back: the thread knows nothing of it any more.
+    pub fn give_back(&self) {
+        self.is_taken.store(false, Ordering::Release);
+    }
+
+    /// Kernel id of the thread.
+    pub fn tid(&self) -> u32 {
+        self.tid.load(Ordering::Relaxed)
     }
 
     /// How far it has come.
@@ -85,6 +128,14 @@ impl Place {
         self.registers.iter().map(|register| register.load(Ordering::Relaxed))
     }
 
+    /// The memory in which the kernel keeps its vector registers while it is parked: start and end. They may hold
+    /// pointers: copies by vector instructions wait there.
+    pub fn vectors(&self) -> (usize, usize) {
+        let [start, bytes] = &self.vectors;
+        let start = start.load(Ordering::Relaxed);
+        (start, start + bytes.load(Ordering::Relaxed))
+    }
+
     /// Its alternate signal stack: start and end; empty without one.
     pub fn alternate(&self) -> (usize, usize) {
         let [start, bytes] = &self.alternate;
@@ -99,6 +150,16 @@ impl Place {
     }
 }
 
+/// The place that was made last.
+static PLACES: AtomicPtr<Place> = AtomicPtr::new(core::ptr::null_mut());
+
+/// All places, taken or not.
+fn places() -> impl Iterator<Item = &'static Place> {
+    // SAFETY: null, or a place, which is never freed.
+    let newest = unsafe { PLACES.load(Ordering::Acquire).as_ref() };
+    core::iter::successors(newest, |place| place.next)
+}
+
 /// Threads to wake: whoever waits.
 const ALL: u32 = i32::MAX as u32;
 
@@ -108,18 +169,6 @@ static ROUND: AtomicU32 = AtomicU32::new(0);
 static NEWS: AtomicU32 = AtomicU32::new(0);
 /// What the signal did before, to pass on what is not ours.
 static BEFORE: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
-
-/// The kernel's `struct sigaction`, of which libc's own would not take this signal.
-#[repr(C)]
-#[derive(Clone, Copy)]
-struct Action {
-    handler: usize,
-    flags: u64,
-    restorer: usize,
-    mask: u64,
-}
-
-const RESTORER: u64 = 0x0400_0000;
 
 /// While this lives the signal is ours, and the calling thread, whom the others wait for, is not interrupted: a
 /// handler of the program's could wait for one of them.
@@ -133,23 +182,14 @@ pub struct Parking {
 impl Parking {
     /// Takes the signal over. `None`: the kernel refuses. One at a time.
     pub fn open() -> Option<Self> {
-        let ours = Action {
-            handler: on_signal as *const () as usize,
-            flags: (libc::SA_SIGINFO | libc::SA_RESTART | libc::SA_ONSTACK) as u64 | RESTORER,
-            restorer: restore as *const () as usize,
-            // All others wait, so that what they interrupt is what they would have without us.
-            mask: u64::MAX,
-        };
-        let mut before = Action { handler: 0, flags: 0, restorer: 0, mask: 0 };
-        if !set_action(&ours, Some(&mut before)) {
-            return None;
-        }
+        // Signals that come meanwhile wait: what they interrupt is what they would have without us.
+        let ours = Action::handled_by(on_signal, libc::SA_RESTART | libc::SA_ONSTACK);
+        let before = signal::set_action(SIGNAL as c_int, &ours)?;
         let is_ours = before.handler == ours.handler;
-        if !is_ours && before.handler > libc::SIG_IGN && before.flags & libc::SA_SIGINFO as u64 != 0
-        {
+        if !is_ours && before.takes_info() {
             BEFORE.store(before.handler as *mut c_void, Ordering::Release);
         }
-        let mask = set_mask(!SYNCHRONOUS);
+        let mask = signal::set_mask(!SYNCHRONOUS);
         ROUND.fetch_or(1, Ordering::AcqRel);
         Some(Self { before, mask, unanswered: is_ours })
     }
@@ -165,38 +205,39 @@ impl Parking {
         *second = u64::from(code);
         *ids = u64::from(process::id());
         *value = core::ptr::from_ref(place) as u64;
-        let (process, thread) = (process::id() as usize, place.tid as usize);
+        let (process, thread) = (process::id() as usize, place.tid() as usize);
         let arguments = [process, thread, SIGNAL as usize, info.as_ptr() as usize];
         // SAFETY: rt_tgsigqueueinfo(2) reads the 128 bytes.
         unsafe { kernel::call(libc::SYS_rt_tgsigqueueinfo, arguments) == 0 }
     }
 
     /// Waits until none of the threads is still asked, or `until`.
-    pub fn wait(&self, places: &[Box<Place>], until: Instant) {
+    pub fn wait(&self, places: &[&'static Place], until: Instant) {
         wait_while(places, State::Asked, until);
     }
 
     /// Lets the threads go on, and gives the signal back if none is on its way any more. A place whose thread has
     /// not come by then stays for ever.
-    pub fn close(mut self, places: Vec<Box<Place>>) {
+    pub fn close(mut self, places: Vec<&'static Place>) {
         ROUND.fetch_add(1, Ordering::AcqRel);
         futex::wake(&raw const ROUND, ALL);
         wait_while(&places, State::Parked, Instant::now() + Duration::from_millis(100));
         for place in places {
             if matches!(place.state(), State::Asked | State::Parked) {
                 self.unanswered = true;
-                Box::leak(place);
+            } else {
+                place.give_back();
             }
         }
         if !self.unanswered {
-            set_action(&self.before, None);
+            signal::set_action(SIGNAL as c_int, &self.before);
         }
-        set_mask(self.mask);
+        signal::set_mask(self.mask);
     }
 }
 
 /// Waits until none of the threads is in that state any more, or `until`.
-fn wait_while(places: &[Box<Place>], state: State, until: Instant) {
+fn wait_while(places: &[&'static Place], state: State, until: Instant) {
     loop {
         let news = NEWS.load(Ordering::Acquire);
         let left = until.saturating_duration_since(Instant::now());
@@ -207,57 +248,20 @@ fn wait_while(places: &[Box<Place>], state: State, until: Instant) {
     }
 }
 
-fn set_action(new: &Action, old: Option<&mut Action>) -> bool {
-    let old = old.map_or(core::ptr::null_mut(), core::ptr::from_mut);
-    let new = core::ptr::from_ref(new);
-    // SAFETY: rt_sigaction(2) with the kernel's own structure and an 8-byte set.
-    unsafe {
-        let arguments = [SIGNAL as usize, new as usize, old as usize, 8];
-        kernel::call(libc::SYS_rt_sigaction, arguments) == 0
-    }
-}
-
-/// Signals that an instruction of the thread's own raises: SIGILL, SIGTRAP, SIGBUS, SIGFPE, SIGSEGV.
-const SYNCHRONOUS: u64 = bit(libc::SIGILL)
-    | bit(libc::SIGTRAP)
-    | bit(libc::SIGBUS)
-    | bit(libc::SIGFPE)
-    | bit(libc::SIGSEGV);
-
-const fn bit(signal: c_int) -> u64 {
-    1 << (signal - 1)
-}
-
-/// Sets which signals the calling thread has blocked, the ones that libc keeps among them; returns what it was.
-fn set_mask(mask: u64) -> u64 {
-    let mut before = 0u64;
-    let (new, old) = (core::ptr::from_ref(&mask) as usize, &raw mut before as usize);
-    // SAFETY: rt_sigprocmask(2) with 8-byte sets.
-    unsafe {
-        kernel::call(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, new, old, 8]);
-    }
-    before
-}
-
-#[unsafe(naked)]
-extern "C" fn restore() {
-    naked_asm!("mov rax, {call}", "syscall", call = const libc::SYS_rt_sigreturn)
-}
-
 /// Runs on a thread that is asked to park, or for libc.
 ///
 /// # Safety
 /// The kernel calls it, as a handler with SA_SIGINFO.
 unsafe extern "C" fn on_signal(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     errno::preserve(|| {
-        // SAFETY: the kernel gives both. The signal is libc's own, which libc sends without a value: what this
-        // process has queued with one is from `ask`, whose place stays until the thread has answered.
-        let place = unsafe {
-            let info_ref = &*info;
-            let own =
-                info_ref.si_code == libc::SI_QUEUE && info_ref.si_pid() == process::id() as i32;
-            own.then(|| info_ref.si_value().sival_ptr as *const Place).and_then(|at| at.as_ref())
+        // SAFETY: the kernel gives it to a handler with SA_SIGINFO.
+        let (code, pid, value) = unsafe {
+            let info = &*info;
+            (info.si_code, info.si_pid(), info.si_value().sival_ptr as *const Place)
         };
+        // Anybody may queue the signal with any value: only an address of ours is one.
+        let is_own = code == libc::SI_QUEUE && pid == process::id() as i32;
+        let place = if is_own { places().find(|&place| core::ptr::eq(place, value)) } else { None };
         match place {
             // SAFETY: the kernel's context for a handler with SA_SIGINFO.
             Some(place) => park(place, unsafe { &mut *context.cast::<libc::ucontext_t>() }),
@@ -278,6 +282,11 @@ fn park(place: &Place, context: &mut libc::ucontext_t) {
     for (to, from) in place.registers.iter().zip(words.iter()) {
         to.store(*from as usize, Ordering::Relaxed);
     }
+    if let Some((start, bytes)) = vectors_in(context.uc_mcontext.fpregs as usize) {
+        let [first, length] = &place.vectors;
+        first.store(start, Ordering::Relaxed);
+        length.store(bytes, Ordering::Relaxed);
+    }
     let alternate = context.uc_stack;
     if alternate.ss_flags & libc::SS_DISABLE == 0 {
         let [start, bytes] = &place.alternate;
@@ -291,13 +300,16 @@ fn park(place: &Place, context: &mut libc::ucontext_t) {
     }
     // A call that the signal has ended early is begun again, as it would have gone on without us. Other
     // signals that came meanwhile come before that, as if they had come in front of the call.
-    if let Some(asleep) = place.asleep
+    let [number, sp, pc] = [0, 1, 2].map(|at| {
+        place.asleep.get(at).map_or(0, |word| word.load(Ordering::Relaxed))
+    });
+    if pc != 0
         && let [rax, rsp, rip] = [RAX, RSP, RIP].map(|at| words.get(at).copied().unwrap_or(0))
         && rax == -i64::from(libc::EINTR)
-        && (rsp as usize, rip as usize) == (asleep.sp, asleep.pc)
+        && (rsp as usize, rip as usize) == (sp, pc)
     {
         if let Some(word) = words.get_mut(RAX) {
-            *word = asleep.number as i64;
+            *word = number as i64;
         }
         if let Some(word) = words.get_mut(RIP) {
             // The length of `syscall`.
@@ -305,6 +317,22 @@ fn park(place: &Place, context: &mut libc::ucontext_t) {
         }
     }
     place.set(State::Left);
+}
+
+/// The vector registers in the state that the kernel has stored at `state`: first byte and bytes
+/// (asm/sigcontext.h, `struct _fpstate_64` with its `_fpx_sw_bytes`).
+fn vectors_in(state: usize) -> Option<(usize, usize)> {
+    const XMM: usize = 160;
+    const LEGACY: usize = 512;
+    const SOFTWARE: usize = 464;
+    const MAGIC: u32 = 0x4650_5853;
+    if state == 0 {
+        return None;
+    }
+    // SAFETY: the kernel's state of 512 bytes. If the magic number is there, so many bytes behind it, as said.
+    let [magic, _, _, _, size] = unsafe { ((state + SOFTWARE) as *const [u32; 5]).read_unaligned() };
+    let end = if magic == MAGIC { (size as usize).max(LEGACY) } else { LEGACY };
+    Some((state + XMM, end - XMM))
 }
 
 fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
@@ -350,8 +378,8 @@ mod tests {
         };
         for _ in 0..3 {
             let parking = Parking::open().expect("the signal");
-            let places = vec![Place::new(tid, Some(asleep))];
-            assert!(parking.ask(&places[0]));
+            let places = vec![Place::take(tid, Some(asleep))];
+            assert!(parking.ask(places[0]));
             parking.wait(&places, until);
             assert_eq!(places[0].state(), State::Parked);
             assert_eq!(places[0].sp(), asleep.sp);

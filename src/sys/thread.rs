@@ -326,6 +326,13 @@ pub fn end_fork() {
     forks.set(forks.get().saturating_sub(1));
 }
 
+/// What [`set_held`] noted for the forks that the innermost one has interrupted.
+pub fn held_outside() -> impl Iterator<Item = u8> {
+    let slot = slot();
+    let outer = usize::from(slot.forks.get()).saturating_sub(1);
+    slot.held.iter().take(outer).map(Cell::get)
+}
+
 /// What [`set_held`] noted.
 pub fn held() -> u8 {
     let slot = slot();

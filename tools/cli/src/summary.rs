@@ -133,6 +133,7 @@ fn add_sum(to: &mut Sum, from: &Sum) {
     to.ledger.peak = to.ledger.peak.max(from.ledger.peak);
     to.missed.extend_from_slice(&from.missed);
     to.is_blind |= from.is_blind;
+    to.unread_pages = to.unread_pages.saturating_add(from.unread_pages);
     to.lost_frees = to.lost_frees.saturating_add(from.lost_frees);
     to.folded = to.folded.saturating_add(from.folded);
 }
