@@ -11,6 +11,8 @@ const MOST: usize = 128;
 const LEAST: usize = 3;
 /// Chunks a class holds before it has shown that it is used much.
 const FIRST_LIMIT: usize = 8;
+/// Bytes that it is filled with before that.
+const FIRST_BYTES: usize = 1 << 10;
 
 /// Most chunks of a class.
 const fn most_of(class: Class) -> usize {
@@ -131,9 +133,13 @@ impl Cache {
         true
     }
 
-    /// How many chunks to get for an empty class.
+    /// How many chunks to get for an empty class. The first time few bytes: a thread may never ask again.
     pub(super) fn batch(&mut self, class: Class) -> usize {
+        let is_new = self.stacks.get(class.index()).is_some_and(|stack| stack.limit == stack.bottom);
         self.widen(class);
+        if is_new {
+            return (FIRST_BYTES / class.chunk_size()).clamp(1, FIRST_LIMIT / 2);
+        }
         let limit = self.stacks.get(class.index()).map_or(1, |stack| stack.limit - stack.bottom);
         usize::from(limit / 2).max(1)
     }

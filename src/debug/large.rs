@@ -2,6 +2,7 @@
 //! without an arena. Under the heaps' locks.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::block::Head;
 use super::checked::{CheckedHeap, Fresh, Pages, Release, Request};
@@ -15,6 +16,9 @@ use crate::stack::depot::SiteId;
 
 /// Tries after smashed chunks were put out of use, before an allocation fails.
 const TRIES: usize = 64;
+
+/// Bytes of addresses that programs have.
+const ADDRESS_SPACE: usize = 1 << 47;
 
 /// A payload fresh from a heap.
 struct Obtained {
@@ -69,10 +73,8 @@ impl CheckedHeap {
             match self.try_obtain(layout, size) {
                 Ok(Some(obtained)) => return Some(obtained),
                 Ok(None) if emptied => return None,
-                Ok(None) => {
-                    emptied = true;
-                    self.trim(0);
-                }
+                Ok(None) if !self.gives_way(layout) => return None,
+                Ok(None) => emptied = true,
                 Err(corrupt) => {
                     let now = capture::full_site();
                     self.blame_corruption(corrupt, Operation::Allocate, now);
@@ -80,6 +82,20 @@ impl CheckedHeap {
             }
         }
         None
+    }
+
+    /// Gives back what is free where there is no memory for a request. `false`: that cannot help, or nothing was freed
+    /// since it did not.
+    fn gives_way(&self, layout: Layout) -> bool {
+        /// Frees up to the last time that nothing went, plus one.
+        static IN_VAIN: AtomicU64 = AtomicU64::new(0);
+        let now = self.totals().0.frees + 1;
+        if layout.size > ADDRESS_SPACE || IN_VAIN.load(Ordering::Relaxed) == now {
+            return false;
+        }
+        let any = self.trim(0);
+        IN_VAIN.store(if any { 0 } else { now }, Ordering::Relaxed);
+        true
     }
 
     /// From the thread's own heap, or the main one: that has all mapped blocks.

@@ -4,11 +4,11 @@
 //! A cold map, so a plain one: behind our own lock because fork must be able to hold it, which the
 //! shards of a concurrent map do not allow.
 
-use core::hash::{BuildHasherDefault, Hasher};
-use std::collections::HashMap;
+use core::hash::BuildHasherDefault;
 
 use crate::finding::Block;
 use crate::heap::Span;
+use crate::sys::plain_hash::PlainMap;
 use crate::sys::thread::ToolWork;
 
 /// Freed mappings kept at a time, and the address space they may take.
@@ -24,30 +24,9 @@ pub struct MappedBlock {
     pub block: Block,
 }
 
-/// Spreads page-aligned addresses.
-#[derive(Default)]
-pub struct AddressHasher(u64);
-
-impl Hasher for AddressHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.write_usize(usize::from(byte));
-        }
-    }
-
-    fn write_usize(&mut self, address: usize) {
-        let mixed = (self.0 ^ address as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        self.0 = mixed ^ (mixed >> 32);
-    }
-}
-
 /// All mapped blocks, live and sealed.
 pub struct MappedBlocks {
-    by_user: HashMap<usize, MappedBlock, BuildHasherDefault<AddressHasher>>,
+    by_user: PlainMap<usize, MappedBlock>,
     sealed: [usize; MOST_SEALED],
     first_sealed: usize,
     sealed_count: usize,
@@ -58,7 +37,7 @@ impl MappedBlocks {
     /// None yet.
     pub const fn new() -> Self {
         Self {
-            by_user: HashMap::with_hasher(BuildHasherDefault::new()),
+            by_user: PlainMap::with_hasher(BuildHasherDefault::new()),
             sealed: [0; MOST_SEALED],
             first_sealed: 0,
             sealed_count: 0,

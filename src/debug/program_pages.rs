@@ -36,6 +36,13 @@ unsafe impl PageSource for ProgramPages {
         }
     }
 
+    fn expect(&mut self, chunk: usize) {
+        match self {
+            Self::Brk(pages) => pages.expect(chunk),
+            Self::Regions(pages) => pages.expect(chunk),
+        }
+    }
+
     fn step(&self) -> usize {
         match self {
             Self::Brk(pages) => pages.step(),

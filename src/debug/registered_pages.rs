@@ -23,6 +23,10 @@ unsafe impl<P: PageSource> PageSource for RegisteredPages<P> {
         None
     }
 
+    fn expect(&mut self, chunk: usize) {
+        self.pages.expect(chunk);
+    }
+
     fn step(&self) -> usize {
         self.pages.step()
     }

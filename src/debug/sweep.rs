@@ -1,8 +1,6 @@
 //! The look at everything, on demand and at exit: canaries of live blocks, blocks in the
 //! quarantine, and what is in use by site.
 
-use std::collections::HashMap;
-
 use super::block::Head;
 use super::checked::CheckedHeap;
 use super::quarantine::Waiting;
@@ -10,6 +8,7 @@ use super::registry::{self, State};
 use super::search;
 use crate::finding::{Damage, Operation};
 use crate::stack::depot::SiteId;
+use crate::sys::plain_hash::PlainMap;
 use crate::sys::thread;
 
 /// Damaged blocks reported one by one; the rest belongs to the same few writes as a rule.
@@ -111,7 +110,7 @@ impl CheckedHeap {
 
     /// Unfreed blocks by allocation site, the largest first.
     pub fn in_use_by_site(&self) -> Vec<(SiteId, SiteTotals)> {
-        let mut sites: HashMap<SiteId, SiteTotals> = HashMap::new();
+        let mut sites: PlainMap<SiteId, SiteTotals> = PlainMap::default();
         search::for_each_live(|user, site| {
             let totals = sites.entry(site).or_default();
             totals.blocks += 1;

@@ -33,8 +33,8 @@ impl<P: PageSource> Heap<P> {
         }
         if grow
             && self.top_size < need + MIN_CHUNK
-            && !self.grow(need * most + MIN_CHUNK)?
-            && !self.grow(need + MIN_CHUNK)?
+            && !self.grow(need * most + MIN_CHUNK, need)?
+            && !self.grow(need + MIN_CHUNK, need)?
         {
             return Ok(0);
         }

@@ -20,7 +20,7 @@ impl<P: PageSource> Heap<P> {
         let next = chunk + head.size;
         if next == self.top {
             if head.size + self.top_size < need + MIN_CHUNK
-                && (!self.grow(need - head.size + MIN_CHUNK)? || self.top != next)
+                && (!self.grow(need - head.size + MIN_CHUNK, need)? || self.top != next)
             {
                 return Ok(None);
             }

@@ -253,7 +253,7 @@ impl<P: PageSource> Heap<P> {
             unsafe { self.occupy(chunk, size, need) };
             return Ok(Some(chunk));
         }
-        if self.top_size < need + MIN_CHUNK && !self.grow(need + MIN_CHUNK)? {
+        if self.top_size < need + MIN_CHUNK && !self.grow(need + MIN_CHUNK, need)? {
             return Ok(None);
         }
         self.carve_top(need).map(Some)

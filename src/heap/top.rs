@@ -83,8 +83,9 @@ impl<P: PageSource> Heap<P> {
         true
     }
 
-    /// Gets memory until the top has `need` bytes.
-    pub(super) fn grow(&mut self, need: usize) -> Result<bool, Corrupt> {
+    /// Gets memory until the top has `need` bytes, for chunks of a size.
+    pub(super) fn grow(&mut self, need: usize, chunk: usize) -> Result<bool, Corrupt> {
+        self.pages.expect(chunk);
         for _ in 0..3 {
             if self.top_size >= need {
                 return Ok(true);

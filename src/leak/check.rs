@@ -1,8 +1,5 @@
 //! The leak check: stops the world, marks, sorts what is lost, and lets the world go on before anything is said.
 
-use core::hash::BuildHasherDefault;
-use std::collections::HashMap;
-
 use super::chart::{Chart, Set};
 use super::classify::{self, Loss, find_lost};
 use super::mark::{Interior, Marker};
@@ -10,13 +7,13 @@ use super::reader::Memory;
 use super::roots::Roots;
 use super::space::Space;
 use super::stop::{self, Reason};
-use crate::debug::mapped_blocks::AddressHasher;
 use crate::debug::{CheckedHeap, SiteTotals, deferred, registry, search};
 use crate::options::{self, Name};
 use crate::own;
 use crate::stack::caller::Point;
 use crate::stack::depot::{self, SiteId};
 use crate::stack::modules;
+use crate::sys::plain_hash::PlainMap;
 use crate::sys::{filter, thread};
 
 /// Blocks of one site that are lost in one way.
@@ -230,7 +227,7 @@ impl Group {
 
 /// Blocks by site and by how they are lost, if they are.
 #[derive(Default)]
-struct Groups(HashMap<usize, Group, BuildHasherDefault<AddressHasher>>);
+struct Groups(PlainMap<usize, Group>);
 
 /// Site and fate in one number: the hasher likes one.
 const FATES: [Option<Loss>; 4] =

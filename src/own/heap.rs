@@ -40,7 +40,9 @@ impl OwnPages {
         else {
             return false;
         };
-        let mut size = MOST.min(process::address_space_limit() / 4).max(LEAST).max(bytes);
+        // Twice what is asked for: what is free at the end of the last range does not count here.
+        let wanted = bytes.saturating_mul(2);
+        let mut size = MOST.min(process::address_space_limit() / 4).max(LEAST).max(wanted);
         loop {
             let aligned = round_up(size, PAGE);
             if let Some(start) = memory::reserve(aligned) {

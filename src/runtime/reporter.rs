@@ -1,6 +1,6 @@
 //! Findings -> text -> the reader; and the end of the program where that is due.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use crate::finding::{Defect, Finding, Operation};
 use crate::options::{self, Name};
@@ -19,10 +19,9 @@ const MOST_WARNED: usize = 256;
 
 struct Reporter {
     symbolizer: Option<Symbolizer>,
-    warned: Vec<SiteId>,
 }
 
-static REPORTER: Mutex<Reporter> = Mutex::new(Reporter { symbolizer: None, warned: Vec::new() });
+static REPORTER: Mutex<Reporter> = Mutex::new(Reporter { symbolizer: None });
 /// Thread slot of whoever reports.
 static OWNER: AtomicUsize = AtomicUsize::new(0);
 static FOUND: AtomicBool = AtomicBool::new(false);
@@ -75,7 +74,7 @@ pub fn on_finding(finding: &Finding) {
             note_error();
         }
         as_reporter(|reporter| {
-            if finding.is_error() || reporter.is_new(finding) {
+            if finding.is_error() || note_warning(finding) {
                 let told = Told::gather(finding);
                 if !report::tell(&told) {
                     let symbolizer = reporter.symbolizer.get_or_insert_default();
@@ -95,20 +94,37 @@ pub fn on_finding(finding: &Finding) {
     });
 }
 
-impl Reporter {
-    /// Warnings speak once for each place, notes once.
-    fn is_new(&mut self, finding: &Finding) -> bool {
-        if matches!(finding.defect, Defect::Surveyed { .. }) {
-            return true;
-        }
-        let note = finding.defect == Defect::Unjudged;
-        let site = if note { SiteId::NONE } else { finding.site };
-        let new = !self.warned.contains(&site) && self.warned.len() < MOST_WARNED;
-        if new {
-            self.warned.push(site);
-        }
-        new
+/// Sites that have warned, plus one; 0: room for another.
+static WARNED: [AtomicU32; MOST_WARNED] = [const { AtomicU32::new(0) }; MOST_WARNED];
+
+/// The key of a warning: they speak once for each place, notes once. `None`: it speaks each time.
+fn key_of(finding: &Finding) -> Option<u32> {
+    match finding.defect {
+        Defect::Surveyed { .. } => None,
+        Defect::Unjudged => Some(SiteId::NONE.0.wrapping_add(1)),
+        _ => Some(finding.site.0.wrapping_add(1)),
     }
+}
+
+/// Notes a warning. `false`: it was there, or there is no room.
+fn note_warning(finding: &Finding) -> bool {
+    let Some(key) = key_of(finding) else { return true };
+    for slot in &WARNED {
+        match slot.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return true,
+            Err(known) if known == key => return false,
+            Err(_) => {}
+        }
+    }
+    false
+}
+
+/// Does a warning say nothing new, and changes nothing? Programs that probe for memory fail by the thousand. No lock is
+/// taken.
+pub fn is_told(finding: &Finding) -> bool {
+    let Some(key) = key_of(finding) else { return false };
+    let is_known = |slot: &AtomicU32| slot.load(Ordering::Relaxed) == key;
+    !finding.is_error() && !is_fatal(finding) && WARNED.iter().any(is_known)
 }
 
 /// Heap errors end the program, but not one that is ending by itself: its output would be lost.

@@ -1,12 +1,12 @@
 //! Addresses -> functions, files and lines, inside the process, after the fact. Allocates from the
 //! tool's heap; holds no lock of ours meanwhile.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::depot::StoredFrame;
 use super::{modules, tenants};
 use crate::own;
+use crate::sys::plain_hash::PlainMap;
 use crate::sys::{filter, process};
 
 /// Milliseconds of CPU time that one process spends on names; after that frames show module and offset.
@@ -46,7 +46,7 @@ pub fn forgo_names() {
 /// Remembers what it has looked up, and how long that took.
 #[derive(Default)]
 pub struct Symbolizer {
-    known: HashMap<(usize, u32), Vec<Frame>>,
+    known: PlainMap<(usize, u32), Vec<Frame>>,
     spent: u64,
 }
 

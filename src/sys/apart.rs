@@ -6,6 +6,7 @@ use core::ffi::c_int;
 
 use super::thread::{self, ToolWork};
 use super::{errno, memory};
+use crate::heap::size::PAGE;
 
 /// Stack for names, text and files. Address space; memory is used as it is touched.
 const STACK: usize = 1 << 20;
@@ -32,16 +33,31 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Option<T> {
     })
 }
 
+/// The same with a guard page in front: names are looked up by recursion.
+const WHOLE: usize = PAGE + STACK;
+
+/// First byte of a fresh stack with its guard. `None`: no memory.
+fn fresh_stack() -> Option<usize> {
+    let start = memory::reserve(WHOLE)?;
+    // SAFETY: reserved in the line above.
+    if unsafe { memory::commit(start + PAGE, STACK) } {
+        return Some(start);
+    }
+    // SAFETY: reserved above, and nobody has seen it.
+    unsafe { memory::unmap(start, WHOLE) };
+    None
+}
+
 fn on_fresh_stack<F: FnOnce() -> T, T>(work: F) -> Option<T> {
     let mut job = Job { work: Some(work), result: None };
     let argument = &raw mut job;
-    match memory::map(STACK) {
+    match fresh_stack() {
         Some(start) => {
-            // SAFETY: the stack is fresh and ours, `start + STACK` a multiple of 16; `call_job` gets
+            // SAFETY: the stack is fresh and ours, `start + WHOLE` a multiple of 16; `call_job` gets
             // a job that outlives the call.
             unsafe {
-                call_on(start + STACK, argument.cast(), call_job::<F, T>);
-                memory::unmap(start, STACK);
+                call_on(start + WHOLE, argument.cast(), call_job::<F, T>);
+                memory::unmap(start, WHOLE);
             }
         }
         None => call_job::<F, T>(argument.cast()),
@@ -85,7 +101,7 @@ unsafe extern "C" {
 }
 
 /// malloc and free are no cancellation points; reading /proc would be one.
-fn without_cancellation<T>(work: impl FnOnce() -> T) -> T {
+pub fn without_cancellation<T>(work: impl FnOnce() -> T) -> T {
     const PTHREAD_CANCEL_DISABLE: c_int = 1;
     let mut before = 0;
     // SAFETY: sets and later restores the calling thread's own state.

@@ -28,13 +28,21 @@ pub struct BrkPages {
     brk_start: usize,
     brk_end: usize,
     brk_lost: bool,
+    /// Is what comes next for chunks of which every page is used?
+    is_dense: bool,
     regions: RegionPages,
 }
 
 impl BrkPages {
     /// A source that has handed out nothing yet.
     pub const fn new() -> Self {
-        Self { brk_start: 0, brk_end: 0, brk_lost: false, regions: RegionPages::new() }
+        Self {
+            brk_start: 0,
+            brk_end: 0,
+            brk_lost: false,
+            is_dense: true,
+            regions: RegionPages::new(),
+        }
     }
 
     /// Bytes at the ends of which the break stands: huge pages where there is much of it.
@@ -45,7 +53,8 @@ impl BrkPages {
 
     /// Moves the break up by `bytes` or some more, if it is where we left it.
     fn grow_brk(&mut self, bytes: usize) -> Option<Pages> {
-        let step = if bytes <= MOST_AT_ONCE { self.brk_step() } else { PAGE };
+        let is_dense = self.is_dense && bytes <= MOST_AT_ONCE;
+        let step = if is_dense { self.brk_step() } else { PAGE };
         let pages = self.grow_brk_by(bytes, step);
         if step == PAGE {
             return pages;
@@ -112,6 +121,11 @@ unsafe impl PageSource for BrkPages {
             return self.regions.grow(end, bytes).or_else(|| self.grow_brk(bytes));
         }
         self.grow_brk(bytes).or_else(|| self.regions.grow(end, bytes))
+    }
+
+    fn expect(&mut self, chunk: usize) {
+        self.is_dense = huge::are_dense(chunk);
+        self.regions.expect(chunk);
     }
 
     fn step(&self) -> usize {

@@ -4,7 +4,7 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::{errno, filter};
-use crate::heap::size::{round_down, round_up};
+use crate::heap::size::{PAGE, round_down, round_up};
 
 /// Bytes of one.
 pub const HUGE_PAGE: usize = 2 << 20;
@@ -13,6 +13,11 @@ pub const HUGE_PAGE: usize = 2 << 20;
 pub(super) const LARGE: usize = 16 << 20;
 /// Most bytes of a growth for which they are: a larger one is for one block, of which the program may use little.
 pub(super) const MOST_AT_ONCE: usize = 2 * HUGE_PAGE;
+
+/// Is every page of such chunks used? A larger chunk's program may touch only some of its pages.
+pub(super) const fn are_dense(chunk: usize) -> bool {
+    chunk <= PAGE
+}
 
 static WANTED: AtomicBool = AtomicBool::new(false);
 

@@ -24,6 +24,7 @@ pub mod memory;
 pub mod output;
 pub mod pagemap;
 pub mod park;
+pub mod plain_hash;
 pub mod process;
 pub mod regions;
 pub mod shared;

@@ -66,11 +66,54 @@ pub fn environment(name: &CStr) -> Option<&'static [u8]> {
 
 /// The same as a C string.
 pub fn variable(name: &CStr) -> Option<&'static CStr> {
+    if let Some(first) = environment_of_start() {
+        return variable_in(first, name.to_bytes());
+    }
     // SAFETY: getenv(3) with a C string; the value lives in the environment. The program may change
     // it later, so it is read at start only.
     unsafe {
         let value = libc::getenv(name.as_ptr());
         (!value.is_null()).then(|| CStr::from_ptr(value))
+    }
+}
+
+/// The environment as the kernel has left it on the stack, while libc has none yet: the functions of a program's
+/// `.preinit_array` run before libc is initialised. `None`: libc has one.
+fn environment_of_start() -> Option<*const *const core::ffi::c_char> {
+    unsafe extern "C" {
+        static environ: *const *const core::ffi::c_char;
+        /// Where the kernel has put the number of arguments (glibc's loader, 2.1).
+        static __libc_stack_end: *const usize;
+    }
+    // SAFETY: both are written before any code of a program runs. Behind the number stand so many arguments, null, and
+    // the environment (System V ABI, AMD64 supplement, 3.4.1).
+    unsafe {
+        if !environ.is_null() || __libc_stack_end.is_null() {
+            return None;
+        }
+        Some(__libc_stack_end.add(*__libc_stack_end + 2).cast())
+    }
+}
+
+fn variable_in(first: *const *const core::ffi::c_char, name: &[u8]) -> Option<&'static CStr> {
+    let mut at = first;
+    loop {
+        // SAFETY: an array of C strings that ends with null; it stays on the stack of the first thread.
+        let text = unsafe { *at };
+        if text.is_null() {
+            return None;
+        }
+        // SAFETY: an element in front of the null.
+        let text = unsafe { CStr::from_ptr(text) };
+        if let Some(value) = text.to_bytes().strip_prefix(name)
+            && value.first() == Some(&b'=')
+        {
+            return text.to_bytes_with_nul().get(name.len() + 1..).and_then(|value| {
+                CStr::from_bytes_with_nul(value).ok()
+            });
+        }
+        // SAFETY: not behind the null.
+        at = unsafe { at.add(1) };
     }
 }
 

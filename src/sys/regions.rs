@@ -17,12 +17,14 @@ pub struct RegionPages {
     next: usize,
     /// Is the last region of huge pages?
     is_huge: bool,
+    /// Is what comes next for chunks of which every page is used?
+    is_dense: bool,
 }
 
 impl RegionPages {
     /// A source that has handed out nothing yet.
     pub const fn new() -> Self {
-        Self { end: 0, limit: 0, next: FIRST, is_huge: false }
+        Self { end: 0, limit: 0, next: FIRST, is_huge: false, is_dense: true }
     }
 }
 
@@ -55,11 +57,16 @@ unsafe impl PageSource for RegionPages {
             }
         }
         let start = self.end;
-        self.end = round_up(start + len, self.step()).min(self.limit);
-        if self.is_huge && bytes > MOST_AT_ONCE {
+        let step = if self.is_dense { self.step() } else { PAGE };
+        self.end = round_up(start + len, step).min(self.limit);
+        if self.is_huge && (bytes > MOST_AT_ONCE || !self.is_dense) {
             huge::decline(start, self.end);
         }
         Some(Pages { start, len: self.end - start })
+    }
+
+    fn expect(&mut self, chunk: usize) {
+        self.is_dense = huge::are_dense(chunk);
     }
 
     fn step(&self) -> usize {

@@ -1,6 +1,5 @@
 //! Requests that are refused although there is memory, by the option `fail`.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -14,6 +13,7 @@ use crate::report::suppressed;
 use crate::runtime::{HEAP, reporter};
 use crate::stack::capture::{self, Caller};
 use crate::stack::depot::SiteId;
+use crate::sys::plain_hash::{PlainMap, PlainSet};
 use crate::sys::thread::ToolWork;
 use crate::sys::{apart, errno, output, process};
 
@@ -28,8 +28,8 @@ enum Numbers {
 
 /// A plan that goes by stacks, with what is known of those that came.
 enum Stacks {
-    Survey(HashSet<SiteId>),
-    Site(Vec<Rule>, HashMap<SiteId, bool>),
+    Survey(PlainSet<SiteId>),
+    Site(Vec<Rule>, PlainMap<SiteId, bool>),
 }
 
 static NUMBERS: OnceLock<Numbers> = OnceLock::new();
@@ -54,10 +54,10 @@ pub(in crate::runtime) fn begin() {
         _ => None,
     };
     *STACKS.lock() = match plan {
-        Some(Plan::Survey) => Some(Stacks::Survey(HashSet::new())),
+        Some(Plan::Survey) => Some(Stacks::Survey(PlainSet::default())),
         Some(Plan::Site(pattern)) => {
             let rules = suppress::read(&format!("leak:{pattern}"), "fail");
-            Some(Stacks::Site(rules.unwrap_or_default(), HashMap::new()))
+            Some(Stacks::Site(rules.unwrap_or_default(), PlainMap::default()))
         }
         _ => None,
     };

@@ -5,7 +5,7 @@
 use core::ffi::{CStr, c_char, c_int};
 use core::ptr;
 
-use mallocop::heap::size::{PAGE, round_up};
+use mallocop::heap::size::{PAGE, round_down, round_up};
 use mallocop::report;
 use mallocop::sys::{memory, target};
 
@@ -36,14 +36,79 @@ unsafe fn each<'a>(texts: Texts) -> impl Iterator<Item = (*const c_char, &'a [u8
     })
 }
 
-/// Are we preloaded in that environment?
-///
-/// # Safety
-/// As for [`each`].
-unsafe fn has_us(environment: Texts) -> bool {
-    // SAFETY: as the caller says.
+/// Are we preloaded in that environment? Not in one that cannot be read: the kernel refuses it.
+fn has_us(environment: Texts) -> bool {
+    if !is_readable(environment) {
+        return false;
+    }
+    // SAFETY: an array of C strings, all of which can be read.
     let mut all = unsafe { each(environment) };
     all.any(|(_, text)| text.strip_prefix(PRELOAD).is_some_and(|list| files(list).any(is_ours)))
+}
+
+/// Remembers the page that was found readable last.
+struct Look(usize);
+
+impl Look {
+    /// No page begins there.
+    const NONE: Self = Self(usize::MAX);
+
+    fn may_read(&mut self, address: usize) -> bool {
+        let page = round_down(address, PAGE);
+        if page != self.0 {
+            if !memory::is_readable(page, page + PAGE) {
+                return false;
+            }
+            self.0 = page;
+        }
+        true
+    }
+
+    /// Is there a C string?
+    fn may_read_text(&mut self, text: *const c_char) -> bool {
+        let mut at = text as usize;
+        loop {
+            if !self.may_read(at) {
+                return false;
+            }
+            // SAFETY: in a page that can be read.
+            if unsafe { *(at as *const c_char) } == 0 {
+                return true;
+            }
+            at += 1;
+        }
+    }
+}
+
+/// Can a path be read? Null is none.
+pub(crate) fn is_readable_path(path: *const c_char) -> bool {
+    !path.is_null() && Look::NONE.may_read_text(path)
+}
+
+/// Can the array and its strings be read? What libc has can; null is an empty one.
+fn is_readable(environment: Texts) -> bool {
+    // SAFETY: libc's variable, read once.
+    if environment.is_null() || environment == unsafe { environ } {
+        return true;
+    }
+    let (mut array, mut texts) = (Look::NONE, Look::NONE);
+    let mut at = environment as usize;
+    while at.is_multiple_of(size_of::<usize>()) && array.may_read(at) {
+        // SAFETY: in a page that can be read, and does not cross its end.
+        let text = unsafe { *(at as Texts) };
+        if text.is_null() {
+            return true;
+        }
+        if !texts.may_read_text(text) {
+            return false;
+        }
+        at += size_of::<usize>();
+    }
+    false
+}
+
+unsafe extern "C" {
+    static environ: Texts;
 }
 
 /// The files of an LD_PRELOAD.
@@ -64,8 +129,7 @@ pub(crate) unsafe fn with_environment(
     environment: Texts,
     run: impl FnOnce(Texts) -> c_int,
 ) -> c_int {
-    // SAFETY: as the caller says.
-    let is_watched = unsafe { has_us(environment) };
+    let is_watched = has_us(environment);
     let obstacle = path.filter(|_| is_watched).and_then(target::find_obstacle);
     let Some((obstacle, path)) = obstacle.zip(path) else { return run(environment) };
     report::tell_unwatched(obstacle, path.to_bytes());

@@ -11,7 +11,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use mallocop::record::{self, State};
 use mallocop::sys::{errno, process};
 
-use crate::environment::{Texts, with_environment};
+use crate::environment::{Texts, is_readable_path, with_environment};
 
 type Execve = unsafe extern "C" fn(*const c_char, Texts, Texts) -> c_int;
 type Fexecve = unsafe extern "C" fn(c_int, Texts, Texts) -> c_int;
@@ -83,13 +83,12 @@ enum Search {
 
 /// `file`, or where it is found as a shell would; `None`: nowhere, or that is too long.
 ///
-/// # Safety
-/// A C string, or null.
-unsafe fn look_up(file: *const c_char, search: Search, room: &mut [u8; 1024]) -> Option<&CStr> {
-    if file.is_null() {
+/// Any other pointer than one to a C string is nowhere: libc's function has the word on it.
+fn look_up(file: *const c_char, search: Search, room: &mut [u8; 1024]) -> Option<&CStr> {
+    if !is_readable_path(file) {
         return None;
     }
-    // SAFETY: as the caller says.
+    // SAFETY: a C string that can be read.
     let name = unsafe { CStr::from_ptr(file) }.to_bytes();
     let folders = match search == Search::No || name.contains(&b'/') {
         true => b"".as_slice(),

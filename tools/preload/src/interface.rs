@@ -116,9 +116,8 @@ unsafe extern "C" fn posix_memalign_from(
             return libc::EINVAL;
         }
     };
-    // SAFETY: the entry gives the registers.
-    let allocate = || unsafe { allocate(Call::PosixMemalign, size, align, caller) };
-    let block = mallocop::sys::errno::preserve(allocate);
+    // SAFETY: the entry gives the registers. Without memory errno is ENOMEM, too, as with glibc.
+    let block = unsafe { allocate(Call::PosixMemalign, size, align, caller) };
     if block.is_null() {
         return libc::ENOMEM;
     }

@@ -190,6 +190,9 @@ pub(crate) fn warn(bad: BadRequest) {
     }
     let site = capture::full_site();
     let finding = Finding::new(Defect::BadRequest(bad), Operation::Allocate, 0, site);
+    if reporter::is_told(&finding) {
+        return;
+    }
     mallocop::sys::apart::run(|| reporter::on_finding(&finding));
 }
 

@@ -5,6 +5,7 @@ use std::ffi::CString;
 
 use mallocop::arena::Totals;
 use mallocop::heap::Usage;
+use mallocop::sys::apart;
 use mallocop::sys::output;
 use mallocop::sys::thread::ToolWork;
 
@@ -12,6 +13,15 @@ use crate::start;
 
 fn totals() -> (Totals, Usage) {
     start::heap().map(|heap| heap.totals()).unwrap_or_default()
+}
+
+/// Bytes that the program has asked for in live mapped blocks.
+fn mapped_bytes() -> usize {
+    let mut bytes = 0;
+    if let Some(heap) = start::heap() {
+        heap.for_each_mapped(|_, _, live| bytes += live.map_or(0, |large| large.size));
+    }
+    bytes
 }
 
 #[unsafe(no_mangle)]
@@ -25,7 +35,8 @@ extern "C" fn mallinfo2() -> libc::mallinfo2 {
         hblkhd: usage.mapped,
         usmblks: 0,
         fsmblks: 0,
-        uordblks: ledger.live as usize,
+        // Without the mapped blocks, which have a field of their own.
+        uordblks: (ledger.live as usize).saturating_sub(mapped_bytes()),
         fordblks: usage.held - usage.in_use,
         keepcost: 0,
     }
@@ -51,6 +62,7 @@ extern "C" fn mallinfo() -> libc::mallinfo {
 
 #[unsafe(no_mangle)]
 extern "C" fn malloc_stats() {
+    // As glibc's, it is no cancellation point.
     let _work = ToolWork::begin();
     let (ledger, usage) = totals();
     let text = format!(
@@ -62,7 +74,7 @@ extern "C" fn malloc_stats() {
         usage.mapped_chunks
     );
     // malloc_stats(3) prints on standard error, whatever that is now.
-    output::write_all(2, text.as_bytes());
+    apart::without_cancellation(|| output::write_all(2, text.as_bytes()));
 }
 
 /// malloc_info(3): XML on a stream.
@@ -89,5 +101,6 @@ unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::FILE) -> c_i
     let Ok(text) = text else { return -1 };
     let text: *const c_char = text.as_ptr();
     // SAFETY: the caller gives an open stream; the text is a live C string.
-    if unsafe { libc::fputs(text, stream) } < 0 { -1 } else { 0 }
+    let printed = apart::without_cancellation(|| unsafe { libc::fputs(text, stream) });
+    if printed < 0 { -1 } else { 0 }
 }
