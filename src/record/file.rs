@@ -36,8 +36,8 @@ pub const HINT_AT: u64 = core::mem::offset_of!(Header, hint) as u64;
 
 /// Bytes that are mapped at a time.
 pub(super) const WINDOW: usize = 4 << 20;
-/// Extents in a window.
-pub(super) const IN_WINDOW: u32 = (WINDOW / EXTENT) as u32;
+/// Extents in a window: a file has whole windows.
+pub const IN_WINDOW: u32 = (WINDOW / EXTENT) as u32;
 
 static HEADER: AtomicPtr<Header> = AtomicPtr::new(core::ptr::null_mut());
 /// Extents of the file, as it was opened: the header may be written over.

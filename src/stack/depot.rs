@@ -291,11 +291,13 @@ impl Depot {
 
     fn frames(&self, site: SiteId) -> impl Iterator<Item = StoredFrame> {
         let mut next = self.node_of(site, false).map_or(0, |node| node.load(Ordering::Acquire));
-        core::iter::from_fn(move || {
+        // What is written over may lead in a circle.
+        let all = core::iter::from_fn(move || {
             let node = self.node(next)?;
             next = node.parent;
             Some(StoredFrame(node.word))
-        })
+        });
+        all.take(record::read::DEEPEST)
     }
 }
 

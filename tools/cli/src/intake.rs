@@ -7,7 +7,7 @@ use std::fs;
 
 use mallocop::leak::Leak;
 use mallocop::record::read::{self, Bytes, Header, Reader};
-use mallocop::record::{self, Entry, Kind};
+use mallocop::record::{self, Entry, Kind, State};
 use mallocop::report::outcome::{Outcome, Reachable, Sum};
 use mallocop::report::told::Told;
 use mallocop::stack::depot::{self, SiteId, StoredFrame};
@@ -64,6 +64,8 @@ pub(crate) struct Intake<B> {
     gone: HashSet<(u32, u32)>,
     /// Are all lists kept, not only what is shown of them?
     keeps_all: bool,
+    /// The header as it was last.
+    known: Header,
     /// What is known so far.
     pub(crate) recording: Recording,
 }
@@ -79,13 +81,26 @@ impl<B: Bytes> Intake<B> {
             executed: HashMap::new(),
             gone: HashSet::new(),
             keeps_all,
+            known: Header::default(),
             recording: Recording::new(),
         }
     }
 
-    /// The file's header as it is now.
-    pub(crate) fn header(&self) -> Header {
-        self.reader.header().unwrap_or_default()
+    /// The file's header as it is now, or was last.
+    pub(crate) fn header(&mut self) -> Header {
+        // The program may write over it: a root that is known stays.
+        let known = self.known.root;
+        let is_sound = |header: &Header| known == 0 || header.root == known;
+        if let Some(header) = self.reader.header().filter(is_sound) {
+            let findings = header.findings.max(self.known.findings);
+            self.known = Header { findings, ..header };
+        }
+        self.known
+    }
+
+    /// Is the header what the command and the library have written?
+    pub(crate) fn is_sound(&self) -> bool {
+        self.reader.header().is_some()
     }
 
     /// Takes in what is new. `last`: nothing more will come.
@@ -125,6 +140,17 @@ impl<B: Bytes> Intake<B> {
             .into_iter()
             .filter_map(|(number, entry, bytes)| self.take(number, entry, &bytes))
             .collect()
+    }
+
+    /// Does a process run of which more may come? Ids of another pid namespace than this one cannot be asked for.
+    pub(crate) fn has_running(&self, namespace: u32) -> bool {
+        let tags = self.reader.tags();
+        let processes = tags.iter().filter(|tag| tag.kind == Kind::Process);
+        processes.filter_map(|tag| self.reader.process(tag.number)).any(|process| {
+            matches!(process.state, State::Running | State::Executing)
+                && process.namespace == namespace
+                && leftovers::is_alive(process.pid)
+        })
     }
 
     /// A fork runs the program of the process that has called exec.

@@ -1,8 +1,12 @@
-//! The library that is preloaded: carried inside the command, written to the user's cache once.
+//! The library that is preloaded: carried inside the command, written once to a directory that belongs to the user.
+//!
+//! What is loaded must be ours: a directory or a file in which somebody else could put a library of their own is refused.
+//! Children of the program may run as other users, so that a directory which all may enter is preferred.
 
 use std::env;
-use std::fs;
-use std::io::Write;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
@@ -10,47 +14,148 @@ use crate::failure::Failure;
 /// libmallocop.so as built with this command.
 const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libmallocop.so"));
 
-/// Path of the library on disk, written first if it is not there, and verified.
+/// Permissions of what we make, whatever the umask is: all may read, only the owner may write.
+const DIRECTORY: u32 = 0o755;
+const FILE: u32 = 0o644;
+/// Bits of a mode: the group or others may write; others may; only owners may rename and remove (sticky).
+const SHARED: u32 = 0o022;
+const OPEN: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+
+/// Path of the library on disk, written first if it is not there.
 pub(crate) fn install() -> Result<PathBuf, Failure> {
+    let user = rustix::process::geteuid().as_raw();
     let mut last = None;
-    for directory in directories() {
+    for directory in directories(user) {
         // The loader takes blanks and colons in LD_PRELOAD for separators.
         if directory.to_str().is_none_or(|path| path.contains([' ', ':', '\t'])) {
             continue;
         }
-        match install_in(&directory) {
+        match install_in(&directory, user) {
             Ok(path) => return Ok(path),
-            Err(error) => last = Some(error),
+            Err(error) => {
+                last = Some(io::Error::new(error.kind(), format!("{}: {error}", directory.display())));
+            }
         }
     }
-    let error = last.unwrap_or_else(|| std::io::ErrorKind::NotFound.into());
+    let error = last.unwrap_or_else(|| io::ErrorKind::NotFound.into());
     Err(Failure::Step("write the library to the cache directory".to_owned(), error))
 }
 
-/// Where it may lie: the user's cache, else a directory for temporary files.
-fn directories() -> impl Iterator<Item = PathBuf> {
+/// Where it may lie: the system's cache for root, whose home nobody else may enter, else the user's cache, else a
+/// directory for temporary files.
+fn directories(user: u32) -> impl Iterator<Item = PathBuf> {
     let absolute = |variable| env::var_os(variable).map(PathBuf::from).filter(|p| p.is_absolute());
-    let user = rustix::process::geteuid().as_raw();
-    absolute("XDG_CACHE_HOME")
+    let of_user = absolute("XDG_CACHE_HOME")
         .or_else(|| absolute("HOME").map(|home| home.join(".cache")))
-        .map(|cache| cache.join("mallocop"))
-        .into_iter()
-        .chain([env::temp_dir().join(format!("mallocop-{user}"))])
+        .map(|cache| cache.join("mallocop"));
+    let of_system = (user == 0).then(|| PathBuf::from("/var/cache/mallocop"));
+    let temporary = env::temp_dir().join(format!("mallocop-{user}"));
+    of_system.into_iter().chain(of_user).chain([temporary])
 }
 
-fn install_in(cache: &Path) -> std::io::Result<PathBuf> {
+fn install_in(cache: &Path, user: u32) -> io::Result<PathBuf> {
     let directory = cache.join(env!("MALLOCOP_LIBRARY_HASH"));
     let path = directory.join("libmallocop.so");
-    fs::create_dir_all(&directory)?;
+    // Nearly always it is there already.
+    if is_ours(&path, user).is_ok() {
+        return Ok(path);
+    }
+    DirBuilder::new().recursive(true).mode(DIRECTORY).create(&directory)?;
+    for made in [cache, &directory] {
+        let facts = fs::symlink_metadata(made)?;
+        if facts.is_dir() && facts.uid() == user && facts.mode() & 0o777 != DIRECTORY {
+            fs::set_permissions(made, Permissions::from_mode(DIRECTORY))?;
+        }
+    }
+    is_safe(&directory, user)?;
     let mount = rustix::fs::statvfs(&directory)?;
     if mount.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC) {
-        return Err(std::io::Error::other("no code can be loaded from there (noexec)"));
-    }
-    if fs::read(&path).is_ok_and(|bytes| bytes == LIBRARY) {
-        return Ok(path);
+        return Err(io::Error::other("no code can be loaded from there (noexec)"));
     }
     let mut file = tempfile::NamedTempFile::new_in(&directory)?;
     file.write_all(LIBRARY)?;
+    file.as_file().set_permissions(Permissions::from_mode(FILE))?;
     file.persist(&path).map_err(|error| error.error)?;
+    is_ours(&path, user)?;
     Ok(path)
+}
+
+/// Is the file the library as this user has written it?
+fn is_ours(path: &Path, user: u32) -> io::Result<()> {
+    let facts = fs::symlink_metadata(path)?;
+    let is_sound = facts.is_file()
+        && facts.uid() == user
+        && facts.mode() & SHARED == 0
+        && facts.len() == LIBRARY.len() as u64;
+    if !is_sound {
+        return Err(refused("there is another file in the library's place"));
+    }
+    path.parent().map_or(Ok(()), |directory| is_safe(directory, user))
+}
+
+/// Can nobody but this user and root put something into the directory's place, or into it?
+fn is_safe(directory: &Path, user: u32) -> io::Result<()> {
+    let real = fs::canonicalize(directory)?;
+    if real != directory && fs::symlink_metadata(directory)?.is_symlink() {
+        return Err(refused("a symbolic link stands there"));
+    }
+    for (depth, place) in real.ancestors().enumerate() {
+        let facts = fs::metadata(place)?;
+        let (is_users, mode) = (facts.uid() == user, facts.mode());
+        let is_private = is_users && mode & SHARED == 0;
+        // Above the directory and the one that it is in: others may own nothing that leads there.
+        let is_guarded = (is_users || facts.uid() == 0) && (mode & OPEN == 0 || mode & STICKY != 0);
+        if if depth < 2 { !is_private } else { !is_guarded } {
+            let who = format!("{} can be changed by others", place.display());
+            return Err(refused(&who));
+        }
+    }
+    Ok(())
+}
+
+fn refused(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::PermissionDenied, why.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("facts").mode() & 0o777
+    }
+
+    #[test]
+    fn a_library_is_written_for_all_and_found_again() {
+        let user = rustix::process::geteuid().as_raw();
+        let scratch = tempfile::tempdir().expect("a directory");
+        let cache = scratch.path().join("cache");
+        let path = install_in(&cache, user).expect("installed");
+        assert_eq!((mode(&cache), mode(&path)), (DIRECTORY, FILE));
+        let written = fs::metadata(&path).expect("facts").ino();
+        install_in(&cache, user).expect("installed");
+        assert_eq!(fs::metadata(&path).expect("facts").ino(), written);
+        fs::write(&path, "short").expect("written");
+        install_in(&cache, user).expect("installed");
+        assert!(fs::read(&path).is_ok_and(|bytes| bytes == LIBRARY));
+    }
+
+    #[test]
+    fn a_place_that_others_can_change_is_refused() {
+        let user = rustix::process::geteuid().as_raw();
+        let scratch = tempfile::tempdir().expect("a directory");
+        let open = scratch.path().join("open");
+        fs::create_dir(&open).expect("a directory");
+        fs::set_permissions(&open, Permissions::from_mode(0o777)).expect("permissions");
+        assert!(install_in(&open.join("cache"), user).is_err());
+        let (real, link) = (scratch.path().join("real"), scratch.path().join("link"));
+        fs::create_dir(&real).expect("a directory");
+        let hash = env!("MALLOCOP_LIBRARY_HASH");
+        fs::create_dir(&link).expect("a directory");
+        std::os::unix::fs::symlink(&real, link.join(hash)).expect("a link");
+        assert!(install_in(&link, user).is_err());
+        // Somebody else's file is not loaded.
+        assert!(install_in(&scratch.path().join("theirs"), user.wrapping_add(1)).is_err());
+    }
 }

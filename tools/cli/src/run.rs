@@ -27,7 +27,7 @@ use crate::report::Destinations;
 use crate::signals::Signals;
 use crate::symbols::{Named, Symbols, told_sites};
 use crate::tree::{Source, TreeFile};
-use crate::{leftovers, library, printer, status, summary, target};
+use crate::{library, printer, status, summary, target};
 
 /// How often the tree file is looked at while the program runs.
 const POLL: Duration = Duration::from_millis(20);
@@ -64,9 +64,6 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
         ));
     }
     let library = library::install()?;
-    let tree = TreeFile::create()?;
-    let path = tree.path().to_owned();
-    let mut watch = Watch::new(tree, &run.to)?;
     let mut command =
         Command::new(if facts.needs_shell { Path::new(target::SHELL) } else { &program });
     if facts.needs_shell {
@@ -75,17 +72,37 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
     command
         .args(run.arguments)
         .env("LD_PRELOAD", with_users_preloads(library.as_os_str()))
-        .env("MALLOCOP_OPTIONS", &options.list)
-        .env("MALLOCOP_TREE", path);
-    broken_pipe::pass_on(&mut command);
+        .env("MALLOCOP_OPTIONS", &options.list);
+    let tree = match TreeFile::create() {
+        Ok(tree) => tree,
+        Err(failure) => {
+            printer::say(&format!("{failure}; each process reports on its own standard error"));
+            return run_unrecorded(command.env_remove("MALLOCOP_TREE"), &program);
+        }
+    };
+    command.env("MALLOCOP_TREE", tree.path());
+    let mut watch = Watch::new(tree, &run.to)?;
+    let child = start(&mut command, &program)?;
+    let ended = watch.until_end(child)?;
+    Ok(watch.conclude(&program, ended, options.exitcode))
+}
+
+/// Starts the program; signals that come go to it.
+fn start(command: &mut Command, program: &Path) -> Result<Child, Failure> {
+    broken_pipe::pass_on(command);
     let signals = Signals::hold()?;
-    let child =
-        command.spawn().map_err(|error| Failure::CannotRun(program.clone(), error.to_string()))?;
+    let cannot = |error: std::io::Error| Failure::CannotRun(program.to_owned(), error.to_string());
+    let child = command.spawn().map_err(cannot)?;
     if let Some(program) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
         spawn(move || signals.pass_on(program))?;
     }
-    let ended = watch.until_end(child)?;
-    Ok(watch.conclude(&program, ended, options.exitcode))
+    Ok(child)
+}
+
+/// Runs it where no record can be made: the library in the program prints what it finds, and its status says so.
+fn run_unrecorded(command: &mut Command, program: &Path) -> Result<u8, Failure> {
+    let ended = start(command, program)?.wait().map_err(Failure::step("wait for the program"))?;
+    Ok(status::of_run(ended, false, 0))
 }
 
 /// The options for the library.
@@ -200,7 +217,7 @@ impl<'a> Watch<'a> {
     /// Gives processes that the program has left behind a moment to come to their end.
     fn linger(&mut self) {
         let until = Instant::now() + LINGER;
-        while Instant::now() < until && leftovers::map_file(self.tree.inode()) {
+        while Instant::now() < until && self.intake.has_running(self.namespace) {
             thread::sleep(POLL);
         }
         // Also what has come and gone since the program's end.
@@ -240,7 +257,9 @@ impl<'a> Watch<'a> {
     /// Says what was not seen, and settles the status.
     fn conclude(&mut self, program: &Path, ended: ExitStatus, exitcode: u8) -> u8 {
         let header = self.intake.header();
-        if header.root == 0 {
+        if !self.intake.is_sound() {
+            printer::say("the program has written over the run's record: findings may be missing");
+        } else if header.root == 0 {
             printer::say(&format!(
                 "{} did not load the library: nothing was checked",
                 program.display()

@@ -3,11 +3,11 @@
 use std::fs::File;
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{FileExt, MetadataExt as _};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use mallocop::record::read::{Bytes, Reader, Tag};
-use mallocop::record::{self, EXTENT, HINT_AT, MOST_EXTENTS, TAGS};
+use mallocop::record::{self, EXTENT, HINT_AT, MOST_EXTENTS, TAGS, WINDOW_EXTENTS};
 use rustix::fs::{FallocateFlags, MemfdFlags};
 use tempfile::TempPath;
 
@@ -36,11 +36,6 @@ impl TreeFile {
     /// Its path, for the program's environment.
     pub(crate) fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// What it is known by where it is mapped.
-    pub(crate) fn inode(&self) -> u64 {
-        self.file.metadata().map_or(u64::MAX, |facts| facts.ino())
     }
 
     /// Is it in memory, without a name?
@@ -89,20 +84,36 @@ impl Bytes for Source {
 /// A file of no directory: it takes memory as it is written to, cannot be full, and is gone when nobody has it.
 fn create_in_memory() -> std::io::Result<TreeFile> {
     let mut file = File::from(rustix::fs::memfd_create("mallocop", MemfdFlags::CLOEXEC)?);
-    file.set_len(u64::from(MOST_EXTENTS) * EXTENT as u64)?;
-    file.write_all(&record::fresh_header(MOST_EXTENTS))?;
+    let extents = within_limit(MOST_EXTENTS)?;
+    file.set_len(u64::from(extents) * EXTENT as u64)?;
+    file.write_all(&record::fresh_header(extents))?;
     let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
     // Without /proc nobody could open it.
     File::open(&path)?;
     Ok(TreeFile { file, path, named: None })
 }
 
+/// As many extents of `most` as the limit on files allows (RLIMIT_FSIZE, `ulimit -f`): beyond it the kernel sends SIGXFSZ.
+fn within_limit(most: u32) -> std::io::Result<u32> {
+    /// Windows that a file has to have at least, to be worth it.
+    const LEAST: u64 = 4;
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Fsize);
+    let window = u64::from(WINDOW_EXTENTS) * EXTENT as u64;
+    let windows = limit.current.unwrap_or(u64::MAX) / window;
+    if windows < LEAST {
+        return Err(std::io::ErrorKind::FileTooLarge.into());
+    }
+    let extents = windows.saturating_mul(u64::from(WINDOW_EXTENTS));
+    Ok(u32::try_from(extents).unwrap_or(u32::MAX).min(most))
+}
+
 /// A fresh file in `place`, with all its room allocated.
 fn create_in(place: &Path) -> std::io::Result<TreeFile> {
     let (mut file, path) =
         tempfile::Builder::new().prefix("mallocop-").tempfile_in(place)?.into_parts();
-    let bytes = u64::from(EXTENTS_ON_DISK) * EXTENT as u64;
+    let extents = within_limit(EXTENTS_ON_DISK)?;
+    let bytes = u64::from(extents) * EXTENT as u64;
     rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
-    file.write_all(&record::fresh_header(EXTENTS_ON_DISK))?;
+    file.write_all(&record::fresh_header(extents))?;
     Ok(TreeFile { file, path: path.to_path_buf(), named: Some(path) })
 }

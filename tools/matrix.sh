@@ -1,0 +1,261 @@
+#!/usr/bin/env bash
+# Runs mallocop in other releases of Linux, each with its own glibc: real programs and faulty ones.
+#
+#   tools/matrix.sh [--keep DIR] [--mallocop FILE] [RELEASE...]     all releases, if none is named
+#
+#   --keep DIR         roots stay in DIR/RELEASE and are used again, logs are in DIR/RELEASE.logs
+#   --mallocop FILE    the command to check (target/release/mallocop)
+#
+# Each release gets a root by debootstrap from the mirror $MIRROR (http://deb.debian.org/debian), in a
+# folder below ${TMPDIR:-/var/tmp} that goes away in the end. The checks run in a chroot there, in
+# mount and process namespaces of their own: no mount and no process is left behind. A line for each
+# check says `ok`, `skipped` or what differed. The exit status is 1 if a check failed, 125 if nothing
+# could be checked. Needs root, debootstrap and unshare.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+
+# Release, suite, debootstrap's script for it (an older debootstrap has none of its name), packages.
+releases() {
+    cat <<'END'
+forky forky sid python3-minimal,perl,git,bash,gcc,libc6-dev
+END
+}
+
+fail() { echo "matrix.sh: $*" >&2; exit 125; }
+row() { printf '%-8s %-20s %s\n' "$release" "$1" "$2"; }
+
+# What the checks run beside tests/victims, in the folder $1. At the end of `keys` a thread still
+# waits: only its key and its variable lead to its blocks.
+sources() {
+    cat >"$1/threads.c" <<'END'
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+static pthread_t threads[8];
+static pthread_key_t key;
+static __thread char *local;
+static atomic_int freed, ready;
+static void start(int n, void *work(void *), void *argument) {
+    while (n--) if (pthread_create(&threads[n], NULL, work, argument)) abort();
+}
+static void join(int n) { while (n--) pthread_join(threads[n], NULL); }
+static void *rounds(void *none) {
+    char *blocks[64] = {0};
+    for (int i = 0; i < 20000; i++) {
+        free(blocks[i % 64]);
+        memset(blocks[i % 64] = malloc(1 + i % 700), 1, 1 + i % 700);
+    }
+    for (int i = 0; i < 64; i++) free(blocks[i]);
+    return none;
+}
+static void destroy(void *block) { free(block); freed++; }
+static void *keep(void *waits) {
+    pthread_setspecific(key, malloc(100));
+    local = malloc(50);
+    ready = waits != NULL;
+    while (waits) pause();
+    free(local);
+    return NULL;
+}
+int main(int count, char **arguments) {
+    int status = 0, mode = arguments[1][0];
+    if (mode == 'k') {
+        pthread_key_create(&key, destroy);
+        start(4, keep, NULL);
+        join(4);
+        start(1, keep, &key);
+        while (!ready) usleep(1000);
+        return printf("%d freed\n", freed) < 0;
+    }
+    start(8, rounds, NULL);
+    join(8);
+    for (int i = 0; i < 10 && mode == 'f' && status == 0; i++) {
+        if (fork() == 0) { start(2, rounds, NULL); join(2); exit(0); }
+        wait(&status);
+    }
+    return printf("8 threads, %d\n", status) < 0;
+}
+END
+    cat >"$1/locals.cpp" <<'END'
+#include <cstdio>
+#include <string>
+#include <thread>
+static thread_local std::string local(200, 'x');
+int main() {
+    for (int i = 0; i < 4; i++) std::thread([] { local += local; }).join();
+    return std::printf("%zu characters\n", local.size()) < 0;
+}
+END
+    cat >"$1/script.py" <<'END'
+import subprocess, sys, threading
+def work(n): sums[n] = sum(len(str(i) * 20) for i in range(20000))
+sums = [0] * 8
+threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+child = subprocess.run([sys.executable, '-c', 'print("child")'], capture_output=True)
+print(sums, child.stdout, child.stderr, child.returncode)
+END
+    cat >"$1/script.pl" <<'END'
+for my $n (1 .. 4) {
+    my $child = open(my $from, '-|') // die;
+    if (!$child) { my %words = map { $_ => $_ x 9 } 1 .. 2000; print scalar(%words); exit $n }
+    print <$from>, " from $n";
+    close $from;
+    print ', status ', $? >> 8, "\n";
+}
+END
+    cat >"$1/script.git" <<'END'
+export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_DATE='1700000000 +0000' GIT_AUTHOR_NAME=a
+export GIT_COMMITTER_DATE='1700000000 +0000' GIT_COMMITTER_NAME=a EMAIL=a@example.org
+rm -rf repository
+git init -q -b main repository && cd repository || exit
+for n in 1 2 3; do echo "$n" >>file; git add file; git commit -q -m "change $n"; done
+git log -p --stat
+END
+    cat >"$1/script.bash" <<'END'
+words=$(for n in {1..500}; do echo "word$((n % 50))"; done | sort | uniq -c | sort | head -n 3)
+(cd / && echo "in $PWD, $words" | (read -r line; echo "subshell: $line"))
+while read -r a b; do echo "$b $a"; done < <(printf '%s\n' 'x y' 'z w' | tr a-z A-Z)
+(exit 7)
+END
+}
+
+# run NAME COMMAND...: runs it in the root; its status is $status, its output $logs/NAME.{out,err}.
+run() {
+    local name=$1
+    shift
+    status=0
+    timeout -k 5 120 chroot "$root" env -i -C /tmp PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/tmp \
+        LC_ALL=C.UTF-8 "$@" >"$logs/$name.out" 2>"$logs/$name.err" </dev/null || status=$?
+}
+watched() { run "$1" ./mallocop run "${@:2}"; }
+
+expect_status() { ((status == $1)) || problems+=("${2:+$2: }status $status, not $1"); }
+expect_same() { cmp -s "$logs/$1.$3" "$logs/$2.$3" || problems+=("$2.$3 is not as $1.$3"); }
+expect_words() { grep -Eq -- "$2" "$logs/$1.err" || problems+=("$1.err is without '$2'"); }
+
+# check TITLE FUNCTION ARGUMENTS...: one line of the table.
+check() {
+    local result=ok
+    problems=()
+    "${@:2}"
+    ((!${#problems[@]})) || result="failed: $(printf '%s; ' "${problems[@]}")"
+    row "$1" "${result%; }"
+}
+
+compile() { # COMPILER SOURCE
+    run "${2%.*}.compile" "$1" -g -w -pthread -o "${2%.*}" "$2"
+    expect_status 0 "$1 $2"
+}
+
+# faulty VICTIM STATUS SUMMARY FUNCTION: the report has these words, and this function in a stack.
+faulty() {
+    compile gcc "$1.c"
+    watched "$1" -- "./$1"
+    expect_status "$2"
+    expect_words "$1" "^SUMMARY: mallocop: $3"
+    expect_words "$1" "#[0-9]+ $4 "
+}
+
+# same NAME LEAKS STATUS COMMAND...: with mallocop it writes and returns what it does without, and there
+# is no heap error. If LEAKS are `allowed`, a leak check at exit may find some.
+same() {
+    local name=$1 leaks=$2 expected=$3 quiet=(--quiet)
+    shift 3
+    run "$name" "$@"
+    expect_status "$expected" "without mallocop"
+    [ -s "$logs/$name.out" ] || problems+=("without mallocop: no output")
+    [ "$leaks" = none ] || quiet+=(--detect-leaks=0)
+    watched "$name.quiet" "${quiet[@]}" -- "$@"
+    expect_status "$expected" quiet
+    expect_same "$name" "$name.quiet" out
+    expect_same "$name" "$name.quiet" err
+    watched "$name.full" -- "$@"
+    [[ $leaks == allowed && $status == 23 ]] || expect_status "$expected" full
+    expect_same "$name" "$name.full" out
+    expect_words "$name.full" '^mallocop [0-9.]+: watching '
+    ! grep 'ERROR: mallocop:' "$logs/$name.full.err" | grep -qv 'detected memory leaks' ||
+        problems+=("a heap error in $name.full.err")
+}
+compiled() { compile "$1" "$2"; same "${@:3}"; }
+
+checks() {
+    check "threads" compiled gcc threads.c threads none 0 ./threads join
+    check "leak" faulty leak 23 '300 byte\(s\) leaked in 3 allocation\(s\)\.$' leak_direct
+    check "write past the end" faulty overflow_by_one 134 heap-buffer-overflow make_block
+    check "write after free" faulty write_after_free_evicted 134 heap-use-after-free release_block
+    check "double free" faulty double_free 134 double-free break_it
+    check "invalid free" faulty free_interior 134 bad-free break_it
+    check "python3" same python allowed 0 python3 -c "$(cat "$root/tmp/script.py")"
+    check "perl" same perl allowed 0 perl script.pl
+    check "git" same git allowed 0 bash script.git
+    check "bash" same bash allowed 7 bash script.bash
+    check "fork after threads" same fork none 0 ./threads fork
+    check "fork among threads" compiled gcc fork_busy.c fork_busy allowed 0 ./fork_busy 100
+    check "thread keys, TLS" same keys none 0 ./threads keys
+    [ -e "$root/usr/bin/g++" ] || { row "C++ thread_local" "skipped: no g++"; return 0; }
+    check "C++ thread_local" compiled g++ locals.cpp locals none 0 ./locals
+}
+
+# In the namespaces of one release: --inside RELEASE ROOT LOGS MALLOCOP.
+if [ "${1:-}" = --inside ]; then
+    release=$2 root=$3 logs=$4
+    ulimit -c 0
+    mount -t proc proc "$root/proc"
+    mount -t sysfs -o ro sysfs "$root/sys"
+    mount --rbind /dev "$root/dev"
+    mount -t tmpfs tmpfs "$root/tmp"
+    cp "$here"/../tests/victims/*.c "$root/tmp"
+    cp "$5" "$root/tmp/mallocop"
+    sources "$root/tmp"
+    checks
+    exit
+fi
+
+folder=
+mallocop=$here/../target/release/mallocop
+wanted=()
+while (($#)); do
+    case $1 in
+        --keep) folder=${2:?DIR is missing}; shift ;;
+        --mallocop) mallocop=${2:?FILE is missing}; shift ;;
+        -*) sed -n '2,13s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        *) wanted+=("$1") ;;
+    esac
+    shift
+done
+((${#wanted[@]})) || mapfile -t wanted < <(releases | cut -d ' ' -f 1)
+((EUID == 0)) || fail "only root can make a root"
+[ -x "$mallocop" ] || fail "there is no $mallocop: cargo build --release makes it"
+if [ -n "$folder" ]; then
+    mkdir -p "$folder"
+    folder=$(cd "$folder" && pwd)
+else
+    folder=$(mktemp -d "${TMPDIR:-/var/tmp}/matrix.XXXXXX")
+    trap 'rm -rf --one-file-system "$folder"' EXIT
+fi
+
+# A root that debootstrap has not finished stays in RELEASE.part and is made anew.
+make_root() { # SUITE SCRIPT PACKAGES
+    local part=$folder/$release.part
+    [ ! -d "$folder/$release" ] || return 0
+    rm -rf --one-file-system "$part"
+    unshare --mount debootstrap --variant=minbase --include="$3" "$1" "$part" \
+        "${MIRROR:-http://deb.debian.org/debian}" "/usr/share/debootstrap/scripts/$2" \
+        >"$folder/$release.logs/debootstrap" 2>&1 || return
+    mv "$part" "$folder/$release"
+}
+
+: >"$folder/table"
+for release in "${wanted[@]}"; do
+    read -r suite script packages < <(releases | sed -n "s/^$release //p") || fail "no $release here"
+    mkdir -p "$folder/$release.logs"
+    { if ! make_root "$suite" "$script" "$packages"; then
+        row debootstrap "failed: $(tail -n 1 "$folder/$release.logs/debootstrap")"
+    fi } | tee -a "$folder/table"
+done
