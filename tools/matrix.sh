@@ -6,15 +6,15 @@
 #   --keep DIR         roots stay in DIR/RELEASE and are used again, logs are in DIR/RELEASE.logs
 #   --mallocop FILE    the command to check (target/release/mallocop)
 #
-# Each release gets a root by debootstrap from the mirror $MIRROR (http://deb.debian.org/debian), in a
-# folder below ${TMPDIR:-/var/tmp} that goes away in the end. The checks run in a chroot there, in
-# mount and process namespaces of their own: no mount and no process is left behind. A line for each
-# check says `ok`, `skipped` or what differed. The exit status is 1 if a check failed, 125 if nothing
-# could be checked. Needs root, debootstrap and unshare.
+# Each release gets a root by debootstrap from $MIRROR (http://deb.debian.org/debian), in a folder
+# below ${TMPDIR:-/var/tmp} that goes away in the end. The checks run in a chroot there, in mount
+# and process namespaces of their own: no mount, no process is left behind. A line for each check
+# says `ok`, `skipped` or what differed. The exit status is 1 if a check failed, 125 if nothing was
+# checked. Needs root, debootstrap and unshare.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 
-# Release, suite, debootstrap's script for it (an older debootstrap has none of its name), packages.
+# Release, suite, debootstrap's script (older ones have none of the suite's name), packages.
 releases() {
     cat <<'END'
 forky forky sid python3-minimal,perl,git,bash,gcc,libc6-dev
@@ -24,15 +24,15 @@ END
 fail() { echo "matrix.sh: $*" >&2; exit 125; }
 row() { printf '%-8s %-20s %s\n' "$release" "$1" "$2"; }
 
-# What the checks run beside tests/victims, in the folder $1. At the end of `keys` a thread still
-# waits: only its key and its variable lead to its blocks.
+# What the checks run beside tests/victims, each file behind a line with its name. At the end of
+# `threads keys` one thread still waits: only its key and its variable lead to its blocks.
 sources() {
-    cat >"$1/threads.c" <<'END'
+    cat <<'END'
+=== threads.c
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 static pthread_t threads[8];
@@ -47,7 +47,8 @@ static void *rounds(void *none) {
     char *blocks[64] = {0};
     for (int i = 0; i < 20000; i++) {
         free(blocks[i % 64]);
-        memset(blocks[i % 64] = malloc(1 + i % 700), 1, 1 + i % 700);
+        blocks[i % 64] = malloc(1 + i % 700);
+        blocks[i % 64][i % 700] = 1;
     }
     for (int i = 0; i < 64; i++) free(blocks[i]);
     return none;
@@ -58,39 +59,36 @@ static void *keep(void *waits) {
     local = malloc(50);
     ready = waits != NULL;
     while (waits) pause();
-    free(local);
-    return NULL;
+    return free(local), NULL;
+}
+static void keys(void) {
+    pthread_key_create(&key, destroy);
+    start(4, keep, NULL); join(4);
+    start(1, keep, &key);
+    while (!ready) usleep(1000);
+    printf("%d freed\n", freed);
 }
 int main(int count, char **arguments) {
     int status = 0, mode = arguments[1][0];
-    if (mode == 'k') {
-        pthread_key_create(&key, destroy);
-        start(4, keep, NULL);
-        join(4);
-        start(1, keep, &key);
-        while (!ready) usleep(1000);
-        return printf("%d freed\n", freed) < 0;
-    }
-    start(8, rounds, NULL);
-    join(8);
+    if (mode == 'k') { keys(); return 0; }
+    start(8, rounds, NULL); join(8);
     for (int i = 0; i < 10 && mode == 'f' && status == 0; i++) {
         if (fork() == 0) { start(2, rounds, NULL); join(2); exit(0); }
         wait(&status);
     }
-    return printf("8 threads, %d\n", status) < 0;
+    printf("8 threads, %d\n", status);
+    return 0;
 }
-END
-    cat >"$1/locals.cpp" <<'END'
+=== locals.cpp
 #include <cstdio>
 #include <string>
 #include <thread>
 static thread_local std::string local(200, 'x');
 int main() {
     for (int i = 0; i < 4; i++) std::thread([] { local += local; }).join();
-    return std::printf("%zu characters\n", local.size()) < 0;
+    std::printf("%zu characters\n", local.size());
 }
-END
-    cat >"$1/script.py" <<'END'
+=== script.py
 import subprocess, sys, threading
 def work(n): sums[n] = sum(len(str(i) * 20) for i in range(20000))
 sums = [0] * 8
@@ -99,25 +97,20 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 child = subprocess.run([sys.executable, '-c', 'print("child")'], capture_output=True)
 print(sums, child.stdout, child.stderr, child.returncode)
-END
-    cat >"$1/script.pl" <<'END'
+=== script.pl
 for my $n (1 .. 4) {
     my $child = open(my $from, '-|') // die;
     if (!$child) { my %words = map { $_ => $_ x 9 } 1 .. 2000; print scalar(%words); exit $n }
-    print <$from>, " from $n";
-    close $from;
-    print ', status ', $? >> 8, "\n";
+    print <$from>, ' words, status ', close($from) ? 0 : $? >> 8, "\n";
 }
-END
-    cat >"$1/script.git" <<'END'
+=== script.git
 export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_DATE='1700000000 +0000' GIT_AUTHOR_NAME=a
 export GIT_COMMITTER_DATE='1700000000 +0000' GIT_COMMITTER_NAME=a EMAIL=a@example.org
 rm -rf repository
 git init -q -b main repository && cd repository || exit
 for n in 1 2 3; do echo "$n" >>file; git add file; git commit -q -m "change $n"; done
 git log -p --stat
-END
-    cat >"$1/script.bash" <<'END'
+=== script.bash
 words=$(for n in {1..500}; do echo "word$((n % 50))"; done | sort | uniq -c | sort | head -n 3)
 (cd / && echo "in $PWD, $words" | (read -r line; echo "subshell: $line"))
 while read -r a b; do echo "$b $a"; done < <(printf '%s\n' 'x y' 'z w' | tr a-z A-Z)
@@ -136,7 +129,7 @@ run() {
 watched() { run "$1" ./mallocop run "${@:2}"; }
 
 expect_status() { ((status == $1)) || problems+=("${2:+$2: }status $status, not $1"); }
-expect_same() { cmp -s "$logs/$1.$3" "$logs/$2.$3" || problems+=("$2.$3 is not as $1.$3"); }
+expect_same() { cmp -s "$logs/$1" "$logs/$2" || problems+=("$2 is not as $1"); }
 expect_words() { grep -Eq -- "$2" "$logs/$1.err" || problems+=("$1.err is without '$2'"); }
 
 # check TITLE FUNCTION ARGUMENTS...: one line of the table.
@@ -162,8 +155,8 @@ faulty() {
     expect_words "$1" "#[0-9]+ $4 "
 }
 
-# same NAME LEAKS STATUS COMMAND...: with mallocop it writes and returns what it does without, and there
-# is no heap error. If LEAKS are `allowed`, a leak check at exit may find some.
+# same NAME LEAKS STATUS COMMAND...: with mallocop it writes and returns what it does without, and
+# there is no heap error. Where LEAKS are `allowed`, the check at exit may find some.
 same() {
     local name=$1 leaks=$2 expected=$3 quiet=(--quiet)
     shift 3
@@ -173,18 +166,29 @@ same() {
     [ "$leaks" = none ] || quiet+=(--detect-leaks=0)
     watched "$name.quiet" "${quiet[@]}" -- "$@"
     expect_status "$expected" quiet
-    expect_same "$name" "$name.quiet" out
-    expect_same "$name" "$name.quiet" err
+    expect_same "$name.out" "$name.quiet.out"
+    expect_same "$name.err" "$name.quiet.err"
     watched "$name.full" -- "$@"
     [[ $leaks == allowed && $status == 23 ]] || expect_status "$expected" full
-    expect_same "$name" "$name.full" out
+    expect_same "$name.out" "$name.full.out"
     expect_words "$name.full" '^mallocop [0-9.]+: watching '
-    ! grep 'ERROR: mallocop:' "$logs/$name.full.err" | grep -qv 'detected memory leaks' ||
+    ! grep -Pq 'ERROR: mallocop: (?!detected memory leaks)' "$logs/$name.full.err" ||
         problems+=("a heap error in $name.full.err")
 }
 compiled() { compile "$1" "$2"; same "${@:3}"; }
 
-checks() {
+# The checks of one release, in its namespaces: --inside RELEASE ROOT LOGS MALLOCOP.
+if [ "${1:-}" = --inside ]; then
+    release=$2 root=$3 logs=$4
+    ulimit -c 0
+    mount -t proc proc "$root/proc"
+    mount -t sysfs -o ro sysfs "$root/sys"
+    mount --rbind /dev "$root/dev"
+    mount -t tmpfs tmpfs "$root/tmp"
+    cp "$here"/../tests/victims/*.c "$root/tmp"
+    cp "$5" "$root/tmp/mallocop"
+    sources | awk -v folder="$root/tmp/" '/^=== / { file = folder $2; next } { print >file }'
+    row "$(chroot "$root" getconf GNU_LIBC_VERSION)" "Linux $(uname -r)"
     check "threads" compiled gcc threads.c threads none 0 ./threads join
     check "leak" faulty leak 23 '300 byte\(s\) leaked in 3 allocation\(s\)\.$' leak_direct
     check "write past the end" faulty overflow_by_one 134 heap-buffer-overflow make_block
@@ -198,22 +202,8 @@ checks() {
     check "fork after threads" same fork none 0 ./threads fork
     check "fork among threads" compiled gcc fork_busy.c fork_busy allowed 0 ./fork_busy 100
     check "thread keys, TLS" same keys none 0 ./threads keys
-    [ -e "$root/usr/bin/g++" ] || { row "C++ thread_local" "skipped: no g++"; return 0; }
+    [ -e "$root/usr/bin/g++" ] || { row "C++ thread_local" "skipped: no g++"; exit 0; }
     check "C++ thread_local" compiled g++ locals.cpp locals none 0 ./locals
-}
-
-# In the namespaces of one release: --inside RELEASE ROOT LOGS MALLOCOP.
-if [ "${1:-}" = --inside ]; then
-    release=$2 root=$3 logs=$4
-    ulimit -c 0
-    mount -t proc proc "$root/proc"
-    mount -t sysfs -o ro sysfs "$root/sys"
-    mount --rbind /dev "$root/dev"
-    mount -t tmpfs tmpfs "$root/tmp"
-    cp "$here"/../tests/victims/*.c "$root/tmp"
-    cp "$5" "$root/tmp/mallocop"
-    sources "$root/tmp"
-    checks
     exit
 fi
 
@@ -232,30 +222,28 @@ done
 ((${#wanted[@]})) || mapfile -t wanted < <(releases | cut -d ' ' -f 1)
 ((EUID == 0)) || fail "only root can make a root"
 [ -x "$mallocop" ] || fail "there is no $mallocop: cargo build --release makes it"
-if [ -n "$folder" ]; then
-    mkdir -p "$folder"
-    folder=$(cd "$folder" && pwd)
-else
+if [ -z "$folder" ]; then
     folder=$(mktemp -d "${TMPDIR:-/var/tmp}/matrix.XXXXXX")
     trap 'rm -rf --one-file-system "$folder"' EXIT
 fi
-
-# A root that debootstrap has not finished stays in RELEASE.part and is made anew.
-make_root() { # SUITE SCRIPT PACKAGES
-    local part=$folder/$release.part
-    [ ! -d "$folder/$release" ] || return 0
-    rm -rf --one-file-system "$part"
-    unshare --mount debootstrap --variant=minbase --include="$3" "$1" "$part" \
-        "${MIRROR:-http://deb.debian.org/debian}" "/usr/share/debootstrap/scripts/$2" \
-        >"$folder/$release.logs/debootstrap" 2>&1 || return
-    mv "$part" "$folder/$release"
-}
-
-: >"$folder/table"
+mkdir -p "$folder"
+folder=$(realpath "$folder")
+# A root that is not finished is RELEASE.part, and is made anew.
 for release in "${wanted[@]}"; do
-    read -r suite script packages < <(releases | sed -n "s/^$release //p") || fail "no $release here"
-    mkdir -p "$folder/$release.logs"
-    { if ! make_root "$suite" "$script" "$packages"; then
-        row debootstrap "failed: $(tail -n 1 "$folder/$release.logs/debootstrap")"
-    fi } | tee -a "$folder/table"
-done
+    root=$folder/$release logs=$folder/$release.logs
+    read -r _ suite script packages < <(releases | grep "^$release ") || fail "no release $release"
+    mkdir -p "$logs"
+    if [ ! -d "$root" ]; then
+        rm -rf --one-file-system "$root.part"
+        if ! unshare --mount debootstrap --variant=minbase --include="$packages" "$suite" \
+            "$root.part" "${MIRROR:-http://deb.debian.org/debian}" \
+            "/usr/share/debootstrap/scripts/$script" >"$logs/debootstrap" 2>&1; then
+            row debootstrap "failed: $(tail -n 1 "$logs/debootstrap")"
+            continue
+        fi
+        mv "$root.part" "$root"
+    fi
+    unshare --mount --pid --fork --kill-child bash "$here/matrix.sh" --inside "$release" "$root" \
+        "$logs" "$mallocop" || row "all checks" "failed: they ended early"
+done | awk '{ print; fflush() } $NF == "ok" { passed++ } / failed: / { failed++ }
+    END { printf "%d passed, %d failed\n", passed, failed; exit failed > 0 }'

@@ -4,25 +4,25 @@
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 const SLOTS: usize = 4096;
-/// A slot being written.
+/// States of a slot; from [`FULL`] on it holds a free, the call's code above that.
+const EMPTY: usize = 0;
+/// Somebody writes or takes the pointer.
 const CLAIMED: usize = 1;
+const FULL: usize = 2;
 
+/// Any value is a pointer that a program may free.
 static POINTERS: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
-static CODES: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
+static STATES: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(EMPTY) }; SLOTS];
 static WAITING: AtomicUsize = AtomicUsize::new(0);
-static NEXT: AtomicUsize = AtomicUsize::new(0);
 static LOST: AtomicUsize = AtomicUsize::new(0);
 
-/// Keeps a free of `pointer` for later; `code` comes back with it. When 4096 wait already the
-/// block is never freed and counted as lost: `false`.
+/// Keeps `pointer` and the code of the call for later. `false` when too many wait: the block is never freed.
 pub fn push(pointer: usize, code: usize) -> bool {
-    let first = NEXT.fetch_add(1, Ordering::Relaxed);
-    for slot in 0..SLOTS {
-        let at = (first + slot) % SLOTS;
-        let (Some(pointers), Some(codes)) = (POINTERS.get(at), CODES.get(at)) else { continue };
-        if pointers.compare_exchange(0, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-            codes.store(code, Ordering::Relaxed);
-            pointers.store(pointer, Ordering::Release);
+    for (pointers, state) in POINTERS.iter().zip(&STATES) {
+        let (done, failed) = (Ordering::Acquire, Ordering::Relaxed);
+        if state.compare_exchange(EMPTY, CLAIMED, done, failed).is_ok() {
+            pointers.store(pointer, Ordering::Relaxed);
+            state.store(FULL + code, Ordering::Release);
             WAITING.fetch_add(1, Ordering::Release);
             return true;
         }
@@ -43,19 +43,19 @@ pub fn lost() -> usize {
 
 /// Hands every waiting free to `each`.
 pub fn drain(mut each: impl FnMut(usize, usize)) {
-    for (pointers, codes) in POINTERS.iter().zip(&CODES) {
+    for (pointers, state) in POINTERS.iter().zip(&STATES) {
         if WAITING.load(Ordering::Relaxed) == 0 {
             return;
         }
-        let pointer = pointers.load(Ordering::Acquire);
-        if pointer <= CLAIMED {
+        let seen = state.load(Ordering::Relaxed);
+        let (done, failed) = (Ordering::Acquire, Ordering::Relaxed);
+        if seen < FULL || state.compare_exchange(seen, CLAIMED, done, failed).is_err() {
             continue;
         }
-        let code = codes.load(Ordering::Relaxed);
-        if pointers.compare_exchange(pointer, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
-            WAITING.fetch_sub(1, Ordering::Relaxed);
-            each(pointer, code);
-        }
+        let pointer = pointers.load(Ordering::Relaxed);
+        state.store(EMPTY, Ordering::Release);
+        WAITING.fetch_sub(1, Ordering::Relaxed);
+        each(pointer, seen - FULL);
     }
 }
 
@@ -77,6 +77,14 @@ mod tests {
         });
         seen.sort_unstable();
         assert!(seen.into_iter().eq(0..SLOTS));
+        assert!(!is_waiting());
+        // No pointer stands for a state of a slot.
+        for pointer in [0, 1, 2, usize::MAX] {
+            assert!(push(pointer, 3));
+            let mut seen = Vec::new();
+            drain(|pointer, code| seen.push((pointer, code)));
+            assert_eq!(seen, [(pointer, 3)]);
+        }
         assert!(!is_waiting());
     }
 }

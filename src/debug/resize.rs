@@ -237,10 +237,13 @@ impl CheckedHeap {
             let mut books = self.arenas.main().lock();
             // SAFETY: the block is taken and ours alone; the old place is not used after a move.
             let moved = unsafe { books.heap.remap(payload, mapped.span, payload_size)? };
-            books.ledger.count_resize(head.size, size);
-            books.ledger.tell();
             // SAFETY: the payload is live where it is now.
-            (moved.as_ptr() as usize, unsafe { books.heap.span_of(moved) })
+            let (span, capacity) =
+                unsafe { (books.heap.span_of(moved), books.heap.capacity(moved)) };
+            let counted = if self.is_guarded() { size } else { capacity.unwrap_or(size) };
+            books.ledger.count_resize(head.size, counted);
+            books.ledger.tell();
+            (moved.as_ptr() as usize, span)
         };
         let new_user = moved + lead;
         let new_head = Head { size, ..head };

@@ -1,10 +1,11 @@
 //! The leak check's verdict as text. Words as LeakSanitizer's, the lines of the sum as Valgrind's.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::names::Names;
 use super::outcome::{Outcome, Sum};
-use super::stacks;
+use super::stacks::{self, Mark};
 use super::summary::{counts, plural, write_in_use, write_limits, write_sites};
 use crate::debug::SiteTotals;
 use crate::leak::check::Obstacle;
@@ -30,6 +31,8 @@ pub fn write(outcome: &Outcome, names: &mut dyn Names) -> String {
     }
     if !leaks.is_empty() {
         write_sum(&mut text, outcome);
+    } else if sum.speaks && sum.has_own_malloc {
+        text.push_str(OWN_MALLOC);
     } else if sum.speaks && sum.is_checked {
         write_clean(&mut text, outcome);
     } else if sum.speaks {
@@ -95,6 +98,10 @@ fn is_kept_by_std(frames: &[Frame]) -> bool {
 /// How the names of such functions begin.
 const STD_KEEPS: [&str; 2] = ["std::thread::", "std::sys::thread_local::"];
 
+/// What is said of a program that was not seen.
+const OWN_MALLOC: &str =
+    "mallocop: the program defines malloc itself: its blocks were not seen, and nothing was checked\n";
+
 fn write_clean(out: &mut String, outcome: &Outcome) {
     let SiteTotals { blocks, bytes } = outcome.reachable();
     let (s, ss) = (plural(bytes), plural(blocks));
@@ -134,6 +141,7 @@ fn write_leaks(out: &mut String, outcome: &Outcome, names: &mut dyn Names) {
         false => writeln!(out, "=={pid}==WARNING: mallocop: possible memory leaks\n"),
     };
     let most = options::number(Name::MaxSites);
+    let leaks = &merged(leaks, names);
     for leak in leaks.iter().take(most) {
         write_leak(out, leak, names);
     }
@@ -157,8 +165,12 @@ fn write_leak(out: &mut String, leak: &Leak, names: &mut dyn Names) {
     let SiteTotals { blocks, bytes } = leak.totals;
     let _ = writeln!(out, "{kind} leak of {bytes} byte(s) in {blocks} object(s) allocated from:");
     stacks::write_stack(out, leak.site, names);
-    if let Some(name) = stacks::own_function(leak.site, names) {
-        let _ = writeln!(out, "    suppress with: leak:{name}");
+    match stacks::mark(leak.site, names) {
+        Some(Mark::Function(name)) => {
+            let _ = writeln!(out, "    suppress with: leak:{name}");
+        }
+        Some(Mark::Innermost(frames)) => write_block(out, &frames),
+        None => {}
     }
     if !leak.objects.is_empty() {
         out.push_str("Objects leaked above:\n");
@@ -167,6 +179,39 @@ fn write_leak(out: &mut String, leak: &Leak, names: &mut dyn Names) {
         }
     }
     out.push('\n');
+}
+
+/// A rule as Valgrind has them: `leak:main` would hide every leak of the program.
+fn write_block(out: &mut String, frames: &[String]) {
+    let outermost = frames.last().map_or("?", String::as_str);
+    let _ = writeln!(out, "    suppress with:\n    {{\n      leak in {outermost}\n      Memcheck:Leak");
+    out.push_str("      fun:*alloc*\n");
+    for frame in frames {
+        let _ = writeln!(out, "      fun:{frame}");
+    }
+    out.push_str("    }\n");
+}
+
+/// Leaks that read the same are one: a loop that the compiler has unrolled has several sites on one line.
+fn merged(leaks: &[Leak], names: &mut dyn Names) -> Vec<Leak> {
+    /// More than are ever shown are as they are.
+    const MOST: usize = 2000;
+    let mut whole: Vec<Leak> = Vec::new();
+    let mut places: BTreeMap<(Loss, String), usize> = BTreeMap::new();
+    for leak in leaks.iter().take(MOST) {
+        let mut stack = String::new();
+        stacks::write_stack(&mut stack, leak.site, names);
+        let at = *places.entry((leak.loss, stack)).or_insert(whole.len());
+        match whole.get_mut(at) {
+            Some(known) => {
+                known.totals.add(leak.totals);
+                known.objects.extend_from_slice(&leak.objects);
+            }
+            None => whole.push(leak.clone()),
+        }
+    }
+    whole.extend_from_slice(leaks.get(MOST..).unwrap_or(&[]));
+    whole
 }
 
 fn totals_of(leaks: &[Leak], wanted: impl Fn(Loss) -> bool) -> SiteTotals {

@@ -1,5 +1,6 @@
 //! What a reader sees: findings and the summary as text, and the way it leaves the process.
 
+pub mod escape;
 pub mod leaks;
 pub mod log_file;
 pub mod names;

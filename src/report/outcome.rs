@@ -39,6 +39,8 @@ pub struct Sum {
     pub pid: u32,
     /// Is this the end, or was it asked for on the way?
     pub is_final: bool,
+    /// Does the program define malloc itself, so that its blocks are not seen?
+    pub has_own_malloc: bool,
     /// Is something to be said even if nothing is lost?
     pub speaks: bool,
     /// Was looked for leaks?

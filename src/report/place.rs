@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::escape::escape;
 use super::told::Told;
 use crate::finding::{Life, Place};
 use crate::stack::modules;
@@ -53,18 +54,18 @@ fn write_mapping(
     let Some(module) = &told.module else {
         return write!(out, "is in mapped memory that malloc did not give");
     };
-    let name = module.name().to_owned();
+    let name = escape(module.name()).into_owned();
     let symbol = modules::symbol_at(module, told.finding.pointer);
     let at = symbol.map(|symbol| match symbol.offset {
-        0 => symbol.name,
-        offset => format!("{}+{offset}", symbol.name),
+        0 => escape(&symbol.name).into_owned(),
+        offset => format!("{}+{offset}", escape(&symbol.name)),
     });
     match at {
         Some(at) if executable => write!(out, "is code: {at} in {name}"),
         Some(at) => write!(out, "is the global {at} (in {name})"),
         None if executable => write!(out, "is code of {name}"),
         None if writable || !file => write!(out, "is in the data of {name}"),
-        None => write!(out, "is in a file mapping of {}", module.path),
+        None => write!(out, "is in a file mapping of {}", escape(&module.path)),
     }
 }
 

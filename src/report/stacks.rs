@@ -1,11 +1,14 @@
 //! Stacks as a reader sees them: function, file, line, column; the source line under the first
 //! frame of the user's own code.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::escape::escape;
 use super::names::{Ending, Names, Stack};
 use crate::options::{self, Name};
+use crate::stack::demangle::is_rusts;
 use crate::stack::depot::SiteId;
 use crate::stack::symbolize::Frame;
 
@@ -23,9 +26,10 @@ const STARTERS: [&str; 8] = [
 /// Function names are padded to a common width up to this.
 const MOST_PADDING: usize = 32;
 
-/// The stack of a site without what libc adds at its outer end.
+/// The stack of a site without what libc adds at its outer end, its names as they can be printed.
 fn stack_of(site: SiteId, names: &mut dyn Names) -> Stack {
     let mut stack = names.stack(site);
+    stack.frames.iter_mut().for_each(escape_names);
     let is_starter = |frame: &Frame| {
         let name = frame.function.as_deref().unwrap_or("");
         STARTERS.contains(&name.split('@').next().unwrap_or(name))
@@ -35,6 +39,16 @@ fn stack_of(site: SiteId, names: &mut dyn Names) -> Stack {
     let started = stack.frames.iter().skip(outermost).position(is_starter);
     stack.frames.truncate(started.map_or(stack.frames.len(), |position| outermost + position));
     stack
+}
+
+fn escape_names(frame: &mut Frame) {
+    let module = frame.module.as_mut().map(|(path, _)| path);
+    let names = [frame.function.as_mut(), frame.file.as_mut(), module];
+    for name in names.into_iter().flatten() {
+        if let Cow::Owned(escaped) = escape(name) {
+            *name = escaped;
+        }
+    }
 }
 
 /// Appends the stack of a site, a line each, or why there is none.
@@ -72,7 +86,7 @@ pub fn write_stack(out: &mut String, site: SiteId, names: &mut dyn Names) {
         if Some(number) == own
             && let Some(text) = names.source_line(frame)
         {
-            let _ = writeln!(out, "    {:>6} |     {}", frame.line, text.trim());
+            let _ = writeln!(out, "    {:>6} |     {}", frame.line, escape(text.trim()));
         }
         number += 1;
     }
@@ -97,8 +111,11 @@ pub(super) fn library_of(frame: &Frame) -> Option<&'static str> {
     let path = frame.module.as_ref().map_or("", |(path, _)| path.as_str());
     let module = path.rsplit('/').next().unwrap_or(path);
     let function = frame.function.as_deref().unwrap_or("").trim_start_matches('<');
-    let is_rusts =
-        ["core::", "alloc::", "std::", "__rustc"].iter().any(|start| function.starts_with(start));
+    // C++'s library has names in `std::`, too: its symbols tell.
+    let is_rusts = ["core::", "alloc::", "std::", "__rustc"]
+        .iter()
+        .any(|start| function.starts_with(start))
+        && frame.symbol.as_deref().is_none_or(is_rusts);
     // The names of inlined functions are short.
     let is_ours = file.ends_with("src/global.rs")
         && ["alloc", "alloc_zeroed", "dealloc", "realloc"].contains(&function);
@@ -177,23 +194,37 @@ pub fn named_frames(site: SiteId, names: &mut dyn Names) -> Vec<Frame> {
     stack_of(site, names).frames
 }
 
-/// Function to name in a rule for a site: of the first frame of the user's own code, else of the first that has a
-/// name and is not in the libraries that all programs allocate by. `None`: none has a name.
-pub fn own_function(site: SiteId, names: &mut dyn Names) -> Option<String> {
+/// How a leak is told from all others in a list of suppressions.
+pub(super) enum Mark {
+    /// By a function on its stack.
+    Function(String),
+    /// By its innermost functions: what is on the stack besides is on all stacks.
+    Innermost(Vec<String>),
+}
+
+/// What to name in a rule for a site: the function of the first frame of the user's own code, else of the first that has
+/// a name and is not in the libraries that all programs allocate by; with those in front of it where it is the outermost
+/// one, such as `main`. `None`: none has a name.
+pub(super) fn mark(site: SiteId, names: &mut dyn Names) -> Option<Mark> {
     let frames = named_frames(site, names);
-    let is_runtime = |frame: &&Frame| {
+    let is_runtime = |frame: &Frame| {
         let path = frame.module.as_ref().map_or("", |(path, _)| path.as_str());
         let name = path.rsplit('/').next().unwrap_or(path);
         ["libc.so", "libstdc++.so", "libc++.so", "ld-linux"]
             .iter()
             .any(|known| name.starts_with(known))
     };
-    let named = || frames.iter().filter(|frame| frame.function.is_some());
-    let own = frames.iter().find(|frame| is_users(frame, names) && !is_runtime(frame));
-    own.or_else(|| named().find(|frame| !is_runtime(frame)))
-        .or_else(|| named().next())?
-        .function
-        .clone()
+    let is_named = |frame: &Frame| frame.function.is_some();
+    let own = frames.iter().position(|frame| is_users(frame, names) && !is_runtime(frame));
+    let at = own
+        .or_else(|| frames.iter().position(|frame| is_named(frame) && !is_runtime(frame)))
+        .or_else(|| frames.iter().position(is_named))?;
+    if at + 1 < frames.len() {
+        return frames.get(at)?.function.clone().map(Mark::Function);
+    }
+    // Rules of this form go by symbols where they are mangled.
+    let symbol_of = |frame: &Frame| frame.symbol.clone().or_else(|| frame.function.clone());
+    Some(Mark::Innermost(frames.iter().map(|frame| symbol_of(frame).unwrap_or_else(|| "*".to_owned())).collect()))
 }
 
 /// `file:line:column in function` of the first frame of the user's own code, for a SUMMARY line.

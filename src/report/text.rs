@@ -6,6 +6,7 @@ use super::names::Names;
 use super::place::{article, write_place};
 use super::stacks;
 use super::told::Told;
+use crate::options::{self, Name};
 use crate::finding::{
     BadRequest, Block, Damage, Defect, Finding, Kind, Life, Operation, Place, Side,
 };
@@ -326,7 +327,26 @@ fn write_beside(out: &mut String, finding: &Finding, names: &mut dyn Names) {
     }
 }
 
+/// What a pointer that is no address was read from, if its bytes tell.
+fn fill_of(pointer: usize) -> Option<&'static str> {
+    let is_all = |name| {
+        let byte = options::number(name) as u8;
+        byte != 0 && pointer == usize::from_ne_bytes([byte; 8])
+    };
+    if is_all(Name::FreeFillByte) {
+        Some("freed memory is filled with these bytes: the pointer was read from a freed block")
+    } else if is_all(Name::MallocFillByte) {
+        Some("fresh memory is filled with these bytes: the pointer was read before it was written")
+    } else {
+        None
+    }
+}
+
 fn write_hint(out: &mut String, finding: &Finding) {
+    if let Some(hint) = fill_of(finding.pointer).filter(|_| finding.defect == Defect::BadFree) {
+        let _ = writeln!(out, "  hint: {hint}");
+        return;
+    }
     let Some(block) = &finding.block else { return };
     let hint = match (finding.defect, finding.place) {
         (Defect::BadFree, Place::Inside(_) | Place::Before(_) | Place::Past(_)) => {

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::escape::escape;
 use crate::finding::{Finding, Place};
 use crate::stack::modules::{self, Module};
 use crate::sys::{process, thread};
@@ -43,7 +44,7 @@ impl Told {
     /// `thread T1 "worker"`.
     pub fn thread(&self, number: u16) -> String {
         match self.threads.iter().find(|(known, _)| *known == number) {
-            Some((_, name)) => format!("thread T{number} \"{name}\""),
+            Some((_, name)) => format!("thread T{number} \"{}\"", escape(name)),
             None => format!("thread T{number}"),
         }
     }

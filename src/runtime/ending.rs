@@ -19,7 +19,7 @@ use crate::stack::symbolize::Symbolizer;
 use crate::sys::{apart, process, thread};
 
 use super::attendance::refusal;
-use super::{HEAP, afl, hooks, reader, reporter, rules_for_leaks};
+use super::{HEAP, afl, hooks, reader, reporter, rules_for_leaks, start};
 use crate::with_registers;
 
 /// Was the program's one leak check made before its end?
@@ -80,6 +80,7 @@ fn sum(speaks: bool) -> Sum {
         pid: process::id(),
         is_final: IS_ENDING.load(Ordering::Relaxed),
         speaks,
+        has_own_malloc: start::has_own_malloc(),
         ledger: HEAP.totals().0,
         lost_frees: deferred::lost() as u64,
         folded: depot::folded() as u64,

@@ -112,7 +112,8 @@ pub fn find() {
     if role == Role::First {
         announce(ignored, &program);
     } else if is_cut_off() && !options::flag(Name::Quiet) {
-        let (name, pid) = (program.display(), process::id());
+        let name = program.to_string_lossy();
+        let (name, pid) = (report::escape::escape(&name), process::id());
         report::emit(&format!(
             "mallocop: {name} (pid {pid}) cannot reach the run's record: what is found is said here\n"
         ));
@@ -174,7 +175,7 @@ fn announce(mut text: String, program: &Path) {
             text,
             "mallocop {}: watching {} (pid {}): {checks}, {stacks}, {leaks}",
             env!("CARGO_PKG_VERSION"),
-            name.unwrap_or_default(),
+            report::escape::escape(&name.unwrap_or_default()),
             process::id(),
         );
     }

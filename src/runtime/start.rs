@@ -1,7 +1,7 @@
 //! The beginning: ready at the first block, which may be asked for before any constructor.
 
 use core::ffi::c_void;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use super::attendance::refusal;
 use super::{HEAP, afl, ending, fork, hooks, reader};
@@ -51,6 +51,19 @@ fn prepare(find_own: fn()) -> Option<&'static CheckedHeap> {
 /// The heap, if it is ready.
 pub fn ready() -> Option<&'static CheckedHeap> {
     (thread::is_relocated() && STATE.load(Ordering::Acquire) == READY).then_some(&HEAP)
+}
+
+/// Does the program define malloc itself?
+static HAS_OWN_MALLOC: AtomicBool = AtomicBool::new(false);
+
+/// Notes that it does: its calls do not come here.
+pub fn note_own_malloc() {
+    HAS_OWN_MALLOC.store(true, Ordering::Relaxed);
+}
+
+/// Has that been noted?
+pub fn has_own_malloc() -> bool {
+    HAS_OWN_MALLOC.load(Ordering::Relaxed)
 }
 
 /// A thread ends; libc calls this after the destructors of thread-local variables.

@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::demangle::demangle;
 use super::depot::StoredFrame;
 use super::{modules, tenants};
 use crate::own;
@@ -125,7 +126,7 @@ fn resolve(pc: usize) -> Vec<Frame> {
     unsafe {
         backtrace::resolve_unsynchronized(pc as *mut core::ffi::c_void, |symbol| {
             frames.push(Frame {
-                function: symbol.name().map(|name| format!("{name:#}")),
+                function: symbol.name().and_then(|name| name.as_str().map(demangle)),
                 symbol: symbol.name().and_then(|name| name.as_str().map(str::to_owned)),
                 file: symbol.filename().map(|file| file.to_string_lossy().into_owned()),
                 line: symbol.lineno().unwrap_or(0),

@@ -49,6 +49,9 @@ const MOST_NAMES: usize = 1 << 20;
 const MARKS: [&[u8]; 5] =
     [b"__asan_init", b"__hwasan_init", b"__tsan_init", b"__msan_init", b"liblsan.so"];
 
+/// How glibc's loader calls itself.
+const LOADER: &[u8] = b"ld-linux-x86-64.so";
+
 /// An open file.
 struct File(i32);
 
@@ -144,7 +147,13 @@ fn judge(file: &File, start: &[u8]) -> Option<Obstacle> {
         let at = fitting.next()?;
         Some((long(start, at + 8)?, long(start, at + 32)?))
     };
-    let Some((interpreter, _)) = segment(libc::PT_INTERP) else { return Some(Obstacle::Static) };
+    let dynamic = segment(libc::PT_DYNAMIC);
+    let Some((interpreter, _)) = segment(libc::PT_INTERP) else {
+        // The loader itself loads the program that it is given, and what is preloaded.
+        let is_loader = dynamic
+            .is_some_and(|(offset, bytes)| has_any_name(file, (offset, bytes), &[LOADER]));
+        return (!is_loader).then_some(Obstacle::Static);
+    };
     let mut path = [0; 128];
     let path = file.read(interpreter, &mut path);
     if find(path.split(|&byte| byte == 0).next().unwrap_or(&[]), b"musl") {
@@ -153,12 +162,11 @@ fn judge(file: &File, start: &[u8]) -> Option<Obstacle> {
     if file.is_privileged() {
         return Some(Obstacle::Privileged);
     }
-    let (offset, bytes) = segment(libc::PT_DYNAMIC)?;
-    has_checker(file, offset, bytes).then_some(Obstacle::Sanitizer)
+    has_any_name(file, dynamic?, &MARKS).then_some(Obstacle::Sanitizer)
 }
 
-/// Is a checker's mark among the names of the dynamic section there?
-fn has_checker(file: &File, offset: u64, bytes: u64) -> bool {
+/// Is one of these among the names of the dynamic section there?
+fn has_any_name(file: &File, (offset, bytes): (u64, u64), wanted: &[&[u8]]) -> bool {
     const STRTAB: u64 = 5;
     const STRSZ: u64 = 10;
     let (mut table, mut size) = (0, 0);
@@ -174,7 +182,7 @@ fn has_checker(file: &File, offset: u64, bytes: u64) -> bool {
         }
     }
     let Some(start) = offset_of(file, table) else { return false };
-    look_through(file, start, size.min(MOST_NAMES))
+    look_through(file, start, size.min(MOST_NAMES), wanted)
 }
 
 /// Where in the file an address is loaded from.
@@ -191,9 +199,9 @@ fn offset_of(file: &File, address: u64) -> Option<u64> {
     })
 }
 
-fn look_through(file: &File, start: u64, size: usize) -> bool {
-    /// What a mark has at most, less one.
-    const OVERLAP: usize = 13;
+fn look_through(file: &File, start: u64, size: usize, wanted: &[&[u8]]) -> bool {
+    /// What a name has at most, less one.
+    const OVERLAP: usize = 19;
     let mut piece = [0; HEAD];
     let mut at = 0;
     while at < size {
@@ -201,7 +209,7 @@ fn look_through(file: &File, start: u64, size: usize) -> bool {
         if bytes.is_empty() {
             return false;
         }
-        if MARKS.iter().any(|mark| find(bytes, mark)) {
+        if wanted.iter().any(|name| find(bytes, name)) {
             return true;
         }
         at += bytes.len().saturating_sub(OVERLAP).max(1);

@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -77,15 +78,27 @@ fn by_link(path: &Path, name: &Path, crc: u32, id: &str) -> Option<PathBuf> {
     let real = fs::canonicalize(path).ok()?;
     let folder = real.parent()?;
     let system = Path::new(FOLDER).join(folder.strip_prefix("/").ok()?);
-    [folder.join(name), folder.join(".debug").join(name), system.join(name)].into_iter().find(
-        |place| {
-            let found = build_id(place);
-            match id.is_empty() || found.is_empty() {
-                true => fs::read(place).is_ok_and(|bytes| crc32fast::hash(&bytes) == crc),
-                false => found == id,
-            }
-        },
-    )
+    let places = [folder.join(name), folder.join(".debug").join(name), system.join(name)];
+    places.into_iter().find(|place| {
+        let found = build_id(place);
+        match id.is_empty() || found.is_empty() {
+            true => checksum(place) == Some(crc),
+            false => found == id,
+        }
+    })
+}
+
+/// The checksum of a regular file, read piece by piece. `None`: it cannot be read.
+fn checksum(path: &Path) -> Option<u32> {
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let (mut file, mut piece) = (File::open(path).ok()?, vec![0; 64 << 10]);
+    let mut hasher = crc32fast::Hasher::new();
+    loop {
+        match file.read(&mut piece).ok()? {
+            0 => return Some(hasher.finalize()),
+            got => hasher.update(piece.get(..got)?),
+        }
+    }
 }
 
 /// The file with what several debug files have in common (dwz).

@@ -10,6 +10,7 @@
 )]
 
 mod arguments;
+mod debug_check;
 mod debug_file;
 mod demo;
 mod doctor;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use mallocop::report::escape::{escape, escape_lines};
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -16,7 +17,7 @@ const AT_ONCE: usize = 1 << 20;
 /// Prints a text of the library to stderr.
 pub(crate) fn print(text: &str) {
     let mut styled = String::with_capacity(text.len().min(AT_ONCE) + 64);
-    for line in text.lines() {
+    for line in escape_lines(text).lines() {
         let style = style_of(line);
         let _ = writeln!(styled, "{style}{line}{style:#}");
         if styled.len() > AT_ONCE {
@@ -53,5 +54,5 @@ fn style_of(line: &str) -> Style {
 
 /// Prints one line of the command's own.
 pub(crate) fn say(line: &str) {
-    let _ = writeln!(anstream::stderr(), "mallocop: {line}");
+    let _ = writeln!(anstream::stderr(), "mallocop: {}", escape(line));
 }

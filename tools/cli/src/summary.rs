@@ -1,5 +1,6 @@
 //! The end of a run: leaks, what was in use where nothing could be judged, and who had nothing to say.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
@@ -7,6 +8,7 @@ use mallocop::debug::SiteTotals;
 use mallocop::leak::Leak;
 use mallocop::leak::classify::Loss;
 use mallocop::options::{self, Name};
+use mallocop::report::escape::escape;
 use mallocop::report::outcome::{Outcome, Reachable, Sum};
 use mallocop::report::summary::{plural, write_sites};
 use mallocop::report::{leaks, stacks};
@@ -199,13 +201,13 @@ fn write_silent(out: &mut String, recording: &Recording) {
         .processes
         .iter()
         .filter(|process| !process.is_root && process.findings.is_empty())
-        .filter(|process| unjudged(process).is_none())
+        .filter(|process| unjudged(process).is_none() && !has_own_malloc(process))
         .filter(|process| process.final_outcome().is_none_or(|outcome| outcome.leaks.is_empty()))
         .collect();
     if others.is_empty() {
         return;
     }
-    let mut programs: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut programs: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
     others.iter().for_each(|process| *programs.entry(name_of(&process.program)).or_default() += 1);
     let list: Vec<String> =
         programs.iter().map(|(name, count)| format!("{name} {count}")).collect();
@@ -218,6 +220,11 @@ fn write_silent(out: &mut String, recording: &Recording) {
     );
 }
 
+/// Did its allocations go elsewhere?
+fn has_own_malloc(process: &Process) -> bool {
+    process.final_outcome().is_some_and(|outcome| outcome.sum.has_own_malloc)
+}
+
 /// Who was not watched, and why.
 fn write_unwatched(out: &mut String, recording: &Recording) {
     let mut programs: BTreeMap<(&str, &str), usize> = BTreeMap::new();
@@ -226,14 +233,25 @@ fn write_unwatched(out: &mut String, recording: &Recording) {
     }
     for ((path, reason), count) in programs {
         let times = if count == 1 { String::new() } else { format!(" ({count} times)") };
-        let _ = writeln!(out, "mallocop: not watched: {path} {reason}{times}");
+        let _ = writeln!(out, "mallocop: not watched: {} {reason}{times}", escape(path));
+    }
+    let mut blind: BTreeMap<Cow<'_, str>, usize> = BTreeMap::new();
+    for process in recording.processes.iter().filter(|process| has_own_malloc(process)) {
+        *blind.entry(escape(&process.program)).or_default() += 1;
+    }
+    for (path, count) in blind {
+        let times = if count == 1 { String::new() } else { format!(" ({count} times)") };
+        let _ = writeln!(
+            out,
+            "mallocop: not watched: {path} defines malloc itself, so that its blocks were not seen{times}"
+        );
     }
 }
 
-fn name_of(program: &str) -> &str {
+fn name_of(program: &str) -> Cow<'_, str> {
     match program.rsplit('/').next() {
-        Some(name) if !name.is_empty() => name,
-        _ => "a program",
+        Some(name) if !name.is_empty() => escape(name),
+        _ => Cow::Borrowed("a program"),
     }
 }
 

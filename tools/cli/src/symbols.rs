@@ -2,19 +2,22 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use addr2line::{Loader, demangle_auto, gimli};
+use addr2line::Loader;
 use indicatif::{ProgressBar, ProgressStyle};
 use mallocop::report::names::{self, Names};
 use mallocop::report::told::Told;
+use mallocop::stack::demangle::demangle;
 use mallocop::stack::depot::SiteId;
 use mallocop::stack::symbolize;
+use object::read::{Object as _, ObjectSymbol as _, ReadCache};
 
-use crate::debug_file;
+use crate::{debug_check, debug_file};
 use crate::recording::{Ending, Frame, Module, Recording};
 use crate::sources::Sources;
 
@@ -33,9 +36,39 @@ pub(crate) struct Symbols {
 
 /// A module's file, open.
 struct ModuleFile {
-    debug: Loader,
+    /// What has its lines, where that can be read.
+    debug: Option<Loader>,
     /// The module itself, if its debug information is elsewhere.
     own: Option<Loader>,
+    /// Names alone, where no debug information can be read.
+    symbols: Option<SymbolTable>,
+}
+
+/// The functions of a file by address.
+struct SymbolTable(Vec<(u64, u64, String)>);
+
+impl SymbolTable {
+    fn read(path: &Path) -> Option<Self> {
+        fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        let cache = ReadCache::new(File::open(path).ok()?);
+        let object = object::File::parse(&cache).ok()?;
+        let functions = object.symbols().chain(object.dynamic_symbols()).filter(|symbol| {
+            symbol.kind() == object::SymbolKind::Text && symbol.is_definition()
+        });
+        let mut all: Vec<_> = functions
+            .filter_map(|symbol| {
+                Some((symbol.address(), symbol.address() + symbol.size(), symbol.name().ok()?.to_owned()))
+            })
+            .collect();
+        all.sort_unstable();
+        Some(Self(all))
+    }
+
+    fn find(&self, address: u64) -> Option<&str> {
+        let behind = self.0.partition_point(|&(start, ..)| start <= address);
+        let (_, end, name) = self.0.get(behind.checked_sub(1)?)?;
+        (address < *end).then_some(name.as_str())
+    }
 }
 
 impl ModuleFile {
@@ -45,32 +78,35 @@ impl ModuleFile {
         let path = Path::new(&module.path);
         let is_it = module.build_id.is_empty() || debug_file::build_id(path) == module.build_id;
         let is_it = is_it && path.is_file();
-        let own = || if is_it { Loader::new(path).ok() } else { None };
+        let is_sound = |path: &Path| debug_check::is_sound(path);
+        let own = || if is_it && is_sound(path) { Loader::new(path).ok() } else { None };
         let debug = if is_it { debug_file::find(path) } else { None };
         let debug = debug.or_else(|| debug_file::fetch(&module.build_id, may_ask));
-        match debug {
+        let (debug, own) = match debug.filter(|debug| is_sound(debug)) {
             Some(debug) => {
                 let common = debug_file::find_common(&debug);
-                let loader = Loader::new_with_sup(&debug, common.as_deref()).ok()?;
-                Some(Self { debug: loader, own: if debug == path { None } else { own() } })
+                let common = common.filter(|common| debug_check::has_sound_sections(common));
+                let loader = Loader::new_with_sup(&debug, common.as_deref()).ok();
+                (loader, if debug == path { None } else { own() })
             }
-            None => Some(Self { debug: own()?, own: None }),
-        }
+            None => (own(), None),
+        };
+        let symbols = if debug.is_none() && is_it { SymbolTable::read(path) } else { None };
+        (debug.is_some() || symbols.is_some()).then_some(Self { debug, own, symbols })
     }
 
     /// The frames at an address of the file, innermost first.
     fn frames(&self, address: u64) -> Vec<symbolize::Frame> {
         let mut frames = Vec::new();
-        if let Ok(mut found) = self.debug.find_frames(address) {
+        if let Some(debug) = &self.debug
+            && let Ok(mut found) = debug.find_frames(address)
+        {
             while let Ok(Some(frame)) = found.next() {
-                let name = frame
-                    .function
-                    .as_ref()
-                    .and_then(|name| Some((name.raw_name().ok()?, name.language)));
+                let name = frame.function.as_ref().and_then(|name| name.raw_name().ok());
                 let place = frame.location.as_ref();
                 frames.push(symbolize::Frame {
-                    function: name.as_ref().map(|(raw, language)| demangle(raw, *language)),
-                    symbol: name.map(|(raw, _)| raw.into_owned()),
+                    function: name.as_ref().map(|raw| demangle(raw)),
+                    symbol: name.map(Cow::into_owned),
                     file: place.and_then(|place| place.file).map(str::to_owned),
                     line: place.and_then(|place| place.line).unwrap_or(0),
                     column: place.and_then(|place| place.column).unwrap_or(0),
@@ -85,21 +121,19 @@ impl ModuleFile {
             frames.last_mut().filter(|outer| outer.function.is_none() || outer.line == 0)
             && let Some(symbol) = self.symbol(address)
         {
-            outer.function = Some(demangle(symbol, None));
+            outer.function = Some(demangle(symbol));
             outer.symbol = Some(symbol.to_owned());
         }
         frames
     }
 
     fn symbol(&self, address: u64) -> Option<&str> {
-        let found =
-            self.debug.find_symbol(address).or_else(|| self.own.as_ref()?.find_symbol(address))?;
+        let mut loaders = [&self.debug, &self.own].into_iter().flatten();
+        let found = loaders
+            .find_map(|loader| loader.find_symbol(address))
+            .or_else(|| self.symbols.as_ref()?.find(address))?;
         Some(found.split('@').next().unwrap_or(found))
     }
-}
-
-fn demangle(name: &str, language: Option<gimli::DwLang>) -> String {
-    demangle_auto(Cow::Borrowed(name), language).into_owned()
 }
 
 /// Where a frame is looked up: in front of a return address.
@@ -135,6 +169,9 @@ impl Symbols {
         let may_ask = self.may_ask;
         for (module, frames) in wanted {
             work.push((module, frames, self.files.remove(&module).flatten()));
+        }
+        if work.is_empty() {
+            return;
         }
         // The largest is looked at first: what is left over at the end is small.
         work.sort_unstable_by_key(|(_, frames, _)| frames.len());

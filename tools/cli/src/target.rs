@@ -140,7 +140,12 @@ fn inspect_elf(path: &Path, is_script: bool) -> Result<Facts, Failure> {
         .elf_program_headers()
         .iter()
         .find_map(|segment| segment.interpreter(endian, elf.data()).ok().flatten())
-        .ok_or_else(|| cannot("is statically linked, so mallocop cannot be loaded into it"))?;
+        .map_or(&b""[..], |name| name);
+    // The loader loads the program that it is given, and what is preloaded.
+    let is_loader = interpreter.is_empty() && is_loader(&elf);
+    if interpreter.is_empty() && !is_loader {
+        return Err(cannot("is statically linked, so mallocop cannot be loaded into it"));
+    }
     if String::from_utf8_lossy(interpreter).contains("musl") {
         return Err(cannot("uses musl's libc; mallocop needs glibc's"));
     }
@@ -163,12 +168,25 @@ fn inspect_elf(path: &Path, is_script: bool) -> Result<Facts, Failure> {
         is_script,
         needs_shell: false,
         needed,
-        defines_malloc: defines("malloc"),
+        defines_malloc: !is_loader && defines("malloc"),
         defines_fuzzer_hooks: defines("__sanitizer_install_malloc_and_free_hooks"),
     })
 }
 
+/// Is it glibc's loader, run by name?
+fn is_loader<'data, R: ReadRef<'data>>(elf: &ElfFile64<'data, Endianness, R>) -> bool {
+    named(elf, elf::DT_SONAME).iter().any(|name| name.starts_with("ld-linux"))
+}
+
+/// The libraries that it asks for.
 fn needed<'data, R: ReadRef<'data>>(elf: &ElfFile64<'data, Endianness, R>) -> Vec<String> {
+    named(elf, elf::DT_NEEDED)
+}
+
+fn named<'data, R: ReadRef<'data>>(
+    elf: &ElfFile64<'data, Endianness, R>,
+    tag: elf::DynamicTag,
+) -> Vec<String> {
     let endian = elf.endian();
     let sections = elf.elf_section_table();
     let Ok(Some((entries, strings))) = sections.dynamic(endian, elf.data()) else {
@@ -177,7 +195,7 @@ fn needed<'data, R: ReadRef<'data>>(elf: &ElfFile64<'data, Endianness, R>) -> Ve
     let Ok(strings) = sections.strings(endian, elf.data(), strings) else { return Vec::new() };
     entries
         .iter()
-        .filter(|entry| entry.d_tag(endian) == elf::DT_NEEDED)
+        .filter(|entry| entry.d_tag(endian) == tag)
         .filter_map(|entry| entry.string(endian, strings).ok())
         .map(|name| String::from_utf8_lossy(name).into_owned())
         .collect()

@@ -50,8 +50,10 @@ fn has_us(environment: Texts) -> bool {
 struct Look(usize);
 
 impl Look {
-    /// No page begins there.
-    const NONE: Self = Self(usize::MAX);
+    /// Of no page yet: none begins at that address.
+    const fn new() -> Self {
+        Self(usize::MAX)
+    }
 
     fn may_read(&mut self, address: usize) -> bool {
         let page = round_down(address, PAGE);
@@ -82,7 +84,7 @@ impl Look {
 
 /// Can a path be read? Null is none.
 pub(crate) fn is_readable_path(path: *const c_char) -> bool {
-    !path.is_null() && Look::NONE.may_read_text(path)
+    !path.is_null() && Look::new().may_read_text(path)
 }
 
 /// Can the array and its strings be read? What libc has can; null is an empty one.
@@ -91,7 +93,7 @@ fn is_readable(environment: Texts) -> bool {
     if environment.is_null() || environment == unsafe { environ } {
         return true;
     }
-    let (mut array, mut texts) = (Look::NONE, Look::NONE);
+    let (mut array, mut texts) = (Look::new(), Look::new());
     let mut at = environment as usize;
     while at.is_multiple_of(size_of::<usize>()) && array.may_read(at) {
         // SAFETY: in a page that can be read, and does not cross its end.

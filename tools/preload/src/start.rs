@@ -3,6 +3,7 @@
 use mallocop::debug::CheckedHeap;
 use mallocop::runtime::start;
 use mallocop::stack::modules;
+use mallocop::sys::process;
 use mallocop::sys::thread::ToolWork;
 
 use crate::{exec, filters, operators, shims};
@@ -35,6 +36,9 @@ extern "C" fn begin() {
         exec::find();
         shims::prepare();
         operators::ensure_resolved();
+        if !modules::is_own(process::find_symbol(c"malloc")) {
+            start::note_own_malloc();
+        }
     });
 }
 

@@ -15,11 +15,15 @@ fn totals() -> (Totals, Usage) {
     start::heap().map(|heap| heap.totals()).unwrap_or_default()
 }
 
-/// Bytes that the program has asked for in live mapped blocks.
+/// Bytes that live mapped blocks are counted with: those asked for, and all that they hold where that is not known.
 fn mapped_bytes() -> usize {
     let mut bytes = 0;
     if let Some(heap) = start::heap() {
-        heap.for_each_mapped(|_, _, live| bytes += live.map_or(0, |large| large.size));
+        let is_guarded = heap.is_guarded();
+        heap.for_each_mapped(|_, end, live| {
+            let held = |user: usize, size: usize| if is_guarded { size } else { end - user };
+            bytes += live.map_or(0, |large| held(large.user, large.size));
+        });
     }
     bytes
 }

@@ -1,0 +1,98 @@
+//! Is a file's debug information fit to be read? A file may name a pipe as the place of its lines, which would be waited
+//! for without end, or claim sections that no memory holds.
+
+use std::borrow::Cow;
+use std::fs::{self, File};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use addr2line::gimli::{self, Dwarf, DwarfSections, EndianSlice, RunTimeEndian, Unit, UnitType};
+use object::read::{CompressedFileRange, Object, ObjectSection, ReadCache};
+
+/// Most bytes that compressed sections have once they are read: they are all in memory then.
+const MOST_UNPACKED: u64 = 512 << 20;
+/// Most bytes of sections that are read in their place.
+const MOST_MAPPED: u64 = 4 << 30;
+/// How many times as large as its blocks on disk a file with such sections may be: others have holes, and say nothing.
+const MOST_HOLES: u64 = 4;
+
+type Bytes<'a> = EndianSlice<'a, RunTimeEndian>;
+
+/// Can the debug information of the file be read, and that of all files that it names?
+pub(crate) fn is_sound(path: &Path) -> bool {
+    has_sound_sections(path) && has_sound_parts(path) && is_package_sound(path)
+}
+
+/// Is it a regular file whose sections are of a size that can be?
+pub(crate) fn has_sound_sections(path: &Path) -> bool {
+    let Some(facts) = fs::metadata(path).ok().filter(fs::Metadata::is_file) else { return false };
+    let Ok(file) = File::open(path) else { return false };
+    let cache = ReadCache::new(file);
+    let Ok(object) = object::File::parse(&cache) else { return false };
+    let (mut unpacked, mut mapped) = (0u64, 0u64);
+    for section in object.sections() {
+        let name = section.name().unwrap_or("");
+        if !name.starts_with(".debug") && !name.starts_with(".zdebug") {
+            continue;
+        }
+        let range = section.compressed_file_range().unwrap_or(CompressedFileRange::none(None));
+        match range.format {
+            object::CompressionFormat::None => mapped = mapped.saturating_add(range.uncompressed_size),
+            _ => unpacked = unpacked.saturating_add(range.uncompressed_size),
+        }
+    }
+    let on_disk = facts.blocks().saturating_mul(512);
+    unpacked <= MOST_UNPACKED
+        && mapped <= MOST_MAPPED.min(on_disk.saturating_mul(MOST_HOLES).saturating_add(1 << 20))
+}
+
+/// Is the package with the parts of split debug information, if there is one, such a file?
+fn is_package_sound(path: &Path) -> bool {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".dwp");
+    let beside = PathBuf::from(name);
+    !beside.exists() || has_sound_sections(&beside)
+}
+
+/// Are the files sound in which split debug information lies (`-gsplit-dwarf`)? Those that are not there are no matter.
+fn has_sound_parts(path: &Path) -> bool {
+    let Some(parts) = parts_of(path) else { return true };
+    parts.iter().all(|part| !part.exists() || has_sound_sections(part))
+}
+
+/// The files that the units of a file name. `None`: there are none, or it cannot be read.
+fn parts_of(path: &Path) -> Option<Vec<PathBuf>> {
+    let cache = ReadCache::new(File::open(path).ok()?);
+    let object = object::File::parse(&cache).ok()?;
+    // Units of that kind have their addresses there.
+    object.section_by_name(".debug_addr")?;
+    let endian =
+        if object.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
+    let load = |id: gimli::SectionId| -> Result<Cow<'_, [u8]>, gimli::Error> {
+        let section = object.section_by_name(id.name());
+        Ok(section.and_then(|section| section.uncompressed_data().ok()).unwrap_or_default())
+    };
+    let sections = DwarfSections::load(load).ok()?;
+    let dwarf = sections.borrow(|section| EndianSlice::new(section, endian));
+    let mut parts = Vec::new();
+    let mut units = dwarf.units();
+    while let Ok(Some(header)) = units.next() {
+        let is_skeleton = matches!(header.type_(), UnitType::Skeleton(_));
+        if (header.version() < 5 || is_skeleton)
+            && let Ok(unit) = dwarf.unit(header)
+        {
+            parts.extend(part_of(&dwarf, &unit));
+        }
+    }
+    Some(parts)
+}
+
+/// The file that a unit names.
+fn part_of(dwarf: &Dwarf<Bytes<'_>>, unit: &Unit<Bytes<'_>>) -> Option<PathBuf> {
+    let name = unit.dwo_name().ok()??;
+    let name = dwarf.attr_string(unit, name).ok()?;
+    let folder = unit.comp_dir.as_ref().map(|folder| folder.to_vec()).unwrap_or_default();
+    let to_path = |bytes: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
+    Some(to_path(&folder).join(to_path(&name.to_vec())))
+}
