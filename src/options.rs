@@ -87,8 +87,8 @@ options! {
         "Bytes at the start of a new block that are filled";
     MallocFillByte, "malloc_fill_byte", Type::Number(255), 0xbe,
         "Byte that new blocks are filled with";
-    MaxFreeFillSize, "max_free_fill_size", Type::Number(1 << 40), 128,
-        "Bytes at both ends of a freed block that are filled and watched";
+    MaxFreeFillSize, "max_free_fill_size", Type::Number(1 << 40), 2048,
+        "A freed block of up to twice so many bytes is filled whole; of a larger one 256 bytes at each end are, and what lies between is summed";
     FreeFillByte, "free_fill_byte", Type::Number(255), 0x55,
         "Byte that freed blocks are filled with";
     AllocDeallocMismatch, "alloc_dealloc_mismatch", Type::Flag, 1,

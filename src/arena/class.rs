@@ -79,6 +79,12 @@ impl Class {
         self.0.get() as usize - 1
     }
 
+    /// Are its chunks of sizes in steps of a granule, so that none is longer than what it holds needs?
+    #[inline(always)]
+    pub const fn is_fine(self) -> bool {
+        self.0.get() as usize <= FINE
+    }
+
     /// Bytes of its chunks, words included.
     pub const fn chunk_size(self) -> usize {
         let index = self.index();

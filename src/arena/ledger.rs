@@ -86,6 +86,11 @@ impl Ledger {
         add(&self.mark, size);
     }
 
+    /// Blocks freed so far.
+    pub fn frees(&self) -> u64 {
+        self.frees.load(Ordering::Relaxed)
+    }
+
     /// A block of `old` bytes has `new` bytes now, in its place.
     pub fn count_resize(&self, old: usize, new: usize) {
         self.count_free(old);

@@ -1,9 +1,11 @@
 //! Overwritten words: whose write was it? An overrun smashes what lies behind its block, so the
 //! block whose canary fails is not always the one that was written past.
 
+use super::block::Head;
 use super::checked::CheckedHeap;
 use super::registry::{self, State};
 use super::search;
+use crate::arena::class::Class;
 use crate::finding::{Block, Damage, Defect, Finding, Operation, Place, Side};
 use crate::heap::Corrupt;
 use crate::stack::capture;
@@ -63,7 +65,31 @@ impl CheckedHeap {
             return None;
         }
         // SAFETY: the registry says that a block is there, and its mapping is not sealed.
-        unsafe { self.canaries().verify(user) }.err().map(|(_, damage)| damage)
+        match unsafe { self.canaries().verify(user) } {
+            Err((_, damage)) => Some(damage),
+            Ok(head) => {
+                let class = if let State::Live(class) = state { class } else { None };
+                self.damage_behind(user, head, class)
+            }
+        }
+    }
+
+    /// Damage right behind the canary of a whole block: its word is looked at under the heap's lock, by which others
+    /// change it.
+    pub(super) fn damage_behind(
+        &self,
+        user: usize,
+        head: Head,
+        class: Option<Class>,
+    ) -> Option<Damage> {
+        // SAFETY: the block is whole, with that head.
+        if head.mapped || unsafe { self.canaries().holds_behind(user, head.size, class) } {
+            return None;
+        }
+        let arena = self.arenas.get(registry::owner(user)?)?;
+        let _held = arena.lock();
+        // SAFETY: as above, and the lock is held.
+        unsafe { self.canaries().behind_damage(user, head.size, class) }
     }
 
     /// Follows damage from block to block to the lowest one that it can have come from.
@@ -103,7 +129,10 @@ impl CheckedHeap {
         let Origin { user, damage, .. } = *origin;
         let in_front = damage.side == Side::Before && damage.first <= -6;
         let fills = damage.changed + 1 > (damage.last - damage.first).unsigned_abs();
+        // Only right behind the canary: it may as well have been written in front of the block there.
+        let is_behind = damage.side == Side::Past && !damage.certain;
         let past = damage.side == Side::Past && fills && damage.changed >= super::block::TAIL;
+        let past = past || is_behind;
         [
             if in_front { self.neighbour_in_front(user) } else { None },
             if past || origin.followed > 0 { self.neighbour_behind(user) } else { None },

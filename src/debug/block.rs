@@ -281,6 +281,12 @@ impl Canaries {
     }
 }
 
+/// The pattern of the block at `user`, an aligned word of its canaries.
+#[inline(always)]
+pub(super) fn pattern_of(canaries: Canaries, user: usize) -> u64 {
+    canaries.pattern(user)
+}
+
 /// Address of the word in front of a tail's last one where the tail reaches that far, else of the last:
 /// with the first eight bytes these two are all of a tail of up to 23.
 #[inline(always)]

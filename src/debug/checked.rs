@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use super::block::{self, Canaries, Head};
+use super::behind;
 use super::deferred;
 use super::mapped_blocks::MappedBlocks;
 use super::poison;
@@ -126,7 +127,7 @@ impl CheckedHeap {
         }
         thread::number();
         huge::set_wanted(options::flag(Name::HugePages));
-        self.arenas.prepare(key.rotate_left(41), tuning());
+        self.arenas.prepare(behind::heap_key(key), tuning());
     }
 
     /// Says whether operator new and delete both come to us; if not, mismatches are not looked for.
@@ -218,7 +219,12 @@ impl CheckedHeap {
             let align = block::noted_align(kind, align);
             let head = Head { size, kind, align, mapped, thread, exempt };
             // SAFETY: the payload was planned for this head and is ours alone.
-            unsafe { self.canaries().write(user, head) };
+            unsafe {
+                self.canaries().write(user, head);
+                if !mapped {
+                    self.canaries().write_behind(user, size, fresh.class);
+                }
+            }
             thread::enter_critical();
             capture::count_block(site, size);
             thread::leave_critical();

@@ -20,8 +20,10 @@ const MOST_SEALED_BYTES: usize = 256 << 20;
 pub struct MappedBlock {
     /// The mapping.
     pub span: Span,
-    /// The block; its `life` says whether the mapping is sealed.
+    /// The block; its `life` says whether it was freed and waits.
     pub block: Block,
+    /// Was it emptied when it was freed, so that a touched page tells of a late write? Else every access to it faults.
+    pub is_emptied: bool,
 }
 
 /// All mapped blocks, live and sealed.
@@ -78,16 +80,24 @@ impl MappedBlocks {
         self.by_user.values()
     }
 
-    /// Counts a listed block as sealed. Then call [`MappedBlocks::over_budget`] until it is empty.
-    pub fn seal(&mut self, block: Block) {
+    /// Counts a listed block as freed and waiting. Then call [`MappedBlocks::over_budget`] until it is empty.
+    pub fn seal(&mut self, block: Block, is_emptied: bool) {
         let Some(mapped) = self.by_user.get_mut(&block.user) else { return };
         mapped.block = block;
+        mapped.is_emptied = is_emptied;
         self.sealed_bytes += mapped.span.len;
         let at = (self.first_sealed + self.sealed_count) % MOST_SEALED;
         if let Some(slot) = self.sealed.get_mut(at) {
             *slot = block.user;
         }
         self.sealed_count += 1;
+    }
+
+    /// Lists a block again that [`MappedBlocks::over_budget`] has given out.
+    pub fn put_back(&mut self, mapped: MappedBlock) {
+        if !self.is_full() && self.insert(mapped) {
+            self.seal(mapped.block, mapped.is_emptied);
+        }
     }
 
     /// Must a block go before another can be sealed?

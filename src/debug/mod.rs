@@ -2,6 +2,7 @@
 //! blocks wait, and [`CheckedHeap`], the only place that puts these in order.
 
 mod bare;
+mod behind;
 mod blame;
 pub mod block;
 pub mod checked;
@@ -10,6 +11,7 @@ mod head;
 mod large;
 mod leaf;
 pub mod mapped_blocks;
+mod middle_sum;
 mod mismatch;
 mod owner;
 mod place;

@@ -7,24 +7,58 @@ use core::arch::x86_64::{
 };
 
 use super::block::describe;
+use super::middle_sum;
 use crate::finding::{Damage, Side};
+use crate::heap::size::{WORD, round_up};
 
-/// Where the poison of a freed block of `size` bytes lies: at both ends, `most` bytes each.
+/// Where the poison of a freed block of `size` bytes lies: everywhere in one of up to twice `most` bytes, else at both
+/// ends.
 fn poisoned(user: usize, size: usize, most: usize) -> [(usize, usize); 2] {
-    if size <= 2 * most {
+    if size <= 2 * most || most >= STORE && size - 2 * most < LEAST_MIDDLE {
         [(user, user + size), (user + size, user + size)]
     } else {
-        [(user, user + most), (user + size - most, user + size)]
+        let end = end_of(most);
+        [(user, user + end), (user + size - end, user + size)]
     }
 }
 
-/// Fills both ends of a freed block with `byte`, `most` bytes each at most. A block of fewer than [`LEAST`] bytes is
+/// Bytes that are filled at each end of a block that is not filled whole.
+const fn end_of(most: usize) -> usize {
+    if most < MOST_OF_END { most } else { MOST_OF_END }
+}
+
+const MOST_OF_END: usize = 256;
+
+/// Less than so many bytes between the ends are filled, too.
+const LEAST_MIDDLE: usize = 8 * WORD;
+
+/// What lies between the ends of a freed block and is summed, the sum in its first word. `None`: nothing, or so little
+/// poison is wanted that nothing is to be watched.
+#[inline]
+const fn middle(user: usize, size: usize, most: usize) -> Option<(usize, usize)> {
+    let start = round_up(user + end_of(most), WORD);
+    let end = (user + size).saturating_sub(end_of(most));
+    if most >= STORE && size >= 2 * most + LEAST_MIDDLE {
+        Some((start, end))
+    } else {
+        None
+    }
+}
+
+/// Fills both ends of a freed block with `byte`, `most` bytes each at most, and sums what lies between, all of it if
+/// `may_sum` allows so many bytes. A block of fewer than [`LEAST`] bytes is
 /// filled up to that many.
 ///
 /// # Safety
 /// The `size` bytes at `user` are ours, and if there is one, [`LEAST`] from there on.
 #[inline(always)]
-pub(super) unsafe fn poison(user: usize, size: usize, most: usize, byte: u8) {
+pub(super) unsafe fn poison(
+    user: usize,
+    size: usize,
+    most: usize,
+    byte: u8,
+    may_sum: impl FnOnce(usize) -> bool,
+) {
     // SAFETY: inside the block, or by the caller's word behind it.
     unsafe {
         if is_small(size, most) {
@@ -36,6 +70,10 @@ pub(super) unsafe fn poison(user: usize, size: usize, most: usize, byte: u8) {
         } else {
             for (start, end) in poisoned(user, size, most) {
                 fill_long(start, end - start, byte);
+            }
+            if let Some((start, end)) = middle(user, size, most) {
+                let all = middle_sum::is_affordable(end - start) && may_sum(end - start);
+                (start as *mut u64).write(middle_sum::sum(start + WORD, end, all));
             }
         }
     }
@@ -109,15 +147,14 @@ unsafe fn fill_long(start: usize, size: usize, byte: u8) {
     }
 }
 
-/// Stores to a span, that is to each end of a freed block: few enough to do without a loop. Of `LONG` where the option
-/// says nothing else.
+/// Stores to a span, that is to each end of a freed block: few enough to do without a loop.
 const LONG: usize = 8;
 const SHORT: usize = 4;
 
-/// Is a block filled by two long spans? They cover all of it, or its ends.
+/// Is a block filled by two long spans, which cover all of it?
 #[inline(always)]
 const fn has_long_spans(size: usize, most: usize) -> bool {
-    size >= LONG * STORE && most == LONG * STORE
+    size >= LONG * STORE && size <= 2 * LONG * STORE && size <= 2 * most
 }
 
 /// Is it by two short ones, which cover all of it?
@@ -195,9 +232,12 @@ pub(super) unsafe fn is_poisoned(user: usize, size: usize, most: usize, byte: u8
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_is_poisoned_apart"))]
 unsafe fn is_poisoned_apart(user: usize, size: usize, most: usize, byte: u8) -> bool {
     // SAFETY: inside the block.
-    poisoned(user, size, most)
-        .into_iter()
-        .all(|(start, end)| unsafe { is_filled(start, end, byte) })
+    let is_whole = |(start, end): (usize, usize)| unsafe { is_filled(start, end, byte) };
+    poisoned(user, size, most).into_iter().all(is_whole)
+        // SAFETY: inside the block.
+        && middle(user, size, most).is_none_or(|(start, end)| unsafe {
+            middle_sum::holds((start as *const u64).read(), start + WORD, end)
+        })
 }
 
 /// What was written over the poison of a freed block.
@@ -219,7 +259,14 @@ pub(super) unsafe fn poison_damage(
             }
         }
     }
-    None
+    let (start, end) = middle(user, size, most)?;
+    // SAFETY: inside the block.
+    let is_whole =
+        unsafe { middle_sum::holds((start as *const u64).read(), start + WORD, end) };
+    (!is_whole).then(|| {
+        let (first, last) = ((start - user) as isize, (end - user) as isize - 1);
+        Damage { first, last, changed: 1, certain: false, ..Damage::none(Side::AfterFree) }
+    })
 }
 
 /// Are all of up to 64 bytes equal to `byte`?
@@ -265,13 +312,18 @@ mod tests {
                 let mut buffer = vec![0u8; size + 64];
                 let start = buffer.as_mut_ptr() as usize + 16;
                 // SAFETY: the buffer has `size` bytes from there on, and more.
-                unsafe { poison(start, size, most, 0x55) };
+                unsafe { poison(start, size, most, 0x55, |_| true) };
                 let filled = |at: usize| buffer[at + 16] == 0x55;
+                let is_whole = most >= STORE && size < 2 * most + LEAST_MIDDLE;
                 for at in 0..size {
-                    let is_end = at < most || size - at <= most;
-                    assert!(filled(at) == is_end || (filled(at) && size < LEAST), "{at} of {size}");
+                    let end = end_of(most);
+                    let is_end = at < end || size - at <= end || size <= 2 * most || is_whole;
+                    // In the middle there may be the sum.
+                    assert!(filled(at) || !is_end, "{at} of {size}");
+                    let is_odd = filled(at) && !is_end && size >= LEAST;
+                    assert!(!is_odd || most >= STORE, "{at} of {size}");
                 }
-                let is_rounded = size != 0 && size <= 2 * most;
+                let is_rounded = size != 0 && (size <= 2 * most || is_whole);
                 let behind = if is_rounded { size.max(LEAST) } else { size };
                 assert!(buffer[..16].iter().all(|&byte| byte == 0), "in front of {size}");
                 assert!((behind..size + 48).all(|at| !filled(at)), "behind {size}, {most} filled");
@@ -295,19 +347,22 @@ mod tests {
             let start = buffer.as_mut_ptr() as usize;
             // SAFETY: the buffer has `size` bytes and is used through `start` alone.
             unsafe {
-                poison(start, size, most, 0x55);
+                poison(start, size, most, 0x55, |_| true);
                 assert_eq!(poison_damage(start, size, most, 0x55), None);
                 assert!(is_poisoned(start, size, most, 0x55));
-                for offset in [0, size / 3, size.saturating_sub(1)] {
-                    if size == 0 || (offset >= most && offset < size - most) {
+                for offset in [0, size / 3, size / 2, size.saturating_sub(1)] {
+                    if size == 0 {
                         continue;
                     }
                     let byte = (start + offset) as *mut u8;
-                    byte.write(0x56);
-                    let damage = poison_damage(start, size, most, 0x55).map(|damage| damage.first);
-                    assert_eq!(damage, Some(offset as isize), "size {size}");
+                    let before = byte.read();
+                    byte.write(before ^ 3);
+                    let damage = poison_damage(start, size, most, 0x55).expect("damage");
+                    let found = damage.first..=damage.last;
+                    assert!(found.contains(&(offset as isize)), "{offset} of {size}: {found:?}");
+                    assert!(damage.certain || size >= 2 * most + LEAST_MIDDLE, "size {size}");
                     assert!(!is_poisoned(start, size, most, 0x55), "size {size}");
-                    byte.write(0x55);
+                    byte.write(before);
                 }
             }
         }

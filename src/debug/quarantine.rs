@@ -70,6 +70,12 @@ fn fetch(soon: Waiting) {
     memory::prefetch(soon.user.wrapping_add(soon.size + 7));
 }
 
+/// Bytes that may be summed at first, and for each free.
+const SUMMED_AT_FIRST: u64 = 1 << 20;
+const SUMMED_FOR_EACH: u64 = 16;
+/// Larger blocks wait apart, a few of them: one of them would turn all small ones out.
+const LARGE_PLACES: usize = 8;
+
 /// First in, first out. All zero is empty.
 pub struct Quarantine {
     ring: AtomicPtr<Place>,
@@ -79,6 +85,13 @@ pub struct Quarantine {
     first: AtomicUsize,
     next: AtomicUsize,
     bytes: AtomicUsize,
+    /// The large ones, a ring too.
+    large: [Place; LARGE_PLACES],
+    large_first: AtomicUsize,
+    large_next: AtomicUsize,
+    large_bytes: AtomicUsize,
+    /// Bytes of freed blocks that were summed.
+    summed: AtomicUsize,
 }
 
 // SAFETY: an all-zero one has no ring and no blocks.
@@ -93,7 +106,61 @@ impl Quarantine {
             first: AtomicUsize::new(0),
             next: AtomicUsize::new(0),
             bytes: AtomicUsize::new(0),
+            large: [const { Place { whose: AtomicU64::new(0), what: AtomicU64::new(0) } };
+                LARGE_PLACES],
+            large_first: AtomicUsize::new(0),
+            large_next: AtomicUsize::new(0),
+            large_bytes: AtomicUsize::new(0),
+            summed: AtomicUsize::new(0),
         }
+    }
+
+    /// May so many bytes more be summed, after so many frees? So that large blocks cost no more than a share of all frees
+    /// together. The owner only.
+    pub(super) fn may_sum(&self, bytes: usize, frees: u64) -> bool {
+        let sum = self.summed.load(Ordering::Relaxed) + bytes;
+        let is_within = sum as u64 <= SUMMED_AT_FIRST + SUMMED_FOR_EACH * frees;
+        if is_within {
+            self.summed.store(sum, Ordering::Relaxed);
+        }
+        is_within
+    }
+
+    /// Large blocks that wait.
+    fn large_count(&self) -> usize {
+        let next = self.large_next.load(Ordering::Acquire);
+        next.wrapping_sub(self.large_first.load(Ordering::Acquire)).min(LARGE_PLACES)
+    }
+
+    fn large_place(&self, at: usize) -> &Place {
+        let [first, ..] = &self.large;
+        self.large.get(at % LARGE_PLACES).unwrap_or(first)
+    }
+
+    /// Adds a large block. `false`: there is no place. The owner only.
+    pub(super) fn push_large(&self, waiting: Waiting) -> bool {
+        if self.large_count() == LARGE_PLACES {
+            return false;
+        }
+        let next = self.large_next.load(Ordering::Relaxed);
+        self.large_place(next).write(waiting);
+        self.large_bytes.fetch_add(waiting.size, Ordering::Relaxed);
+        self.large_next.store(next.wrapping_add(1), Ordering::Release);
+        true
+    }
+
+    /// Takes the oldest large block out while more than `most` bytes of them wait, or there is no place for another.
+    /// The owner only.
+    pub(super) fn pop_large_over(&self, most: usize) -> Option<Waiting> {
+        let (first, count) = (self.large_first.load(Ordering::Relaxed), self.large_count());
+        let is_over = self.large_bytes.load(Ordering::Relaxed) > most || count == LARGE_PLACES;
+        if count == 0 || !is_over {
+            return None;
+        }
+        let oldest = self.large_place(first).read();
+        self.large_first.store(first.wrapping_add(1), Ordering::Release);
+        self.large_bytes.fetch_sub(oldest.size, Ordering::Relaxed);
+        Some(oldest)
     }
 
     #[inline]
@@ -233,7 +300,10 @@ impl Quarantine {
     pub fn iter(&self) -> impl Iterator<Item = Waiting> + '_ {
         let first = self.first.load(Ordering::Acquire);
         let count = self.count().min(MOST_PLACES);
-        (0..count).filter_map(move |i| self.place(first.wrapping_add(i)).map(Place::read))
+        let small = (0..count).filter_map(move |i| self.place(first.wrapping_add(i)));
+        let large_first = self.large_first.load(Ordering::Acquire);
+        let large = (0..self.large_count()).map(move |i| self.large_place(large_first.wrapping_add(i)));
+        small.chain(large).map(Place::read)
     }
 }
 

@@ -253,6 +253,7 @@ impl CheckedHeap {
             }
             // What the fill wrote behind the block is the tail's.
             self.canaries().write_small(user, size, head);
+            self.canaries().write_behind(user, size, Some(class));
         }
         slot.set(State::Live(Some(class)));
         // SAFETY: behind a payload's lead.
@@ -391,8 +392,10 @@ pub(super) fn turn(mine: &'static Mine) -> Turn<'static, Pages, Quarantine> {
 fn quick_size(canaries: Canaries, user: usize, taken: &Taken, release: &Release) -> Option<usize> {
     // SAFETY: the registry gave the block to us.
     let word = unsafe { canaries.whole(user) }?;
-    let fits = taken.class.is_some()
-        && !word.is_mapped()
+    let class = taken.class?;
+    let fits = !word.is_mapped()
+        // SAFETY: the block is whole and of that class.
+        && unsafe { canaries.holds_behind(user, word.size(), Some(class)) }
         && word.is_any_of(release.kinds)
         && release.align.is_none_or(|align| align == word.align())
         && release.size.is_none_or(|size| size == word.size());

@@ -213,7 +213,12 @@ impl CheckedHeap {
         let head = Head { thread, exempt, ..head };
         if self.is_guarded() {
             // SAFETY: the block is taken and its chunk holds the plan for this head.
-            unsafe { self.canaries().write(user, head) };
+            unsafe {
+                self.canaries().write(user, head);
+                if !head.mapped {
+                    self.canaries().write_behind(user, head.size, None);
+                }
+            }
         }
         // Its chunk may have any size now.
         registry::set_live(user, None, site);
@@ -256,7 +261,7 @@ impl CheckedHeap {
         registry::cover(new_user, 1);
         if let Ok(Some(span)) = span {
             let block = Block { site, ..block::facts(new_user, new_head) };
-            list.insert(MappedBlock { span, block });
+            list.insert(MappedBlock { span, block, is_emptied: false });
         }
         drop(list);
         self.renew(new_user, new_head, site);

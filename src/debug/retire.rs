@@ -20,6 +20,9 @@ use crate::sys::thread;
 /// What part of a full quarantine goes at once: one by one costs more, many make a free slow.
 const EVICTED_AT_ONCE: usize = 16;
 
+/// How many times as many bytes of large blocks may wait as of all others.
+const LARGE_SHARE: usize = 16;
+
 impl CheckedHeap {
     /// A taken block, any: verify it and how it is given back, then let it wait.
     #[inline(never)]
@@ -44,7 +47,49 @@ impl CheckedHeap {
             return self.let_wait(turn, self.canaries(), waiting, &taken, Sites::taken());
         }
         Self::count_freed(taken, size);
-        self.pass_by(waiting);
+        match self.large_limit() {
+            most if size <= most && size != 0 => self.let_large_wait(waiting, &taken, most),
+            _ => self.pass_by(waiting),
+        }
+    }
+
+    /// Bytes of large blocks that may wait in one thread's quarantine.
+    fn large_limit(&self) -> usize {
+        let all = options::number(Name::QuarantineSizeMb) << 20;
+        let each = options::number(Name::ThreadLocalQuarantineSizeKb) << 10;
+        (LARGE_SHARE * each).min(all / self.arenas.owners().max(1))
+    }
+
+    /// Poisons a verified block that is too large to wait among the others, and keeps it.
+    fn let_large_wait(&self, waiting: Waiting, taken: &Taken, most: usize) {
+        self.count_free(waiting.size);
+        let may_sum = |bytes| {
+            self.turn().is_some_and(|turn| {
+                let arena = turn.arena();
+                arena.local().may_sum(bytes, arena.ledger().frees())
+            })
+        };
+        // SAFETY: the block was taken and is ours alone.
+        unsafe { self.poison(self.canaries(), waiting, may_sum) };
+        taken.set(State::Quarantined);
+        self.evict_large_over(most.saturating_sub(waiting.size));
+        let is_kept = self.turn().is_some_and(|turn| turn.arena().local().push_large(waiting));
+        // Frozen, it stays where it is: nothing may move under a reader's hands.
+        if !is_kept && !self.is_frozen() {
+            self.evict(waiting);
+        }
+    }
+
+    /// Evicts the oldest large blocks until at most `limit` bytes of them wait and there is a place.
+    fn evict_large_over(&self, limit: usize) {
+        let oldest = || {
+            let turn = self.turn()?;
+            if self.is_frozen() { None } else { turn.arena().local().pop_large_over(limit) }
+        };
+        while let Some(waiting) = oldest() {
+            self.verify_waiting(waiting, Operation::Evict);
+            self.evict(waiting);
+        }
     }
 
     /// Counts a freed block for the site that allocated it, outside of a turn.
@@ -67,7 +112,12 @@ impl CheckedHeap {
         }
         // SAFETY: the registry gave the block to us.
         match unsafe { self.canaries().verify(user) } {
-            Ok(head) => Some(head),
+            Ok(head) => {
+                if let Some(damage) = self.damage_behind(user, head, taken.class) {
+                    self.blame(user, damage, operation, now);
+                }
+                Some(head)
+            }
             Err((head, damage)) => {
                 self.blame(user, damage, operation, now);
                 let fits = |head: &Head| {
@@ -92,8 +142,12 @@ impl CheckedHeap {
         taken: &Taken,
         sites: Option<Sites>,
     ) {
+        let may_sum = |bytes| {
+            let arena = turn.arena();
+            arena.local().may_sum(bytes, arena.ledger().frees())
+        };
         // SAFETY: the block was taken and is ours alone.
-        unsafe { self.poison(canaries, waiting) };
+        unsafe { self.poison(canaries, waiting, may_sum) };
         taken.set(State::Quarantined);
         turn.arena().ledger().count_free(waiting.size);
         if let Some(sites) = sites {
@@ -134,11 +188,16 @@ impl CheckedHeap {
     /// # Safety
     /// The block is ours alone, and not mapped.
     #[inline(always)]
-    unsafe fn poison(&self, canaries: Canaries, waiting: Waiting) {
+    unsafe fn poison(
+        &self,
+        canaries: Canaries,
+        waiting: Waiting,
+        may_sum: impl FnOnce(usize) -> bool,
+    ) {
         let Waiting { user, size, .. } = waiting;
         // SAFETY: as the caller says: a chunk has 16 bytes from the user's first on.
         unsafe {
-            poison::poison(user, size, most_poison(), self.free_byte());
+            poison::poison(user, size, most_poison(), self.free_byte(), may_sum);
             if size < poison::LEAST {
                 // What the poison covers of the tail is written again.
                 canaries.write_small_tail(user, size);
@@ -245,6 +304,7 @@ impl CheckedHeap {
             self.verify_waiting(waiting, Operation::Evict);
             self.evict(waiting);
         }
+        self.evict_large_over(limit);
         any
     }
 
@@ -288,7 +348,7 @@ impl CheckedHeap {
             ..Finding::new(Defect::WriteAfterFree, operation, user, now)
         });
         // SAFETY: as above; made whole so that it is reported once.
-        unsafe { self.poison(self.canaries(), waiting) };
+        unsafe { self.poison(self.canaries(), waiting, |_| true) };
         false
     }
 

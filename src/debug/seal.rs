@@ -1,5 +1,5 @@
-//! Mapped blocks: listed by address while they live, sealed for a while once freed, their pages
-//! dropped and every access to them a fault.
+//! Mapped blocks: listed by address while they live, kept for a while once freed, their pages given back: a page that is
+//! there again was touched late.
 
 use core::ptr::NonNull;
 
@@ -7,10 +7,11 @@ use super::block::{self, Head};
 use super::checked::{CheckedHeap, Fresh, Request};
 use super::mapped_blocks::MappedBlock;
 use super::registry::{self, State};
-use crate::finding::{Block, Life, Operation};
+use crate::finding::{Block, Damage, Defect, Finding, Life, Operation, Side};
 use crate::heap::Span;
+use crate::heap::size::PAGE;
 use crate::stack::depot::SiteId;
-use crate::sys::{memory, thread};
+use crate::sys::{apart, filter, memory, pagemap, thread};
 
 impl CheckedHeap {
     /// Writes a fresh mapped block, lists it and declares it live. Null: no memory for the list.
@@ -47,14 +48,14 @@ impl CheckedHeap {
     /// Lists a mapped block where it can be found by any address inside it.
     pub(super) fn list_mapped(&self, user: usize, head: Head, span: Span, site: SiteId) -> bool {
         let block = Block { site, ..block::facts(user, head) };
-        registry::cover(user, 1) && self.mapped.lock().insert(MappedBlock { span, block })
+        registry::cover(user, 1) && self.mapped.lock().insert(MappedBlock { span, block, is_emptied: false })
     }
 
     pub(super) fn list_of(&self, user: usize, head: Head) -> Option<MappedBlock> {
         if head.mapped { self.mapped.lock().get(user) } else { None }
     }
 
-    /// Drops a freed mapping's pages but keeps its addresses for a while: every use of it faults.
+    /// Drops a freed mapping's pages but keeps its addresses for a while.
     pub(super) fn seal(&self, mapped: MappedBlock, site: SiteId, head: Head, now: SiteId) {
         let Some(payload) = NonNull::new((mapped.block.user - self.lead()) as *mut u8) else {
             return;
@@ -74,43 +75,79 @@ impl CheckedHeap {
             Ok(tuning) => self.arenas.follow(tuning),
             Err(corrupt) => return self.blame_corruption(corrupt, Operation::Free, now),
         }
-        {
-            let mut list = self.mapped.lock();
-            if self.is_frozen() {
-                return;
-            }
-            // Room first: a full ring would overwrite its oldest entry.
-            while list.is_full() {
-                let Some(oldest) = list.over_budget(false) else { break };
-                self.unmap(oldest);
-            }
-            // SAFETY: the mapping is retired and nobody uses it.
-            if self.is_guarded() && unsafe { memory::seal(mapped.span.start, mapped.span.len) } {
-                list.seal(Block {
-                    life: Life::Freed,
-                    site,
-                    free_site: now,
-                    free_thread: Some(thread::number()),
-                    ..block::facts(mapped.block.user, head)
-                });
-            } else {
-                list.remove(mapped.block.user);
-                self.unmap(mapped);
-            }
-        }
+        let block = Block {
+            life: Life::Freed,
+            site,
+            free_site: now,
+            free_thread: Some(thread::number()),
+            ..block::facts(mapped.block.user, head)
+        };
+        self.keep_mapping(mapped, block);
         self.unmap_over_budget(false);
     }
 
-    /// Unmaps the oldest sealed blocks beyond the budget, or all. Says whether any went.
+    /// Keeps a retired mapping for a while, or unmaps it.
+    fn keep_mapping(&self, mapped: MappedBlock, block: Block) {
+        // Room first: a full ring would overwrite its oldest entry.
+        self.unmap_over_budget(false);
+        let mut list = self.mapped.lock();
+        if self.is_frozen() {
+            return;
+        }
+        let Span { start, len } = mapped.span;
+        // SAFETY: the mapping is retired and nobody uses it.
+        let is_emptied = || unsafe { !filter::is_installed() && memory::drop_contents(start, len) };
+        // SAFETY: as for emptying it.
+        let is_sealed = || unsafe { memory::seal(start, len) };
+        let can_wait = self.is_guarded() && !list.is_full();
+        if can_wait && is_emptied() {
+            list.seal(block, true);
+        } else if can_wait && is_sealed() {
+            list.seal(block, false);
+        } else {
+            list.remove(block.user);
+            self.unmap(mapped);
+        }
+    }
+
+    /// Unmaps the oldest waiting blocks beyond the budget, or all, and tells of late writes to them. Says whether any
+    /// went.
     pub(super) fn unmap_over_budget(&self, all: bool) -> bool {
         let mut any = false;
         loop {
-            let mut list = self.mapped.lock();
-            let oldest = if self.is_frozen() { None } else { list.over_budget(all) };
+            let oldest = {
+                let mut list = self.mapped.lock();
+                if self.is_frozen() { None } else { list.over_budget(all) }
+            };
+            // It is listed nowhere: nobody else unmaps it.
             let Some(mapped) = oldest else { return any };
+            self.verify_emptied(&mapped, Operation::Evict);
+            let mut list = self.mapped.lock();
+            if self.is_frozen() {
+                list.put_back(mapped);
+                return any;
+            }
             self.unmap(mapped);
             any = true;
         }
+    }
+
+    /// Tells of a late write to a mapping that was emptied when its block was freed. Was there one?
+    pub(super) fn verify_emptied(&self, mapped: &MappedBlock, operation: Operation) -> bool {
+        let block = &mapped.block;
+        let Some(damage) = (if mapped.is_emptied { late_write(mapped) } else { None }) else {
+            return false;
+        };
+        let now = self.operation_site(operation);
+        self.deliver(&Finding {
+            block: Some(*block),
+            damage: Some(damage),
+            ..Finding::new(Defect::WriteAfterFree, operation, block.user, now)
+        });
+        // So that it is told once.
+        // SAFETY: a retired mapping, whose contents are nobody's.
+        unsafe { memory::drop_contents(mapped.span.start, mapped.span.len) };
+        true
     }
 
     /// Unmaps a retired mapping that is listed no more. The list's lock is held.
@@ -120,4 +157,30 @@ impl CheckedHeap {
         // SAFETY: nobody uses the mapping, by the caller's word.
         unsafe { self.arenas.main().lock().heap.unmap(mapped.span) };
     }
+}
+
+/// The first late write to an emptied mapping, as far as its pages tell. A page that was only read is none.
+fn late_write(mapped: &MappedBlock) -> Option<Damage> {
+    if filter::is_installed() {
+        return None;
+    }
+    let (user, mut found) = (mapped.block.user, None);
+    memory::for_each_touched(mapped.span.start, mapped.span.end(), |page| {
+        found = found.or_else(|| {
+            // SAFETY: a page of a mapping that nobody unmaps meanwhile.
+            let damage =
+                unsafe { block::describe(Side::AfterFree, user, page, page + PAGE, |_| 0) };
+            let is_zeroed = || apart::run(|| pagemap::is_written(page)).flatten() == Some(true);
+            match damage.is_empty() {
+                false => Some(damage),
+                true if is_zeroed() => {
+                    let first = page.wrapping_sub(user) as isize;
+                    let last = first + PAGE as isize - 1;
+                    Some(Damage { first, last, changed: 1, certain: false, ..damage })
+                }
+                true => None,
+            }
+        });
+    });
+    found
 }

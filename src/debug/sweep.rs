@@ -3,13 +3,14 @@
 
 use super::block::Head;
 use super::checked::CheckedHeap;
+use super::mapped_blocks::MappedBlock;
 use super::quarantine::Waiting;
 use super::registry::{self, State};
 use super::search;
 use crate::finding::{Damage, Operation};
 use crate::stack::depot::SiteId;
 use crate::sys::plain_hash::PlainMap;
-use crate::sys::thread;
+use crate::sys::thread::{self, ToolWork};
 
 /// Damaged blocks reported one by one; the rest belongs to the same few writes as a rule.
 const MOST_REPORTED: usize = 8;
@@ -38,7 +39,22 @@ impl CheckedHeap {
         if !self.is_guarded() {
             return 0;
         }
-        self.check_quarantine(operation) + self.check_live(operation)
+        self.check_quarantine(operation)
+            + self.check_emptied(operation)
+            + self.check_live(operation)
+    }
+
+    /// Looks for late writes to freed mapped blocks.
+    fn check_emptied(&self, operation: Operation) -> usize {
+        let waiting: Vec<MappedBlock> = {
+            let _work = ToolWork::begin();
+            self.mapped.lock().all().filter(|mapped| mapped.is_emptied).copied().collect()
+        };
+        let is_own = |mapped: &&MappedBlock| {
+            !mapped.block.free_thread.is_some_and(|thread| is_the_parents(thread, operation))
+        };
+        // Frozen, none of them goes away.
+        waiting.iter().filter(is_own).filter(|mapped| self.verify_emptied(mapped, operation)).count()
     }
 
     fn check_quarantine(&self, operation: Operation) -> usize {
@@ -91,15 +107,29 @@ impl CheckedHeap {
     /// Damage to a live block that is there twice while the block's word stays the same: other
     /// threads may be at work.
     fn steady_damage(&self, user: usize) -> Option<(Option<Head>, Damage)> {
+        let class = match registry::state(user) {
+            Some(State::Live(class)) => class,
+            _ => return None,
+        };
         // SAFETY: the registry said live, and while exiting no block's memory goes away.
-        if unsafe { self.canaries().whole(user) }.is_some_and(|word| !word.is_mapped()) {
+        let is_whole = unsafe { self.canaries().whole(user) }.is_some_and(|word| {
+            // SAFETY: the block is whole, with that size.
+            !word.is_mapped()
+                && unsafe { self.canaries().holds_behind(user, word.size(), class) }
+        });
+        if is_whole {
             return None;
         }
         let before = registry::word(user);
         let mut found = None;
         for _ in 0..2 {
-            // SAFETY: as above.
-            found = unsafe { self.canaries().verify(user) }.err();
+            // SAFETY: the registry said live, and while exiting no block's memory goes away.
+            found = match unsafe { self.canaries().verify(user) } {
+                Ok(head) => self
+                    .damage_behind(user, head, class)
+                    .map(|damage| (Some(head), damage)),
+                Err(damaged) => Some(damaged),
+            };
             if found.is_none() || registry::word(user) != before {
                 return None;
             }

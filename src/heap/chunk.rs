@@ -17,6 +17,7 @@
 //! says in use, size 0.
 
 use core::fmt;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::size::{MIN_CHUNK, WORD};
 
@@ -128,7 +129,7 @@ impl Key {
     #[inline]
     pub(super) unsafe fn read(self, chunk: usize) -> Result<Head, Corrupt> {
         // SAFETY: the caller says the word is readable and aligned.
-        let word = unsafe { (chunk as *const u64).read() };
+        let word = unsafe { word_at(chunk) }.load(Ordering::Relaxed);
         let low = word & LOW;
         if word & !LOW != self.checksum(chunk, low) || low & SPARE != 0 {
             return Err(Corrupt { chunk, what: Corruption::Word });
@@ -144,7 +145,7 @@ impl Key {
     pub(super) unsafe fn write(self, chunk: usize, head: Head) {
         let low = head.bits();
         // SAFETY: the caller says the word is writable and aligned.
-        unsafe { (chunk as *mut u64).write(low | self.checksum(chunk, low)) };
+        unsafe { word_at(chunk) }.store(low | self.checksum(chunk, low), Ordering::Relaxed);
     }
 
     /// Erases the word of a chunk that became part of another: left as it is it would still
@@ -156,6 +157,38 @@ impl Key {
         // SAFETY: the caller says the word is writable and aligned.
         unsafe { (chunk as *mut u64).write(0) };
     }
+}
+
+/// The word at `chunk`. It is changed under the heap's lock, and looked at without.
+///
+/// # Safety
+/// `chunk` is 8-aligned, and 8 bytes there stay mapped while the result lives.
+#[inline(always)]
+unsafe fn word_at<'a>(chunk: usize) -> &'a AtomicU64 {
+    // SAFETY: as the caller says; an atomic word has the layout of a plain one.
+    unsafe { AtomicU64::from_ptr(chunk as *mut u64) }
+}
+
+/// Is the word at `chunk` one that the heap with that key has written?
+///
+/// # Safety
+/// `chunk` is 8-aligned and 8 bytes there are readable.
+#[inline(always)]
+pub unsafe fn is_sound(key: u64, chunk: usize) -> bool {
+    // SAFETY: as the caller says.
+    let word = unsafe { word_at(chunk) }.load(Ordering::Relaxed);
+    word & !LOW == Key(key).checksum(chunk, word & LOW)
+}
+
+/// Bytes of the chunk at `chunk` by its word, which may be overwritten.
+///
+/// # Safety
+/// As [`is_sound`].
+#[inline(always)]
+pub unsafe fn size_unverified(chunk: usize) -> usize {
+    // SAFETY: as the caller says.
+    let word = unsafe { word_at(chunk) }.load(Ordering::Relaxed);
+    (word & LOW & !0xf) as usize
 }
 
 /// Links of a free chunk: neighbours in its bin's list, 0 at the ends.

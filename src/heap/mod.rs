@@ -26,7 +26,7 @@ mod top;
 mod tuning;
 
 pub use check::Broken;
-pub use chunk::{Corrupt, Corruption};
+pub use chunk::{Corrupt, Corruption, is_sound, size_unverified};
 pub use heap::{Heap, Usage};
 pub use mapped::Span;
 pub use pages::{PageSource, Pages};

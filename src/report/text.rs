@@ -204,7 +204,16 @@ fn write_bad_request(out: &mut String, id: &str, request: BadRequest) -> std::fm
 
 fn write_damage(out: &mut String, damage: &Damage) {
     if !damage.certain {
-        out.push_str("  the block's head or the canary behind it changed\n");
+        let Damage { first, last, .. } = *damage;
+        let _ = match damage.side {
+            Side::Before => {
+                writeln!(out, "  the block's head or the canary behind it changed")
+            }
+            Side::Past => writeln!(out, "  one of the bytes at offset {first:+}..{last:+} changed"),
+            Side::AfterFree => {
+                writeln!(out, "  a byte at offset {first:+}..{last:+} changed: their sum is another")
+            }
+        };
         return;
     }
     let bytes = if damage.changed == 1 { "byte" } else { "bytes" };
@@ -360,6 +369,11 @@ fn write_hint(out: &mut String, finding: &Finding) {
                 kind.allocated_with(),
                 kind.freed_with()
             )
+        }
+        (Defect::Overflow, _) if finding.damage.is_some_and(|damage| !damage.certain) => {
+            "the heap's word behind the block is overwritten: it may as well have been written \
+                before the start of the block behind"
+                .to_owned()
         }
         (Defect::Overflow, _) if finding.beside.iter().any(Option::is_some) => {
             "everything up to the block behind it is overwritten: it may as well have been \

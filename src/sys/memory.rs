@@ -152,6 +152,27 @@ pub unsafe fn drop_contents(start: usize, bytes: usize) -> bool {
     })
 }
 
+/// Calls `each` with every page of `[start, end)`, whole pages that are mapped, that was touched since it was mapped or
+/// emptied. `false`: the kernel does not say.
+pub fn for_each_touched(start: usize, end: usize, mut each: impl FnMut(usize)) -> bool {
+    /// Pages that are asked for at once.
+    const AT_ONCE: usize = 4096;
+    let mut present = [0u8; AT_ONCE];
+    let mut at = start;
+    while at < end {
+        let bytes = (end - at).min(AT_ONCE * PAGE);
+        let arguments = [at, bytes, present.as_mut_ptr() as usize, 0];
+        // SAFETY: mincore(2) writes a byte for each page.
+        if unsafe { kernel::call(libc::SYS_mincore, arguments) } != 0 {
+            return false;
+        }
+        let pages = present.iter().take(bytes.div_ceil(PAGE)).enumerate();
+        pages.filter(|(_, byte)| **byte & 1 != 0).for_each(|(page, _)| each(at + page * PAGE));
+        at += bytes;
+    }
+    true
+}
+
 /// Starts to bring the memory at an address into the cache; any address.
 #[inline]
 pub fn prefetch(address: usize) {

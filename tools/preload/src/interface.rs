@@ -157,13 +157,14 @@ extern "C" fn malloc_trim(pad: usize) -> c_int {
     c_int::from(start::heap().is_some_and(|heap| heap.trim(pad)))
 }
 
-/// glibc's tunables by malloc.h's numbers. 1: known; 0: not.
+/// glibc's tunables by malloc.h's numbers. 0: the value is out of the parameter's range; 1 else, as glibc answers for
+/// parameters that it does not know, too.
 #[unsafe(no_mangle)]
 extern "C" fn mallopt(parameter: c_int, value: c_int) -> c_int {
     const M_MXFAST: c_int = 1;
     const M_TRIM_THRESHOLD: c_int = -1;
     const M_MMAP_THRESHOLD: c_int = -3;
-    const M_ARENA_MAX: c_int = -8;
+    const MOST_FAST: usize = 160;
     let bytes = usize::try_from(value).ok();
     if let Some(heap) = start::heap() {
         match parameter {
@@ -172,5 +173,5 @@ extern "C" fn mallopt(parameter: c_int, value: c_int) -> c_int {
             _ => {}
         }
     }
-    c_int::from(parameter == M_MXFAST || (M_ARENA_MAX..0).contains(&parameter))
+    c_int::from(parameter != M_MXFAST || bytes.is_some_and(|bytes| bytes <= MOST_FAST))
 }
