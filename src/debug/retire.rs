@@ -15,7 +15,7 @@ use crate::heap::Corrupt;
 use crate::options::{self, Name};
 use crate::stack::capture;
 use crate::stack::depot::SiteId;
-use crate::sys::thread;
+use crate::sys::{process, thread};
 
 /// What part of a full quarantine goes at once: one by one costs more, many make a free slow.
 const EVICTED_AT_ONCE: usize = 16;
@@ -241,7 +241,7 @@ impl CheckedHeap {
     /// through the heap gets the processor first.
     #[cold]
     fn hold_back() {
-        std::thread::yield_now();
+        process::give_way();
     }
 
     /// A block that cannot wait.

@@ -10,6 +10,7 @@ use super::search;
 use crate::finding::{Damage, Operation};
 use crate::stack::depot::SiteId;
 use crate::sys::plain_hash::PlainMap;
+use crate::sys::process;
 use crate::sys::thread::{self, ToolWork};
 
 /// Damaged blocks reported one by one; the rest belongs to the same few writes as a rule.
@@ -74,7 +75,7 @@ impl CheckedHeap {
             };
             let touched = waits() && !self.is_untouched(waiting) && waits();
             if touched {
-                std::thread::yield_now();
+                process::give_way();
             }
             touched
         })
@@ -133,7 +134,7 @@ impl CheckedHeap {
             if found.is_none() || registry::word(user) != before {
                 return None;
             }
-            std::thread::yield_now();
+            process::give_way();
         }
         found
     }

@@ -11,6 +11,12 @@ use crate::options::{self, Name};
 use crate::own::{early, emergency};
 use crate::stack::caller::Point;
 use crate::sys::pagemap::Presence;
+use crate::sys::thread;
+
+/// Start of the calling thread's alternate signal stack, which the kernel alone may know; 0: it has none.
+fn alt_stack() -> usize {
+    thread::alternate_stack().map_or(0, |(start, _)| start)
+}
 
 /// Marks from all roots.
 pub struct Roots<'a> {
@@ -76,6 +82,7 @@ impl<'a> Roots<'a> {
         if options::flag(Name::UseStacks) {
             // Stacks that are blocks of the heap.
             marker.word(self.caller.sp);
+            marker.word(alt_stack());
             for place in self.stopped.parked() {
                 marker.word(place.sp());
                 marker.word(place.alternate().0);

@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use super::space::Mapping;
 use super::stop::Stopped;
-use crate::heap::size::WORD;
+use crate::heap::size::{PAGE, WORD, round_down, round_up};
 use crate::stack::caller::Point;
 use crate::sys::{ended, process, thread};
 
@@ -61,7 +61,23 @@ impl Threads<'_> {
                 && self.reader.word(*address) == Some(*address)
                 && self.reader.word(*address + 2 * WORD) == Some(*address)
         };
-        ended::descriptors().filter(is_descriptor).max().unwrap_or(mapping.start)
+        let Some(descriptor) = ended::descriptors().filter(is_descriptor).max() else {
+            return mapping.start;
+        };
+        // What a thread that was joined has returned is not there for anybody any more.
+        match self.is_joined(descriptor) {
+            true => round_up(descriptor + thread::DESCRIPTOR, PAGE).min(mapping.end),
+            false => descriptor,
+        }
+    }
+
+    /// Was the ended thread with that descriptor joined? libc says so by a kernel id of -1.
+    fn is_joined(&self, descriptor: usize) -> bool {
+        let Some(place) = thread::tid_place(descriptor) else { return false };
+        // Its word of 8 bytes: where the id is the second half, or the first.
+        let word = self.reader.word(round_down(place, WORD)).unwrap_or(0);
+        let tid = if place.is_multiple_of(WORD) { word as u32 } else { (word >> 32) as u32 };
+        tid == u32::MAX
     }
 }
 

@@ -61,14 +61,16 @@ pub fn is_open() -> bool {
 
 /// Maps the tree file. `false`: there is none, or not one of ours.
 pub(super) fn open(path: &CStr) -> bool {
-    let Some(start) = shared::map_file(path, WINDOW, WINDOW) else { return false };
+    let Some((start, length)) = shared::map_file(path, WINDOW) else { return false };
     let header = start as *mut Header;
     // SAFETY: the mapping is larger than the header, for which any bytes are valid.
     let found = unsafe { &*header };
     let extents = found.extents.load(Ordering::Relaxed);
     let fits = found.magic == MAGIC
         && found.version.load(Ordering::Relaxed) == VERSION
-        && (FIRST_EXTENT..=MOST_EXTENTS).contains(&extents);
+        && (FIRST_EXTENT..=MOST_EXTENTS).contains(&extents)
+        // What is not there would be a SIGBUS.
+        && extents as usize * EXTENT <= length;
     if fits {
         EXTENTS.store(extents, Ordering::Relaxed);
         HEADER.store(header, Ordering::Release);

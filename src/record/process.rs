@@ -168,7 +168,8 @@ fn claim(slot: &AtomicU32, parent: u32) -> Option<u32> {
         process.image_record.next_site.store(1, Ordering::Relaxed);
     }
     process.namespace.store(process::namespace(), Ordering::Relaxed);
-    process.serial.store(header.processes.fetch_add(1, Ordering::Relaxed) + 1, Ordering::Relaxed);
+    let before = header.processes.fetch_add(1, Ordering::Relaxed);
+    process.serial.store(before.wrapping_add(1), Ordering::Relaxed);
     process.pid.store(process::id(), Ordering::Relaxed);
     process.parent_pid.store(process::parent_id(), Ordering::Relaxed);
     process.parent.store(parent, Ordering::Relaxed);

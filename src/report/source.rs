@@ -4,10 +4,11 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 
 use crate::stack::symbolize::Frame;
+use crate::sys::filter;
 
 /// The source line of a frame, if its file is there.
 pub(super) fn line_of(frame: &Frame) -> Option<String> {
-    let file = frame.file.as_deref().filter(|_| frame.line != 0)?;
+    let file = frame.file.as_deref().filter(|_| frame.line != 0 && !filter::is_installed())?;
     let metadata = std::fs::metadata(file).ok().filter(std::fs::Metadata::is_file)?;
     if metadata.len() > 16 << 20 {
         return None;

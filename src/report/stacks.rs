@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::escape::escape;
 use super::names::{Ending, Names, Stack};
@@ -11,6 +11,7 @@ use crate::options::{self, Name};
 use crate::stack::demangle::is_rusts;
 use crate::stack::depot::SiteId;
 use crate::stack::symbolize::Frame;
+use crate::sys::filter;
 
 /// What libc puts under main and under a thread's first function.
 const STARTERS: [&str; 8] = [
@@ -65,7 +66,7 @@ pub fn write_stack(out: &mut String, site: SiteId, names: &mut dyn Names) {
     let padding = frames.iter().map(width).filter(|&width| width <= MOST_PADDING);
     let padding = padding.max().unwrap_or(0);
     let own = frames.iter().position(|frame| is_users(frame, names));
-    let here = std::env::current_dir().unwrap_or_default();
+    let here = here();
     let mut number = 0;
     while let Some(frame) = frames.get(number) {
         let folded = folded_from(frames.get(number..).unwrap_or(&[]));
@@ -183,6 +184,11 @@ fn place_of(frame: &Frame, here: &Path) -> String {
     }
 }
 
+/// The working directory; empty where it must not be asked for.
+fn here() -> PathBuf {
+    if filter::is_installed() { PathBuf::new() } else { std::env::current_dir().unwrap_or_default() }
+}
+
 /// A path without the working directory in front.
 fn shorten<'a>(file: &'a str, here: &Path) -> &'a str {
     let short = Path::new(file).strip_prefix(here).ok().and_then(Path::to_str).unwrap_or(file);
@@ -232,7 +238,7 @@ pub fn headline(site: SiteId, names: &mut dyn Names) -> String {
     let frames = named_frames(site, names);
     let own = frames.iter().find(|frame| is_users(frame, names));
     let named = || frames.iter().find(|frame| frame.file.is_some());
-    let here = std::env::current_dir().unwrap_or_default();
+    let here = here();
     match own.or_else(named).or(frames.first()) {
         Some(frame) => match &frame.function {
             Some(function) => format!("{} in {function}", place_of(frame, &here)),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::escape::escape;
 use crate::finding::{Finding, Place};
 use crate::stack::modules::{self, Module};
-use crate::sys::{process, thread};
+use crate::sys::{filter, process, thread};
 
 /// A finding with the names that go with it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ fn thread_name(number: u16) -> Option<String> {
     let tid = thread::tid_of(number);
     match number {
         0 => Some("main".to_owned()),
-        _ if tid == 0 => None,
+        _ if tid == 0 || filter::is_installed() => None,
         _ => {
             let name = std::fs::read_to_string(format!("/proc/self/task/{tid}/comm")).ok()?;
             Some(name.trim().to_owned())

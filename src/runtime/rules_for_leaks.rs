@@ -1,6 +1,6 @@
 //! The rules for leaks that are not to be reported: the user's file's and the program's own.
 
-use std::fs;
+use std::path::Path;
 
 use crate::leak::suppress::{self, Rule, Rules};
 use crate::options::{self, Name};
@@ -12,8 +12,8 @@ use super::hooks;
 pub(super) fn read(any_lost: bool) -> Rules {
     let mut rules = Vec::new();
     if let Some(path) = options::text(Name::Suppressions) {
-        match fs::read(&path) {
-            Ok(bytes) => add(&mut rules, &String::from_utf8_lossy(&bytes), &path),
+        match suppress::read_file(Path::new(&*path)) {
+            Ok(text) => add(&mut rules, &text, &path),
             Err(why) => report::emit(&format!("mallocop: suppressions: {path}: {why}\n")),
         }
     }

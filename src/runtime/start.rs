@@ -39,6 +39,7 @@ fn prepare(find_own: fn()) -> Option<&'static CheckedHeap> {
     reader::exclude_program();
     reader::enter_tree();
     HEAP.prepare();
+    thread::find_tid_offset();
     thread_end::register(end_thread);
     if let Some((start, end)) = process::loader_range() {
         modules::set_loader(start, end);

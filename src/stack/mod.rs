@@ -7,6 +7,7 @@ mod bounds;
 pub mod caller;
 pub mod capture;
 pub mod cfi;
+pub mod debug_check;
 pub mod demangle;
 pub mod depot;
 mod eh_frame_hdr;

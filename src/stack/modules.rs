@@ -1,6 +1,6 @@
 //! Loaded modules: which one an address is in, which one is ours, which symbol it falls on.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Read;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use memchr::memmem;
 use object::read::{Object, ObjectSegment, ObjectSymbol, ReadCache};
 
+use super::demangle::demangle;
 use crate::sys::filter;
 use crate::sys::loader;
 use crate::sys::maps::{self, Lookup};
@@ -108,6 +109,15 @@ pub fn find(address: usize) -> Option<Module> {
     }
 }
 
+/// Opens a module's file. `None`: it is no regular file, or a filter may forbid it.
+fn open(path: &str) -> Option<File> {
+    if filter::is_installed() {
+        return None;
+    }
+    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    File::open(path).ok()
+}
+
 /// A symbol and how far behind its start an address is.
 pub struct Symbol {
     /// Its name, demangled.
@@ -118,7 +128,7 @@ pub struct Symbol {
 
 /// The symbol of `module` that covers `address`, code or data.
 pub fn symbol_at(module: &Module, address: usize) -> Option<Symbol> {
-    let cache = ReadCache::new(File::open(&module.path).ok()?);
+    let cache = ReadCache::new(open(&module.path)?);
     let file = object::File::parse(&cache).ok()?;
     let first = file.segments().map(|segment| segment.address()).min()? & !0xfff;
     let wanted = (address - module.base) as u64 + first;
@@ -130,7 +140,7 @@ pub fn symbol_at(module: &Module, address: usize) -> Option<Symbol> {
                 && wanted - symbol.address() < symbol.size()
         })
         .and_then(|symbol| {
-            let name = format!("{:#}", backtrace::SymbolName::new(symbol.name_bytes().ok()?));
+            let name = demangle(symbol.name().ok()?);
             Some(Symbol { name, offset: wanted - symbol.address() })
         })
 }
@@ -143,7 +153,7 @@ pub fn find_function(program: &str, name: &str) -> Option<usize> {
 
 /// The same for any symbol: its address and bytes.
 pub fn find_named(program: &str, name: &str) -> Option<(usize, usize)> {
-    let cache = ReadCache::new(File::open(program).ok()?);
+    let cache = ReadCache::new(open(program)?);
     let file = object::File::parse(&cache).ok()?;
     let first = file.segments().map(|segment| segment.address()).min()? & !0xfff;
     let symbol =
@@ -164,7 +174,7 @@ pub fn brings_cpp_runtime(path: &str) -> bool {
     if name.starts_with("libstdc++") || name.starts_with("libc++") {
         return false;
     }
-    let Ok(mut file) = File::open(path) else { return false };
+    let Some(mut file) = open(path) else { return false };
     let mut buffer = vec![0; PIECE + RUNTIME_MARK.len()];
     let mut kept = 0;
     loop {

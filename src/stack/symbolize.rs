@@ -1,8 +1,10 @@
 //! Addresses -> functions, files and lines, inside the process, after the fact. Allocates from the
 //! tool's heap; holds no lock of ours meanwhile.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::debug_check;
 use super::demangle::demangle;
 use super::depot::StoredFrame;
 use super::{modules, tenants};
@@ -48,6 +50,8 @@ pub fn forgo_names() {
 #[derive(Default)]
 pub struct Symbolizer {
     known: PlainMap<(usize, u32), Vec<Frame>>,
+    /// Modules whose debug information can be read, and others, by first address.
+    sound: PlainMap<usize, bool>,
     spent: u64,
 }
 
@@ -77,16 +81,26 @@ impl Symbolizer {
             return vec![module_frame(pc)];
         }
         let started = process::thread_milliseconds();
+        if !self.is_sound(pc) {
+            return vec![module_frame(pc)];
+        }
         let frames = resolve(pc);
         self.spent += process::thread_milliseconds() - started;
         frames
     }
 
+    /// Can the debug information of the module be read that a pc is in?
+    fn is_sound(&mut self, pc: usize) -> bool {
+        let Some(module) = modules::find(pc - 1) else { return true };
+        let look = || debug_check::is_sound(Path::new(&module.path));
+        *self.sound.entry(module.base).or_insert_with(look)
+    }
+
     /// The innermost frame at an address that is executed now.
     pub fn frame_of(&mut self, pc: usize) -> Frame {
         // As if it were a return address.
-        let frames =
-            if self.is_out_of_time() { vec![module_frame(pc + 1)] } else { resolve(pc + 1) };
+        let is_readable = !self.is_out_of_time() && self.is_sound(pc + 1);
+        let frames = if is_readable { resolve(pc + 1) } else { vec![module_frame(pc + 1)] };
         frames.into_iter().next().unwrap_or_default()
     }
 

@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use super::errno;
+use super::{errno, filter};
 
 /// A copy of our own lies here or above, out of the way of programs that count descriptors.
 const HIGH_FD: i32 = 1000;
@@ -80,7 +80,8 @@ fn is_noted(fd: i32) -> bool {
 /// The descriptor to report on: the copy or the one that it was made of, if either still is that file.
 fn descriptor() -> Option<i32> {
     let known = [&COPY, &CHOSEN].map(|fd| fd.load(Ordering::Relaxed));
-    known.into_iter().find(|&fd| fd >= 0 && is_noted(fd))
+    // A filter may forbid to ask.
+    known.into_iter().find(|&fd| fd >= 0 && (filter::is_installed() || is_noted(fd)))
 }
 
 /// Writes `text` there, all of it, or as much as the file takes.
@@ -94,6 +95,10 @@ pub fn write_stderr(text: &[u8]) {
 
 /// Keeps a SIGPIPE that `write` causes from the program, which did not write.
 fn without_sigpipe(write: impl FnOnce()) {
+    // A filter may forbid all of that.
+    if filter::is_installed() {
+        return write();
+    }
     // SAFETY: signal sets are made before they are used; masks are the calling thread's own.
     unsafe {
         let mut pipe = core::mem::zeroed::<libc::sigset_t>();

@@ -143,6 +143,13 @@ pub fn find_next_symbol(name: &CStr) -> usize {
     unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) as usize }
 }
 
+/// Lets other threads have the processor; nothing where a filter may forbid that.
+pub fn give_way() {
+    if !filter::is_installed() {
+        std::thread::yield_now();
+    }
+}
+
 /// Ends the process by SIGABRT, through the program's own handler if it has one.
 pub fn abort() -> ! {
     // SAFETY: abort(3) does not return.

@@ -6,28 +6,28 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::{errno, holdings};
 
-/// Maps the first `bytes` of the file at `path`, to read and write. `None` if it is shorter than `least` or cannot
-/// be opened. The descriptor is closed again.
-pub fn map_file(path: &CStr, bytes: usize, least: usize) -> Option<usize> {
+/// Maps the first `bytes` of the regular file at `path`, to read and write, and says how long it is. `None` if it is
+/// shorter than that or cannot be opened. The descriptor is closed again.
+pub fn map_file(path: &CStr, bytes: usize) -> Option<(usize, usize)> {
     errno::preserve(|| {
         // SAFETY: open(2) with a C string.
-        let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDWR | libc::O_CLOEXEC) };
+        let flags = libc::O_RDWR | libc::O_CLOEXEC | libc::O_NONBLOCK;
+        let fd = unsafe { libc::open(path.as_ptr(), flags) };
         if fd < 0 {
             return None;
         }
         // SAFETY: lseek(2), mmap(2) and close(2) on our own descriptor; the address is the kernel's
         // choice, and the file is that long.
         unsafe {
-            let is_long =
-                usize::try_from(libc::lseek(fd, 0, libc::SEEK_END)).is_ok_and(|len| len >= least);
+            let length = usize::try_from(libc::lseek(fd, 0, libc::SEEK_END)).unwrap_or(0);
             let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let at = if is_long {
+            let at = if length >= bytes {
                 libc::mmap(ptr::null_mut(), bytes, protection, libc::MAP_SHARED, fd, 0)
             } else {
                 libc::MAP_FAILED
             };
             libc::close(fd);
-            hold(at, bytes)
+            Some((hold(at, bytes)?, length))
         }
     })
 }
@@ -102,8 +102,9 @@ mod tests {
         bytes[5 * PAGE] = 42;
         std::fs::write(&path, &bytes).expect("a file");
         let name = CString::new(path.as_os_str().as_bytes()).expect("a name");
-        assert_eq!(map_file(&name, PAGE, 9 * PAGE), None);
-        let start = map_file(&name, PAGE, 8 * PAGE).expect("a mapping");
+        assert_eq!(map_file(&name, 9 * PAGE), None);
+        let (start, length) = map_file(&name, PAGE).expect("a mapping");
+        assert_eq!(length, 8 * PAGE);
         // SAFETY: the file has eight pages.
         let further = unsafe { map_further(start, 5 * PAGE, PAGE) }.expect("a mapping");
         // SAFETY: both are mapped, and this test's alone.

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::{kernel, process, thread};
+use super::{filter, kernel, process, thread};
 
 /// Threads are numbered from 0 in the order of their first allocation; later ones than this share
 /// the last number.
@@ -62,6 +62,10 @@ fn note_thread(number: usize) {
 
 /// The calling thread's kernel id.
 pub fn current_tid() -> u32 {
+    // A filter may forbid the call.
+    if filter::is_installed() {
+        return thread::noted_tid(thread::pointer()).unwrap_or(0);
+    }
     // SAFETY: gettid(2) touches no memory and cannot fail.
     unsafe { kernel::call(libc::SYS_gettid, [0; 4]) as u32 }
 }
@@ -92,6 +96,9 @@ const LOOKS: u32 = 50;
 /// Kernel id of a thread with its stack pointer in `[start, end)`. The kernel tells that of threads
 /// that sleep; one that runs is given up to 50 ms to do so. Reads /proc; may allocate.
 pub fn with_stack_in(start: usize, end: usize) -> Option<u32> {
+    if filter::is_installed() {
+        return None;
+    }
     for _ in 0..LOOKS {
         let mut any_runs = false;
         for task in std::fs::read_dir("/proc/self/task").ok()?.flatten() {

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 pub(crate) mod leaks;
+pub(crate) mod trials;
 
 use std::ffi::OsStr;
 use std::fs;

@@ -9,6 +9,9 @@
 
 #define GUARD_INSTALL 102
 
+static char *large, *small;
+static void **closed;
+
 static void *guard_own_stack(void *argument) {
     pthread_attr_t attributes;
     void *start;
@@ -28,14 +31,14 @@ int main(void) {
     int has_guards = madvise(memory, 8192, GUARD_INSTALL) == 0;
     madvise(memory + (64 << 10), 4096, GUARD_INSTALL);
 
-    char *large = malloc(8 << 20), *small = malloc(64 << 10);
+    large = malloc(8 << 20), small = malloc(64 << 10);
     memset(large, 2, 8 << 20);
     memset(small, 2, 64 << 10);
     char *page = (char *)(((size_t)small + 8191) & ~(size_t)4095);
     madvise((char *)(((size_t)large + (4 << 20)) & ~(size_t)4095), 8192, GUARD_INSTALL);
     madvise(page, 4096, GUARD_INSTALL);
 
-    void **closed = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    closed = mmap(0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     closed[7] = malloc(77);
     int key = pkey_alloc(0, 0);
     if (key >= 0) {

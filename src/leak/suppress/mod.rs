@@ -1,12 +1,14 @@
 //! Suppressions: rules for leaks that are known and not to be reported. Two languages: LeakSanitizer's lines
 //! (`leak:pattern`) and Valgrind's blocks (`{ name Memcheck:Leak ... }`), in one file if that is wanted.
 
+mod file;
 mod limits;
 mod pattern;
 mod read;
 mod rule;
 mod valgrind;
 
+pub use file::read_file;
 pub use limits::{Date, Limits};
 pub use read::{Malformed, read};
 pub use rule::{Frame, Rule, Stack};

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use mallocop::stack::debug_check;
 use object::read::{Object, ObjectSection, ReadCache};
 
 /// Where distributions put debug files.
@@ -17,8 +18,8 @@ fn look<T>(
     path: &Path,
     wanted: impl FnOnce(&object::File<'_, &ReadCache<File>>) -> Option<T>,
 ) -> Option<T> {
-    // A recording may name anything: opening a pipe would wait for ever.
-    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    // A recording may name anything: a pipe, whose opening would wait for ever, or a file of holes.
+    debug_check::has_sound_sections(path).then_some(())?;
     let cache = ReadCache::new(File::open(path).ok()?);
     wanted(&object::File::parse(&cache).ok()?)
 }
@@ -90,7 +91,8 @@ fn by_link(path: &Path, name: &Path, crc: u32, id: &str) -> Option<PathBuf> {
 
 /// The checksum of a regular file, read piece by piece. `None`: it cannot be read.
 fn checksum(path: &Path) -> Option<u32> {
-    fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let facts = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    debug_check::is_dense(&facts, facts.len()).then_some(())?;
     let (mut file, mut piece) = (File::open(path).ok()?, vec![0; 64 << 10]);
     let mut hasher = crc32fast::Hasher::new();
     loop {

@@ -10,7 +10,6 @@
 )]
 
 mod arguments;
-mod debug_check;
 mod debug_file;
 mod demo;
 mod doctor;

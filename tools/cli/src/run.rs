@@ -141,9 +141,9 @@ fn all_options(from_flags: &str) -> Result<Options, Failure> {
 /// What is wrong in the rules is an error here, before anything runs.
 fn check_suppressions(path: Option<&str>) -> Result<(), Failure> {
     let Some(path) = path.filter(|path| !path.is_empty()) else { return Ok(()) };
-    let text =
-        fs::read(path).map_err(|why| Failure::Usage(format!("suppressions: {path}: {why}")))?;
-    let read = suppress::read(&String::from_utf8_lossy(&text), path);
+    let text = suppress::read_file(Path::new(path))
+        .map_err(|why| Failure::Usage(format!("suppressions: {path}: {why}")))?;
+    let read = suppress::read(&text, path);
     read.map(drop).map_err(|why| Failure::Usage(format!("suppressions: {why}")))
 }
 

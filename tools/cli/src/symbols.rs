@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::Path;
 use std::sync::Mutex;
 use std::thread;
@@ -12,12 +12,13 @@ use addr2line::Loader;
 use indicatif::{ProgressBar, ProgressStyle};
 use mallocop::report::names::{self, Names};
 use mallocop::report::told::Told;
+use mallocop::stack::debug_check;
 use mallocop::stack::demangle::demangle;
 use mallocop::stack::depot::SiteId;
 use mallocop::stack::symbolize;
 use object::read::{Object as _, ObjectSymbol as _, ReadCache};
 
-use crate::{debug_check, debug_file};
+use crate::debug_file;
 use crate::recording::{Ending, Frame, Module, Recording};
 use crate::sources::Sources;
 
@@ -49,7 +50,7 @@ struct SymbolTable(Vec<(u64, u64, String)>);
 
 impl SymbolTable {
     fn read(path: &Path) -> Option<Self> {
-        fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+        debug_check::has_sound_sections(path).then_some(())?;
         let cache = ReadCache::new(File::open(path).ok()?);
         let object = object::File::parse(&cache).ok()?;
         let functions = object.symbols().chain(object.dynamic_symbols()).filter(|symbol| {
@@ -57,7 +58,8 @@ impl SymbolTable {
         });
         let mut all: Vec<_> = functions
             .filter_map(|symbol| {
-                Some((symbol.address(), symbol.address() + symbol.size(), symbol.name().ok()?.to_owned()))
+                let end = symbol.address().saturating_add(symbol.size());
+                Some((symbol.address(), end, symbol.name().ok()?.to_owned()))
             })
             .collect();
         all.sort_unstable();
@@ -98,7 +100,8 @@ impl ModuleFile {
     /// The frames at an address of the file, innermost first.
     fn frames(&self, address: u64) -> Vec<symbolize::Frame> {
         let mut frames = Vec::new();
-        if let Some(debug) = &self.debug
+        // The reader counts one on: a recording may name any address.
+        if let Some(debug) = self.debug.as_ref().filter(|_| address < u64::MAX)
             && let Ok(mut found) = debug.find_frames(address)
         {
             while let Ok(Some(frame)) = found.next() {

@@ -7,8 +7,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use addr2line::gimli::{self, Dwarf, DwarfSections, EndianSlice, RunTimeEndian, Unit, UnitType};
-use object::read::{CompressedFileRange, Object, ObjectSection, ReadCache};
+use gimli::{Dwarf, DwarfSections, EndianSlice, RunTimeEndian, Unit, UnitType};
+use object::CompressionFormat;
+use object::read::{Object, ObjectSection, ReadCache};
 
 /// Most bytes that compressed sections have once they are read: they are all in memory then.
 const MOST_UNPACKED: u64 = 512 << 20;
@@ -20,31 +21,32 @@ const MOST_HOLES: u64 = 4;
 type Bytes<'a> = EndianSlice<'a, RunTimeEndian>;
 
 /// Can the debug information of the file be read, and that of all files that it names?
-pub(crate) fn is_sound(path: &Path) -> bool {
+pub fn is_sound(path: &Path) -> bool {
     has_sound_sections(path) && has_sound_parts(path) && is_package_sound(path)
 }
 
 /// Is it a regular file whose sections are of a size that can be?
-pub(crate) fn has_sound_sections(path: &Path) -> bool {
+pub fn has_sound_sections(path: &Path) -> bool {
     let Some(facts) = fs::metadata(path).ok().filter(fs::Metadata::is_file) else { return false };
     let Ok(file) = File::open(path) else { return false };
     let cache = ReadCache::new(file);
     let Ok(object) = object::File::parse(&cache) else { return false };
     let (mut unpacked, mut mapped) = (0u64, 0u64);
     for section in object.sections() {
-        let name = section.name().unwrap_or("");
-        if !name.starts_with(".debug") && !name.starts_with(".zdebug") {
-            continue;
-        }
-        let range = section.compressed_file_range().unwrap_or(CompressedFileRange::none(None));
-        match range.format {
-            object::CompressionFormat::None => mapped = mapped.saturating_add(range.uncompressed_size),
-            _ => unpacked = unpacked.saturating_add(range.uncompressed_size),
+        let in_file = section.file_range().map_or(0, |(_, bytes)| bytes);
+        mapped = mapped.saturating_add(in_file);
+        if let Ok(range) = section.compressed_file_range()
+            && range.format != CompressionFormat::None
+        {
+            unpacked = unpacked.saturating_add(range.uncompressed_size);
         }
     }
-    let on_disk = facts.blocks().saturating_mul(512);
-    unpacked <= MOST_UNPACKED
-        && mapped <= MOST_MAPPED.min(on_disk.saturating_mul(MOST_HOLES).saturating_add(1 << 20))
+    unpacked <= MOST_UNPACKED && mapped <= MOST_MAPPED && is_dense(&facts, mapped)
+}
+
+/// Does a file have about as much on disk as `bytes`? Others have holes, and say nothing.
+pub fn is_dense(facts: &fs::Metadata, bytes: u64) -> bool {
+    bytes <= (facts.blocks().saturating_mul(512)).saturating_mul(MOST_HOLES).saturating_add(1 << 20)
 }
 
 /// Is the package with the parts of split debug information, if there is one, such a file?
@@ -57,12 +59,15 @@ fn is_package_sound(path: &Path) -> bool {
 
 /// Are the files sound in which split debug information lies (`-gsplit-dwarf`)? Those that are not there are no matter.
 fn has_sound_parts(path: &Path) -> bool {
-    let Some(parts) = parts_of(path) else { return true };
-    parts.iter().all(|part| !part.exists() || has_sound_sections(part))
+    match parts_of(path) {
+        None => true,
+        Some(Err(())) => false,
+        Some(Ok(parts)) => parts.iter().all(|part| !part.exists() || has_sound_sections(part)),
+    }
 }
 
-/// The files that the units of a file name. `None`: there are none, or it cannot be read.
-fn parts_of(path: &Path) -> Option<Vec<PathBuf>> {
+/// The files that the units of a file name. `None`: there are none; `Err`: that cannot be read.
+fn parts_of(path: &Path) -> Option<Result<Vec<PathBuf>, ()>> {
     let cache = ReadCache::new(File::open(path).ok()?);
     let object = object::File::parse(&cache).ok()?;
     // Units of that kind have their addresses there.
@@ -71,9 +76,11 @@ fn parts_of(path: &Path) -> Option<Vec<PathBuf>> {
         if object.is_little_endian() { RunTimeEndian::Little } else { RunTimeEndian::Big };
     let load = |id: gimli::SectionId| -> Result<Cow<'_, [u8]>, gimli::Error> {
         let section = object.section_by_name(id.name());
-        Ok(section.and_then(|section| section.uncompressed_data().ok()).unwrap_or_default())
+        let Some(section) = section else { return Ok(Cow::Borrowed(&[])) };
+        section.uncompressed_data().map_err(|_| gimli::Error::Io)
     };
-    let sections = DwarfSections::load(load).ok()?;
+    // What cannot be read here may name anything.
+    let Ok(sections) = DwarfSections::load(load) else { return Some(Err(())) };
     let dwarf = sections.borrow(|section| EndianSlice::new(section, endian));
     let mut parts = Vec::new();
     let mut units = dwarf.units();
@@ -85,7 +92,7 @@ fn parts_of(path: &Path) -> Option<Vec<PathBuf>> {
             parts.extend(part_of(&dwarf, &unit));
         }
     }
-    Some(parts)
+    Some(Ok(parts))
 }
 
 /// The file that a unit names.
