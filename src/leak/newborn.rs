@@ -126,6 +126,9 @@ impl<'a> Look<'a> {
         let own = [emergency::used(), early::used()];
         let mut named = own.to_vec();
         regions::for_each(|start, end| named.push((start, end)));
+        for (start, end) in threads.joined_heads() {
+            self.part(reader, start, end, Backing::Anonymous);
+        }
         for (start, end) in named {
             space.for_each_mapped(start, end, |part| {
                 self.part(reader, part.start, part.end, part.backing);

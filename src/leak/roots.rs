@@ -56,6 +56,9 @@ impl<'a> Roots<'a> {
         mark_all(emergency.0, emergency.1);
         mark_all(early.0, early.1);
         regions::for_each(mark_all);
+        for (start, end) in self.threads().joined_heads() {
+            marker.range(start, end, Presence::InMemory);
+        }
         kernel_words::for_each(|word| marker.word(word));
         marker.finish();
     }
@@ -90,8 +93,12 @@ impl<'a> Roots<'a> {
         }
     }
 
+    const fn threads(&self) -> Threads<'_> {
+        Threads { stopped: self.stopped, caller: self.caller, reader: self.reader }
+    }
+
     fn mark_mapping(&self, marker: &mut Marker<'_>, mapping: Mapping) {
-        let threads = Threads { stopped: self.stopped, caller: self.caller, reader: self.reader };
+        let threads = self.threads();
         let kind = match mapping.backing {
             Backing::File | Backing::Bss => Name::UseGlobals,
             Backing::Anonymous if threads.has_any_in(mapping) => Name::UseStacks,

@@ -55,20 +55,29 @@ impl Threads<'_> {
         if !self.stopped.is_complete() {
             return mapping.start;
         }
-        // Its own address stands in a descriptor twice (x86-64 TLS ABI; glibc's tcbhead_t).
-        let is_descriptor = |address: &usize| {
-            (mapping.start..mapping.end - 3 * WORD).contains(address)
-                && self.reader.word(*address) == Some(*address)
-                && self.reader.word(*address + 2 * WORD) == Some(*address)
-        };
-        let Some(descriptor) = ended::descriptors().filter(is_descriptor).max() else {
-            return mapping.start;
-        };
+        let inside = mapping.start..mapping.end - 3 * WORD;
+        let here = ended::descriptors().filter(|at| inside.contains(at) && self.is_descriptor(*at));
+        let Some(descriptor) = here.max() else { return mapping.start };
         // What a thread that was joined has returned is not there for anybody any more.
         match self.is_joined(descriptor) {
             true => round_up(descriptor + thread::DESCRIPTOR, PAGE).min(mapping.end),
             false => descriptor,
         }
+    }
+
+    /// Heads of the descriptors of threads that were joined: libc keeps them with their stacks for the next threads, and
+    /// what they have in blocks, for thread-local variables.
+    pub(super) fn joined_heads(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        /// glibc's `tcbhead_t`, as far as it has pointers.
+        const HEAD: usize = 64;
+        let joined = |at: &usize| self.is_descriptor(*at) && self.is_joined(*at);
+        ended::descriptors().filter(joined).map(|at| (at, at + HEAD))
+    }
+
+    /// Is there a thread's descriptor? Its own address stands in it twice (x86-64 TLS ABI; glibc's tcbhead_t).
+    fn is_descriptor(&self, address: usize) -> bool {
+        self.reader.word(address) == Some(address)
+            && self.reader.word(address + 2 * WORD) == Some(address)
     }
 
     /// Was the ended thread with that descriptor joined? libc says so by a kernel id of -1.
