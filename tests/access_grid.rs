@@ -41,7 +41,7 @@ fn look(program: &Path, size: usize, at: isize, width: usize, value: u8, then: &
 /// Sizes from 1 to 64 and larger ones; the last has a mapping of its own. In CI some of them.
 fn sizes() -> Vec<usize> {
     let small: Vec<usize> = match std::env::var_os("CI") {
-        Some(_) => vec![1, 8, 15, 16, 24, 32, 40, 64],
+        Some(_) => vec![1, 16, 24, 31],
         None => (1..=64).collect(),
     };
     small.into_iter().chain([100, 4096, 65536, 1 << 20]).collect()

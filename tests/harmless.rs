@@ -67,7 +67,12 @@ fn after_a_seccomp_filter_no_other_system_call_is_made() {
         };
         for what in ["none", "check", "leaks", "stats"] {
             let ran = start(what);
-            assert_eq!((ran.status, ran.stdout.ends_with("end\n")), (0, true), "{what} {}", ran.stderr);
+            assert_eq!(
+                (ran.status, ran.stdout.ends_with("end\n")),
+                (0, true),
+                "{what} {}",
+                ran.stderr
+            );
             let why = "leaks were not looked for: the program has installed a seccomp filter";
             assert!(ran.stderr.contains(why), "{what} {}", ran.stderr);
         }

@@ -70,7 +70,8 @@ fn a_program_with_a_malloc_of_its_own_is_not_called_clean() {
 fn a_pointer_of_our_own_fill_is_explained() {
     let ran = run("free_fill", &[]);
     assert!(ran.stderr.contains("free(): invalid pointer: 0x5555555555555555"), "{}", ran.stderr);
-    let freed = "hint: freed memory is filled with these bytes: the pointer was read from a freed block";
+    let freed =
+        "hint: freed memory is filled with these bytes: the pointer was read from a freed block";
     assert!(ran.stderr.contains(freed), "{}", ran.stderr);
     let program = compile("free_fill.c", "free_fill", &[]);
     let ran = finish(watched(&[], program).arg("fresh"));
@@ -86,4 +87,13 @@ fn what_a_handler_frees_is_told_whatever_it_is() {
     let ran = finish(&mut watched(&["--halt-on-error=0", "--max-sites=1"], program));
     assert!(ran.stderr.contains("free(): invalid pointer: 0x1 "), "{}", ran.stderr);
     assert_eq!(ran.stdout, "fast\n");
+}
+
+/// A program at a fixed address that takes malloc's address has one of its own for it.
+#[test]
+fn a_program_that_takes_mallocs_address_is_watched() {
+    let program = compile("leak_by_address.c", "leak_by_address", &["-fno-pie", "-no-pie"]);
+    let ran = finish(&mut watched(&[], program));
+    assert_eq!(leaks(&ran), [direct(300, 1)], "{}", ran.stderr);
+    assert!(!ran.stderr.contains("defines malloc"), "{}", ran.stderr);
 }

@@ -59,9 +59,16 @@ fn control_characters_in_names_are_written_out() {
         .status()
         .expect("objcopy");
     assert!(renamed.success());
-    for flags in [&[][..], &["--log-path=stderr"]] {
-        let ran = finish(&mut watched(flags, &program));
-        assert!(ran.stderr.contains("odd\\x1b[31m\\x0a==9==ERROR: mallocop: forged"), "{}", ran.stderr);
+    let library = finish(Command::new(MALLOCOP).arg("library")).stdout;
+    let mut preloaded = Command::new(&program);
+    preloaded.env("LD_PRELOAD", library.trim_end()).env("NO_COLOR", "1");
+    for mut command in [watched(&[], &program), preloaded] {
+        let ran = finish(&mut command);
+        assert!(
+            ran.stderr.contains("odd\\x1b[31m\\x0a==9==ERROR: mallocop: forged"),
+            "{}",
+            ran.stderr
+        );
         assert!(!ran.stderr.contains('\x1b') && !ran.stderr.contains("\n==9=="), "{}", ran.stderr);
     }
     let named = program.with_file_name("a\n==9==ERROR: mallocop: forged");

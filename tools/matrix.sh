@@ -155,7 +155,7 @@ faulty() {
 }
 
 # same NAME LEAKS STATUS COMMAND...: with mallocop it writes and returns what it does without, and
-# there is no heap error and nothing unwatched. Where LEAKS are `allowed`, some may be found at exit.
+# there is no heap error and nothing unwatched. Where LEAKS are `allowed`, some may be found.
 same() {
     local name=$1 leaks=$2 expected=$3 quiet=(--quiet) found
     shift 3
@@ -246,4 +246,4 @@ for release in "${wanted[@]}"; do
     unshare --mount --pid --fork --kill-child bash "$here/matrix.sh" --inside "$release" "$root" \
         "$logs" "$mallocop" || row "all checks" "failed: they ended early"
 done | awk '{ print; fflush() } $NF == "ok" { passed++ } / failed: / { failed++ }
-    END { printf "%d passed, %d failed\n", passed, failed; exit failed > 0 }'
+    END { printf "%d passed, %d failed\n", passed, failed; exit (failed > 0) }'

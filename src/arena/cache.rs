@@ -135,7 +135,8 @@ impl Cache {
 
     /// How many chunks to get for an empty class. The first time few bytes: a thread may never ask again.
     pub(super) fn batch(&mut self, class: Class) -> usize {
-        let is_new = self.stacks.get(class.index()).is_some_and(|stack| stack.limit == stack.bottom);
+        let is_new =
+            self.stacks.get(class.index()).is_some_and(|stack| stack.limit == stack.bottom);
         self.widen(class);
         if is_new {
             return (FIRST_BYTES / class.chunk_size()).clamp(1, FIRST_LIMIT / 2);

@@ -45,7 +45,12 @@ impl Canaries {
     /// # Safety
     /// A block of that size starts at `user` and has no mapping of its own.
     #[inline(always)]
-    pub(super) unsafe fn holds_behind(self, user: usize, size: usize, class: Option<Class>) -> bool {
+    pub(super) unsafe fn holds_behind(
+        self,
+        user: usize,
+        size: usize,
+        class: Option<Class>,
+    ) -> bool {
         let (chunk, end) = (chunk_of(user), end_in_chunk(user, size));
         // SAFETY: behind a block's canary there is a chunk's word, or room of the block's own chunk.
         unsafe {
@@ -77,7 +82,13 @@ impl Canaries {
             }
             (!self.holds_behind(user, size, class)).then(|| {
                 let first = (end - user) as isize;
-                Damage { first, last: first + 7, changed: 1, certain: false, ..Damage::none(Side::Past) }
+                Damage {
+                    first,
+                    last: first + 7,
+                    changed: 1,
+                    certain: false,
+                    ..Damage::none(Side::Past)
+                }
             })
         }
     }

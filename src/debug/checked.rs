@@ -4,8 +4,8 @@
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
-use super::block::{self, Canaries, Head};
 use super::behind;
+use super::block::{self, Canaries, Head};
 use super::deferred;
 use super::mapped_blocks::MappedBlocks;
 use super::poison;

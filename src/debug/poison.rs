@@ -38,11 +38,7 @@ const LEAST_MIDDLE: usize = 8 * WORD;
 const fn middle(user: usize, size: usize, most: usize) -> Option<(usize, usize)> {
     let start = round_up(user + end_of(most), WORD);
     let end = (user + size).saturating_sub(end_of(most));
-    if most >= STORE && size >= 2 * most + LEAST_MIDDLE {
-        Some((start, end))
-    } else {
-        None
-    }
+    if most >= STORE && size >= 2 * most + LEAST_MIDDLE { Some((start, end)) } else { None }
 }
 
 /// Fills both ends of a freed block with `byte`, `most` bytes each at most, and sums what lies between, all of it if
@@ -283,8 +279,7 @@ pub(super) unsafe fn poison_damage(
     }
     let (start, end) = middle(user, size, most)?;
     // SAFETY: inside the block.
-    let is_whole =
-        unsafe { middle_sum::holds((start as *const u64).read(), start + WORD, end) };
+    let is_whole = unsafe { middle_sum::holds((start as *const u64).read(), start + WORD, end) };
     (!is_whole).then(|| {
         let (first, last) = ((start - user) as isize, (end - user) as isize - 1);
         Damage { first, last, changed: 1, certain: false, ..Damage::none(Side::AfterFree) }

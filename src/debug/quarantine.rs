@@ -302,7 +302,8 @@ impl Quarantine {
         let count = self.count().min(MOST_PLACES);
         let small = (0..count).filter_map(move |i| self.place(first.wrapping_add(i)));
         let large_first = self.large_first.load(Ordering::Acquire);
-        let large = (0..self.large_count()).map(move |i| self.large_place(large_first.wrapping_add(i)));
+        let large =
+            (0..self.large_count()).map(move |i| self.large_place(large_first.wrapping_add(i)));
         small.chain(large).map(Place::read)
     }
 }

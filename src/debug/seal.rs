@@ -48,7 +48,8 @@ impl CheckedHeap {
     /// Lists a mapped block where it can be found by any address inside it.
     pub(super) fn list_mapped(&self, user: usize, head: Head, span: Span, site: SiteId) -> bool {
         let block = Block { site, ..block::facts(user, head) };
-        registry::cover(user, 1) && self.mapped.lock().insert(MappedBlock { span, block, is_emptied: false })
+        registry::cover(user, 1)
+            && self.mapped.lock().insert(MappedBlock { span, block, is_emptied: false })
     }
 
     pub(super) fn list_of(&self, user: usize, head: Head) -> Option<MappedBlock> {

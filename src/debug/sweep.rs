@@ -55,7 +55,11 @@ impl CheckedHeap {
             !mapped.block.free_thread.is_some_and(|thread| is_the_parents(thread, operation))
         };
         // Frozen, none of them goes away.
-        waiting.iter().filter(is_own).filter(|mapped| self.verify_emptied(mapped, operation)).count()
+        waiting
+            .iter()
+            .filter(is_own)
+            .filter(|mapped| self.verify_emptied(mapped, operation))
+            .count()
     }
 
     fn check_quarantine(&self, operation: Operation) -> usize {
@@ -115,8 +119,7 @@ impl CheckedHeap {
         // SAFETY: the registry said live, and while exiting no block's memory goes away.
         let is_whole = unsafe { self.canaries().whole(user) }.is_some_and(|word| {
             // SAFETY: the block is whole, with that size.
-            !word.is_mapped()
-                && unsafe { self.canaries().holds_behind(user, word.size(), class) }
+            !word.is_mapped() && unsafe { self.canaries().holds_behind(user, word.size(), class) }
         });
         if is_whole {
             return None;
@@ -126,9 +129,9 @@ impl CheckedHeap {
         for _ in 0..2 {
             // SAFETY: the registry said live, and while exiting no block's memory goes away.
             found = match unsafe { self.canaries().verify(user) } {
-                Ok(head) => self
-                    .damage_behind(user, head, class)
-                    .map(|damage| (Some(head), damage)),
+                Ok(head) => {
+                    self.damage_behind(user, head, class).map(|damage| (Some(head), damage))
+                }
                 Err(damaged) => Some(damaged),
             };
             if found.is_none() || registry::word(user) != before {

@@ -49,7 +49,12 @@ pub fn for_each_lost(chart: &Chart<'_>, reader: &Reader<'_>, mut each: impl FnMu
 }
 
 /// Takes these blocks and all that they lead to out of [`Set::Lost`]; `each` gets them.
-pub fn let_go(chart: &Chart<'_>, reader: &Reader<'_>, blocks: &[usize], mut each: impl FnMut(usize)) {
+pub fn let_go(
+    chart: &Chart<'_>,
+    reader: &Reader<'_>,
+    blocks: &[usize],
+    mut each: impl FnMut(usize),
+) {
     let mut waiting = Vec::new();
     let mut take = |block: usize, waiting: &mut Vec<usize>| {
         if chart.remove(Set::Lost, block) {

@@ -48,7 +48,12 @@ pub struct Marker<'a> {
 
 impl<'a> Marker<'a> {
     /// One that has marked nothing, and will put what is reached into `set`.
-    pub fn new(chart: &'a Chart<'a>, reader: &'a Reader<'a>, interior: Interior<'a>, set: Set) -> Self {
+    pub fn new(
+        chart: &'a Chart<'a>,
+        reader: &'a Reader<'a>,
+        interior: Interior<'a>,
+        set: Set,
+    ) -> Self {
         let (waiting, ahead, words) = (Vec::new(), [0; AHEAD], [0; WORDS]);
         Self { chart, reader, interior, set, waiting, ahead, next: 0, words, next_word: 0 }
     }

@@ -62,7 +62,8 @@ impl Memory {
         mut each: impl FnMut(usize, usize, Presence),
     ) {
         let mut at = start;
-        let mut rest = self.protected.iter().skip_while(|&&(_, protected_end)| protected_end <= start);
+        let mut rest =
+            self.protected.iter().skip_while(|&&(_, protected_end)| protected_end <= start);
         while at < end {
             let (from, to) = rest.next().copied().unwrap_or((usize::MAX, usize::MAX));
             let until = end.min(from.max(at));
@@ -94,7 +95,6 @@ impl Memory {
             each(from.max(start), end, Presence::Elsewhere);
         }
     }
-
 }
 
 impl Reader<'_> {
@@ -160,9 +160,10 @@ impl Reader<'_> {
                 continue;
             }
             let copy = copy as usize;
-            let told = fault_net::for_each_word(&self.net, copy, copy + got, window, |place, word| {
-                each(at + (place - copy), word)
-            });
+            let told =
+                fault_net::for_each_word(&self.net, copy, copy + got, window, |place, word| {
+                    each(at + (place - copy), word)
+                });
             if let Ok(ControlFlow::Break(())) = told {
                 return ControlFlow::Break(());
             }

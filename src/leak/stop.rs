@@ -144,7 +144,8 @@ fn settle(stopped: &mut Stopped, parking: &Parking, started: Instant) -> bool {
                 settled = false;
             }
             State::Asked | State::Left if !is_missed_yet(stopped, place.tid()) => {}
-            State::Asked | State::Left => match tasks::reach(place.tid(), crate::sys::park::SIGNAL) {
+            State::Asked | State::Left => match tasks::reach(place.tid(), crate::sys::park::SIGNAL)
+            {
                 Reach::Gone => {}
                 Reach::Blocked if started.elapsed() > BLOCKED_PATIENCE => {
                     blocked.push((place.tid(), Reason::Blocked));

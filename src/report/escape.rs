@@ -29,10 +29,13 @@ pub fn escape_lines(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_harmless) {
         return Cow::Borrowed(text);
     }
-    let lines: Vec<_> = text.split('\n').map(|line| {
-        let parts: Vec<_> = line.split('\t').map(escape).collect();
-        parts.join("\t")
-    }).collect();
+    let lines: Vec<_> = text
+        .split('\n')
+        .map(|line| {
+            let parts: Vec<_> = line.split('\t').map(escape).collect();
+            parts.join("\t")
+        })
+        .collect();
     Cow::Owned(lines.join("\n"))
 }
 
@@ -58,7 +61,10 @@ mod tests {
 
     #[test]
     fn what_a_terminal_would_obey_is_written_out() {
-        assert_eq!(escape("std::vector<int>::push_back(int&&)"), "std::vector<int>::push_back(int&&)");
+        assert_eq!(
+            escape("std::vector<int>::push_back(int&&)"),
+            "std::vector<int>::push_back(int&&)"
+        );
         assert_eq!(escape("größe"), "größe");
         assert_eq!(escape("a\x1b[31mb\r\n==9==ERROR"), "a\\x1b[31mb\\x0d\\x0a==9==ERROR");
         assert_eq!(escape("x\u{202e}y\u{9b}"), "x\\u{202e}y\\u{9b}");

@@ -99,8 +99,7 @@ fn is_kept_by_std(frames: &[Frame]) -> bool {
 const STD_KEEPS: [&str; 2] = ["std::thread::", "std::sys::thread_local::"];
 
 /// What is said of a program that was not seen.
-const OWN_MALLOC: &str =
-    "mallocop: the program defines malloc itself: its blocks were not seen, and nothing was checked\n";
+const OWN_MALLOC: &str = "mallocop: the program defines malloc itself: its blocks were not seen, and nothing was checked\n";
 
 fn write_clean(out: &mut String, outcome: &Outcome) {
     let SiteTotals { blocks, bytes } = outcome.reachable();
@@ -184,7 +183,8 @@ fn write_leak(out: &mut String, leak: &Leak, names: &mut dyn Names) {
 /// A rule as Valgrind has them: `leak:main` would hide every leak of the program.
 fn write_block(out: &mut String, frames: &[String]) {
     let outermost = frames.last().map_or("?", String::as_str);
-    let _ = writeln!(out, "    suppress with:\n    {{\n      leak in {outermost}\n      Memcheck:Leak");
+    let _ =
+        writeln!(out, "    suppress with:\n    {{\n      leak in {outermost}\n      Memcheck:Leak");
     out.push_str("      fun:*alloc*\n");
     for frame in frames {
         let _ = writeln!(out, "      fun:{frame}");

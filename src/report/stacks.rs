@@ -31,9 +31,10 @@ const MOST_PADDING: usize = 32;
 fn stack_of(site: SiteId, names: &mut dyn Names) -> Stack {
     let mut stack = names.stack(site);
     stack.frames.iter_mut().for_each(escape_names);
-    let is_starter = |frame: &Frame| {
-        let name = frame.function.as_deref().unwrap_or("");
-        STARTERS.contains(&name.split('@').next().unwrap_or(name))
+    let is_starter = |frame: &Frame| match frame.function.as_deref() {
+        Some(name) => STARTERS.contains(&name.split('@').next().unwrap_or(name)),
+        // Where libc's names are not installed.
+        None => library_of(frame) == Some("libc"),
     };
     // The outermost frames, where libc called main or the thread's function.
     let outermost = stack.frames.len().saturating_sub(4).max(1);
@@ -113,10 +114,9 @@ pub(super) fn library_of(frame: &Frame) -> Option<&'static str> {
     let module = path.rsplit('/').next().unwrap_or(path);
     let function = frame.function.as_deref().unwrap_or("").trim_start_matches('<');
     // C++'s library has names in `std::`, too: its symbols tell.
-    let is_rusts = ["core::", "alloc::", "std::", "__rustc"]
-        .iter()
-        .any(|start| function.starts_with(start))
-        && frame.symbol.as_deref().is_none_or(is_rusts);
+    let is_rusts =
+        ["core::", "alloc::", "std::", "__rustc"].iter().any(|start| function.starts_with(start))
+            && frame.symbol.as_deref().is_none_or(is_rusts);
     // The names of inlined functions are short.
     let is_ours = file.ends_with("src/global.rs")
         && ["alloc", "alloc_zeroed", "dealloc", "realloc"].contains(&function);
@@ -186,7 +186,11 @@ fn place_of(frame: &Frame, here: &Path) -> String {
 
 /// The working directory; empty where it must not be asked for.
 fn here() -> PathBuf {
-    if filter::is_installed() { PathBuf::new() } else { std::env::current_dir().unwrap_or_default() }
+    if filter::is_installed() {
+        PathBuf::new()
+    } else {
+        std::env::current_dir().unwrap_or_default()
+    }
 }
 
 /// A path without the working directory in front.
@@ -230,7 +234,9 @@ pub(super) fn mark(site: SiteId, names: &mut dyn Names) -> Option<Mark> {
     }
     // Rules of this form go by symbols where they are mangled.
     let symbol_of = |frame: &Frame| frame.symbol.clone().or_else(|| frame.function.clone());
-    Some(Mark::Innermost(frames.iter().map(|frame| symbol_of(frame).unwrap_or_else(|| "*".to_owned())).collect()))
+    Some(Mark::Innermost(
+        frames.iter().map(|frame| symbol_of(frame).unwrap_or_else(|| "*".to_owned())).collect(),
+    ))
 }
 
 /// `file:line:column in function` of the first frame of the user's own code, for a SUMMARY line.

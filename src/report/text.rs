@@ -6,10 +6,10 @@ use super::names::Names;
 use super::place::{article, write_place};
 use super::stacks;
 use super::told::Told;
-use crate::options::{self, Name};
 use crate::finding::{
     BadRequest, Block, Damage, Defect, Finding, Kind, Life, Operation, Place, Side,
 };
+use crate::options::{self, Name};
 
 /// The whole text of a finding.
 pub fn finding(told: &Told, names: &mut dyn Names) -> String {
@@ -211,7 +211,10 @@ fn write_damage(out: &mut String, damage: &Damage) {
             }
             Side::Past => writeln!(out, "  one of the bytes at offset {first:+}..{last:+} changed"),
             Side::AfterFree => {
-                writeln!(out, "  a byte at offset {first:+}..{last:+} changed: their sum is another")
+                writeln!(
+                    out,
+                    "  a byte at offset {first:+}..{last:+} changed: their sum is another"
+                )
             }
         };
         return;

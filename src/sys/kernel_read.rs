@@ -38,8 +38,9 @@ fn read_by_call(address: usize, bytes: &mut [u8]) -> Option<usize> {
     let from = libc::iovec { iov_base: address as *mut libc::c_void, iov_len: bytes.len() };
     let id = process::id() as libc::pid_t;
     // SAFETY: process_vm_readv(2) writes into the slice alone, and fails where nothing can be read.
-    let got =
-        errno::preserve(|| unsafe { libc::process_vm_readv(id, &raw const to, 1, &raw const from, 1, 0) });
+    let got = errno::preserve(|| unsafe {
+        libc::process_vm_readv(id, &raw const to, 1, &raw const from, 1, 0)
+    });
     usize::try_from(got).ok()
 }
 
@@ -57,7 +58,10 @@ mod tests {
             assert!(memory::commit(start, PAGE));
             ((start + PAGE - 8) as *mut u64).write(7);
         }
-        for reader in [KernelReader { memory: None }, KernelReader { memory: File::open("/proc/self/mem").ok() }] {
+        for reader in [
+            KernelReader { memory: None },
+            KernelReader { memory: File::open("/proc/self/mem").ok() },
+        ] {
             let mut bytes = [0u8; 16];
             assert_eq!(reader.read(start + PAGE - 8, &mut bytes), 8);
             assert_eq!(bytes[0], 7);

@@ -8,8 +8,8 @@ use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use super::tasks::Asleep;
 use super::signal::{self, Action, SYNCHRONOUS};
+use super::tasks::Asleep;
 use super::{errno, futex, kernel, process, thread};
 
 /// The signal's number.
@@ -300,9 +300,8 @@ fn park(place: &Place, context: &mut libc::ucontext_t) {
     }
     // A call that the signal has ended early is begun again, as it would have gone on without us. Other
     // signals that came meanwhile come before that, as if they had come in front of the call.
-    let [number, sp, pc] = [0, 1, 2].map(|at| {
-        place.asleep.get(at).map_or(0, |word| word.load(Ordering::Relaxed))
-    });
+    let [number, sp, pc] =
+        [0, 1, 2].map(|at| place.asleep.get(at).map_or(0, |word| word.load(Ordering::Relaxed)));
     if pc != 0
         && let [rax, rsp, rip] = [RAX, RSP, RIP].map(|at| words.get(at).copied().unwrap_or(0))
         && rax == -i64::from(libc::EINTR)
@@ -330,7 +329,8 @@ fn vectors_in(state: usize) -> Option<(usize, usize)> {
         return None;
     }
     // SAFETY: the kernel's state of 512 bytes. If the magic number is there, so many bytes behind it, as said.
-    let [magic, _, _, _, size] = unsafe { ((state + SOFTWARE) as *const [u32; 5]).read_unaligned() };
+    let [magic, _, _, _, size] =
+        unsafe { ((state + SOFTWARE) as *const [u32; 5]).read_unaligned() };
     let end = if magic == MAGIC { (size as usize).max(LEGACY) } else { LEGACY };
     Some((state + XMM, end - XMM))
 }

@@ -108,9 +108,10 @@ fn variable_in(first: *const *const core::ffi::c_char, name: &[u8]) -> Option<&'
         if let Some(value) = text.to_bytes().strip_prefix(name)
             && value.first() == Some(&b'=')
         {
-            return text.to_bytes_with_nul().get(name.len() + 1..).and_then(|value| {
-                CStr::from_bytes_with_nul(value).ok()
-            });
+            return text
+                .to_bytes_with_nul()
+                .get(name.len() + 1..)
+                .and_then(|value| CStr::from_bytes_with_nul(value).ok());
         }
         // SAFETY: not behind the null.
         at = unsafe { at.add(1) };

@@ -53,8 +53,7 @@ pub(super) fn set_action(signal: c_int, new: &Action) -> Option<Action> {
     let mut old = Action::DEFAULT;
     let (new, place) = (core::ptr::from_ref(new) as usize, &raw mut old as usize);
     // SAFETY: rt_sigaction(2) reads one kernel structure and writes the other; a set has 8 bytes.
-    let result =
-        unsafe { kernel::call(libc::SYS_rt_sigaction, [signal as usize, new, place, 8]) };
+    let result = unsafe { kernel::call(libc::SYS_rt_sigaction, [signal as usize, new, place, 8]) };
     (result == 0).then_some(old)
 }
 

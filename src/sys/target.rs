@@ -150,8 +150,8 @@ fn judge(file: &File, start: &[u8]) -> Option<Obstacle> {
     let dynamic = segment(libc::PT_DYNAMIC);
     let Some((interpreter, _)) = segment(libc::PT_INTERP) else {
         // The loader itself loads the program that it is given, and what is preloaded.
-        let is_loader = dynamic
-            .is_some_and(|(offset, bytes)| has_any_name(file, (offset, bytes), &[LOADER]));
+        let is_loader =
+            dynamic.is_some_and(|(offset, bytes)| has_any_name(file, (offset, bytes), &[LOADER]));
         return (!is_loader).then_some(Obstacle::Static);
     };
     let mut path = [0; 128];

@@ -66,6 +66,8 @@ pub(crate) struct Intake<B> {
     keeps_all: bool,
     /// The header as it was last.
     known: Header,
+    /// Id of the process that was started.
+    started: u32,
     /// What is known so far.
     pub(crate) recording: Recording,
 }
@@ -82,6 +84,7 @@ impl<B: Bytes> Intake<B> {
             gone: HashSet::new(),
             keeps_all,
             known: Header::default(),
+            started: 0,
             recording: Recording::new(),
         }
     }
@@ -95,7 +98,15 @@ impl<B: Bytes> Intake<B> {
             let findings = header.findings.max(self.known.findings);
             self.known = Header { findings, ..header };
         }
+        if self.known.root == 0 && self.known.processes != 0 {
+            self.known.root = self.started;
+        }
         self.known
+    }
+
+    /// Says which process is the root, for when the header does not.
+    pub(crate) fn set_root(&mut self, pid: u32) {
+        self.started = pid;
     }
 
     /// Is the header what the command and the library have written?

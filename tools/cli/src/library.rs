@@ -34,7 +34,8 @@ pub(crate) fn install() -> Result<PathBuf, Failure> {
         match install_in(&directory, user) {
             Ok(path) => return Ok(path),
             Err(error) => {
-                last = Some(io::Error::new(error.kind(), format!("{}: {error}", directory.display())));
+                last =
+                    Some(io::Error::new(error.kind(), format!("{}: {error}", directory.display())));
             }
         }
     }

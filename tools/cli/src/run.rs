@@ -83,6 +83,7 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
     command.env("MALLOCOP_TREE", tree.path());
     let mut watch = Watch::new(tree, &run.to)?;
     let child = start(&mut command, &program)?;
+    watch.intake.set_root(child.id());
     let ended = watch.until_end(child)?;
     Ok(watch.conclude(&program, ended, options.exitcode))
 }

@@ -53,9 +53,10 @@ impl SymbolTable {
         debug_check::has_sound_sections(path).then_some(())?;
         let cache = ReadCache::new(File::open(path).ok()?);
         let object = object::File::parse(&cache).ok()?;
-        let functions = object.symbols().chain(object.dynamic_symbols()).filter(|symbol| {
-            symbol.kind() == object::SymbolKind::Text && symbol.is_definition()
-        });
+        let functions = object
+            .symbols()
+            .chain(object.dynamic_symbols())
+            .filter(|symbol| symbol.kind() == object::SymbolKind::Text && symbol.is_definition());
         let mut all: Vec<_> = functions
             .filter_map(|symbol| {
                 let end = symbol.address().saturating_add(symbol.size());

@@ -1,5 +1,8 @@
 //! The library's beginning.
 
+use core::ffi::{c_int, c_void};
+use core::mem::MaybeUninit;
+
 use mallocop::debug::CheckedHeap;
 use mallocop::runtime::start;
 use mallocop::stack::modules;
@@ -36,10 +39,35 @@ extern "C" fn begin() {
         exec::find();
         shims::prepare();
         operators::ensure_resolved();
-        if !modules::is_own(process::find_symbol(c"malloc")) {
+        if is_defined_elsewhere(process::find_symbol(c"malloc")) {
             start::note_own_malloc();
         }
     });
+}
+
+/// Is the function of a symbol that is looked up for everybody not in this library? A program that is loaded at a fixed
+/// address and takes a function's address has that of its own jump to it, under a symbol that is not defined there.
+fn is_defined_elsewhere(address: usize) -> bool {
+    type Dladdr1 = unsafe extern "C" fn(
+        *const c_void,
+        *mut libc::Dl_info,
+        *mut *const libc::Elf64_Sym,
+        c_int,
+    ) -> c_int;
+    const SYMBOL: c_int = 1;
+    let found = process::find_symbol(c"dladdr1");
+    if address == 0 || modules::is_own(address) || found == 0 {
+        return false;
+    }
+    let mut info = MaybeUninit::<libc::Dl_info>::uninit();
+    let mut symbol = core::ptr::null();
+    // SAFETY: glibc's dladdr1(3), which fills both where it does not return 0; a module's symbols stay where they are.
+    unsafe {
+        let dladdr1 = core::mem::transmute::<usize, Dladdr1>(found);
+        let address = address as *const c_void;
+        dladdr1(address, info.as_mut_ptr(), &raw mut symbol, SYMBOL) != 0
+            && symbol.as_ref().is_some_and(|symbol| symbol.st_shndx != 0)
+    }
 }
 
 #[used]
