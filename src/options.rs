@@ -79,6 +79,8 @@ options! {
         "Exit status when something was found and the program itself returned 0";
     MallocContextSize, "malloc_context_size", Type::Number(256), 256,
         "Frames of a stack that are stored and shown; 0 takes no stacks";
+    MaxStackMemoryMb, "max_stack_memory_mb", Type::Number(1 << 20), 512,
+        "Most MiB for stored stacks; beyond that a new stack is stored as its nearest outer part that is known";
     QuarantineSizeMb, "quarantine_size_mb", Type::Number(1 << 20), 16,
         "Most MiB of freed blocks that wait for a late write, over all threads; 0 turns the wait off";
     ThreadLocalQuarantineSizeKb, "thread_local_quarantine_size_kb", Type::Number(1 << 30), 64,
@@ -214,17 +216,19 @@ impl Entry {
 
     /// A value as it is written.
     pub fn show(&self, value: usize) -> impl fmt::Display {
-        struct Shown(Type, usize);
+        // Bytes are known by their hexadecimal digits.
+        struct Shown(Type, usize, bool);
         impl fmt::Display for Shown {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self.0 {
                     Type::Choice(words) => f.write_str(words.get(self.1).unwrap_or(&"?")),
                     Type::Path | Type::Programs | Type::Plan => Ok(()),
+                    Type::Number(255) if self.2 => write!(f, "{:#04x}", self.1),
                     _ => write!(f, "{}", self.1),
                 }
             }
         }
-        Shown(self.kind, value)
+        Shown(self.kind, value, self.name.ends_with("_fill_byte"))
     }
 }
 

@@ -19,7 +19,7 @@ pub use crate::runtime::scope::Statistics;
 use crate::global;
 use crate::runtime::shared_heap;
 use crate::runtime::start;
-use crate::sys::thread;
+use crate::sys::{dead_stack, thread};
 
 /// What the process has allocated, all threads and, where the library is preloaded, all languages together. All zero
 /// where nobody counts.
@@ -147,10 +147,14 @@ impl Drop for LeakScope {
 /// # Panics
 /// As the body does, and if it loses memory.
 #[doc(hidden)]
+#[track_caller]
 pub fn run<T>(body: fn() -> T, is_strict: bool) -> T {
     let mut scope = leak_scope();
     scope.is_strict = is_strict;
+    let room = dead_stack::room();
     let result = call(body);
+    // What the body has left on the stack would lie between the frames of what looks now.
+    dead_stack::wipe(room);
     scope.end();
     result
 }

@@ -35,6 +35,10 @@ while (($#)); do
     esac
     shift
 done
+cargo fuzz --version >/dev/null 2>&1 || {
+    echo "fuzz.sh: cargo-fuzz is not there: cargo install --locked cargo-fuzz" >&2
+    exit 125
+}
 ((${#targets[@]})) || mapfile -t targets < <(cargo fuzz list)
 
 triple=$(rustc -vV | sed -n 's/^host: //p')

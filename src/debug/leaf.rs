@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize
 use super::state::SECOND;
 use crate::heap::size::{GRANULE, MIN_CHUNK};
 use crate::options::{self, Name};
-use crate::sys::memory;
+use crate::sys::{memory, thread};
 
 const LEAF_SHIFT: u32 = 20;
 /// Bytes that a leaf speaks of; it starts at a multiple of that.
@@ -219,6 +219,15 @@ fn leaf_for(base: usize) -> Option<&'static Leaf> {
     if let Some(leaf) = leaf_of(base) {
         return Some(leaf);
     }
+    // Between its publication and its listing others may make blocks there: the leak check, which goes by the list, does
+    // not stop a thread in between.
+    thread::enter_critical();
+    let leaf = make_leaf(base);
+    thread::leave_critical();
+    leaf
+}
+
+fn make_leaf(base: usize) -> Option<&'static Leaf> {
     let middle = memory::load_or_map(middle_of(base)?, size_of::<Middle>(), |_| {})?;
     // SAFETY: zeroed memory is a valid table, published once and never unmapped.
     let slot = slot_in(unsafe { &*middle }, base)?;

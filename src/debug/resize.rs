@@ -39,6 +39,8 @@ impl CheckedHeap {
             return user as *mut u8;
         }
         let Some(head) = self.verify_taken(user, taken, release.operation, now) else {
+            // It stays the program's, which may free it later.
+            taken.set(State::Live(taken.class));
             return core::ptr::null_mut();
         };
         self.check_release(user, taken.site(), head, release);

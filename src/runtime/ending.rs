@@ -163,6 +163,8 @@ extern "C" fn at_exit_from(status: c_int, _argument: *mut c_void, registers: &Re
 
 /// Ends the program with the status for findings, if there is one.
 pub fn end_with_exit_code() {
+    // What was found is told: the process is not one that was killed.
+    record::end(State::Exited, options::number(Name::ExitCode) as u32);
     afl::abort_if_here();
     let code = c_int::try_from(options::number(Name::ExitCode)).unwrap_or(23);
     if code != 0 {

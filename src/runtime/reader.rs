@@ -109,7 +109,10 @@ pub fn find() {
     }
     let program = std::env::current_exe().unwrap_or_default();
     record::append(Entry::Program, program.as_os_str().as_encoded_bytes());
-    if role == Role::First {
+    if role == Role::First && !record::is_open() && is_launcher() {
+        // The program that it starts speaks for itself.
+        options::set_number(Name::Quiet, 1);
+    } else if role == Role::First {
         announce(ignored, &program);
     } else if is_cut_off() && !options::flag(Name::Quiet) {
         let name = program.to_string_lossy();
@@ -118,6 +121,15 @@ pub fn find() {
             "mallocop: {name} (pid {pid}) cannot reach the run's record: what is found is said here\n"
         ));
     }
+}
+
+/// Does the program only start another one, which takes over its place or its time?
+fn is_launcher() -> bool {
+    const LAUNCHERS: [&[u8]; 12] = [
+        b"chroot", b"chrt", b"env", b"ionice", b"nice", b"nohup", b"numactl", b"setarch",
+        b"setsid", b"stdbuf", b"taskset", b"timeout",
+    ];
+    LAUNCHERS.contains(&process::program_name())
 }
 
 /// The program may be elsewhere when the file is opened.

@@ -12,6 +12,7 @@ use super::pairs::{Keys, Pairs};
 use super::parts::Parts;
 use super::prefix_hash::TENANT;
 use super::unwind::{EXACT, GUESSED};
+use crate::options::{self, Name};
 use crate::record::{self, Image, Kind, Node};
 
 /// Names a stored stack. Numbered from 1 in the order in which they were first seen; 0 is none.
@@ -121,8 +122,15 @@ impl Keys for Hashes {
     }
 }
 
-/// Most nodes that are stored.
+/// Most nodes that are stored, whatever the option says.
 const MOST: u32 = 1 << 26;
+/// Bytes that a stored frame takes: its node, and its share of the tables by which nodes and sites are found.
+const BYTES_OF_NODE: usize = 40;
+
+/// Most nodes by the option on the memory for stacks.
+fn most_wanted() -> usize {
+    (options::number(Name::MaxStackMemoryMb) << 20) / BYTES_OF_NODE
+}
 
 /// A depot. There is one, but for tests.
 ///
@@ -258,9 +266,11 @@ impl Depot {
 
     /// The unit of a fresh node.
     fn take_node(&self) -> Option<u32> {
-        if self.stored.fetch_add(1, Ordering::Relaxed) >= self.limit {
+        let stored = self.stored.load(Ordering::Relaxed);
+        if stored >= self.limit || stored as usize >= most_wanted() {
             return None;
         }
+        self.stored.fetch_add(1, Ordering::Relaxed);
         // A child goes on in an extent of its own.
         let owner = record::slot().unwrap_or(0);
         if self.owner.load(Ordering::Relaxed) != owner {

@@ -5,7 +5,7 @@
 //! on. Modules are noted when the first rule is made for a pc of theirs; one that comes back to where it was is the
 //! tenant it was.
 
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use crate::record::{self, Entry, Module};
 use crate::sys::link_map::{self, Identity};
@@ -13,11 +13,12 @@ use crate::sys::loader::Object;
 use crate::sys::lock::Lock;
 use crate::sys::{filter, memory, process};
 
-/// Modules that are noted; a later one is not.
-const MOST: usize = 1 << 11;
+/// Modules of a table, and tables: programs that load and unload plugins for days come by many.
+const IN_TABLE: usize = 1 << 11;
+const TABLES: usize = 64;
 /// Numbers of tenants that a stored frame has room for.
 pub const NUMBERS: u32 = 1 << 13;
-/// Bytes for all tenants' paths.
+/// Bytes for the paths of a table's tenants.
 const PATH_ROOM: usize = 256 << 10;
 /// Most bytes of a working directory that are noted, and half of those of a path with it.
 const MOST_PATH: usize = 1024;
@@ -42,18 +43,31 @@ struct Tenant {
     path_len: AtomicUsize,
 }
 
-static TENANTS: [Tenant; MOST] = [const {
-    Tenant {
-        start: AtomicUsize::new(0),
-        end: AtomicUsize::new(0),
-        link_map: AtomicUsize::new(0),
-        mark: AtomicUsize::new(0),
-        number: AtomicU32::new(0),
-        is_loaded: AtomicBool::new(false),
-        path: AtomicUsize::new(0),
-        path_len: AtomicUsize::new(0),
-    }
-}; MOST];
+/// Tenants, and room for their paths. All zero is an empty one.
+struct Table {
+    tenants: [Tenant; IN_TABLE],
+    paths: [AtomicU8; PATH_ROOM],
+    paths_used: AtomicUsize,
+}
+
+static ALL: [AtomicPtr<Table>; TABLES] = [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLES];
+
+/// The table that the tenant of a number is in; `None`: there is none yet.
+fn table(number: usize) -> Option<&'static Table> {
+    // SAFETY: null, or a table, which stays for ever.
+    unsafe { ALL.get(number / IN_TABLE)?.load(Ordering::Acquire).as_ref() }
+}
+
+/// The tenant of a number.
+fn tenant(number: usize) -> Option<&'static Tenant> {
+    table(number)?.tenants.get(number % IN_TABLE)
+}
+
+/// A fresh tenant's place, with a table mapped for it if need be.
+fn place_for(number: usize) -> Option<(&'static Table, &'static Tenant)> {
+    memory::load_or_map(ALL.get(number / IN_TABLE)?, size_of::<Table>(), |_| {})?;
+    Some((table(number)?, tenant(number)?))
+}
 /// How many there are; whoever adds one holds the lock.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 /// Not on the stack, of which there may be little.
@@ -63,7 +77,7 @@ static LOW: AtomicUsize = AtomicUsize::new(usize::MAX);
 static HIGH: AtomicUsize = AtomicUsize::new(0);
 
 fn all() -> impl DoubleEndedIterator<Item = &'static Tenant> {
-    TENANTS.iter().take(COUNT.load(Ordering::Acquire))
+    (0..COUNT.load(Ordering::Acquire)).filter_map(tenant)
 }
 
 impl Tenant {
@@ -83,19 +97,14 @@ impl Tenant {
             && self.link_map.load(Ordering::Relaxed) == object.link_map
     }
 
-    /// Keeps a copy of the path where there is room for it.
-    fn keep_path(&self, path: &[u8]) {
-        static PATHS: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
-        static USED: AtomicUsize = AtomicUsize::new(0);
-        let Some(first) = memory::load_or_map(&PATHS, PATH_ROOM, |_| {}) else { return };
-        let at = USED.load(Ordering::Relaxed);
-        if at + path.len() <= PATH_ROOM {
-            // SAFETY: room for it, and whoever adds a tenant holds the lock.
-            unsafe { first.add(at).copy_from_nonoverlapping(path.as_ptr(), path.len()) };
-            USED.store(at + path.len(), Ordering::Relaxed);
-            self.path_len.store(path.len(), Ordering::Relaxed);
-            self.path.store(first as usize + at, Ordering::Release);
-        }
+    /// Keeps a copy of the path where its table has room for it.
+    fn keep_path(&self, table: &'static Table, path: &[u8]) {
+        let at = table.paths_used.load(Ordering::Relaxed);
+        let Some(room) = table.paths.get(at..at + path.len()) else { return };
+        room.iter().zip(path).for_each(|(to, from)| to.store(*from, Ordering::Relaxed));
+        table.paths_used.store(at + path.len(), Ordering::Relaxed);
+        self.path_len.store(path.len(), Ordering::Relaxed);
+        self.path.store(room.as_ptr() as usize, Ordering::Release);
     }
 
     fn path(&self) -> &'static [u8] {
@@ -144,13 +153,13 @@ pub(super) fn note(object: &Object) {
         return;
     }
     let count = COUNT.load(Ordering::Relaxed);
-    if let Some(tenant) = TENANTS.get(count) {
+    if let Some((table, tenant)) = place_for(count) {
         tenant.start.store(object.start, Ordering::Relaxed);
         tenant.end.store(object.end, Ordering::Relaxed);
         tenant.link_map.store(object.link_map, Ordering::Relaxed);
         tenant.mark.store(mark, Ordering::Relaxed);
         tenant.number.store(number % NUMBERS, Ordering::Relaxed);
-        tenant.keep_path(identity.path);
+        tenant.keep_path(table, identity.path);
         tenant.is_loaded.store(true, Ordering::Relaxed);
         COUNT.store(count + 1, Ordering::Release);
         write(object, &identity, number % NUMBERS, &mut room);

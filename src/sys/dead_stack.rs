@@ -1,7 +1,7 @@
 //! The part of the calling thread's stack that is not in use: what earlier calls, and earlier threads on the same
 //! stack, have left there.
 
-use core::arch::asm;
+use core::arch::{asm, naked_asm};
 
 use super::memory;
 use super::thread::ToolWork;
@@ -28,6 +28,30 @@ fn lowest(sp: usize) -> Option<usize> {
     }
     let start = start as usize;
     (start < sp && sp < start + size).then_some(start)
+}
+
+/// Bytes below the caller's frame that may be cleared there by [`wipe`], from calls at the same depth.
+pub fn room() -> usize {
+    let here = 0u8;
+    let sp = round_down(core::ptr::from_ref(&here) as usize, WORD);
+    // The frames of this call, and of others that look, are below the caller's.
+    lowest(sp).map_or(0, |lowest| (sp - lowest).saturating_sub(2 * PAGE).min(DEPTH))
+}
+
+/// Clears so many bytes right below the caller's frame, as [`room`] gave them there. It has no frame of its own.
+#[unsafe(naked)]
+pub extern "C" fn wipe(bytes: usize) {
+    naked_asm!(
+        // The direction flag is clear, by the ABI; only registers that calls do not keep are used.
+        "mov rcx, rdi",
+        "shr rcx, 3",
+        "lea rdi, [rcx * 8]",
+        "neg rdi",
+        "add rdi, rsp",
+        "xor eax, eax",
+        "rep stosq",
+        "ret",
+    )
 }
 
 /// Clears it: frames to come find nothing there that looks like a pointer.

@@ -19,6 +19,17 @@ pub(crate) fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("A debug allocator: runs your program and names every heap error, with stacks")
         .subcommand_required(true)
+        .allow_external_subcommands(true)
+        .external_subcommand_value_parser(clap::value_parser!(OsString))
+        .override_usage("mallocop COMMAND ...\n       mallocop PROGRAM [ARGUMENTS]...    as mallocop run -- PROGRAM")
+        .arg(
+            Arg::new("color")
+                .long("color")
+                .global(true)
+                .value_name("WHEN")
+                .value_parser(PossibleValuesParser::new(["auto", "always", "never"]))
+                .help("Colour the report: auto (a terminal, unless NO_COLOR is set), always, never"),
+        )
         .arg_required_else_help(true)
         .subcommand(run())
         .subcommand(sweep())
@@ -45,6 +56,7 @@ pub(crate) fn command() -> Command {
                         .help("The defect to show"),
                 ),
         )
+        .subcommand(Command::new("version").about("Print the version"))
         .subcommand(Command::new("options").about("List the options with their defaults"))
         .subcommand(
             Command::new("library")
@@ -149,8 +161,15 @@ pub(crate) fn sweep_of(matches: &ArgMatches) -> Result<Sweep, Failure> {
 }
 
 /// Options that count where a recording is shown.
-const SHOWN: [&str; 6] =
-    ["addresses", "full_stacks", "max_sites", "print_summary", "quiet", "show_reachable"];
+const SHOWN: [&str; 7] = [
+    "addresses",
+    "exitcode",
+    "full_stacks",
+    "max_sites",
+    "print_summary",
+    "quiet",
+    "show_reachable",
+];
 
 /// Flags that are the command's own: where the report goes besides the terminal.
 fn places() -> [Arg; 3] {
@@ -185,7 +204,10 @@ fn flag(entry: &'static Entry) -> Arg {
     let arg = Arg::new(entry.name)
         .long(entry.name.replace('_', "-"))
         .alias(entry.name)
-        .help(format!("{} [default: {}]", entry.help, entry.show(entry.default)))
+        .help(match entry.show(entry.default).to_string() {
+            empty if empty.is_empty() => entry.help.to_owned(),
+            default => format!("{} [default: {default}]", entry.help),
+        })
         .value_parser(move |text: &str| {
             let wanted = || format!("it takes {}", entry.kind);
             entry.parse(text).map(|_| text.to_owned()).ok_or_else(wanted)

@@ -136,13 +136,19 @@ fn diagnose_symbols(facts: &Facts) {
             print("ok", &format!("debug information: in the file ({id})"))
         }
         Some(found) => print("ok", &format!("debug information: {} ({id})", found.display())),
-        None => print(
-            "note",
-            &format!(
-                "debug information: none ({id}): stacks show functions, without lines; compile with -g, install \
-                 its debug package, or --debuginfod"
-            ),
-        ),
+        None => {
+            let shown = match facts.has_symbols {
+                true => "functions, without lines",
+                false => "the module and a place in it (it is stripped)",
+            };
+            print(
+                "note",
+                &format!(
+                    "debug information: none ({id}): stacks show {shown}; compile with -g, install its debug \
+                     package, or --debuginfod"
+                ),
+            );
+        }
     }
     if let Some(libc) = libc_file() {
         match debug_file::find(&libc) {

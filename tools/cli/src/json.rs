@@ -14,7 +14,7 @@ use crate::recording::{End, Process, Recording};
 use crate::symbols::{Named, Symbols};
 
 /// Version of the schema: raised when what is there changes its meaning or goes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Serialize)]
 struct Report {
@@ -58,10 +58,13 @@ struct ProcessReport {
     in_use: Vec<InUse>,
     is_classified: bool,
     suppressed: Totals,
-    allocations: u64,
-    frees: u64,
-    allocated_bytes: u64,
-    peak_bytes: u64,
+    /// Null where the process came to no end at which it could say so.
+    allocations: Option<u64>,
+    frees: Option<u64>,
+    allocated_bytes: Option<u64>,
+    peak_bytes: Option<u64>,
+    /// Entries of its record that found no room: this report lacks them.
+    lost_entries: u32,
 }
 
 #[derive(Serialize)]
@@ -170,7 +173,8 @@ fn process(process: &Process) -> ProcessReport {
         bytes: reachable.totals.bytes,
         stack: place(reachable.site),
     };
-    let ledger = outcome.map(|outcome| outcome.sum.ledger).unwrap_or_default();
+    let ledger = outcome.map(|outcome| outcome.sum.ledger);
+    let counted = Some(process.allocations).filter(|&allocations| allocations != 0);
     ProcessReport {
         pid: process.pid,
         parent_pid: process.parent_pid,
@@ -191,10 +195,11 @@ fn process(process: &Process) -> ProcessReport {
             .collect(),
         is_classified: outcome.is_some_and(|outcome| outcome.sum.is_checked),
         suppressed: totals(outcome.map(|outcome| outcome.sum.suppressed).unwrap_or_default()),
-        allocations: ledger.allocations.max(process.allocations),
-        frees: ledger.frees,
-        allocated_bytes: ledger.allocated,
-        peak_bytes: ledger.peak,
+        allocations: ledger.map(|ledger| ledger.allocations).max(counted),
+        frees: ledger.map(|ledger| ledger.frees),
+        allocated_bytes: ledger.map(|ledger| ledger.allocated),
+        peak_bytes: ledger.map(|ledger| ledger.peak),
+        lost_entries: process.lost,
     }
 }
 

@@ -10,6 +10,7 @@
 )]
 
 mod arguments;
+mod cargo_command;
 mod debug_file;
 mod demo;
 mod doctor;
@@ -36,6 +37,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anstream::ColorChoice;
 use clap::ArgMatches;
 use mallocop::leak::suppress;
 use mallocop::options::{self, TABLE};
@@ -43,6 +45,11 @@ use mallocop::options::{self, TABLE};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
+    // By that name cargo finds it, maybe by a link to this file.
+    let name = std::env::args_os().next().map(PathBuf::from);
+    if name.is_some_and(|name| name.file_name() == Some("cargo-mallocop".as_ref())) {
+        return cargo_command::run();
+    }
     let matches = arguments::command().get_matches();
     match dispatch(&matches) {
         Ok(status) => ExitCode::from(status),
@@ -54,6 +61,9 @@ fn main() -> ExitCode {
 }
 
 fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
+    if let Some(when) = chosen_color(matches) {
+        when.write_global();
+    }
     match matches.subcommand() {
         Some(("run", matches)) => {
             let words: Vec<OsString> =
@@ -72,10 +82,15 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
             options::apply(&arguments::listed_options(matches), |_| {});
             let files: Vec<PathBuf> =
                 matches.get_many("files").into_iter().flatten().cloned().collect();
-            report::show(&files, &arguments::destinations(matches))
+            let exitcode = matches.get_one::<String>("exitcode").and_then(|code| code.parse().ok());
+            report::show(&files, &arguments::destinations(matches), exitcode)
         }
         Some(("demo", matches)) => {
             demo::run(matches.get_one::<String>("defect").map(String::as_str))
+        }
+        Some(("version", _)) => {
+            let _ = writeln!(anstream::stdout(), "mallocop {}", env!("CARGO_PKG_VERSION"));
+            Ok(0)
         }
         Some(("options", _)) => {
             list_options();
@@ -93,7 +108,25 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
             let program = matches.get_one::<OsString>("program");
             doctor::examine(program.map(|program| Path::new(program.as_os_str())))
         }
-        _ => Err(Failure::Usage("no command".to_owned())),
+        Some((program, matches)) => {
+            let arguments = matches.get_many::<OsString>("").into_iter().flatten().cloned();
+            run::run(&run::Run {
+                program: Path::new(program),
+                arguments: &arguments.collect::<Vec<_>>(),
+                options: String::new(),
+                to: report::Destinations::default(),
+            })
+        }
+        None => Err(Failure::Usage("no command".to_owned())),
+    }
+}
+
+/// What `--color` says, before or behind the command.
+fn chosen_color(matches: &ArgMatches) -> Option<ColorChoice> {
+    match matches.get_one::<String>("color")?.as_str() {
+        "always" => Some(ColorChoice::Always),
+        "never" => Some(ColorChoice::Never),
+        _ => Some(ColorChoice::Auto),
     }
 }
 

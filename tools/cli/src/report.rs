@@ -46,8 +46,12 @@ impl Destinations {
     }
 }
 
-/// Shows the recordings as one.
-pub(crate) fn show(files: &[PathBuf], to: &Destinations) -> Result<u8, Failure> {
+/// Shows the recordings as one. Returns `exitcode`, if that is asked for and they have an error or a leak; else 0.
+pub(crate) fn show(
+    files: &[PathBuf],
+    to: &Destinations,
+    exitcode: Option<u8>,
+) -> Result<u8, Failure> {
     let mut recording = Recording::new();
     for file in files {
         recording.absorb(Recording::load(file)?);
@@ -63,5 +67,8 @@ pub(crate) fn show(files: &[PathBuf], to: &Destinations) -> Result<u8, Failure> 
     }
     printer::print(&summary::write(&recording, &mut symbols));
     to.write(&recording, &mut symbols)?;
-    Ok(0)
+    let mut outcomes = recording.processes.iter().flat_map(|process| &process.outcomes);
+    let has_error = findings().any(|told| told.finding.is_error())
+        || outcomes.any(|outcome| outcome.is_error());
+    Ok(exitcode.filter(|_| has_error).unwrap_or(0))
 }

@@ -151,11 +151,14 @@ fn unjudged(process: &Process) -> Option<(&'static str, SiteTotals)> {
     };
     let mut sum = SiteTotals::default();
     process.in_use.iter().for_each(|site| sum.add(site.totals));
-    let is_rare = process.is_root || matches!(process.end, End::Killed | End::Running);
+    let is_rare = process.is_root && process.end != End::Replaced
+        || matches!(process.end, End::Killed | End::Running);
     // A heap error has ended it, which says more.
     let is_ended_by_us = process.end == End::Killed && !process.findings.is_empty();
+    // One that has left by _exit has come to an end of its own.
+    let is_quiet = options::flag(Name::Quiet) && process.end == End::Left;
     let is_told = (sum.blocks != 0 || process.is_root)
-        && (is_rare || options::flag(Name::ShowReachable))
+        && (is_rare && !is_quiet || options::flag(Name::ShowReachable))
         && !is_ended_by_us;
     is_told.then_some((how, sum))
 }
@@ -164,19 +167,22 @@ fn unjudged(process: &Process) -> Option<(&'static str, SiteTotals)> {
 fn write_unjudged(out: &mut String, process: &Process, names: &mut Named<'_>) {
     let Some((how, sum)) = unjudged(process) else { return };
     let SiteTotals { blocks, bytes } = sum;
+    let wants_all = options::flag(Name::ShowReachable);
     let (s, ss, name, pid) =
         (plural(bytes), plural(blocks), name_of(&process.program), process.pid);
     let _ = writeln!(
         out,
-        "mallocop: {name} (pid {pid}): {how}: not classified: {bytes} byte{s} in {blocks} block{ss} in use then"
+        "mallocop: {name} (pid {pid}): {how}: not classified: {bytes} byte{s} in {blocks} block{ss} in use then{}",
+        if process.end == End::Left && !wants_all { " (--show-reachable lists them)" } else { "" }
     );
-    let wants_all = options::flag(Name::ShowReachable);
-    if wants_all || process.is_root && process.end != End::Replaced {
+    if wants_all || process.is_root && matches!(process.end, End::Killed | End::Running) {
         write_sites(out, &format!("{how}: not classified"), &process.in_use, names);
     } else if process.end == End::Killed {
         let largest = process.in_use.get(..MOST_OF_CHILDREN).unwrap_or(&process.in_use);
         write_sites(out, &format!("{how}: not classified"), largest, names);
-    } else if let Some(largest) = process.in_use.first() {
+    } else if process.end != End::Left
+        && let Some(largest) = process.in_use.first()
+    {
         let SiteTotals { blocks, bytes } = largest.totals;
         let place = stacks::headline(largest.site, names);
         let (s, ss) = (plural(bytes), plural(blocks));

@@ -34,6 +34,8 @@ pub(crate) struct Facts {
     pub(crate) needed: Vec<String>,
     /// Does it define malloc itself?
     pub(crate) defines_malloc: bool,
+    /// Has it a table of all its functions?
+    pub(crate) has_symbols: bool,
     /// Does it define what a fuzzer would ask us for?
     pub(crate) defines_fuzzer_hooks: bool,
 }
@@ -169,6 +171,7 @@ fn inspect_elf(path: &Path, is_script: bool) -> Result<Facts, Failure> {
         needs_shell: false,
         needed,
         defines_malloc: !is_loader && defines("malloc"),
+        has_symbols: elf.symbols().next().is_some(),
         defines_fuzzer_hooks: defines("__sanitizer_install_malloc_and_free_hooks"),
     })
 }
