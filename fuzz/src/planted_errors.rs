@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mallocop::debug::{Release, Request};
-use mallocop::finding::{Defect, Kind, Operation};
+use mallocop::finding::{Defect, Finding, Kind, Operation};
 
 use crate::checked_player::{HEAP, MAX_LIVE, Player};
 use crate::live_block::{Block, spoil};
@@ -184,7 +184,15 @@ impl Player {
         HEAP.free(block.user, &block.release());
         HEAP.trim(0);
         let found = Self::found();
-        assert!(!found.is_empty() && found.iter().all(|f| f.defect == Defect::HeapCorruption));
+        // The word is also what lies right behind the block in front, if one does: then that one is named.
+        let is_of_that_word = |f: &Finding| match (f.defect, f.block, f.damage) {
+            (Defect::HeapCorruption, ..) => true,
+            (Defect::Overflow, Some(in_front), Some(damage)) => {
+                in_front.user.wrapping_add_signed(damage.first) == block.user - 24
+            }
+            _ => false,
+        };
+        assert!(!found.is_empty() && found.iter().all(is_of_that_word), "{:#x} {found:x?}", block.user - 24);
         // Whoever joins its neighbours meets it again.
         spoil(block.user - 24, 8);
         self.tally.count("smashed");

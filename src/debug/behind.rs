@@ -94,6 +94,16 @@ impl Canaries {
     }
 }
 
+/// Does the chunk of a block end right behind the block's canary?
+///
+/// # Safety
+/// A block of that size starts at `user`, and its chunk's word is mapped.
+pub(super) unsafe fn fills_its_chunk(user: usize, size: usize) -> bool {
+    let chunk = chunk_of(user);
+    // SAFETY: a chunk's word stands in front of its payload.
+    chunk + unsafe { size_unverified(chunk) } == end_in_chunk(user, size)
+}
+
 /// The key of the heaps under a debug layer with that key.
 pub(super) const fn heap_key(key: u64) -> u64 {
     key.rotate_left(41)

@@ -1,6 +1,7 @@
 //! Overwritten words: whose write was it? An overrun smashes what lies behind its block, so the
 //! block whose canary fails is not always the one that was written past.
 
+use super::behind::fills_its_chunk;
 use super::block::Head;
 use super::checked::CheckedHeap;
 use super::registry::{self, State};
@@ -67,10 +68,15 @@ impl CheckedHeap {
         // SAFETY: the registry says that a block is there, and its mapping is not sealed.
         match unsafe { self.canaries().verify(user) } {
             Err((_, damage)) => Some(damage),
-            Ok(head) => {
-                let class = if let State::Live(class) = state { class } else { None };
-                self.damage_behind(user, head, class)
-            }
+            Ok(head) => match state {
+                State::Live(class) => self.damage_behind(user, head, class),
+                // A block that waits does not say its class, nor whether anything was written behind it.
+                // SAFETY: the block is whole.
+                _ if unsafe { fills_its_chunk(user, head.size) } => {
+                    self.damage_behind(user, head, None)
+                }
+                _ => None,
+            },
         }
     }
 

