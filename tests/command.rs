@@ -209,3 +209,50 @@ fn colour_is_for_terminals_and_for_who_asks() {
     let refused = finish(watched(&[], &program).env("CLICOLOR_FORCE", "1"));
     assert!(!refused.stderr.contains('\u{1b}'), "{}", refused.stderr);
 }
+
+#[test]
+fn color_is_said_on_the_command_line() {
+    let program = compile("double_free.c", "chosen_color", &[]);
+    let ran = |when: &str| {
+        let flag = format!("--color={when}");
+        let mut command = Command::new(MALLOCOP);
+        command.args([&flag, "run", "--"]).arg(&program).env_remove("MALLOCOP_OPTIONS");
+        finish(&mut command)
+    };
+    let always = ran("always");
+    assert!(always.stderr.contains("\u{1b}["), "{}", always.stderr);
+    let never = ran("never");
+    assert!(!never.stderr.contains('\u{1b}'), "{}", never.stderr);
+    refuses(&["--color=perhaps", "run", "--", "true"], 2, "perhaps");
+}
+
+/// What is no command is a program, with its own arguments.
+#[test]
+fn a_program_needs_no_run() {
+    let program = compile("double_free.c", "without_run", &[]);
+    let ran = finish(Command::new(MALLOCOP).arg(&program).env_remove("MALLOCOP_OPTIONS"));
+    assert_eq!(ran.status, 134, "{}", ran.stderr);
+    assert!(ran.stderr.contains("free(): double free detected"), "{}", ran.stderr);
+    let ran = mallocop(&["sh", "-c", "exit 9"]);
+    assert_eq!(ran.status, 9, "{}", ran.stderr);
+    refuses(&["is-neither-command-nor-program"], 127, "is-neither-command-nor-program");
+}
+
+#[test]
+fn the_version_is_a_command_and_a_flag() {
+    let version = format!("mallocop {}\n", env!("CARGO_PKG_VERSION"));
+    for word in ["version", "--version"] {
+        let ran = mallocop(&[word]);
+        assert_eq!((ran.status, ran.stdout), (0, version.clone()), "{word}");
+    }
+}
+
+/// What only starts another program has nothing to say under LD_PRELOAD alone.
+#[test]
+fn launchers_are_silent_without_the_command() {
+    let library = mallocop(&["library"]).stdout;
+    let mut command = Command::new("env");
+    command.args(["sh", "-c", "exec true"]).env("LD_PRELOAD", library.trim_end());
+    let ran = finish(command.env("MALLOCOP_OPTIONS", "quiet=1"));
+    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+}

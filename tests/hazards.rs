@@ -4,7 +4,6 @@
 mod harness;
 
 use std::ffi::OsStr;
-use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -157,3 +157,15 @@ fn what_is_no_recording_is_refused() {
     let missing = report(&[], &[Path::new("/nowhere")]);
     assert_eq!((missing.status, missing.stderr.lines().count()), (125, 1));
 }
+
+/// For a script that asks whether a recording has anything in it.
+#[test]
+fn the_status_of_a_report_is_the_one_that_was_asked_for() {
+    let leaky = compile("leak.c", "leak.status", &[]);
+    let wrong = compile("double_free.c", "double_free.status", &[]);
+    for (program, status) in [(leaky, 7), (wrong, 7), (PathBuf::from("/bin/true"), 0)] {
+        let (_, file) = record(&program, &[], "status.recording");
+        assert_eq!(report(&["--exitcode=7"], &[&file]).status, status, "{}", program.display());
+        assert_eq!(report(&[], &[&file]).status, 0, "{}", program.display());
+    }
+}

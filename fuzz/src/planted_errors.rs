@@ -192,7 +192,11 @@ impl Player {
             }
             _ => false,
         };
-        assert!(!found.is_empty() && found.iter().all(is_of_that_word), "{:#x} {found:x?}", block.user - 24);
+        assert!(
+            !found.is_empty() && found.iter().all(is_of_that_word),
+            "{:#x} {found:x?}",
+            block.user - 24
+        );
         // Whoever joins its neighbours meets it again.
         spoil(block.user - 24, 8);
         self.tally.count("smashed");
