@@ -38,7 +38,6 @@ fn unknown_and_malformed_options_run_nothing() {
     refuses(&["run", "--exitcode=256", program, "x"], 2, "from 0 to 255");
     refuses(&["run", "--checks=some", program, "x"], 2, "all, none");
     refuses(&["run"], 2, "PROGRAM");
-    refuses(&["no-such-command"], 2, "no-such-command");
     for (list, words) in [
         ("nonsense=1", "there is no option `nonsense`"),
         ("exitcode=many", "`many` is no value for exitcode: it takes a whole number"),

@@ -92,7 +92,7 @@ fn the_report_for_programs() {
     let text = fs::read_to_string(&json).expect("a report");
     let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert_eq!(report["format"], "mallocop-report");
-    assert_eq!(report["version"], 1);
+    assert_eq!(report["version"], 2);
     let process = &report["processes"][0];
     assert_eq!(process["end"], "killed");
     let finding = &process["findings"][0];

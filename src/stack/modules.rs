@@ -2,12 +2,14 @@
 
 use std::fs::{self, File};
 use std::io::Read;
+use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use memchr::memmem;
 use object::read::{Object, ObjectSegment, ObjectSymbol, ReadCache};
 
+use super::debug_check;
 use super::demangle::demangle;
 use crate::sys::filter;
 use crate::sys::loader;
@@ -128,6 +130,7 @@ pub struct Symbol {
 
 /// The symbol of `module` that covers `address`, code or data.
 pub fn symbol_at(module: &Module, address: usize) -> Option<Symbol> {
+    debug_check::has_sound_sections(Path::new(&module.path)).then_some(())?;
     let cache = ReadCache::new(open(&module.path)?);
     let file = object::File::parse(&cache).ok()?;
     let first = file.segments().map(|segment| segment.address()).min()? & !0xfff;
@@ -153,6 +156,7 @@ pub fn find_function(program: &str, name: &str) -> Option<usize> {
 
 /// The same for any symbol: its address and bytes.
 pub fn find_named(program: &str, name: &str) -> Option<(usize, usize)> {
+    debug_check::has_sound_sections(Path::new(program)).then_some(())?;
     let cache = ReadCache::new(open(program)?);
     let file = object::File::parse(&cache).ok()?;
     let first = file.segments().map(|segment| segment.address()).min()? & !0xfff;
