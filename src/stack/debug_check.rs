@@ -111,5 +111,5 @@ fn part_of(dwarf: &Dwarf<Bytes<'_>>, unit: &Unit<Bytes<'_>>) -> Option<PathBuf> 
     let name = dwarf.attr_string(unit, name).ok()?;
     let folder = unit.comp_dir.as_ref().map(|folder| folder.to_vec()).unwrap_or_default();
     let to_path = |bytes: &[u8]| PathBuf::from(std::ffi::OsStr::from_bytes(bytes));
-    Some(to_path(&folder).join(to_path(&name.to_vec())))
+    Some(to_path(&folder).join(to_path(&name)))
 }

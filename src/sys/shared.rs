@@ -10,8 +10,8 @@ use super::{errno, holdings};
 /// shorter than that or cannot be opened. The descriptor is closed again.
 pub fn map_file(path: &CStr, bytes: usize) -> Option<(usize, usize)> {
     errno::preserve(|| {
-        // SAFETY: open(2) with a C string.
         let flags = libc::O_RDWR | libc::O_CLOEXEC | libc::O_NONBLOCK;
+        // SAFETY: open(2) with a C string.
         let fd = unsafe { libc::open(path.as_ptr(), flags) };
         if fd < 0 {
             return None;
