@@ -9,6 +9,7 @@ pub mod checked;
 pub mod deferred;
 mod head;
 mod large;
+mod large_wait;
 mod leaf;
 pub mod mapped_blocks;
 mod middle_sum;

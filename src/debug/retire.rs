@@ -20,9 +20,6 @@ use crate::sys::{process, thread};
 /// What part of a full quarantine goes at once: one by one costs more, many make a free slow.
 const EVICTED_AT_ONCE: usize = 16;
 
-/// How many times as many bytes of large blocks may wait as of all others.
-const LARGE_SHARE: usize = 16;
-
 impl CheckedHeap {
     /// A taken block, any: verify it and how it is given back, then let it wait.
     #[inline(never)]
@@ -50,45 +47,6 @@ impl CheckedHeap {
         match self.large_limit() {
             most if size <= most && size != 0 => self.let_large_wait(waiting, &taken, most),
             _ => self.pass_by(waiting),
-        }
-    }
-
-    /// Bytes of large blocks that may wait in one thread's quarantine.
-    fn large_limit(&self) -> usize {
-        let all = options::number(Name::QuarantineSizeMb) << 20;
-        let each = options::number(Name::ThreadLocalQuarantineSizeKb) << 10;
-        (LARGE_SHARE * each).min(all / self.arenas.owners().max(1))
-    }
-
-    /// Poisons a verified block that is too large to wait among the others, and keeps it.
-    fn let_large_wait(&self, waiting: Waiting, taken: &Taken, most: usize) {
-        self.count_free(waiting.size);
-        let may_sum = |bytes| {
-            self.turn().is_some_and(|turn| {
-                let arena = turn.arena();
-                arena.local().may_sum(bytes, arena.ledger().frees())
-            })
-        };
-        // SAFETY: the block was taken and is ours alone.
-        unsafe { self.poison(self.canaries(), waiting, may_sum) };
-        taken.set(State::Quarantined);
-        self.evict_large_over(most.saturating_sub(waiting.size));
-        let is_kept = self.turn().is_some_and(|turn| turn.arena().local().push_large(waiting));
-        // Frozen, it stays where it is: nothing may move under a reader's hands.
-        if !is_kept && !self.is_frozen() {
-            self.evict(waiting);
-        }
-    }
-
-    /// Evicts the oldest large blocks until at most `limit` bytes of them wait and there is a place.
-    fn evict_large_over(&self, limit: usize) {
-        let oldest = || {
-            let turn = self.turn()?;
-            if self.is_frozen() { None } else { turn.arena().local().pop_large_over(limit) }
-        };
-        while let Some(waiting) = oldest() {
-            self.verify_waiting(waiting, Operation::Evict);
-            self.evict(waiting);
         }
     }
 
@@ -188,7 +146,7 @@ impl CheckedHeap {
     /// # Safety
     /// The block is ours alone, and not mapped.
     #[inline(always)]
-    unsafe fn poison(
+    pub(super) unsafe fn poison(
         &self,
         canaries: Canaries,
         waiting: Waiting,
@@ -354,7 +312,7 @@ impl CheckedHeap {
 
     /// Gives a freed block's chunk back to where it is from.
     #[inline]
-    fn evict(&self, waiting: Waiting) {
+    pub(super) fn evict(&self, waiting: Waiting) {
         let Waiting { user, class, .. } = waiting;
         registry::set(user, State::Evicted);
         match (class, registry::owner(user)) {

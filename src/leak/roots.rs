@@ -10,12 +10,12 @@ use super::{kernel_words, regions};
 use crate::options::{self, Name};
 use crate::own::{early, emergency};
 use crate::stack::caller::Point;
+use crate::sys::descriptor;
 use crate::sys::pagemap::Presence;
-use crate::sys::thread;
 
 /// Start of the calling thread's alternate signal stack, which the kernel alone may know; 0: it has none.
 fn alt_stack() -> usize {
-    thread::alternate_stack().map_or(0, |(start, _)| start)
+    descriptor::alternate_stack().map_or(0, |(start, _)| start)
 }
 
 /// Marks from all roots.

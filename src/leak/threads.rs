@@ -5,7 +5,7 @@ use super::space::Mapping;
 use super::stop::Stopped;
 use crate::heap::size::{PAGE, WORD, round_down, round_up};
 use crate::stack::caller::Point;
-use crate::sys::{ended, process, thread};
+use crate::sys::{descriptor, ended, process, thread};
 
 /// Below its stack pointer a function may use so many bytes (System V ABI, AMD64 supplement, 3.2.2).
 const RED_ZONE: usize = 128;
@@ -60,7 +60,7 @@ impl Threads<'_> {
         let Some(descriptor) = here.max() else { return mapping.start };
         // What a thread that was joined has returned is not there for anybody any more.
         match self.is_joined(descriptor) {
-            true => round_up(descriptor + thread::DESCRIPTOR, PAGE).min(mapping.end),
+            true => round_up(descriptor + descriptor::BYTES, PAGE).min(mapping.end),
             false => descriptor,
         }
     }
@@ -82,7 +82,7 @@ impl Threads<'_> {
 
     /// Was the ended thread with that descriptor joined? libc says so by a kernel id of -1.
     fn is_joined(&self, descriptor: usize) -> bool {
-        let Some(place) = thread::tid_place(descriptor) else { return false };
+        let Some(place) = descriptor::tid_place(descriptor) else { return false };
         // Its word of 8 bytes: where the id is the second half, or the first.
         let word = self.reader.word(round_down(place, WORD)).unwrap_or(0);
         let tid = if place.is_multiple_of(WORD) { word as u32 } else { (word >> 32) as u32 };

@@ -17,7 +17,7 @@ use crate::report;
 use crate::stack::caller::{Point, Registers};
 use crate::stack::symbolize::Symbolizer;
 use crate::sys::thread::{self, MAX_THREADS, ToolWork};
-use crate::sys::{apart, dead_stack};
+use crate::sys::{apart, dead_stack, descriptor};
 
 /// Scope that the thread with each number is in: the number plus one that the thread had that began it.
 static SCOPES: [AtomicU16; MAX_THREADS] = [const { AtomicU16::new(0) }; MAX_THREADS];
@@ -126,7 +126,7 @@ fn inherit() {
     }
     dead_stack::clear();
     let number = thread::number();
-    let mut words = thread::descriptor_words();
+    let mut words = descriptor::words();
     let starter = words.find_map(|word| {
         let is_block = matches!(registry::state(word), Some(State::Live(_)));
         let starter = is_block.then(|| HEAP.facts(word).thread).flatten();

@@ -7,7 +7,7 @@ use super::attendance::refusal;
 use super::{HEAP, afl, ending, fork, hooks, reader};
 use crate::debug::CheckedHeap;
 use crate::stack::{capture, modules};
-use crate::sys::{ended, process, single, stream_list, thread, thread_end};
+use crate::sys::{descriptor, ended, process, single, stream_list, thread, thread_end};
 
 const NEW: u8 = 0;
 const PREPARING: u8 = 1;
@@ -39,7 +39,7 @@ fn prepare(find_own: fn()) -> Option<&'static CheckedHeap> {
     reader::exclude_program();
     reader::enter_tree();
     HEAP.prepare();
-    thread::find_tid_offset();
+    descriptor::find_tid_offset();
     thread_end::register(end_thread);
     if let Some((start, end)) = process::loader_range() {
         modules::set_loader(start, end);

@@ -7,6 +7,7 @@ pub mod brk;
 #[cfg(feature = "command")]
 pub mod broken_pipe;
 pub mod dead_stack;
+pub mod descriptor;
 pub mod ended;
 pub mod errno;
 pub mod fault_net;

@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::{filter, kernel, process, thread};
+use super::{descriptor, filter, kernel, process, thread};
 
 /// Threads are numbered from 0 in the order of their first allocation; later ones than this share
 /// the last number.
@@ -64,7 +64,7 @@ fn note_thread(number: usize) {
 pub fn current_tid() -> u32 {
     // A filter may forbid the call.
     if filter::is_installed() {
-        return thread::noted_tid(thread::pointer()).unwrap_or(0);
+        return descriptor::noted_tid(thread::pointer()).unwrap_or(0);
     }
     // SAFETY: gettid(2) touches no memory and cannot fail.
     unsafe { kernel::call(libc::SYS_gettid, [0; 4]) as u32 }
