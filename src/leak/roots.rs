@@ -78,8 +78,9 @@ impl<'a> Roots<'a> {
             self.caller.registers.iter().for_each(|&word| marker.word(word));
             for place in self.stopped.parked() {
                 place.registers().for_each(|word| marker.word(word));
-                let (start, end) = place.vectors();
-                marker.range(start, end, Presence::InMemory);
+                for (start, end) in place.vectors() {
+                    marker.range(start, end, Presence::InMemory);
+                }
             }
         }
         if options::flag(Name::UseStacks) {

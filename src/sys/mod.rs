@@ -37,3 +37,4 @@ pub mod tasks;
 pub mod thread;
 pub mod thread_end;
 mod thread_number;
+mod vector_registers;

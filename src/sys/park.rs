@@ -5,11 +5,13 @@
 //! comes of it from libc meanwhile is passed on.
 
 use core::ffi::{c_int, c_void};
+use core::slice;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::signal::{self, Action, SYNCHRONOUS};
 use super::tasks::Asleep;
+use super::vector_registers::parts_of;
 use super::{errno, futex, kernel, process, thread};
 
 /// The signal's number.
@@ -45,8 +47,8 @@ pub struct Place {
     /// Number, stack pointer and return address of the call that it sleeps in; the last is 0 if it does not.
     asleep: [AtomicUsize; 3],
     registers: [AtomicUsize; REGISTERS],
-    /// Where its vector registers are kept meanwhile: first byte and bytes.
-    vectors: [AtomicUsize; 2],
+    /// Where the kernel keeps its vector registers meanwhile; 0: nowhere.
+    vectors: AtomicUsize,
     /// Its alternate signal stack, which the kernel alone may know.
     alternate: [AtomicUsize; 2],
     descriptor: AtomicUsize,
@@ -63,7 +65,8 @@ impl Place {
         place.tid.store(tid, Ordering::Relaxed);
         let words = asleep.map_or([0; 3], |asleep| [asleep.number, asleep.sp, asleep.pc]);
         place.asleep.iter().zip(words).for_each(|(to, word)| to.store(word, Ordering::Relaxed));
-        let sets: [&[AtomicUsize]; 3] = [&place.registers, &place.vectors, &place.alternate];
+        let sets: [&[AtomicUsize]; 3] =
+            [&place.registers, slice::from_ref(&place.vectors), &place.alternate];
         sets.into_iter().flatten().for_each(|word| word.store(0, Ordering::Relaxed));
         place.state.store(State::Asked as u32, Ordering::Release);
         place
@@ -78,7 +81,7 @@ impl Place {
             state: AtomicU32::new(State::Asked as u32),
             asleep: [const { AtomicUsize::new(0) }; 3],
             registers: [const { AtomicUsize::new(0) }; REGISTERS],
-            vectors: [const { AtomicUsize::new(0) }; 2],
+            vectors: AtomicUsize::new(0),
             alternate: [const { AtomicUsize::new(0) }; 2],
             descriptor: AtomicUsize::new(0),
         }));
@@ -128,12 +131,12 @@ impl Place {
         self.registers.iter().map(|register| register.load(Ordering::Relaxed))
     }
 
-    /// The memory in which the kernel keeps its vector registers while it is parked: start and end. They may hold
+    /// The memory in which the kernel keeps its vector registers while it is parked: starts and ends. They may hold
     /// pointers: copies by vector instructions wait there.
-    pub fn vectors(&self) -> (usize, usize) {
-        let [start, bytes] = &self.vectors;
-        let start = start.load(Ordering::Relaxed);
-        (start, start + bytes.load(Ordering::Relaxed))
+    pub fn vectors(&self) -> impl Iterator<Item = (usize, usize)> {
+        let state = Some(self.vectors.load(Ordering::Relaxed)).filter(|&state| state != 0);
+        // SAFETY: its handler has noted where the kernel stored its state, and waits until the threads go on.
+        state.into_iter().flat_map(|state| unsafe { parts_of(state) })
     }
 
     /// Its alternate signal stack: start and end; empty without one.
@@ -282,11 +285,7 @@ fn park(place: &Place, context: &mut libc::ucontext_t) {
     for (to, from) in place.registers.iter().zip(words.iter()) {
         to.store(*from as usize, Ordering::Relaxed);
     }
-    if let Some((start, bytes)) = vectors_in(context.uc_mcontext.fpregs as usize) {
-        let [first, length] = &place.vectors;
-        first.store(start, Ordering::Relaxed);
-        length.store(bytes, Ordering::Relaxed);
-    }
+    place.vectors.store(context.uc_mcontext.fpregs as usize, Ordering::Relaxed);
     let alternate = context.uc_stack;
     if alternate.ss_flags & libc::SS_DISABLE == 0 {
         let [start, bytes] = &place.alternate;
@@ -316,23 +315,6 @@ fn park(place: &Place, context: &mut libc::ucontext_t) {
         }
     }
     place.set(State::Left);
-}
-
-/// The vector registers in the state that the kernel has stored at `state`: first byte and bytes
-/// (asm/sigcontext.h, `struct _fpstate_64` with its `_fpx_sw_bytes`).
-fn vectors_in(state: usize) -> Option<(usize, usize)> {
-    const XMM: usize = 160;
-    const LEGACY: usize = 512;
-    const SOFTWARE: usize = 464;
-    const MAGIC: u32 = 0x4650_5853;
-    if state == 0 {
-        return None;
-    }
-    // SAFETY: the kernel's state of 512 bytes. If the magic number is there, so many bytes behind it, as said.
-    let [magic, _, _, _, size] =
-        unsafe { ((state + SOFTWARE) as *const [u32; 5]).read_unaligned() };
-    let end = if magic == MAGIC { (size as usize).max(LEGACY) } else { LEGACY };
-    Some((state + XMM, end - XMM))
 }
 
 fn pass_on(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
