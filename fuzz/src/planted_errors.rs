@@ -184,7 +184,7 @@ impl Player {
         HEAP.free(block.user, &block.release());
         HEAP.trim(0);
         let found = Self::found();
-        // The word is also what lies right behind the block in front, if one does: then that one is named.
+        // If a block ends right in front of the word, that block is named for it.
         let is_of_that_word = |f: &Finding| match (f.defect, f.block, f.damage) {
             (Defect::HeapCorruption, ..) => true,
             (Defect::Overflow, Some(in_front), Some(damage)) => {

@@ -1,4 +1,4 @@
-//! What lies right behind a block's canary: the word of the next chunk, or room that its own chunk has left over. The
+//! The 8 bytes right behind a block's canary: the word of the next chunk, or room that its own chunk has left over. The
 //! canary of a block whose size is a multiple of 16 has 8 bytes; a write 8 bytes past the end shows here.
 
 use super::block::{Canaries, LEAD, pattern_of};
@@ -64,7 +64,7 @@ impl Canaries {
         }
     }
 
-    /// What is written over right behind a block. `None`: nothing, or its own chunk's word does not say where that is.
+    /// The damage right behind a block. `None`: there is none, or the chunk's own word is damaged and does not say where that is.
     ///
     /// # Safety
     /// As [`Canaries::holds_behind`]; the lock of the block's heap is held. `class`: the block's, if it is a cached one.

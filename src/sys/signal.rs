@@ -69,24 +69,20 @@ pub(super) const SYNCHRONOUS: u64 = bit(libc::SIGILL)
     | bit(libc::SIGFPE)
     | bit(libc::SIGSEGV);
 
-/// Sets which signals the calling thread blocks, libc's own among them; returns what it was.
+/// Sets which signals the calling thread blocks, libc's own among them; returns the mask that it had.
 pub(super) fn set_mask(mask: u64) -> u64 {
-    let mut before = 0u64;
-    let (new, old) = (core::ptr::from_ref(&mask) as usize, &raw mut before as usize);
-    // SAFETY: rt_sigprocmask(2) with 8-byte sets.
-    unsafe {
-        kernel::call(libc::SYS_rt_sigprocmask, [libc::SIG_SETMASK as usize, new, old, 8]);
-    }
-    before
+    change_mask(libc::SIG_SETMASK, mask)
 }
 
 /// Unblocks these signals on the calling thread; returns the mask that it had.
 pub(super) fn unblock(signals: u64) -> u64 {
+    change_mask(libc::SIG_UNBLOCK, signals)
+}
+
+fn change_mask(how: c_int, signals: u64) -> u64 {
     let mut before = 0u64;
     let (new, old) = (core::ptr::from_ref(&signals) as usize, &raw mut before as usize);
     // SAFETY: rt_sigprocmask(2) with 8-byte sets.
-    unsafe {
-        kernel::call(libc::SYS_rt_sigprocmask, [libc::SIG_UNBLOCK as usize, new, old, 8]);
-    }
+    unsafe { kernel::call(libc::SYS_rt_sigprocmask, [how as usize, new, old, 8]) };
     before
 }
