@@ -133,7 +133,7 @@ impl Cache {
         true
     }
 
-    /// How many chunks to get for an empty class. The first time few bytes: a thread may never ask again.
+    /// How many chunks an empty class gets. The first time few: a thread may never ask again.
     pub(super) fn batch(&mut self, class: Class) -> usize {
         let is_new =
             self.stacks.get(class.index()).is_some_and(|stack| stack.limit == stack.bottom);

@@ -64,7 +64,7 @@ impl Canaries {
         }
     }
 
-    /// The damage right behind a block. `None`: there is none, or the chunk's own word is damaged and does not say where that is.
+    /// The damage right behind a block. `None`: there is none, or the chunk's own word is damaged.
     ///
     /// # Safety
     /// As [`Canaries::holds_behind`]; the lock of the block's heap is held. `class`: the block's, if it is a cached one.

@@ -37,7 +37,7 @@ pub(super) unsafe fn sum(start: usize, end: usize, all: bool) -> u64 {
                 sums.add(page, end.min(page + OF_PAGE));
             }
         }
-        // What is no whole step at the end.
+        // The last step whole: it may overlap the one before.
         sums.add(end - STEP, end);
     }
     sums.finish() & !SAMPLED | if all { 0 } else { SAMPLED }

@@ -98,7 +98,7 @@ impl Memory {
 }
 
 impl Reader<'_> {
-    /// What is read.
+    /// The memory that it reads.
     pub const fn memory(&self) -> &Memory {
         self.memory
     }
@@ -137,7 +137,7 @@ impl Reader<'_> {
         ControlFlow::Continue(())
     }
 
-    /// The same by copies that the kernel makes.
+    /// As [`Self::words_in_place`], but every word is one of a copy that the kernel makes.
     #[cold]
     pub fn words_copied(
         &self,
@@ -172,7 +172,7 @@ impl Reader<'_> {
         ControlFlow::Continue(())
     }
 
-    /// The same in place where the pages are in memory, else by copies.
+    /// As [`Self::words_in_place`] where the pages are in memory, else as [`Self::words_copied`].
     #[inline]
     pub fn words(
         &self,

@@ -58,7 +58,7 @@ impl Threads<'_> {
         let inside = mapping.start..mapping.end - 3 * WORD;
         let here = ended::descriptors().filter(|at| inside.contains(at) && self.is_descriptor(*at));
         let Some(descriptor) = here.max() else { return mapping.start };
-        // What a thread that was joined has returned is not there for anybody any more.
+        // A joined thread's descriptor leads to what it returned, which nobody can ask for any more.
         match self.is_joined(descriptor) {
             true => round_up(descriptor + descriptor::BYTES, PAGE).min(mapping.end),
             false => descriptor,
