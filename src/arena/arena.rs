@@ -10,7 +10,7 @@ use super::cache::Cache;
 use super::inbox::Inbox;
 use super::ledger::Ledger;
 use super::outbox::{Outbox, chunk_of};
-use crate::heap::{Corrupt, Heap, PageSource};
+use crate::heap::{Corrupt, PageSource};
 use crate::sys::lock::{Guard, Lock};
 
 /// Chunks that wait for an owner who does not come.
@@ -97,14 +97,6 @@ impl<P: PageSource, L> Arena<P, L> {
 
     pub(super) const fn books(&self) -> &Lock<Books<P>> {
         &self.books
-    }
-
-    /// The heap without its lock, to look at a block that is the caller's: for a signal handler
-    /// that may have interrupted whoever holds it.
-    pub const fn peek(&self) -> &Heap<P> {
-        // SAFETY: only a live block's own words and the table of segments are read through it; that
-        // table is only ever appended to.
-        unsafe { &(*self.books.as_ptr()).heap }
     }
 
     /// In a forked child: what no sender will finish is given up.

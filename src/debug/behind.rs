@@ -15,7 +15,7 @@ const fn chunk_of(user: usize) -> usize {
 
 impl Canaries {
     /// The key of all heaps' chunk words.
-    const fn heap_key(self) -> u64 {
+    pub(super) const fn heap_key(self) -> u64 {
         heap_key(self.key)
     }
 

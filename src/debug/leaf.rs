@@ -21,7 +21,7 @@ const TOP_BITS: u32 = 13;
 /// Addresses of programs have 47 bits.
 const ADDRESS_BITS: u32 = LEAF_SHIFT + MIDDLE_BITS + TOP_BITS;
 
-/// The words of 1 MiB. Without stacks the sites are not even mapped.
+/// The states of 1 MiB. Where stacks are taken, [`SLOTS`] pairs of site words lie right behind it in the same mapping.
 #[repr(C)]
 pub struct Leaf {
     /// Number of the arena whose memory this is, plus one; 0: mapped blocks, of no arena.
@@ -34,7 +34,6 @@ pub struct Leaf {
     pub(super) note: AtomicUsize,
     /// At a multiple of 8.
     pub(super) states: [AtomicU8; SLOTS],
-    sites: [Pair; SLOTS],
 }
 
 /// The sites of a block.
@@ -118,14 +117,16 @@ impl Slot {
     /// The site words.
     #[inline(always)]
     pub(super) fn sites(self, _: Sites) -> &'static Pair {
-        // As for states.
-        self.leaf.sites.get(self.index).unwrap_or(&NO_SITES)
+        let first = core::ptr::from_ref(self.leaf).addr() + size_of::<Leaf>();
+        let place = first + self.index * size_of::<Pair>();
+        // SAFETY: a `Sites` exists only where stacks are taken, and `make_leaf` has mapped SLOTS pairs behind the leaf then;
+        // the index is below SLOTS. They are zero at first and stay mapped. The mapping's pointer came from the kernel.
+        unsafe { &*core::ptr::with_exposed_provenance(place) }
     }
 }
 
 /// Stands in for a state that cannot be asked for.
 static NOWHERE: AtomicU8 = AtomicU8::new(0);
-static NO_SITES: Pair = Pair { own: AtomicU32::new(0), free: AtomicU32::new(0) };
 
 /// Says that stacks are taken: every leaf has its site words.
 #[derive(Clone, Copy)]
@@ -184,7 +185,7 @@ fn leaf_in(middle: &AtomicPtr<Middle>, address: usize) -> Option<&'static Leaf> 
     // SAFETY: a table's pointers are null or lead to mapped tables that stay for ever.
     let middle = unsafe { middle.as_ref() }?;
     let leaf = slot_in(middle, address)?.load(Ordering::Acquire);
-    // SAFETY: as above; of a leaf made without sites these are never asked for.
+    // SAFETY: null, or a leaf that `make_leaf` has mapped for ever.
     unsafe { leaf.as_ref() }
 }
 
@@ -231,11 +232,12 @@ fn make_leaf(base: usize) -> Option<&'static Leaf> {
     let middle = memory::load_or_map(middle_of(base)?, size_of::<Middle>(), |_| {})?;
     // SAFETY: zeroed memory is a valid table, published once and never unmapped.
     let slot = slot_in(unsafe { &*middle }, base)?;
-    let bytes = if has_sites() { size_of::<Leaf>() } else { core::mem::offset_of!(Leaf, sites) };
+    let sites = if has_sites() { size_of::<[Pair; SLOTS]>() } else { 0 };
+    let bytes = size_of::<Leaf>() + sites;
     // SAFETY: `fresh` is the leaf's head in mapped memory of ours.
     let leaf =
         memory::load_or_map(slot, bytes, |fresh| unsafe { (&raw mut (*fresh).base).write(base) })?;
-    // SAFETY: as above; of a leaf made without sites these are never asked for.
+    // SAFETY: a leaf that is mapped for ever; zeroed memory with a base is one.
     let shared = unsafe { &*leaf };
     // Two threads may have covered the base at once: only one lists the leaf.
     if !shared.listed.swap(true, Ordering::AcqRel) {
@@ -265,3 +267,4 @@ const _: () = assert!(SLOTS * SLOT == LEAF_BYTES);
 // Heads are as far in front of all blocks of a process: these are no nearer to each other than their chunks.
 const _: () = assert!(SLOT <= MIN_CHUNK && SLOT == 2 * GRANULE);
 const _: () = assert!(core::mem::offset_of!(Leaf, states) % 8 == 0);
+const _: () = assert!(size_of::<Leaf>().is_multiple_of(align_of::<Pair>()));

@@ -131,9 +131,9 @@ impl Leaf {
     fn live_bits(&self, group: usize) -> u64 {
         let (groups, _) = self.states.as_chunks::<EIGHT>();
         groups.get(group).map_or(0, |states| {
-            // SAFETY: eight bytes of the leaf, at a multiple of 8.
-            let all = unsafe { states.as_ptr().cast::<u64>().read_volatile() };
-            all & LIVE_BITS
+            // SAFETY: eight bytes of the leaf, at a multiple of 8, that stay mapped.
+            let all = unsafe { memory::read_contended(states.as_ptr() as usize) };
+            all as u64 & LIVE_BITS
         })
     }
 

@@ -1,11 +1,11 @@
 //! malloc_usable_size: how many bytes are at an address.
 
-use core::ptr::NonNull;
-
 use super::block::{HeadWord, LEAD, TAIL};
 use super::checked::CheckedHeap;
 use super::registry::{self, State};
 use crate::finding::Operation;
+use crate::heap::capacity_by_word;
+use crate::heap::size::WORD;
 use crate::own::{self, Region};
 use crate::sys::thread;
 
@@ -59,10 +59,9 @@ impl CheckedHeap {
         if let Some(State::Live(Some(class))) = registry::state(user) {
             return class.capacity();
         }
-        let arena = registry::owner(user).and_then(|number| self.arenas.get(number));
-        let heap = arena.unwrap_or(self.arenas.main()).peek();
-        // SAFETY: as above; without canaries a block starts where its payload does.
-        NonNull::new(user as *mut u8)
-            .map_or(0, |payload| unsafe { heap.capacity(payload).unwrap_or(0) })
+        // By the chunk's word: a handler may have interrupted whoever holds the heap's lock.
+        // SAFETY: the registry says that a block is live there, and without canaries a block starts where its payload does,
+        // with the chunk's word in front.
+        unsafe { capacity_by_word(self.canaries().heap_key(), user - WORD) }.unwrap_or(0)
     }
 }

@@ -191,6 +191,18 @@ pub unsafe fn size_unverified(chunk: usize) -> usize {
     (word & LOW & !0xf) as usize
 }
 
+/// Bytes that the payload of the chunk in use at `chunk` holds, by the chunk's word alone: without the heap, so without
+/// its lock. `None`: the word is not one that the heap with that key has written.
+///
+/// # Safety
+/// As [`is_sound`].
+pub unsafe fn capacity_by_word(key: u64, chunk: usize) -> Option<usize> {
+    // SAFETY: as the caller says.
+    let head = unsafe { Key(key).read(chunk) }.ok()?;
+    // The word of a mapped chunk gives its payload's size, any other's that of the whole chunk.
+    Some(if head.mapped { head.size } else { head.size.saturating_sub(WORD) })
+}
+
 /// Links of a free chunk: neighbours in its bin's list, 0 at the ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Links {

@@ -26,7 +26,7 @@ mod top;
 mod tuning;
 
 pub use check::Broken;
-pub use chunk::{Corrupt, Corruption, is_sound, size_unverified};
+pub use chunk::{Corrupt, Corruption, capacity_by_word, is_sound, size_unverified};
 pub use heap::{Heap, Usage};
 pub use mapped::Span;
 pub use pages::{PageSource, Pages};

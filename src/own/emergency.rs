@@ -93,8 +93,9 @@ fn pop(class: usize, start: usize) -> Option<usize> {
             return None;
         }
         let block = start + offset;
-        // SAFETY: inside the region; if the block was taken meanwhile, what is read is not used.
-        let next = unsafe { (*(block as *const AtomicU64)).load(Ordering::Relaxed) };
+        // SAFETY: the offset is of a block that was free, and the region stays mapped. If the block was taken meanwhile the
+        // program may be writing it: the list's tag has changed then, and what is read goes unused.
+        let next = unsafe { memory::read_contended(block) } as u64;
         let new = ((head >> 32).wrapping_add(1) << 32) | (next & 0xffff_ffff);
         match list.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => return Some(block),
@@ -132,8 +133,8 @@ pub unsafe fn release(block: *mut u8) {
     let offset = (block as usize - START.load(Ordering::Relaxed)) as u64 / 16;
     let mut head = list.load(Ordering::Relaxed);
     loop {
-        // SAFETY: the block is free and at least 16 bytes long.
-        unsafe { (*block.cast::<AtomicU64>()).store(head & 0xffff_ffff, Ordering::Relaxed) };
+        // SAFETY: the block is this thread's until it is on the list, and has 16 bytes.
+        unsafe { block.cast::<u64>().write(head & 0xffff_ffff) };
         let new = ((head >> 32).wrapping_add(1) << 32) | offset;
         match list.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed) {
             Ok(_) => return,

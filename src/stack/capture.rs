@@ -52,9 +52,9 @@ pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId 
     let start = Frame { pc, sp: caller.sp + 8, fp: caller.fp };
     note_free(pc, freed);
     thread::enter_critical();
-    // SAFETY: what the slot names is the thread's own; whoever interrupts us here takes no stacks.
-    let site = match unsafe { (thread::tracer() as *mut Tracer).as_mut() } {
-        Some(tracer) => tracer.site(start, most),
+    let site = match mine() {
+        // SAFETY: the slot names a tracer that this thread has taken.
+        Some(tracer) => unsafe { tracer.site(start, most) },
         None => first_site(start.pc, start.sp, start.fp, most),
     };
     thread::leave_critical();
@@ -65,7 +65,8 @@ pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId 
 #[cold]
 #[inline(never)]
 extern "C" fn first_site(pc: usize, sp: usize, fp: usize, most: usize) -> SiteId {
-    with_first_tracer(|tracer| tracer.site_apart(Frame { pc, sp, fp }, most))
+    // SAFETY: the tracer was taken for this thread just now.
+    with_first_tracer(|tracer| unsafe { tracer.site_apart(Frame { pc, sp, fp }, most) })
 }
 
 /// To be told of each free, by the address that called and the block: rules end with a module.
@@ -110,16 +111,17 @@ pub fn full_site() -> SiteId {
 fn site_outside(most: usize, freed: usize) -> SiteId {
     let mut here = Frame { pc: 0, sp: 0, fp: 0 };
     note_registers(&mut here);
-    let work = |tracer: &mut Tracer| match tracer.leave_own(here) {
+    // SAFETY: both callers below pass a tracer that this thread has taken.
+    let work = |tracer: &Tracer| match unsafe { tracer.leave_own(here) } {
         Some(frame) => {
             note_free(frame.pc, freed);
-            tracer.site_apart(frame, most)
+            // SAFETY: this thread's, as one line up.
+            unsafe { tracer.site_apart(frame, most) }
         }
         None => SiteId::NONE,
     };
     thread::enter_critical();
-    // SAFETY: as in `site_of_call`.
-    let site = match unsafe { (thread::tracer() as *mut Tracer).as_mut() } {
+    let site = match mine() {
         Some(tracer) => work(tracer),
         None => with_first_tracer(work),
     };
@@ -146,17 +148,16 @@ extern "C" fn note_registers(frame: &mut Frame) {
 /// The thread's first capture, or one after its end. A signal handler that comes in meanwhile takes no stacks.
 #[cold]
 #[inline(never)]
-fn with_first_tracer(work: impl FnOnce(&mut Tracer) -> SiteId) -> SiteId {
+fn with_first_tracer(work: impl FnOnce(&Tracer) -> SiteId) -> SiteId {
     let Some(tracer) = Tracer::take() else { return SiteId::NONE };
-    // SAFETY: ours since just now.
-    let site = work(unsafe { &mut *tracer });
+    let site = work(tracer);
     if thread::has_ended() {
-        // SAFETY: ours, and not used any more.
-        unsafe { Tracer::leave(tracer) };
+        // SAFETY: taken above, and not used any more.
+        unsafe { tracer.leave() };
     } else {
         // Its end has to be told even if it never has an arena.
         thread_end::watch();
-        thread::set_tracer(tracer as usize);
+        thread::set_tracer(core::ptr::from_ref(tracer) as usize);
     }
     site
 }
@@ -182,7 +183,7 @@ pub fn count_free(site: SiteId, bytes: usize) {
 
 #[inline(always)]
 fn mine() -> Option<&'static Tracer> {
-    // SAFETY: what the slot names is the thread's own, and stays.
+    // SAFETY: 0, or what `with_first_tracer` has put there: a tracer, which stays mapped.
     unsafe { (thread::tracer() as *const Tracer).as_ref() }
 }
 
@@ -195,11 +196,11 @@ pub fn counts_of(site: SiteId) -> SiteCounts {
 pub fn end_thread() {
     thread::enter_critical();
     thread::note_end();
-    let tracer = thread::tracer() as *mut Tracer;
+    let tracer = mine();
     thread::set_tracer(0);
-    if !tracer.is_null() {
-        // SAFETY: the thread's own, which forgets it.
-        unsafe { Tracer::leave(tracer) };
+    if let Some(tracer) = tracer {
+        // SAFETY: this thread has taken it, and has just forgotten it.
+        unsafe { tracer.leave() };
     }
     thread::leave_critical();
 }

@@ -2,7 +2,7 @@
 //! sites have allocated. In memory of its own outside of every heap: 37 KiB, as far as they are used, 16 KiB
 //! for the stack, more for a deep one, and 32 bytes a site.
 
-use core::cell::Cell;
+use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use super::bounds::Bounds;
@@ -21,19 +21,24 @@ use crate::sys::{memory, shared, thread};
 /// Rules that a thread remembers: near at hand, where the shared table is spread wide.
 const RULES: usize = 2048;
 
-/// A thread's captures.
+/// A thread's captures. Other threads have references to it, too: they touch only the counts and the atomics.
 #[repr(C)]
 pub(super) struct Tracer {
     /// In pages that no child inherits: its parent's blocks are not its own.
     counts: Counts,
-    memo: Memo,
-    epoch: Epoch,
-    around: Around,
-    /// Is a capture under way?
-    busy: bool,
+    own: UnsafeCell<Own>,
+    /// Is a capture under way? The thread's own.
+    busy: Cell<bool>,
     /// Is it a thread's?
     taken: AtomicBool,
     next: AtomicPtr<Tracer>,
+}
+
+/// What only the thread that has the tracer touches, one capture at a time.
+struct Own {
+    memo: Memo,
+    epoch: Epoch,
+    around: Around,
 }
 
 const _: () = assert!(size_of::<Counts>().is_multiple_of(PAGE));
@@ -84,7 +89,7 @@ static ALL: AtomicPtr<Tracer> = AtomicPtr::new(core::ptr::null_mut());
 fn all() -> impl Iterator<Item = &'static Tracer> {
     let mut next = ALL.load(Ordering::Acquire);
     core::iter::from_fn(move || {
-        // SAFETY: listed tracers stay mapped for ever; of others' only what is atomic is read.
+        // SAFETY: listed tracers stay mapped for ever, and whoever has one makes references only to its parts.
         let tracer = unsafe { next.as_ref() }?;
         next = tracer.next.load(Ordering::Acquire);
         Some(tracer)
@@ -98,16 +103,16 @@ pub(super) fn counts_of(site: SiteId) -> SiteCounts {
 
 impl Tracer {
     /// One that is nobody's; the caller's from here on. `None` without memory.
-    pub(super) fn take() -> Option<*mut Self> {
+    pub(super) fn take() -> Option<&'static Self> {
         let is_taken = |tracer: &&Self| !tracer.taken.swap(true, Ordering::AcqRel);
         if let Some(tracer) = all().find(is_taken) {
-            return Some(core::ptr::from_ref(tracer).cast_mut());
+            return Some(tracer);
         }
         // Zeroed memory is an idle tracer: no frames kept, no site known, nothing counted.
         let tracer = memory::map(size_of::<Self>())? as *mut Self;
         // SAFETY: the first pages of the mapping; in a child nothing was counted.
         unsafe { shared::wipe_on_fork(tracer as usize, size_of::<Counts>()) };
-        // SAFETY: fresh, and ours alone until it is listed.
+        // SAFETY: fresh zeroed memory that stays mapped.
         let fresh = unsafe { &*tracer };
         fresh.taken.store(true, Ordering::Relaxed);
         let push = |first: *mut Self| {
@@ -115,22 +120,20 @@ impl Tracer {
             Some(tracer)
         };
         ALL.fetch_update(Ordering::AcqRel, Ordering::Acquire, push).ok()?;
-        Some(tracer)
+        Some(fresh)
     }
 
-    /// Leaves one to whoever needs it next.
+    /// Leaves it to whoever needs one next.
     ///
     /// # Safety
-    /// It is the caller's, who does not use it any more.
-    pub(super) unsafe fn leave(tracer: *mut Self) {
-        // SAFETY: the caller's own.
-        unsafe {
-            (*tracer).memo.drop_frames();
-            // The thread may have ended in a handler that interrupted a capture.
-            (*tracer).busy = false;
-            (*tracer).around.bounds.forget();
-            (*tracer).taken.store(false, Ordering::Release);
-        }
+    /// The calling thread has taken it, and does not use it any more.
+    pub(super) unsafe fn leave(&self) {
+        // SAFETY: the calling thread's. If it ends in a handler that interrupted a capture, that is never taken up again.
+        let own = unsafe { &mut *self.own.get() };
+        own.memo.drop_frames();
+        own.around.bounds.forget();
+        self.busy.set(false);
+        self.taken.store(false, Ordering::Release);
     }
 
     /// In a forked child, where the kernel has not done so: nothing was counted.
@@ -145,10 +148,47 @@ impl Tracer {
     }
 
     /// The first frame from `frame` outwards that is not this library's. `None`: there is no telling.
-    pub(super) fn leave_own(&mut self, mut frame: Frame) -> Option<Frame> {
-        if self.busy {
+    ///
+    /// # Safety
+    /// The calling thread has taken the tracer.
+    pub(super) unsafe fn leave_own(&self, frame: Frame) -> Option<Frame> {
+        if self.busy.replace(true) {
             return None;
         }
+        // SAFETY: the calling thread's, by the caller's word, of whose captures only this one has found `busy` clear.
+        let outside = unsafe { &mut *self.own.get() }.leave_own(frame);
+        self.busy.set(false);
+        outside
+    }
+
+    /// The site of the stack from `start` outwards, its `most` innermost frames.
+    ///
+    /// # Safety
+    /// The calling thread has taken the tracer.
+    #[inline(always)]
+    pub(super) unsafe fn site(&self, start: Frame, most: usize) -> SiteId {
+        if self.busy.replace(true) {
+            return SiteId::NONE;
+        }
+        // SAFETY: the calling thread's, by the caller's word, of whose captures only this one has found `busy` clear.
+        let site = unsafe { &mut *self.own.get() }.walk(start, most);
+        self.busy.set(false);
+        site
+    }
+
+    /// The same, for the longer ways.
+    ///
+    /// # Safety
+    /// The calling thread has taken the tracer.
+    #[inline(never)]
+    pub(super) unsafe fn site_apart(&self, start: Frame, most: usize) -> SiteId {
+        // SAFETY: as the caller says.
+        unsafe { self.site(start, most) }
+    }
+}
+
+impl Own {
+    fn leave_own(&mut self, mut frame: Frame) -> Option<Frame> {
         let process = Process { epoch: self.enter_epoch(), around: &self.around };
         let entry = thread::entry();
         while modules::is_own(frame.pc) || frame.sp <= entry {
@@ -159,24 +199,6 @@ impl Tracer {
             }
         }
         Some(frame)
-    }
-
-    /// The site of the stack from `start` outwards, its `most` innermost frames.
-    #[inline(always)]
-    pub(super) fn site(&mut self, start: Frame, most: usize) -> SiteId {
-        if self.busy {
-            return SiteId::NONE;
-        }
-        self.busy = true;
-        let site = self.walk(start, most);
-        self.busy = false;
-        site
-    }
-
-    /// The same, for the longer ways.
-    #[inline(never)]
-    pub(super) fn site_apart(&mut self, start: Frame, most: usize) -> SiteId {
-        self.site(start, most)
     }
 
     #[inline(always)]

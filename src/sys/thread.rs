@@ -3,7 +3,7 @@
 
 use core::arch::{asm, global_asm};
 use core::cell::Cell;
-use core::sync::atomic::{AtomicBool, Ordering, compiler_fence};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
 
 pub use super::thread_number::{
     MAX_THREADS, current_tid, is_forked, is_inherited, is_numbered, known_number, number,
@@ -36,8 +36,8 @@ struct Slot {
     ended: Cell<bool>,
     /// Address of the arena that the thread owns; 0: none.
     arena: Cell<usize>,
-    /// The same, if the thread may take the shortest way through it.
-    quick: Cell<usize>,
+    /// The same, if the thread may take the shortest way through it. Another thread may write 0 here: [`attend`].
+    quick: AtomicUsize,
     /// Address of what the thread keeps for capturing stacks; 0: nothing yet.
     tracer: Cell<usize>,
     /// How often the thread has asked that its blocks be exempt from the leak check.
@@ -129,7 +129,8 @@ pub fn is_new() -> bool {
 
 #[inline]
 fn slot() -> &'static Slot {
-    // SAFETY: the slot lives as long as its thread, and only that thread gets its address.
+    // SAFETY: the slot lives as long as its thread. Of another thread's slot nothing but `quick`, an atomic, is ever
+    // reached (`attend`), so that the cells are this thread's alone.
     unsafe { &*(slot_address() as *const Slot) }
 }
 
@@ -171,11 +172,12 @@ pub fn arena() -> usize {
 pub fn set_arena(arena: usize, quick: bool) {
     let slot = slot();
     slot.arena.set(arena);
-    slot.quick.set(if quick && slot.blind.get() == 0 { arena } else { 0 });
+    let quick = if quick && slot.blind.get() == 0 { arena } else { 0 };
+    slot.quick.store(quick, Ordering::Relaxed);
     // Whoever attends since `quick` was found out may have been here before.
     compiler_fence(Ordering::SeqCst);
     if is_attended() {
-        slot.quick.set(0);
+        slot.quick.store(0, Ordering::Relaxed);
     }
 }
 
@@ -195,11 +197,13 @@ pub fn is_attended() -> bool {
 /// Takes the shortest way from the thread with that descriptor.
 ///
 /// # Safety
-/// It is the calling thread, or one that stands still.
+/// It is the calling thread, or one that stands still and has not ended.
 pub unsafe fn attend(descriptor: usize) {
-    let place = descriptor.wrapping_add_signed(slot_offset());
-    // SAFETY: each thread's slot is at that offset from its descriptor (x86-64 TLS ABI).
-    unsafe { &*(place as *const Slot) }.quick.set(0);
+    let place = descriptor.wrapping_add_signed(slot_offset()) as *const Slot;
+    // SAFETY: each thread's slot is at that offset from its descriptor (x86-64 TLS ABI) and lives as long as the thread,
+    // which has not ended by the caller's word. The reference is to the one atomic, not to the cells beside it.
+    let quick = unsafe { &*(&raw const (*place).quick) };
+    quick.store(0, Ordering::Relaxed);
 }
 
 /// Are the thread's new blocks exempt from the leak check?
@@ -224,7 +228,7 @@ pub fn quick_arena() -> usize {
     if slot.inside.get() != 0 {
         return 0;
     }
-    slot.quick.get()
+    slot.quick.load(Ordering::Relaxed)
 }
 
 /// Address of what the thread keeps for capturing stacks; 0: nothing.
