@@ -349,8 +349,8 @@ pub enum Defect {
     },
     /// The heap's own words were overwritten; no block's canary shows by whom.
     HeapCorruption,
-    /// Freed with another call than it came from, but by a module with a C++ runtime of its own: not
-    /// judged. A note.
+    /// Freed with another call than it came from, but by a module with a C++ runtime of its own:
+    /// not judged. A note.
     Unjudged,
     /// A request that cannot be met. A warning: the call has failed as it should.
     BadRequest(BadRequest),
@@ -361,8 +361,8 @@ pub enum Defect {
         /// Bytes asked for.
         size: usize,
     },
-    /// The first request of a stack, told of because it was asked for that; without a stack the number of all. A
-    /// note.
+    /// The first request of a stack, told of because it was asked for that; without a stack the
+    /// number of all. A note.
     Surveyed {
         /// Which of the process's requests, from 1.
         ordinal: u64,

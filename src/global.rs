@@ -12,7 +12,8 @@ use crate::stack::capture::Caller;
 use crate::sys::thread::{self, ToolWork};
 use crate::sys::{brk, process};
 
-/// The allocator: a program that has it as its `#[global_allocator]` is checked without anything else.
+/// The allocator: a program that has it as its `#[global_allocator]` is checked without anything
+/// else.
 ///
 /// ```
 /// #[global_allocator]
@@ -24,19 +25,20 @@ use crate::sys::{brk, process};
 /// }
 /// ```
 ///
-/// It finds what `mallocop run` finds, in what Rust code allocates: writes past either end, writes after the free,
-/// double and wild frees, leaks at exit; and what only Rust knows: a block that goes back with another [`Layout`] than it
-/// came from is reported with both and with both stacks. Reports go to standard error; a heap error ends the process
-/// by SIGABRT, leaks make its exit status 23. The environment variable `MALLOCOP_OPTIONS` sets all that as for
-/// `mallocop run`; there is no start line and no summary unless it says `quiet=0`.
+/// It finds what `mallocop run` finds, in what Rust code allocates: writes past either end, writes
+/// after the free, double and wild frees, leaks at exit; and what only Rust knows: a block that
+/// goes back with another [`Layout`] than it came from is reported with both and with both stacks.
+/// Reports go to standard error; a heap error ends the process by SIGABRT, leaks make its exit
+/// status 23. The environment variable `MALLOCOP_OPTIONS` sets all that as for `mallocop run`;
+/// there is no start line and no summary unless it says `quiet=0`.
 ///
-/// Memory is mapped, in regions of 1 MiB and more: the break is left to libc's malloc, which serves C code as before.
-/// Where libmallocop.so is preloaded, too, both are one heap, and a block of C's malloc that is given to Rust's
-/// `dealloc`, or the reverse, is reported as that.
+/// Memory is mapped, in regions of 1 MiB and more: the break is left to libc's malloc, which serves
+/// C code as before. Where libmallocop.so is preloaded, too, both are one heap, and a block of C's
+/// malloc that is given to Rust's `dealloc`, or the reverse, is reported as that.
 ///
-/// Zero-sized requests, which [`GlobalAlloc`] leaves to its callers, get a block of their own; alignments go up to 2 GiB.
-/// What does not fit gives null, as [`GlobalAlloc::alloc`] says. Nothing here panics. All of it may be called from any
-/// thread, and from signal handlers.
+/// Zero-sized requests, which [`GlobalAlloc`] leaves to its callers, get a block of their own;
+/// alignments go up to 2 GiB. What does not fit gives null, as [`GlobalAlloc::alloc`] says. Nothing
+/// here panics. All of it may be called from any thread, and from signal handlers.
 ///
 /// Linux on x86-64 with glibc, also with `-C target-feature=+crt-static`.
 #[derive(Debug, Default)]
@@ -49,7 +51,8 @@ impl Mallocop {
     }
 }
 
-// SAFETY: blocks have the size and alignment of their Layouts, are apart, and stay until they are given back.
+// SAFETY: blocks have the size and alignment of their Layouts, are apart, and stay until they are
+// given back.
 unsafe impl GlobalAlloc for Mallocop {
     #[inline]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -59,19 +62,19 @@ unsafe impl GlobalAlloc for Mallocop {
 
     #[inline]
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        // SAFETY: as above.
+        // SAFETY: a Layout's alignment is a power of two.
         unsafe { allocate(layout.size(), layout.align(), 1) }
     }
 
     #[inline]
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: as above; any address is taken.
+        // SAFETY: `release` takes any address; a Layout's alignment is a power of two.
         unsafe { release(block, layout.size(), layout.align()) }
     }
 
     #[inline]
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        // SAFETY: as above.
+        // SAFETY: `resize` takes any address; a Layout's alignment is a power of two.
         unsafe { resize(block, layout.size(), layout.align(), new_size) }
     }
 }

@@ -1,5 +1,5 @@
-//! mallocop, the library: a brk/mmap chunk heap, wrapped by a debug layer that names every heap error
-//! with full stacks.
+//! mallocop, the library: a brk/mmap chunk heap, wrapped by a debug layer that names every heap
+//! error with full stacks.
 //!
 //! It exports no `malloc` symbol: linking it replaces nothing. `tools/preload` makes the C and C++
 //! symbols of it (libmallocop.so), `tools/cli` the `mallocop` command that preloads those.

@@ -291,7 +291,8 @@ fn parse_one(text: &str) -> Result<(usize, Value<'_>), Rejected<'_>> {
     }
 }
 
-/// A path as it stands in a list of options; `None`: it has both kinds of quotes and a separator in it.
+/// A path as it stands in a list of options; `None`: it has both kinds of quotes and a separator in
+/// it.
 pub fn quote(path: &str) -> Option<String> {
     if !path.contains(|c| is_separator(c) || c == '\'' || c == '"') {
         return Some(path.to_owned());

@@ -1,8 +1,8 @@
-//! What a Rust program can say itself to the mallocop that watches it: the safe face of the interface that
-//! include/mallocop.h has for C.
+//! What a Rust program can say itself to the mallocop that watches it: the safe face of the
+//! interface that include/mallocop.h has for C.
 //!
-//! All of it does nothing where libmallocop.so is not preloaded. May be called from any thread, not from signal
-//! handlers; nothing here panics.
+//! All of it does nothing where libmallocop.so is not preloaded. May be called from any thread, not
+//! from signal handlers; nothing here panics.
 //!
 //! ```
 //! let cache: &'static str = {
@@ -68,8 +68,8 @@ impl Symbol {
     }
 }
 
-/// Verifies every live block and every freed one that waits; what is damaged is reported. Returns how many blocks
-/// are.
+/// Verifies every live block and every freed one that waits; what is damaged is reported. Returns
+/// how many blocks are.
 pub fn verify() -> usize {
     static CHECK: Symbol = Symbol::new(c"mallocop_check");
     usize::try_from(CHECK.call()).unwrap_or(0)

@@ -1,5 +1,5 @@
-//! What tests can ask: do they leak, how much do they allocate? All of it is about the calling thread, and about the
-//! threads that it starts, so that tests run side by side as always.
+//! What tests can ask: do they leak, how much do they allocate? All of it is about the calling
+//! thread, and about the threads that it starts, so that tests run side by side as always.
 //!
 //! ```
 //! # #[global_allocator] static ALLOC: mallocop::Mallocop = mallocop::Mallocop::new();
@@ -21,8 +21,8 @@ use crate::runtime::shared_heap;
 use crate::runtime::start;
 use crate::sys::{dead_stack, thread};
 
-/// What the process has allocated, all threads and, where the library is preloaded, all languages together. All zero
-/// where nobody counts.
+/// What the process has allocated, all threads and, where the library is preloaded, all languages
+/// together. All zero where nobody counts.
 pub fn stats() -> Statistics {
     let mut numbers = Statistics::default();
     match global::shared() {
@@ -44,12 +44,12 @@ pub struct LeakScope {
     not_send: PhantomData<*const ()>,
 }
 
-/// Begins a scope: what the calling thread allocates until its end, and the threads that it starts meanwhile, must not be
-/// lost by then. What other threads do does not matter, and scopes nest.
+/// Begins a scope: what the calling thread allocates until its end, and the threads that it starts
+/// meanwhile, must not be lost by then. What other threads do does not matter, and scopes nest.
 ///
 /// # Panics
-/// If nobody counts, since [`crate::Mallocop`] is not the program's global allocator and libmallocop.so is not preloaded;
-/// or if there were 16,000 scopes and threads before.
+/// If nobody counts, since [`crate::Mallocop`] is not the program's global allocator and
+/// libmallocop.so is not preloaded; or if there were 16,000 scopes and threads before.
 pub fn leak_scope() -> LeakScope {
     let token = match global::shared() {
         Some(heap) => (heap.begin_scope)(),
@@ -81,8 +81,8 @@ impl fmt::Debug for Leaked {
 impl std::error::Error for Leaked {}
 
 impl LeakScope {
-    /// What is still there at the end must not be even if it can be reached. What Rust's standard library keeps is not
-    /// counted.
+    /// What is still there at the end must not be even if it can be reached. What Rust's standard
+    /// library keeps is not counted.
     pub fn strict(mut self) -> Self {
         self.is_strict = true;
         self
@@ -119,7 +119,8 @@ impl LeakScope {
         let mut text = String::new();
         let place = &raw mut text as usize;
         let end = global::shared().map_or(shared_heap::end_scope as _, |heap| heap.end_scope);
-        // SAFETY: the scope is the calling thread's, since this cannot be sent; `take` gets what it wants.
+        // SAFETY: the scope is the calling thread's, since this cannot be sent; `take` gets what it
+        // wants.
         unsafe { end(self.token, self.is_strict, place, take) };
         if text.is_empty() { Ok(()) } else { Err(Leaked(text)) }
     }
@@ -165,7 +166,8 @@ fn call<T>(body: fn() -> T) -> T {
     body()
 }
 
-/// Counts what the calling thread asks Rust's global allocator for. See [`crate::assert_max_allocations!`].
+/// Counts what the calling thread asks Rust's global allocator for. See
+/// [`crate::assert_max_allocations!`].
 #[doc(hidden)]
 pub struct Requests(u32);
 
@@ -185,8 +187,8 @@ impl Requests {
     }
 }
 
-/// Evaluates an expression, which must not ask for memory more than so many times: allocations and resizes of the calling
-/// thread, by Rust's global allocator. Gives its value.
+/// Evaluates an expression, which must not ask for memory more than so many times: allocations and
+/// resizes of the calling thread, by Rust's global allocator. Gives its value.
 ///
 /// # Panics
 /// If it does, or if [`Mallocop`](crate::Mallocop) is not the program's global allocator.

@@ -1,6 +1,6 @@
-//! The sanitizers' symbols, for fuzzers that look for them: weak, so that those of a real sanitizer's runtime, or of
-//! libFuzzer built with one, come first. Where libmallocop.so is preloaded, too, its functions are the ones: it has the
-//! heap.
+//! The sanitizers' symbols, for fuzzers that look for them: weak, so that those of a real
+//! sanitizer's runtime, or of libFuzzer built with one, come first. Where libmallocop.so is
+//! preloaded, too, its functions are the ones: it has the heap.
 
 use core::ffi::{CStr, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -40,7 +40,8 @@ macro_rules! define {
                     find(&FUNCTION, name, $function as *const c_void)
                 }
 
-                // All arguments are kept; a look at the symbol leaves the stack as the caller had it.
+                // All arguments are kept; a look at the symbol leaves the stack as the caller had
+                // it.
                 core::arch::global_asm!(
                     concat!(".weak ", stringify!($symbol)),
                     concat!(".type ", stringify!($symbol), ", @function"),

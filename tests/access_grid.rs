@@ -1,4 +1,5 @@
-//! Where a write is seen: a grid of places, widths, sizes and values, each cell asserted, also what is not seen.
+//! Where a write is seen: a grid of places, widths, sizes and values, each cell asserted, also what
+//! is not seen.
 
 mod harness;
 
@@ -77,7 +78,8 @@ fn every_write_within_16_bytes_in_front_of_a_block_is_seen() {
         for (at, width) in [(-1, 1), (-8, 1), (-8, 8), (-16, 8), (-4, 8), (-1, 2)] {
             for (value, then) in [(0xff, "freed"), (b'A', "live"), (0, "freed")] {
                 let seen = look(&program, size, at, width, value, then);
-                // Before the front canary lies the head alone: that the block's size changed may read as either.
+                // Before the front canary lies the head alone: that the block's size changed may
+                // read as either.
                 let expected = [Seen::Underflow, Seen::Overflow];
                 assert!(expected.contains(&seen), "{size} bytes, {width} at {at:+}: {seen:?}");
             }

@@ -9,7 +9,8 @@ use std::sync::OnceLock;
 
 use harness::{Ran, finish, scratch};
 
-/// A package whose build script loses a block, whose program is sound, and one of whose tests loses a block.
+/// A package whose build script loses a block, whose program is sound, and one of whose tests loses
+/// a block.
 fn package() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(make_package)

@@ -1,4 +1,5 @@
-//! The body of `bare_ops` over seeded bytes. In a process of its own: it has one heap, without checks.
+//! The body of `bare_ops` over seeded bytes. In a process of its own: it has one heap, without
+//! checks.
 
 use mallocop_fuzz::{bare_ops, play_seeded};
 

@@ -1,5 +1,6 @@
-//! Fuzz campaigns without a sanitizer: libFuzzer with C and with cargo-fuzz, AFL++. Each planted error is found, saved,
-//! and found again from what was saved; what grows and is not lost is not reported.
+//! Fuzz campaigns without a sanitizer: libFuzzer with C and with cargo-fuzz, AFL++. Each planted
+//! error is found, saved, and found again from what was saved; what grows and is not lost is not
+//! reported.
 
 mod harness;
 
@@ -41,7 +42,8 @@ fn saved(folder: &Path, start: &str) -> PathBuf {
     found.into_iter().next().expect("one")
 }
 
-/// clang's libFuzzer without its main's sanitizer: what -fsanitize=fuzzer links besides has hooks of its own.
+/// clang's libFuzzer without its main's sanitizer: what -fsanitize=fuzzer links besides has hooks
+/// of its own.
 fn fuzz_c() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -223,7 +225,8 @@ fn afl_target(name: &str, source: &str, flags: &[&str]) -> PathBuf {
     program
 }
 
-/// Fuzzes for some seconds, from inputs that are one byte away from the planted ones. What was saved.
+/// Fuzzes for some seconds, from inputs that are one byte away from the planted ones. What was
+/// saved.
 fn fuzz_by_afl(program: &Path, name: &str, variables: &[(&str, &str)]) -> Vec<Vec<u8>> {
     let (inputs, found) = (folder(&format!("{name}-in")), scratch().join(format!("{name}-out")));
     let _ = fs::remove_dir_all(&found);
@@ -346,7 +349,8 @@ fn own_test(name: &str) -> PathBuf {
     root.join(path)
 }
 
-/// The bodies of the project's own targets: what is linked to the crate runs under the library, too.
+/// The bodies of the project's own targets: what is linked to the crate runs under the library,
+/// too.
 #[test]
 fn the_projects_own_targets_run_under_it() {
     let some = ["arena_ops", "options", "record_ops", "recording", "suppressions"];

@@ -1,5 +1,5 @@
-//! Correct programs that were harmed once: killed, hung, slowed down, or with more memory than they need. Each keeps its
-//! output and its status, and is not reported.
+//! Correct programs that were harmed once: killed, hung, slowed down, or with more memory than they
+//! need. Each keeps its output and its status, and is not reported.
 
 mod harness;
 
@@ -14,7 +14,8 @@ fn run(victim: &str, flags: &[&str]) -> Ran {
     finish(&mut watched(flags, program))
 }
 
-/// As glibc 2.42 guards the stacks of all threads (MADV_GUARD_INSTALL), and behind a protection key.
+/// As glibc 2.42 guards the stacks of all threads (MADV_GUARD_INSTALL), and behind a protection
+/// key.
 #[test]
 fn pages_that_fault_do_not_end_the_program_at_its_leak_check() {
     for flags in [&[][..], &["--checks=none"], &["--interior=strict"]] {
@@ -50,7 +51,8 @@ fn a_program_that_queues_the_signal_of_the_leak_check_goes_on() {
     assert_eq!((ran.status, ran.stdout.as_str()), (0, "end\n"), "{}", ran.stderr);
 }
 
-/// The filter ends the program at the first system call that is not its own or one of docs/leaks.md.
+/// The filter ends the program at the first system call that is not its own or one of
+/// docs/leaks.md.
 #[test]
 fn after_a_seccomp_filter_no_other_system_call_is_made() {
     let program = compile("filtered_calls.c", "filtered_calls", &[]);

@@ -68,9 +68,9 @@ fn resize_that_ends_in_an_error_changes_nothing() {
     }
 }
 
-/// The words of free chunks that had become part of a larger one stayed and verified. Writes through
-/// dangling pointers into two freed payloads (no chunk word among them) that put back what was there
-/// before made memory that lived go out a second time.
+/// The words of free chunks that had become part of a larger one stayed and verified. Writes
+/// through dangling pointers into two freed payloads (no chunk word among them) that put back what
+/// was there before made memory that lived go out a second time.
 #[test]
 fn a_chunk_that_was_joined_is_never_taken_for_one_again() {
     let (mut memory, [front, middle, behind, _apart, other, _guard]) = neighbours([40; 6]);
@@ -179,13 +179,15 @@ fn discard_ends_on_a_list_that_leads_in_a_circle() {
     release(heap, first);
     release(heap, second);
     for (from, to) in [(first, first), (second, first), (first, second)] {
-        // SAFETY: the payload is free memory of the simulation; a write as a dangling pointer makes it.
+        // SAFETY: the payload is free memory of the simulation; a write as a dangling pointer makes
+        // it.
         unsafe { link(from).write(to.as_ptr() as usize - 8) };
         heap.discard_free(8 << 10);
     }
 }
 
-/// Each growth was trimmed at the next release: two system calls, and a segment where the break cannot be had.
+/// Each growth was trimmed at the next release: two system calls, and a segment where the break
+/// cannot be had.
 #[test]
 fn what_the_heap_has_just_grown_by_stays() {
     let mut memory = Simulated::new(32 << 20, 7);

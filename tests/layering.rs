@@ -106,3 +106,26 @@ fn only_sys_calls_libc() {
         assert!(!text.contains("libc::"), "{} calls libc", file.display());
     }
 }
+
+/// What makes an unsafe block sound is said where it stands, and comments fit on a screen.
+#[test]
+fn comments_stand_alone_and_fit() {
+    let mut files = Vec::new();
+    for folder in ["src", "tests", "tools", "fuzz/src", "fuzz/fuzz_targets"] {
+        sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join(folder), &mut files);
+    }
+    let mut bad = Vec::new();
+    for file in &files {
+        let text = fs::read_to_string(file).expect("a source file");
+        for (number, line) in text.lines().enumerate() {
+            let Some(comment) = line.trim_start().strip_prefix("//") else { continue };
+            let leans = ["SAFETY: as above", "SAFETY: as in ", "SAFETY: as for "]
+                .iter()
+                .any(|words| comment.contains(words));
+            if leans || line.chars().count() > 100 {
+                bad.push(format!("{}:{}: {line}", file.display(), number + 1));
+            }
+        }
+    }
+    assert!(files.len() > 200 && bad.is_empty(), "{}", bad.join("\n"));
+}

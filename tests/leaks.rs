@@ -1,5 +1,5 @@
-//! Leaks at exit: every kind of root keeps its block, and without it the block is lost; exact bytes and objects,
-//! the exact lines, the exit status, the program's output complete.
+//! Leaks at exit: every kind of root keeps its block, and without it the block is lost; exact bytes
+//! and objects, the exact lines, the exit status, the program's output complete.
 
 mod harness;
 
@@ -63,8 +63,8 @@ fn every_kind_of_root_keeps_its_block() {
     }
 }
 
-/// Where the kernel puts the coroutines' stacks is chance: in one of three runs they are one mapping with the first thread's
-/// descriptor, and were taken for its stack.
+/// Where the kernel puts the coroutines' stacks is chance: in one of three runs they are one
+/// mapping with the first thread's descriptor, and were taken for its stack.
 #[test]
 fn a_coroutine_below_another_keeps_its_block_wherever_they_lie() {
     for _ in 0..10 {
@@ -164,7 +164,8 @@ fn more_and_less_of_a_report() {
     assert!(fewer.contains("SUMMARY: mallocop: 781 byte(s) leaked in 12 allocation(s)."));
 }
 
-/// Of a million nodes nothing is lost while their head is there; without it the head is direct, all others indirect.
+/// Of a million nodes nothing is lost while their head is there; without it the head is direct, all
+/// others indirect.
 #[test]
 fn a_list_of_a_million() {
     let program = compile("leak_million.c", "leak_million", &["-O1"]);
@@ -200,7 +201,8 @@ fn cpp_and_rust_programs() {
     }
 }
 
-/// A crate with 50 tests that run at once, with threads and panics in them: nothing of libtest's or std's.
+/// A crate with 50 tests that run at once, with threads and panics in them: nothing of libtest's or
+/// std's.
 #[test]
 fn fifty_parallel_tests() {
     let program = scratch().join("libtest_fifty");
@@ -270,7 +272,8 @@ fn interior_pointers_in_strict_mode() {
     }
 }
 
-/// Each process answers for what it has allocated itself; in a child that may be said of no block without checks.
+/// Each process answers for what it has allocated itself; in a child that may be said of no block
+/// without checks.
 #[test]
 fn children_answer_for_their_own_blocks() {
     let program = compile("leak_fork.c", "leak_fork", &[]);
@@ -350,7 +353,8 @@ fn rules(name: &str, text: &str) -> PathBuf {
     path
 }
 
-/// Rules of both kinds; what a rule is not allowed to hide shows; what it hides takes with it what it leads to.
+/// Rules of both kinds; what a rule is not allowed to hide shows; what it hides takes with it what
+/// it leads to.
 #[test]
 fn suppressions() {
     let program = compile("leak_kinds.c", "leak_kinds", &[]);

@@ -1,5 +1,5 @@
-//! Leaks at exit where looking is hard: threads that cannot be stopped, filters for system calls, tracers, handlers,
-//! forks and threads that come and go meanwhile.
+//! Leaks at exit where looking is hard: threads that cannot be stopped, filters for system calls,
+//! tracers, handlers, forks and threads that come and go meanwhile.
 
 mod harness;
 
@@ -50,8 +50,8 @@ fn under_seccomp_filters() {
     let words = "leaks were not looked for: the program has installed a seccomp filter";
     assert!(deadly.stderr.contains(words), "{}", deadly.stderr);
     assert!(deadly.stderr.contains("mallocop: in use at exit: "), "{}", deadly.stderr);
-    // Errors are told without files, and the command looks their names up; abort itself is what the filter ends the
-    // program for.
+    // Errors are told without files, and the command looks their names up; abort itself is what the
+    // filter ends the program for.
     let error = finish(watched(&[], &program).arg("error"));
     assert!(error.stderr.contains("free(): double free detected: 0x"), "{}", error.stderr);
     assert!(error.stderr.contains("    #0 main "), "{}", error.stderr);
@@ -62,7 +62,8 @@ fn under_seccomp_filters() {
     loses(&finish(launcher.env("NO_COLOR", "1")), &[direct(1237, 1)], end);
 }
 
-/// Under another tracer, in a user namespace, without the first three descriptors: the same verdict.
+/// Under another tracer, in a user namespace, without the first three descriptors: the same
+/// verdict.
 #[test]
 fn in_odd_places() {
     let program = compile("leak_roots.c", "leak_roots", &[]);
@@ -126,7 +127,8 @@ fn library() -> PathBuf {
     PathBuf::from(ran.stdout.trim())
 }
 
-/// A handler that waits for another thread interrupts the one that looks: only when the others go on.
+/// A handler that waits for another thread interrupts the one that looks: only when the others go
+/// on.
 #[test]
 fn handlers_wait_until_the_world_goes_on() {
     let program = compile("leak_alarm.c", "leak_alarm", &[]);
@@ -135,7 +137,8 @@ fn handlers_wait_until_the_world_goes_on() {
     }
 }
 
-/// Threads that fork all the time while the check begins: nobody waits for a lock that stands still.
+/// Threads that fork all the time while the check begins: nobody waits for a lock that stands
+/// still.
 #[test]
 fn forks_meanwhile() {
     let program = compile("leak_forks.c", "leak_forks", &[]);

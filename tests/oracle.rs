@@ -1,6 +1,6 @@
-//! Every stack, every frame, equal to what libgcc's unwinder says: in programs that nobody here wrote, and in
-//! small ones whose stacks are hard to walk. The library is built with the comparison inside; the first
-//! difference ends a program by SIGABRT with both stacks on standard error.
+//! Every stack, every frame, equal to what libgcc's unwinder says: in programs that nobody here
+//! wrote, and in small ones whose stacks are hard to walk. The library is built with the comparison
+//! inside; the first difference ends a program by SIGABRT with both stacks on standard error.
 
 mod harness;
 
@@ -131,8 +131,8 @@ fn handlers_on_alternative_stacks() {
     assert!(ran.stdout.contains("handled often"), "{}", ran.stdout);
 }
 
-/// A resolver that the loader calls when a symbol is bound allocates: under it is the loader's trampoline, whose
-/// frame goes by rbx, and a function of the loader's has put that away.
+/// A resolver that the loader calls when a symbol is bound allocates: under it is the loader's
+/// trampoline, whose frame goes by rbx, and a function of the loader's has put that away.
 #[test]
 fn allocations_while_a_symbol_is_bound() {
     let library = compile("stack_lazy_lib.c", "libstack_lazy.so", &["-O2", "-shared", "-fPIC"]);

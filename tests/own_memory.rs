@@ -22,8 +22,8 @@ fn is_laid_out() -> bool {
     bytes.windows(11).any(|name| name == b".text.near\0")
 }
 
-/// The library has 1250 KiB of code. The kernel maps what lies around a page that is used, if it is in memory: no bound
-/// from below.
+/// The library has 1250 KiB of code. The kernel maps what lies around a page that is used, if it is
+/// in memory: no bound from below.
 #[test]
 fn code_that_runs_everywhere_lies_together() {
     if !is_laid_out() {

@@ -1,4 +1,5 @@
-//! A tree of processes: what is started how, who cannot be watched, whose streams stay untouched, what is left behind.
+//! A tree of processes: what is started how, who cannot be watched, whose streams stay untouched,
+//! what is left behind.
 
 mod harness;
 
@@ -169,7 +170,8 @@ fn a_confined_child_is_recorded() {
     assert_eq!(ran.status, 0, "{}", ran.stderr);
 }
 
-/// Who cannot reach the record says so, and reports by itself; after the command's end it says nothing of that.
+/// Who cannot reach the record says so, and reports by itself; after the command's end it says
+/// nothing of that.
 #[test]
 fn without_the_record_a_process_reports_by_itself() {
     let program = compile("cut_off.c", "cut_off", &[]);
@@ -308,7 +310,8 @@ fn programs_are_chosen_by_name() {
     }
 }
 
-/// Who waits for the end of the pipe that a program had as its standard error gets there while its daemon lives on.
+/// Who waits for the end of the pipe that a program had as its standard error gets there while its
+/// daemon lives on.
 #[test]
 fn a_daemon_holds_no_pipe() {
     let program = compile("lasting_daemon.c", "lasting_daemon", &[]);

@@ -68,7 +68,8 @@ struct Case {
     environment: &'static [(&'static str, &'static str)],
     /// With full stacks as well?
     with_stacks: bool,
-    /// Does one of them lose blocks, as docs/leaks.md shows? Not a single one may be reported of the others.
+    /// Does one of them lose blocks, as docs/leaks.md shows? Not a single one may be reported of
+    /// the others.
     leaks: bool,
     /// Is it a process in a sandbox that does, from which the command hears nothing?
     is_sandboxed: bool,

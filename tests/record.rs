@@ -1,5 +1,5 @@
-//! What outlives a process: what it held when it was killed, left by _exit, was replaced by exec or became a daemon;
-//! what its forks have; reports from places where nothing can be opened any more.
+//! What outlives a process: what it held when it was killed, left by _exit, was replaced by exec or
+//! became a daemon; what its forks have; reports from places where nothing can be opened any more.
 
 mod harness;
 
@@ -29,7 +29,8 @@ fn names_the_hoard(ran: &Ran, how: &str) {
     assert!(!ran.has_report(), "{}", ran.stderr);
 }
 
-/// Of who leaves by _exit: one line with the sum, all of it with `--show-reachable`, nothing with `--quiet`.
+/// Of who leaves by _exit: one line with the sum, all of it with `--show-reachable`, nothing with
+/// `--quiet`.
 fn is_counted_and_listed(how: &str, status: i32) {
     let line = "): left by _exit: not classified: 29694 bytes in 7 blocks in use then \
         (--show-reachable lists them)\n";
@@ -63,7 +64,8 @@ fn what_was_held_at_underscore_exit() {
     is_counted_and_listed("_exit", 7);
 }
 
-/// libc leaves by itself there, and nobody hears of it but the command, which sees that it was not killed.
+/// libc leaves by itself there, and nobody hears of it but the command, which sees that it was not
+/// killed.
 #[test]
 fn what_was_held_when_libc_made_a_daemon() {
     is_counted_and_listed("libc", 0);

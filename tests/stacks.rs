@@ -1,5 +1,5 @@
-//! Stacks are full: without frame pointers, through inlined calls, on small stacks; and where there is no
-//! unwind information they say so.
+//! Stacks are full: without frame pointers, through inlined calls, on small stacks; and where there
+//! is no unwind information they say so.
 
 mod harness;
 
@@ -20,7 +20,8 @@ fn rust(source: &str) -> PathBuf {
     program
 }
 
-/// The planted double free: its three stacks are these functions, innermost first. The twin is silent.
+/// The planted double free: its three stacks are these functions, innermost first. The twin is
+/// silent.
 fn shows(program: &Path, made: &[String], dropped: &[String]) {
     let ran = finish(&mut watched(&[], program));
     assert_eq!(ran.status, 134, "{}", ran.stderr);
@@ -97,8 +98,8 @@ fn code_without_unwind_information_is_guessed_or_the_end() {
     }
 }
 
-/// Found by the project's own tests under the library: the rule for the frame that switches leads past the end of the
-/// stack, behind which nothing can be read.
+/// Found by the project's own tests under the library: the rule for the frame that switches leads
+/// past the end of the stack, behind which nothing can be read.
 #[test]
 fn stacks_that_are_switched_without_a_word_end_there() {
     let program = compile("stack_switched.c", "stack_switched", OPTIMISED);
@@ -138,7 +139,8 @@ fn a_filter_that_refuses_what_walks_ask_cuts_no_stack() {
     assert!(ran.stderr.contains(" work "), "{}", ran.stderr);
 }
 
-/// What is cut is said; what is walked is not cut: the report's other stack has its outermost frame.
+/// What is cut is said; what is walked is not cut: the report's other stack has its outermost
+/// frame.
 #[test]
 fn as_many_frames_as_were_asked_for() {
     let program = compile("stack_nested.c", "stack_nested_c", OPTIMISED);

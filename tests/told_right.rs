@@ -1,5 +1,5 @@
-//! Reports that said something wrong once: leaks that were none, leaks that were missed, suppressions that hid everything,
-//! programs that were called clean although nobody had looked.
+//! Reports that said something wrong once: leaks that were none, leaks that were missed,
+//! suppressions that hid everything, programs that were called clean although nobody had looked.
 
 mod harness;
 
@@ -33,8 +33,8 @@ fn what_a_joined_thread_returned_and_nobody_keeps_is_a_leak() {
     assert_eq!(ran.status, 23);
 }
 
-/// A leak in main has a rule of its innermost frames, which hides that one alone. Those of a loop that the compiler has
-/// unrolled are one.
+/// A leak in main has a rule of its innermost frames, which hides that one alone. Those of a loop
+/// that the compiler has unrolled are one.
 #[test]
 fn a_leak_in_main_offers_a_rule_that_hides_no_other() {
     let program = compile("unrolled_leak.c", "unrolled_leak", &["-O2"]);
@@ -80,7 +80,8 @@ fn a_pointer_of_our_own_fill_is_explained() {
     assert_eq!(ran.status, 134);
 }
 
-/// Frees of an address that stands for a state of ours were never told, and each made all others slow.
+/// Frees of an address that stands for a state of ours were never told, and each made all others
+/// slow.
 #[test]
 fn what_a_handler_frees_is_told_whatever_it_is() {
     let program = compile("free_in_handler.c", "free_in_handler", &[]);

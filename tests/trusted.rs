@@ -1,5 +1,5 @@
-//! What lets nobody in, and is not led astray: the library's file, names that hold control characters, a record that the
-//! program has written over.
+//! What lets nobody in, and is not led astray: the library's file, names that hold control
+//! characters, a record that the program has written over.
 
 mod harness;
 

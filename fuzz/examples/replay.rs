@@ -1,7 +1,7 @@
 //! Plays saved inputs without libFuzzer: for a debugger and for coverage.
 //!
-//! `replay [--show] TARGET PATH...`: each path an input, or a folder of inputs. Prints what was done;
-//! with `--show` each script before it is played.
+//! `replay [--show] TARGET PATH...`: each path an input, or a folder of inputs. Prints what was
+//! done; with `--show` each script before it is played.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,10 @@
-//! Target: several threads' arenas, driven by one script in one thread, so that each interleaving repeats.
+//! Target: several threads' arenas, driven by one script in one thread, so that each interleaving
+//! repeats.
 //!
-//! Demanded: a payload lies in the memory of the arena that gave it, apart from all others, and keeps what
-//! is written into it, whoever frees it and through whatever caches, inboxes and adoptions its chunk has
-//! come; every heap's invariants hold whenever they are walked; when all is freed and all caches are
-//! emptied no heap has a chunk in use: none was lost on the way.
+//! Demanded: a payload lies in the memory of the arena that gave it, apart from all others, and
+//! keeps what is written into it, whoever frees it and through whatever caches, inboxes and
+//! adoptions its chunk has come; every heap's invariants hold whenever they are walked; when all is
+//! freed and all caches are emptied no heap has a chunk in use: none was lost on the way.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use mallocop::arena::class::Class;
@@ -191,7 +192,8 @@ impl Player {
         let layout = Layout { size, align, lead: 0 };
         let got = {
             let arena = self.arena_of(thread);
-            // SAFETY: as in `allocate`.
+            // SAFETY: the scripts' threads take turns on one thread: no other turn of the arena
+            // lives.
             let mut turn = unsafe { arena.turn() };
             let mut books = turn.lock_for(layout).expect("nothing is smashed");
             books.heap.tuning.mmap_threshold = usize::MAX;
@@ -237,7 +239,8 @@ impl Player {
         let arena = self.arena_of(thread);
         let foreign = arena.number() != home.arena;
         let released = match home.class {
-            // SAFETY: as in `allocate`; the payload is live, of that class and arena.
+            // SAFETY: no other turn of the arena lives; the payload is live, of that class and
+            // arena.
             Some(class) => unsafe {
                 arena.turn().release(payload, class, home.arena, &self.arenas)
             },
@@ -254,7 +257,7 @@ impl Player {
     fn empty(&mut self, thread: u8) {
         let Some(thread) = self.thread(thread) else { return };
         let arena = self.arena_of(thread);
-        // SAFETY: as in `allocate`.
+        // SAFETY: the scripts' threads take turns on one thread: no other turn of the arena lives.
         unsafe { arena.turn() }.empty(&self.arenas).expect("nothing is smashed");
         self.tally.count("emptied");
     }
@@ -262,15 +265,15 @@ impl Player {
     fn end(&mut self, thread: u8) {
         let Some(thread) = self.thread(thread) else { return };
         let arena = self.arena_of(thread);
-        // SAFETY: as in `allocate`.
+        // SAFETY: the scripts' threads take turns on one thread: no other turn of the arena lives.
         unsafe { arena.turn() }.leave(&self.arenas).expect("nothing is smashed");
         self.arenas.detach(arena);
         self.threads.swap_remove(thread);
         self.tally.count("ended");
     }
 
-    /// Only one thread is in the child. What the others had collected for each other stays theirs: it
-    /// comes back when somebody adopts their arenas.
+    /// Only one thread is in the child. What the others had collected for each other stays theirs:
+    /// it comes back when somebody adopts their arenas.
     fn fork(&mut self, thread: u8) {
         let Some(thread) = self.thread(thread) else { return };
         let mine = self.threads[thread];

@@ -1,5 +1,5 @@
-//! Simulated memory for many arenas: each has a buffer of its own out of a pool that lives as long as its
-//! thread, and refuses requests on demand.
+//! Simulated memory for many arenas: each has a buffer of its own out of a pool that lives as long
+//! as its thread, and refuses requests on demand.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;

@@ -1,7 +1,7 @@
 //! Target: the heap without checks (`checks=none`), and what is still found of it.
 //!
-//! Demanded: blocks keep what is written into them, calloc's are zero, aligned ones are; sizes are at least what was
-//! asked for; frees of what is no live block are found, and nothing else is.
+//! Demanded: blocks keep what is written into them, calloc's are zero, aligned ones are; sizes are
+//! at least what was asked for; frees of what is no live block are found, and nothing else is.
 //!
 //! The same player as that of `checked_ops`, in a process of its own: it has one heap.
 

@@ -1,17 +1,18 @@
 //! Target: the whole checked heap, with planted errors.
 //!
 //! Planted: writes past the end and in front of a live block (into its canaries), writes into freed
-//! blocks that wait (into their poison), second frees, frees of addresses inside blocks, of a stack's and
-//! of none, and sizes told wrong. Demanded: exactly the planted finding, of the planted block, by the
-//! call that must meet it, and never another one; blocks keep what is written into them, calloc's are
-//! zero, sizes are exact. An overrun is met by a look at everything as often as one is asked for, and
-//! by the block's own free for the last time.
+//! blocks that wait (into their poison), second frees, frees of addresses inside blocks, of a
+//! stack's and of none, and sizes told wrong. Demanded: exactly the planted finding, of the planted
+//! block, by the call that must meet it, and never another one; blocks keep what is written into
+//! them, calloc's are zero, sizes are exact. An overrun is met by a look at everything as often as
+//! one is asked for, and by the block's own free for the last time.
 //!
-//! Blocks come and go by the calls of C, C++ and Rust, by the short way and by the full one, from signal handlers that
-//! interrupted the heap (as far as the heap can tell), and on threads that end.
+//! Blocks come and go by the calls of C, C++ and Rust, by the short way and by the full one, from
+//! signal handlers that interrupted the heap (as far as the heap can tell), and on threads that
+//! end.
 //!
-//! One heap for the process, beside glibc's, without stacks: scripts leave it as they found it but for
-//! what waits in the quarantine.
+//! One heap for the process, beside glibc's, without stacks: scripts leave it as they found it but
+//! for what waits in the quarantine.
 
 use arbitrary::{Arbitrary, Result};
 use mallocop::finding::Kind;

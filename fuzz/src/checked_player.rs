@@ -165,7 +165,8 @@ impl Player {
         self.tally.count("freed quickly");
     }
 
-    /// What a handler does that came while the heap was at work: its blocks come from elsewhere, and frees are done later.
+    /// What a handler does that came while the heap was at work: its blocks come from elsewhere,
+    /// and frees are done later.
     pub(crate) fn in_handler(&mut self, at: usize, size: usize) {
         let block = self.take(at);
         let request = Request { kind: block.kind, align: block.align, ..Request::malloc(size) };
@@ -267,7 +268,7 @@ impl Player {
         let user = unsafe { HEAP.allocate_attended(request, NO_CALLER) } as usize;
         self.add(user, request);
         let block = self.take(self.live.len() - 1);
-        // SAFETY: as above.
+        // SAFETY: without stacks nobody looks at the registers.
         unsafe { HEAP.free_attended(block.user, &block.release(), NO_CALLER) };
         self.demand(&[]);
         self.tally.count("attended");
@@ -350,7 +351,8 @@ impl Player {
         self.tally.count("resized");
     }
 
-    /// Looks at everything, if this is a look of eight: it takes as long as all the rest. Nothing must be found.
+    /// Looks at everything, if this is a look of eight: it takes as long as all the rest. Nothing
+    /// must be found.
     pub(crate) fn look_sometimes(&mut self) {
         self.skipped = (self.skipped + 1) % 8;
         if self.skipped == 0 {

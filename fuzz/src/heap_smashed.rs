@@ -19,15 +19,15 @@
 //!    - the heap writes into no live payload, and gives nothing back that it was not given.
 //! 2. **A new word verifies by chance**: 1 in 2^24 for each write, by design. The fuzzer's many
 //!    writes would meet that (and libFuzzer learns from comparisons), so such a write is undone,
-//!    told by asking the heap itself. Words copied from elsewhere may verify only by chance, though:
-//!    two of them in a script are a defect.
-//! 3. **A word that was valid at this address once is put back** ([`Smash::Replay`]). Nothing in the
-//!    word says when it was written, so the checksum cannot tell, and an old size of a chunk in use
-//!    frees what lies behind it today: payloads may overlap from then on, and an old mapping may be
-//!    given back instead of today's. What is still demanded: no fault (nothing is mapped round the
-//!    simulated memory), no panic, no work without bound, and no payload outside of what the source
-//!    handed out, since sizes and addresses are held against the table of segments, which lies
-//!    outside of the heap.
+//!    told by asking the heap itself. Words copied from elsewhere may verify only by chance,
+//!    though: two of them in a script are a defect.
+//! 3. **A word that was valid at this address once is put back** ([`Smash::Replay`]). Nothing in
+//!    the word says when it was written, so the checksum cannot tell, and an old size of a chunk in
+//!    use frees what lies behind it today: payloads may overlap from then on, and an old mapping
+//!    may be given back instead of today's. What is still demanded: no fault (nothing is mapped
+//!    round the simulated memory), no panic, no work without bound, and no payload outside of what
+//!    the source handed out, since sizes and addresses are held against the table of segments,
+//!    which lies outside of the heap.
 //!
 //! Work is bounded by the number of requests to the source for each call, by the number of
 //! repetitions, and by the time of the script; a call that never ends is left to libFuzzer's

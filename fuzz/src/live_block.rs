@@ -64,7 +64,8 @@ fn edges(size: usize) -> impl Iterator<Item = usize> {
 /// Changes `len` bytes, each to something else.
 pub(crate) fn spoil(start: usize, len: usize) {
     for at in start..start + len {
-        // SAFETY: canaries and poison of the process's own heap: mapped, and watched by nobody else.
+        // SAFETY: canaries and poison of the process's own heap: mapped, and watched by nobody
+        // else.
         unsafe {
             let byte = at as *mut u8;
             byte.write(!byte.read());

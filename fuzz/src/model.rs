@@ -41,7 +41,8 @@ impl Payload {
             return;
         }
         for i in edges(self.size).take_while(|&i| i < limit) {
-            // SAFETY: as for `fill`; `moved`'s caller says that `limit` bytes are there.
+            // SAFETY: the payload's own bytes, or the first `limit` at the place that it has moved
+            // to, which are there by the caller's word.
             let byte = unsafe { at.as_ptr().add(i).read() };
             assert_eq!(byte, self.seed.wrapping_add(i as u8), "byte {i} of {self:?} at {at:?}");
         }

@@ -1,7 +1,8 @@
 //! Target: lists of options, as they come from the environment.
 //!
-//! Demanded: what is taken is what a reader of the list by its own rules finds, is in the range of its option, and is
-//! shown as it was written; what is not taken is named, in words that are in the list; nothing panics.
+//! Demanded: what is taken is what a reader of the list by its own rules finds, is in the range of
+//! its option, and is shown as it was written; what is not taken is named, in words that are in the
+//! list; nothing panics.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use mallocop::options::{self, Plan, Rejected, TABLE, Type, Value};

@@ -101,8 +101,8 @@ impl Player {
         self.tally.count("underrun");
     }
 
-    /// Writes past a block's end through all of the next live blocks that lie right behind it, and puts back what
-    /// was there: a chunk whose word is gone would be lost for good.
+    /// Writes past a block's end through all of the next live blocks that lie right behind it, and
+    /// puts back what was there: a chunk whose word is gone would be lost for good.
     pub(crate) fn overrun_far(&mut self, at: usize, blocks: u8) {
         let mut all: Vec<_> = self.live.iter().map(|block| (block.user, block.size)).collect();
         all.sort_unstable();
@@ -167,7 +167,8 @@ impl Player {
         self.tally.count("overrun late");
     }
 
-    /// The word in front of a large block, which nothing of its own covers. The chunk is lost for good.
+    /// The word in front of a large block, which nothing of its own covers. The chunk is lost for
+    /// good.
     pub(crate) fn smash_chunk(&mut self) {
         static SMASHED: AtomicUsize = AtomicUsize::new(0);
         if SMASHED.fetch_add(1, Ordering::Relaxed) >= MOST_SMASHED || self.live.len() == MAX_LIVE {

@@ -1,8 +1,9 @@
-//! Writing a tree file as processes do, and reading it as the command does: what was written is found, in its order,
-//! and nothing else; no two claims get the same extent; what does not fit is counted as lost, and only when there is
-//! no room.
+//! Writing a tree file as processes do, and reading it as the command does: what was written is
+//! found, in its order, and nothing else; no two claims get the same extent; what does not fit is
+//! counted as lost, and only when there is no room.
 //!
-//! One file for the process, of two windows: each script finds it empty, and counts itself in once more.
+//! One file for the process, of two windows: each script finds it empty, and counts itself in once
+//! more.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,5 +1,6 @@
-//! Reading a tree file that anybody may have written to: whatever is in it, nothing panics, nothing goes round for ever,
-//! nothing is taken without bound; and what was written as it should be is found.
+//! Reading a tree file that anybody may have written to: whatever is in it, nothing panics, nothing
+//! goes round for ever, nothing is taken without bound; and what was written as it should be is
+//! found.
 
 use std::cell::Cell;
 use std::collections::HashMap;

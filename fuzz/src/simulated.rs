@@ -10,8 +10,8 @@ use mallocop::heap::sim::SimPages;
 
 use crate::source::LedgerPages;
 
-/// The memory starts at a multiple of this, as large as the targets' memory: what a script does must
-/// not depend on where the system has put the reservation.
+/// The memory starts at a multiple of this, as large as the targets' memory: what a script does
+/// must not depend on where the system has put the reservation.
 const START: usize = 8 << 20;
 
 /// A heap whose memory lives as long as it does.

@@ -164,7 +164,7 @@ impl SmashedPlayer {
             assert!(payloads.len() <= most);
             for payload in payloads {
                 self.demand_inside(payload, size);
-                // SAFETY: as in `allocate`.
+                // SAFETY: the heap has just handed out these bytes.
                 unsafe { self.model.insert(payload, size, GRANULE) };
                 self.see_chunk(payload.as_ptr() as usize);
                 self.tally.count("in batches");
@@ -201,8 +201,8 @@ impl SmashedPlayer {
         payloads.sort_unstable();
         let mut done = 0;
         while done < payloads.len() {
-            // SAFETY: the payloads are live and forgotten from here on; that their words may be smashed
-            // is the test.
+            // SAFETY: the payloads are live and forgotten from here on; that their words may be
+            // smashed is the test.
             let these = unsafe { self.memory.heap.put_back_sorted(&payloads[done..]) };
             assert!(these.chunks != 0 && these.runs <= these.chunks);
             done += these.chunks;
@@ -276,7 +276,7 @@ impl SmashedPlayer {
         };
         let Some(at) = moved else { return };
         self.demand_inside(at, size);
-        // SAFETY: as in `allocate`.
+        // SAFETY: the heap has just made the payload so large, at `at`.
         unsafe { self.model.moved(index, at, size) };
         self.tally.count("resized");
     }
@@ -291,7 +291,8 @@ impl SmashedPlayer {
         if !self.forged {
             self.demand_inside(payload.at, capacity);
         }
-        // SAFETY: as in `allocate`.
+        // SAFETY: the payload is live and has `capacity` bytes, by the heap's word for an unforged
+        // chunk.
         unsafe { self.model.moved(index, payload.at, capacity) };
         self.tally.count("capacity");
     }

@@ -1,5 +1,6 @@
-//! Reading rules for leaks from arbitrary text, and matching them: nothing panics, what is malformed is named with a
-//! line of the text, and a rule matches what a matcher without tricks says.
+//! Reading rules for leaks from arbitrary text, and matching them: nothing panics, what is
+//! malformed is named with a line of the text, and a rule matches what a matcher without tricks
+//! says.
 
 use arbitrary::{Arbitrary, Error, Result, Unstructured};
 use mallocop::leak::classify::Loss;
@@ -168,7 +169,8 @@ fn hold(rule: &Rule, names: &[Name; 4]) -> bool {
     rule.matches(&[frame(one.as_str()), frame(two), frame(three)], Loss::Direct)
 }
 
-/// Says of a rule that was read from a line what it matches by trying everything, and by reading it once more.
+/// Says of a rule that was read from a line what it matches by trying everything, and by reading it
+/// once more.
 fn compare(rule: &Rule, names: &[Name; 4], matches: bool) {
     let Some(pattern) = rule.text.strip_prefix("leak:") else { return };
     let expected = names.iter().any(|Name(name)| found(pattern, name));

@@ -36,7 +36,8 @@ impl Tree {
         let bytes = u64::from(EXTENTS) * EXTENT as u64;
         self.0.set_len(bytes).expect("a length");
         let all = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        // SAFETY: fallocate(2) on the descriptor; what is mapped of the file is the record's, and reads as zero then.
+        // SAFETY: fallocate(2) on the descriptor; what is mapped of the file is the record's, and
+        // reads as zero then.
         let punched = unsafe { libc::fallocate(self.0.as_raw_fd(), all, 0, bytes as i64) };
         assert_eq!(punched, 0);
         self.0.write_all_at(&fresh_header(EXTENTS), 0).expect("a header");

@@ -1,5 +1,5 @@
-//! Unwinding by arbitrary call frame information, registers and stack memory: nothing outside the stack
-//! is read, every walk ends, and the memo says what a walk without one says.
+//! Unwinding by arbitrary call frame information, registers and stack memory: nothing outside the
+//! stack is read, every walk ends, and the memo says what a walk without one says.
 
 use std::cell::Cell;
 
@@ -96,8 +96,8 @@ impl Function {
     }
 }
 
-/// A walk: the program returns to one of its frames, calls on from there, and some words change that no
-/// compiler would have changed.
+/// A walk: the program returns to one of its frames, calls on from there, and some words change
+/// that no compiler would have changed.
 #[derive(Clone, Debug)]
 struct Walk {
     returns: u8,
@@ -179,7 +179,8 @@ fn append(section: &mut Vec<u8>, body: &[u8]) {
 struct Simulated {
     stack: Vec<usize>,
     rules: Vec<Rule>,
-    /// Is the stack another one than the thread's own, of which no more is known at first than the page rsp is on?
+    /// Is the stack another one than the thread's own, of which no more is known at first than the
+    /// page rsp is on?
     is_another: bool,
     /// Rules that were asked for.
     lookups: Cell<usize>,
@@ -245,8 +246,8 @@ impl Simulated {
         }
     }
 
-    /// A call from `caller` of a function with that rule: what the two leave on the stack. `None` if there
-    /// is no room, or the rule is nothing that is called.
+    /// A call from `caller` of a function with that rule: what the two leave on the stack. `None`
+    /// if there is no room, or the rule is nothing that is called.
     fn call(&mut self, caller: Frame, function: usize, more: usize) -> Option<Frame> {
         let rule = *self.rules.get(function)?;
         let top = caller.sp;

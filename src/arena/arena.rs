@@ -38,7 +38,8 @@ pub struct Arena<P, L> {
     pub(super) next_orphan: AtomicPtr<Self>,
 }
 
-// SAFETY: `own` is touched by the owner alone, in its turns; all else is shared by locks and atomics.
+// SAFETY: `own` is touched by the owner alone, in its turns; all else is shared by locks and
+// atomics.
 unsafe impl<P: Send, L: Sync> Sync for Arena<P, L> {}
 
 impl<P: PageSource, L> Arena<P, L> {

@@ -1,4 +1,5 @@
-//! What an arena's lock guards: the heap, the stock of small free chunks, and when memory goes back.
+//! What an arena's lock guards: the heap, the stock of small free chunks, and when memory goes
+//! back.
 
 use core::ptr::NonNull;
 
@@ -11,15 +12,16 @@ use crate::sys::process;
 
 /// Free chunks from this size on lose their pages when a heap is trimmed.
 const LEAST_DISCARDED: usize = 16 << 10;
-/// Free bytes that are worth it without being asked, and how long they are to be idle, in milliseconds.
+/// Free bytes that are worth it without being asked, and how long they are to be idle, in
+/// milliseconds.
 const MUCH_TO_DISCARD: usize = 4 << 20;
 const DISCARD_AFTER: u64 = 1000;
 
 /// Bytes in stock that are coalesced before the heap grows.
 const STOCK_TO_GROW: usize = 64 << 10;
 
-/// Bytes that stay in stock when nobody asks for memory: what was freed in order is joined soon and given
-/// out in order again, which programs feel; what was not is worth more as it is.
+/// Bytes that stay in stock when nobody asks for memory: what was freed in order is joined soon and
+/// given out in order again, which programs feel; what was not is worth more as it is.
 const LEAST_KEPT: usize = 1 << 20;
 /// Chunks a stretch has on average where coalescing was worth it, and how many tell.
 const WORTH_IT: usize = 4;
@@ -136,8 +138,9 @@ impl<P: PageSource> Books<P> {
         }
     }
 
-    /// Gives memory back after a peak: the top at once, and the pages inside large free chunks when more
-    /// was free throughout a second than the program has. To be called when chunks have come back.
+    /// Gives memory back after a peak: the top at once, and the pages inside large free chunks when
+    /// more was free throughout a second than the program has. To be called when chunks have come
+    /// back.
     pub fn settle(&mut self) {
         self.heap.settle();
         let free = self.heap.free_bytes();
@@ -167,8 +170,8 @@ impl<P: PageSource> Books<P> {
         self.heap.usage().in_use.saturating_sub(self.stock.bytes())
     }
 
-    /// Gives what is free back to the source: the top beyond `keep` bytes, pages inside free chunks.
-    /// Says whether the heap became smaller. To be repeated after `Err`.
+    /// Gives what is free back to the source: the top beyond `keep` bytes, pages inside free
+    /// chunks. Says whether the heap became smaller. To be repeated after `Err`.
     pub fn trim(&mut self, keep: usize) -> Result<bool, Corrupt> {
         self.consolidate()?;
         self.heap.discard_free(LEAST_DISCARDED);

@@ -1,5 +1,5 @@
-//! A thread's cache: for each class a stack of chunks that are the thread's to give out, kept apart from
-//! the chunks' own memory, which nothing here reads or writes. To the heap they are in use.
+//! A thread's cache: for each class a stack of chunks that are the thread's to give out, kept apart
+//! from the chunks' own memory, which nothing here reads or writes. To the heap they are in use.
 
 use core::ptr::NonNull;
 
@@ -91,8 +91,8 @@ impl Cache {
             return None;
         }
         stack.top -= 1;
-        // SAFETY: a stack's slots lie in `slots`: bottom <= top < limit <= bottom + most <= SLOTS. Below the top
-        // they hold what was put in, which is not null.
+        // SAFETY: a stack's slots lie in `slots`: bottom <= top < limit <= bottom + most <= SLOTS.
+        // Below the top they hold what was put in, which is not null.
         unsafe {
             let slot = self.slots.get_unchecked(stack.top as usize);
             Some(NonNull::new_unchecked(*slot as *mut u8))
@@ -107,7 +107,7 @@ impl Cache {
         if top >= stack.limit {
             return false;
         }
-        // SAFETY: as in `pop`.
+        // SAFETY: `top` is below the class's limit, which is at most the number of slots.
         let slot = unsafe { self.slots.get_unchecked_mut(top as usize) };
         *slot = payload.as_ptr() as usize;
         // Counted last: what a fork in between copies lacks the chunk, but never has it twice.
@@ -145,8 +145,8 @@ impl Cache {
         usize::from(limit / 2).max(1)
     }
 
-    /// Hands the `count` oldest chunks of a class to `take`, which says how many it took. Those stay that it
-    /// did not.
+    /// Hands the `count` oldest chunks of a class to `take`, which says how many it took. Those
+    /// stay that it did not.
     pub(super) fn drain(
         &mut self,
         class: Class,

@@ -14,7 +14,8 @@ pub const LARGEST: usize = 32 << 10;
 /// Number of classes.
 pub const CLASSES: usize = FINE + STEPS * (LARGEST.ilog2() - FINE_LIMIT.ilog2()) as usize;
 
-/// A class of chunk sizes: its number, 0 to [`CLASSES`] - 1, plus one, so that no class is a byte, too.
+/// A class of chunk sizes: its number, 0 to [`CLASSES`] - 1, plus one, so that no class is a byte,
+/// too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Class(NonZeroU8);
 
@@ -79,7 +80,8 @@ impl Class {
         self.0.get() as usize - 1
     }
 
-    /// Are its chunks of sizes in steps of a granule, so that none is longer than what it holds needs?
+    /// Are its chunks of sizes in steps of a granule, so that none is longer than what it holds
+    /// needs?
     #[inline(always)]
     pub const fn is_fine(self) -> bool {
         self.0.get() as usize <= FINE

@@ -1,8 +1,8 @@
-//! What other threads free of an arena's chunks waits here until its owner next needs some: a ring that
-//! any thread puts into without a lock and one thread at a time takes from.
+//! What other threads free of an arena's chunks waits here until its owner next needs some: a ring
+//! that any thread puts into without a lock and one thread at a time takes from.
 //!
-//! An entry is a number other than 0. A sender reserves places by moving the tail, then writes them;
-//! the receiver takes what is written in order and stops at a place that is not yet.
+//! An entry is a number other than 0. A sender reserves places by moving the tail, then writes
+//! them; the receiver takes what is written in order and stops at a place that is not yet.
 
 use super::atomic::{AtomicUsize, Ordering};
 

@@ -1,12 +1,13 @@
-//! Counts of what the program asked for; sizes in bytes as requested. Each thread keeps its own; who
-//! wants the sums reads them all.
+//! Counts of what the program asked for; sizes in bytes as requested. Each thread keeps its own;
+//! who wants the sums reads them all.
 
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Net bytes of one thread that the process's sum may lag behind.
 const LAG: i64 = 16 << 10;
 
-/// The process's sums, in a pair of cache lines of their own: who tells does not take others' lines away.
+/// The process's sums, in a pair of cache lines of their own: who tells does not take others' lines
+/// away.
 #[repr(align(128))]
 struct Sums {
     /// Bytes live in the whole process, as far as threads have told.
@@ -37,11 +38,12 @@ pub struct Totals {
 pub struct Ledger {
     allocations: AtomicU64,
     frees: AtomicU64,
-    /// Bytes handed out and taken back. The difference is below zero where others' blocks are freed.
+    /// Bytes handed out and taken back. The difference is below zero where others' blocks are
+    /// freed.
     allocated: AtomicU64,
     freed: AtomicU64,
-    /// `freed` and the largest difference since the process's sum was last told: where `allocated` is
-    /// larger, the difference is at a new height.
+    /// `freed` and the largest difference since the process's sum was last told: where `allocated`
+    /// is larger, the difference is at a new height.
     mark: AtomicU64,
     /// The difference that the process's sum knows of.
     told: AtomicI64,

@@ -1,9 +1,9 @@
 //! Many threads over the heap.
 //!
-//! Each thread owns an arena: a heap of its own with a cache in front, which it uses without a lock.
-//! What it frees of other arenas' chunks it collects and sends to their inboxes. When a thread ends its
-//! arena becomes an orphan, and the next new thread's. Threads that own none (too many, or already
-//! past their end) work on heaps directly, under their locks.
+//! Each thread owns an arena: a heap of its own with a cache in front, which it uses without a
+//! lock. What it frees of other arenas' chunks it collects and sends to their inboxes. When a
+//! thread ends its arena becomes an orphan, and the next new thread's. Threads that own none (too
+//! many, or already past their end) work on heaps directly, under their locks.
 
 // The module holds the type it is named for.
 #[allow(
@@ -53,8 +53,8 @@ struct Registry<P, L> {
 // SAFETY: the pointer is to an arena, which lives for ever and may be used by any thread.
 unsafe impl<P, L> Send for Registry<P, L> {}
 
-/// All arenas of the process. `L` is what an arena's owner keeps beside its heap; all-zero memory is
-/// to be a valid value of it.
+/// All arenas of the process. `L` is what an arena's owner keeps beside its heap; all-zero memory
+/// is to be a valid value of it.
 pub struct Arenas<P: 'static, L: 'static> {
     main: Arena<P, L>,
     others: [AtomicPtr<Arena<P, L>>; MOST],
@@ -152,8 +152,8 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
         self.owners.load(Ordering::Relaxed)
     }
 
-    /// An arena for a thread that has none: the main one, an orphan, or a new one. `None`: there is no
-    /// memory for one, or they are too many.
+    /// An arena for a thread that has none: the main one, an orphan, or a new one. `None`: there is
+    /// no memory for one, or they are too many.
     pub fn attach(&self) -> Option<&Arena<P, L>> {
         let arena = self.find_or_make()?;
         self.owners.fetch_add(1, Ordering::Relaxed);
@@ -202,8 +202,9 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
         shared.orphans = ptr::from_ref(arena).cast_mut();
     }
 
-    /// Takes every lock in one fixed order, to hold it over fork. A signal handler may fork in the middle of that: what
-    /// it takes and gives back is its own. `false`: not all could be had, and the others are held.
+    /// Takes every lock in one fixed order, to hold it over fork. A signal handler may fork in the
+    /// middle of that: what it takes and gives back is its own. `false`: not all could be had, and
+    /// the others are held.
     pub fn hold_over_fork(&self) -> bool {
         let level = thread::fork_level();
         let mut all = true;
@@ -237,19 +238,20 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
             }
         });
         if take_back(&self.shared_held_at, self.shared.is_mine()) {
-            // SAFETY: as above.
+            // SAFETY: this thread took it; in the child it is that thread's copy.
             unsafe { self.shared.release_after_fork() };
         }
     }
 
-    /// In a forked child, after [`Arenas::release_after_fork`]: locks of threads that are not there are free.
+    /// In a forked child, after [`Arenas::release_after_fork`]: locks of threads that are not there
+    /// are free.
     pub fn renew_locks(&self) {
         self.for_each(|arena| arena.books().renew());
         self.shared.renew();
     }
 
-    /// In a forked child: the arenas of all threads but `mine` are orphans. They stay without an owner where a handler
-    /// has forked in the middle of a change to the list of orphans.
+    /// In a forked child: the arenas of all threads but `mine` are orphans. They stay without an
+    /// owner where a handler has forked in the middle of a change to the list of orphans.
     pub fn inherit(&self, mine: Option<&Arena<P, L>>) {
         let mine = mine.map(Arena::number);
         let is_interrupted = self.shared.is_mine();

@@ -1,5 +1,5 @@
-//! Freed chunks of other arenas, collected by arena, so that handing them over costs one atomic step
-//! for many.
+//! Freed chunks of other arenas, collected by arena, so that handing them over costs one atomic
+//! step for many.
 
 use core::ptr::NonNull;
 

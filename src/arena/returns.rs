@@ -1,15 +1,18 @@
-//! Chunks on their way from the stock back into the heap, in the order of their addresses, so that neighbours are
-//! joined at once: chunk by chunk they would be joined through the bins, a dozen cache misses for each.
+//! Chunks on their way from the stock back into the heap, in the order of their addresses, so that
+//! neighbours are joined at once: chunk by chunk they would be joined through the bins, a dozen
+//! cache misses for each.
 //!
-//! A bit for each place where a chunk may start says that it is on its way: to set one costs less than to sort
-//! addresses, and all that is in stock can go at once. A second bit for each word of them tells where any are.
+//! A bit for each place where a chunk may start says that it is on its way: to set one costs less
+//! than to sort addresses, and all that is in stock can go at once. A second bit for each word of
+//! them tells where any are.
 
 use crate::sys::memory;
 
 const BITS: usize = u64::BITS as usize;
 /// Places that one word of the second kind stands for.
 const PLACES_A_SUMMARY: usize = BITS * BITS;
-/// Places there is room for at first: 64 MiB of heap, in 520 KiB of which only what is used is touched.
+/// Places there is room for at first: 64 MiB of heap, in 520 KiB of which only what is used is
+/// touched.
 const LEAST_ROOM: usize = 4 << 20;
 /// Addresses handed out at a time. Neighbours in two batches are joined through the bins.
 const BATCH: usize = 512;
@@ -78,8 +81,8 @@ impl Returns {
         true
     }
 
-    /// Addresses that are not done yet, ascending; none if that is all. `address_of` tells a place's, where 64 from
-    /// a multiple of that on follow one another.
+    /// Addresses that are not done yet, ascending; none if that is all. `address_of` tells a
+    /// place's, where 64 from a multiple of that on follow one another.
     pub(super) fn rest(&mut self, address_of: impl Fn(usize) -> Option<usize>) -> &[usize] {
         if self.done == self.count {
             (self.count, self.done) = (0, 0);
@@ -110,7 +113,8 @@ impl Returns {
                 }
                 let place = first + word * BITS;
                 let (_, bits) = self.words_of(place);
-                // SAFETY: as above.
+                // SAFETY: the summary and the words are pages of its own, and `place` is below
+                // their end.
                 let taken = unsafe {
                     *summary &= *summary - 1;
                     bits.replace(0)

@@ -1,10 +1,10 @@
-//! Small chunks that the cache put back, by class, not coalesced yet: what is freed in one phase is asked
-//! for in the next, and to split and join chunks in between costs ten times as much.
+//! Small chunks that the cache put back, by class, not coalesced yet: what is freed in one phase is
+//! asked for in the next, and to split and join chunks in between costs ten times as much.
 //!
-//! The addresses are kept in the chunks' own memory: one of several is a node, which holds those of the
-//! others, so that few chunks are touched. What stands there is not trusted. A node seals its link and
-//! the sum over the entries of the node behind; a link is followed only if the seal holds, and entries are
-//! used only if they have that sum. To the heap these chunks are in use.
+//! The addresses are kept in the chunks' own memory: one of several is a node, which holds those of
+//! the others, so that few chunks are touched. What stands there is not trusted. A node seals its
+//! link and the sum over the entries of the node behind; a link is followed only if the seal holds,
+//! and entries are used only if they have that sum. To the heap these chunks are in use.
 
 use core::ptr::NonNull;
 
@@ -83,7 +83,8 @@ impl Stock {
     /// Puts chunks in, by the addresses of their payloads.
     ///
     /// # Safety
-    /// Each is a payload of a chunk in use of the heap beside, has that class, and is the caller's to give.
+    /// Each is a payload of a chunk in use of the heap beside, has that class, and is the caller's
+    /// to give.
     #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_stock_put"))]
     pub(super) unsafe fn put(&mut self, class: Class, payloads: &[usize]) {
         let Some(mut list) = self.lists.get(class.index()).copied() else { return };
@@ -97,7 +98,8 @@ impl Stock {
             } else {
                 let seal = self.seal(at, list.node, list.sum);
                 let node = Node { next: list.node, sum: list.sum, seal };
-                // SAFETY: a payload is 16-aligned and has 24 bytes, by the caller's word the heap's.
+                // SAFETY: a payload is 16-aligned and has 24 bytes, by the caller's word the
+                // heap's.
                 unsafe { (at as *mut Node).write(node) };
                 list = List { node: at, count: 0, sum: 0, ..list };
             }
@@ -113,8 +115,8 @@ impl Stock {
         }
     }
 
-    /// Takes up to `most` chunks of a class out, one at a time, as long as `each` says so. `Err`: a node
-    /// was overwritten; the rest of the class stays in use for good.
+    /// Takes up to `most` chunks of a class out, one at a time, as long as `each` says so. `Err`: a
+    /// node was overwritten; the rest of the class stays in use for good.
     pub(super) fn take(
         &mut self,
         class: Class,
@@ -212,7 +214,8 @@ mod tests {
         assert_eq!(stock.bytes(), 0);
     }
 
-    /// Overwrites a word of a node's memory and takes all: the smashed node and what is behind it stay out.
+    /// Overwrites a word of a node's memory and takes all: the smashed node and what is behind it
+    /// stay out.
     fn smashed(chunk: usize, word: usize) -> (Result<usize, Corrupt>, Vec<usize>) {
         let mut memory = vec![[0u64; 8]; 2 * (room(class()) + 1)];
         let mut stock = Stock::new();
@@ -222,7 +225,7 @@ mod tests {
             unsafe { stock.put(class(), &[core::ptr::from_mut(chunk) as usize]) };
         }
         let start = memory.as_ptr() as usize;
-        // SAFETY: as above.
+        // SAFETY: the word is one of the test's own memory.
         unsafe { ((start + chunk * 64 + word * WORD) as *mut u64).write(0x4141_4141_4141_4141) };
         let mut seen = Vec::new();
         let taken = stock.take(class(), 99, |payload| {

@@ -1,5 +1,5 @@
-//! The owner's turn in its arena: allocating and freeing by the cache, and what happens when that is
-//! empty or full.
+//! The owner's turn in its arena: allocating and freeing by the cache, and what happens when that
+//! is empty or full.
 
 use core::ptr::NonNull;
 
@@ -107,7 +107,8 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
 
     /// Fills an empty class: from the inbox, from the heap's free chunks, and only then, with the
     /// caches emptied and coalesced, from new memory.
-    // In a fuzz target it is to be part of a function that coverage leaves out, which no generic one can be.
+    // In a fuzz target it is to be part of a function that coverage leaves out, which no generic
+    // one can be.
     #[cfg_attr(not(feature = "libfuzzer"), cold, inline(never))]
     #[cfg_attr(feature = "libfuzzer", inline(always))]
     fn refill(&mut self, class: Class) -> Result<Option<NonNull<u8>>, Corrupt> {
@@ -228,8 +229,8 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         }
     }
 
-    /// Leaves the arena to the next owner: what was collected for others goes to them, and a cache that
-    /// holds much is emptied and coalesced. To be repeated after `Err`.
+    /// Leaves the arena to the next owner: what was collected for others goes to them, and a cache
+    /// that holds much is emptied and coalesced. To be repeated after `Err`.
     pub fn leave(&mut self, arenas: &Arenas<P, L>) -> Result<(), Corrupt> {
         if self.cached_bytes() > MOST_LEFT {
             return self.empty(arenas);
@@ -258,8 +259,8 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Turn<'a, P, L> {
         Ok(())
     }
 
-    /// The heap, locked, for a payload that is not cached. Where it would have to grow for that, stock and
-    /// cache are emptied and coalesced first.
+    /// The heap, locked, for a payload that is not cached. Where it would have to grow for that,
+    /// stock and cache are emptied and coalesced first.
     pub fn lock_for(&mut self, layout: Layout) -> Result<Guard<'a, Books<P>>, Corrupt> {
         let mut books = self.arena.books.lock();
         if !books.heap.has_room_for(layout) && books.has_much_in_stock() {

@@ -31,12 +31,13 @@ extern "C" fn tell(mine: &'static Mine, payload: NonNull<u8>) -> NonNull<u8> {
     payload
 }
 
-/// Frees a block without checks, if it is the thread's own: then by plain stores, so that of two threads that free it at
-/// the same instant neither is told.
+/// Frees a block without checks, if it is the thread's own: then by plain stores, so that of two
+/// threads that free it at the same instant neither is told.
 #[inline(always)]
 pub(super) fn free(mine: &'static Mine, user: usize) -> bool {
     let Some(slot) = registry::find(user) else { return false };
-    // Asked for first: the state of another thread's block would come to be read, then once more to be written.
+    // Asked for first: the state of another thread's block would come to be read, then once more to
+    // be written.
     if !slot.belongs_to(mine.number()) {
         return false;
     }

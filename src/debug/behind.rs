@@ -1,5 +1,6 @@
-//! The 8 bytes right behind a block's canary: the word of the next chunk, or room that its own chunk has left over. The
-//! canary of a block whose size is a multiple of 16 has 8 bytes; a write 8 bytes past the end shows here.
+//! The 8 bytes right behind a block's canary: the word of the next chunk, or room that its own
+//! chunk has left over. The canary of a block whose size is a multiple of 16 has 8 bytes; a write 8
+//! bytes past the end shows here.
 
 use super::block::{Canaries, LEAD, pattern_of};
 use super::head::end_in_chunk;
@@ -22,7 +23,8 @@ impl Canaries {
     /// Fills the first word of what the chunk has left over behind a fresh block, if it has any.
     ///
     /// # Safety
-    /// The block's head and canaries are written, and it is ours alone; its chunk is of that class, if of any.
+    /// The block's head and canaries are written, and it is ours alone; its chunk is of that class,
+    /// if of any.
     #[inline(always)]
     pub(super) unsafe fn write_behind(self, user: usize, size: usize, class: Option<Class>) {
         // Of these classes a chunk is as long as its block, but for a granule now and then.
@@ -34,13 +36,14 @@ impl Canaries {
         let chunk_size = unsafe { size_unverified(chunk) };
         // A word that was overwritten meanwhile says nothing.
         if chunk + chunk_size != end && is_plausible(chunk_size, class, end - chunk) {
-            // SAFETY: between the block's canary and its chunk's end; both are multiples of 8, 16 bytes apart at least.
+            // SAFETY: between the block's canary and its chunk's end; both are multiples of 8, 16
+            // bytes apart at least.
             unsafe { (end as *mut u64).write(pattern_of(self, user)) };
         }
     }
 
-    /// Is what lies right behind a block as it should be? If not, [`Canaries::behind_damage`] says so
-    /// under the heap's lock.
+    /// Is what lies right behind a block as it should be? If not, [`Canaries::behind_damage`] says
+    /// so under the heap's lock.
     ///
     /// # Safety
     /// A block of that size starts at `user` and has no mapping of its own.
@@ -52,7 +55,8 @@ impl Canaries {
         class: Option<Class>,
     ) -> bool {
         let (chunk, end) = (chunk_of(user), end_in_chunk(user, size));
-        // SAFETY: behind a block's canary there is a chunk's word, or room of the block's own chunk.
+        // SAFETY: behind a block's canary there is a chunk's word, or room of the block's own
+        // chunk.
         unsafe {
             let chunk_size = size_unverified(chunk);
             if chunk + chunk_size == end {
@@ -67,7 +71,8 @@ impl Canaries {
     /// The damage right behind a block. `None`: there is none, or the chunk's own word is damaged.
     ///
     /// # Safety
-    /// As [`Canaries::holds_behind`]; the lock of the block's heap is held. `class`: the block's, if it is a cached one.
+    /// As [`Canaries::holds_behind`]; the lock of the block's heap is held. `class`: the block's,
+    /// if it is a cached one.
     pub(super) unsafe fn behind_damage(
         self,
         user: usize,
@@ -75,7 +80,8 @@ impl Canaries {
         class: Option<Class>,
     ) -> Option<Damage> {
         let (chunk, end) = (chunk_of(user), end_in_chunk(user, size));
-        // SAFETY: a chunk's word stands in front of its payload, and others behind the block's canary.
+        // SAFETY: a chunk's word stands in front of its payload, and others behind the block's
+        // canary.
         unsafe {
             if !is_sound(self.heap_key(), chunk) {
                 return None;
@@ -109,8 +115,8 @@ pub(super) const fn heap_key(key: u64) -> u64 {
     key.rotate_left(41)
 }
 
-/// Could a chunk of that class, or of so many bytes, have that size? It may have a granule that was too small to be cut
-/// off.
+/// Could a chunk of that class, or of so many bytes, have that size? It may have a granule that was
+/// too small to be cut off.
 #[inline(always)]
 const fn is_plausible(chunk_size: usize, class: Option<Class>, planned: usize) -> bool {
     let least = match class {

@@ -70,7 +70,8 @@ impl CheckedHeap {
             Err((_, damage)) => Some(damage),
             Ok(head) => match state {
                 State::Live(class) => self.damage_behind(user, head, class),
-                // A block that waits does not say its class, nor whether anything was written behind it.
+                // A block that waits does not say its class, nor whether anything was written
+                // behind it.
                 // SAFETY: the block is whole.
                 _ if unsafe { fills_its_chunk(user, head.size) } => {
                     self.damage_behind(user, head, None)
@@ -80,8 +81,8 @@ impl CheckedHeap {
         }
     }
 
-    /// Damage right behind the canary of a whole block: its word is looked at under the heap's lock, by which others
-    /// change it.
+    /// Damage right behind the canary of a whole block: its word is looked at under the heap's
+    /// lock, by which others change it.
     pub(super) fn damage_behind(
         &self,
         user: usize,
@@ -94,7 +95,7 @@ impl CheckedHeap {
         }
         let arena = self.arenas.get(registry::owner(user)?)?;
         let _held = arena.lock();
-        // SAFETY: as above, and the lock is held.
+        // SAFETY: the block is whole, with that head, and its heap's lock is held.
         unsafe { self.canaries().behind_damage(user, head.size, class) }
     }
 
@@ -135,7 +136,8 @@ impl CheckedHeap {
         let Origin { user, damage, .. } = *origin;
         let in_front = damage.side == Side::Before && damage.first <= -6;
         let fills = damage.changed + 1 > (damage.last - damage.first).unsigned_abs();
-        // Only right behind the canary: it may as well have been written in front of the block there.
+        // Only right behind the canary: it may as well have been written in front of the block
+        // there.
         let is_behind = damage.side == Side::Past && !damage.certain;
         let past = damage.side == Side::Past && fills && damage.changed >= super::block::TAIL;
         let past = past || is_behind;

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! The head holds size, kind, alignment and thread. The front canary is a pattern of the block's
-//! own (keyed by its address, so that bytes copied from another block do not pass), its low 16
-//! bits mixed with a checksum of the head. Pattern bytes have their top bit set: no NUL and no ASCII
+//! own (keyed by its address, so that bytes copied from another block do not pass), its low 16 bits
+//! mixed with a checksum of the head. Pattern bytes have their top bit set: no NUL and no ASCII
 //! text passes for one.
 
 pub(super) use super::head::HeadWord;
@@ -43,7 +43,8 @@ impl Canaries {
     /// The payload at `user - 16` is ours and was planned for this head.
     #[inline(always)]
     pub unsafe fn write(self, user: usize, head: Head) {
-        // SAFETY: head and front canary are the payload's first 16 bytes, the tail lies in it by the plan.
+        // SAFETY: head and front canary are the payload's first 16 bytes, the tail lies in it by
+        // the plan.
         unsafe {
             self.write_head(user, head);
             self.write_tail(user, head);
@@ -90,8 +91,8 @@ impl Canaries {
     unsafe fn write_tail(self, user: usize, head: Head) {
         let (start, end) = (user + head.size, head.end(user));
         let pattern = self.pattern(user);
-        // SAFETY: `[start, end)` is the tail, by the caller's word: 8 bytes at least, and `end` is a
-        // multiple of 8.
+        // SAFETY: `[start, end)` is the tail, by the caller's word: 8 bytes at least, and `end` is
+        // a multiple of 8.
         unsafe {
             if !head.mapped {
                 return self.write_small_tail(user, head.size);
@@ -136,7 +137,8 @@ impl Canaries {
         // SAFETY: head and canary stand in front of each block.
         let (bits, front) =
             unsafe { (((user - LEAD) as *const u64).read(), ((user - WORD) as *const u64).read()) };
-        // A write over many blocks makes 16 bits agree somewhere: what they vouch for must make sense.
+        // A write over many blocks makes 16 bits agree somewhere: what they vouch for must make
+        // sense.
         let head = Head::from_bits(bits);
         let agrees = (front ^ self.front(user, bits)) & 0xffff == 0;
         (agrees && user.is_multiple_of(head.align) && thread::is_numbered(head.thread))
@@ -161,8 +163,9 @@ impl Canaries {
         }
     }
 
-    /// The head of a block whose head and canaries are whole, or of one with a mapping of its own whose
-    /// head is: [`Canaries::verify`] without the reasons, for the paths that everything takes.
+    /// The head of a block whose head and canaries are whole, or of one with a mapping of its own
+    /// whose head is: [`Canaries::verify`] without the reasons, for the paths that everything
+    /// takes.
     ///
     /// # Safety
     /// As [`Canaries::read_head`].
@@ -204,7 +207,8 @@ impl Canaries {
         }
     }
 
-    /// Are the canaries of a block of `size` bytes, without a mapping of its own, whole, and is its head?
+    /// Are the canaries of a block of `size` bytes, without a mapping of its own, whole, and is its
+    /// head?
     ///
     /// # Safety
     /// As [`Canaries::read_head`]; the block was written with that size.
@@ -221,7 +225,8 @@ impl Canaries {
     unsafe fn tail_difference(self, user: usize, head: Head) -> u64 {
         let (start, end) = (user + head.size, head.end(user));
         let pattern = self.pattern(user);
-        // SAFETY: `[start, end)` is the block's tail: 8 bytes at least, and `end` is a multiple of 8.
+        // SAFETY: `[start, end)` is the block's tail: 8 bytes at least, and `end` is a multiple of
+        // 8.
         unsafe {
             let first = (start as *const u64).read_unaligned() ^ pattern_at(pattern, start);
             let aligned = (round_up(start, WORD)..end).step_by(WORD);
@@ -238,7 +243,7 @@ impl Canaries {
         if unsafe { self.tail_difference(user, head) } == 0 {
             return None;
         }
-        // SAFETY: as above.
+        // SAFETY: the head is the block's and its tail is readable, by the caller's word.
         Some(unsafe { describe(Side::Past, user, start, end, |at| pattern_byte(pattern, at)) })
     }
 
@@ -287,8 +292,8 @@ pub(super) fn pattern_of(canaries: Canaries, user: usize) -> u64 {
     canaries.pattern(user)
 }
 
-/// Address of the word in front of a tail's last one where the tail reaches that far, else of the last:
-/// with the first eight bytes these two are all of a tail of up to 23.
+/// Address of the word in front of a tail's last one where the tail reaches that far, else of the
+/// last: with the first eight bytes these two are all of a tail of up to 23.
 #[inline(always)]
 const fn middle(start: usize, end: usize) -> usize {
     if end - 2 * WORD > start { end - 2 * WORD } else { end - WORD }
@@ -401,7 +406,7 @@ mod tests {
                             return;
                         }
                         poke(at, byte);
-                        // SAFETY: as above.
+                        // SAFETY: the block is in the test's buffer, head and tail included.
                         let Err((_, damage)) = (unsafe { CANARIES.verify(user) }) else {
                             panic!("byte {offset} of a {size}-byte block is not watched")
                         };

@@ -199,8 +199,8 @@ impl CheckedHeap {
     /// Writes a fresh block and declares it live.
     ///
     /// # Safety
-    /// The payload under `user` was planned for the request and is the caller's alone; `fresh` is true
-    /// of it.
+    /// The payload under `user` was planned for the request and is the caller's alone; `fresh` is
+    /// true of it.
     #[inline]
     pub(super) unsafe fn hand_out(
         &self,
@@ -210,7 +210,8 @@ impl CheckedHeap {
         site: SiteId,
     ) -> *mut u8 {
         let block = user as *mut u8;
-        // SAFETY: `size` bytes at `user` and a tail behind are in the payload; nobody else has the address.
+        // SAFETY: `size` bytes at `user` and a tail behind are in the payload; nobody else has the
+        // address.
         unsafe { self.fill_fresh(block, request, fresh.is_zero) };
         if self.is_guarded() {
             let Request { size, kind, align, .. } = request;
@@ -270,7 +271,7 @@ impl CheckedHeap {
         match own::region_of(user) {
             // SAFETY: libc gives back what it got from us; an address in the range is trusted.
             Some(Region::Own) => unsafe { own::heap::release(block) },
-            // SAFETY: as above.
+            // SAFETY: the address is in the emergency region, which takes any of its addresses.
             Some(Region::Emergency) => unsafe { own::emergency::release(block) },
             Some(Region::Early) => {}
             None => self.refuse(user, release.operation),
@@ -308,8 +309,8 @@ impl CheckedHeap {
     /// Fills a block whose canaries are not written yet.
     ///
     /// # Safety
-    /// `request.size` bytes at `user` are fresh and ours, up to a multiple of 16; `is_zero` says whether
-    /// they are zero.
+    /// `request.size` bytes at `user` are fresh and ours, up to a multiple of 16; `is_zero` says
+    /// whether they are zero.
     #[inline]
     unsafe fn fill_fresh(&self, user: *mut u8, request: Request, is_zero: bool) {
         let Request { size, zeroed, .. } = request;

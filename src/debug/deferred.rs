@@ -16,7 +16,8 @@ static STATES: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(EMPTY) }; SLOTS]
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 static LOST: AtomicUsize = AtomicUsize::new(0);
 
-/// Keeps `pointer` and the code of the call for later. `false` when too many wait: the block is never freed.
+/// Keeps `pointer` and the code of the call for later. `false` when too many wait: the block is
+/// never freed.
 pub fn push(pointer: usize, code: usize) -> bool {
     for (pointers, state) in POINTERS.iter().zip(&STATES) {
         let (done, failed) = (Ordering::Acquire, Ordering::Relaxed);

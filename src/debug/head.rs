@@ -45,8 +45,8 @@ const MAPPED_SHIFT: u32 = 48;
 const THREAD_SHIFT: u32 = 49;
 const EXEMPT_SHIFT: u32 = 63;
 
-/// The alignment that the head of a block notes: Rust is held to the letter of its Layouts, and what else asks for
-/// less gets 16 anyway.
+/// The alignment that the head of a block notes: Rust is held to the letter of its Layouts, and
+/// what else asks for less gets 16 anyway.
 #[inline(always)]
 pub const fn noted_align(kind: Kind, align: usize) -> usize {
     if matches!(kind, Kind::Rust) || align > GRANULE { align } else { GRANULE }
@@ -101,8 +101,8 @@ impl Head {
     }
 }
 
-/// As [`Head::end`] for a block without a mapping of its own. Its tail has 8 to 23 bytes, the last 8
-/// of them at a multiple of 8.
+/// As [`Head::end`] for a block without a mapping of its own. Its tail has 8 to 23 bytes, the last
+/// 8 of them at a multiple of 8.
 #[inline(always)]
 pub(super) const fn end_in_chunk(user: usize, size: usize) -> usize {
     user + round_up(size, GRANULE) + WORD

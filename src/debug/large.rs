@@ -84,8 +84,8 @@ impl CheckedHeap {
         None
     }
 
-    /// Gives back what is free where there is no memory for a request. `false`: that cannot help, or nothing was freed
-    /// since it did not.
+    /// Gives back what is free where there is no memory for a request. `false`: that cannot help,
+    /// or nothing was freed since it did not.
     fn gives_way(&self, layout: Layout) -> bool {
         /// Frees up to the last time that nothing went, plus one.
         static IN_VAIN: AtomicU64 = AtomicU64::new(0);

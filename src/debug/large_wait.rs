@@ -37,7 +37,8 @@ impl CheckedHeap {
         }
     }
 
-    /// Evicts the oldest large blocks until at most `limit` bytes of them wait and there is a place.
+    /// Evicts the oldest large blocks until at most `limit` bytes of them wait and there is a
+    /// place.
     pub(super) fn evict_large_over(&self, limit: usize) {
         let oldest = || {
             let turn = self.turn()?;

@@ -1,6 +1,6 @@
-//! Address -> leaf: a two-level table built on demand, 13 bits, 14 bits, then a leaf for 1 MiB with a
-//! state byte and two site words for each slot of 32 bytes, in which at most one block starts. Leaves are
-//! never unmapped, so readers need no lock.
+//! Address -> leaf: a two-level table built on demand, 13 bits, 14 bits, then a leaf for 1 MiB with
+//! a state byte and two site words for each slot of 32 bytes, in which at most one block starts.
+//! Leaves are never unmapped, so readers need no lock.
 
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
@@ -21,7 +21,8 @@ const TOP_BITS: u32 = 13;
 /// Addresses of programs have 47 bits.
 const ADDRESS_BITS: u32 = LEAF_SHIFT + MIDDLE_BITS + TOP_BITS;
 
-/// The states of 1 MiB. Where stacks are taken, [`SLOTS`] pairs of site words lie right behind it in the same mapping.
+/// The states of 1 MiB. Where stacks are taken, [`SLOTS`] pairs of site words lie right behind it
+/// in the same mapping.
 #[repr(C)]
 pub struct Leaf {
     /// Number of the arena whose memory this is, plus one; 0: mapped blocks, of no arena.
@@ -54,7 +55,8 @@ static TOP: [AtomicPtr<Middle>; 1 << TOP_BITS] =
 /// All leaves, newest first.
 static LEAVES: AtomicPtr<Leaf> = AtomicPtr::new(core::ptr::null_mut());
 
-/// What is said of a block that starts at one address: its leaf, its slot, and which of the slot's halves it is.
+/// What is said of a block that starts at one address: its leaf, its slot, and which of the slot's
+/// halves it is.
 #[derive(Clone, Copy)]
 pub(super) struct Slot {
     pub(super) leaf: &'static Leaf,
@@ -70,7 +72,8 @@ impl Slot {
         Self { leaf, index: (address & (LEAF_BYTES - 1)) / SLOT, half }
     }
 
-    /// Of the granule that `address` is in; `None` where no leaf is, that is where no block ever was.
+    /// Of the granule that `address` is in; `None` where no leaf is, that is where no block ever
+    /// was.
     #[inline]
     pub(super) fn at(address: usize) -> Option<Self> {
         Some(Self::within(leaf_of(address)?, address))
@@ -90,7 +93,8 @@ impl Slot {
         Some(Self::within(leaf_in(middle, address)?, address))
     }
 
-    /// As [`Slot::at`] for an address of a heap's, which was covered before the heap got its memory.
+    /// As [`Slot::at`] for an address of a heap's, which was covered before the heap got its
+    /// memory.
     ///
     /// # Safety
     /// `address` is in memory that was covered.
@@ -119,8 +123,9 @@ impl Slot {
     pub(super) fn sites(self, _: Sites) -> &'static Pair {
         let first = core::ptr::from_ref(self.leaf).addr() + size_of::<Leaf>();
         let place = first + self.index * size_of::<Pair>();
-        // SAFETY: a `Sites` exists only where stacks are taken, and `make_leaf` has mapped SLOTS pairs behind the leaf then;
-        // the index is below SLOTS. They are zero at first and stay mapped. The mapping's pointer came from the kernel.
+        // SAFETY: a `Sites` exists only where stacks are taken, and `make_leaf` has mapped SLOTS
+        // pairs behind the leaf then; the index is below SLOTS. They are zero at first and stay
+        // mapped. The mapping's pointer came from the kernel.
         unsafe { &*core::ptr::with_exposed_provenance(place) }
     }
 }
@@ -220,8 +225,8 @@ fn leaf_for(base: usize) -> Option<&'static Leaf> {
     if let Some(leaf) = leaf_of(base) {
         return Some(leaf);
     }
-    // Between its publication and its listing others may make blocks there: the leak check, which goes by the list, does
-    // not stop a thread in between.
+    // Between its publication and its listing others may make blocks there: the leak check, which
+    // goes by the list, does not stop a thread in between.
     thread::enter_critical();
     let leaf = make_leaf(base);
     thread::leave_critical();
@@ -264,7 +269,8 @@ pub(super) fn for_each_leaf(mut each: impl FnMut(&'static Leaf)) {
 }
 
 const _: () = assert!(SLOTS * SLOT == LEAF_BYTES);
-// Heads are as far in front of all blocks of a process: these are no nearer to each other than their chunks.
+// Heads are as far in front of all blocks of a process: these are no nearer to each other than
+// their chunks.
 const _: () = assert!(SLOT <= MIN_CHUNK && SLOT == 2 * GRANULE);
 const _: () = assert!(core::mem::offset_of!(Leaf, states) % 8 == 0);
 const _: () = assert!(size_of::<Leaf>().is_multiple_of(align_of::<Pair>()));

@@ -22,7 +22,8 @@ pub struct MappedBlock {
     pub span: Span,
     /// The block; its `life` says whether it was freed and waits.
     pub block: Block,
-    /// Was it emptied when it was freed, so that a touched page tells of a late write? Else every access to it faults.
+    /// Was it emptied when it was freed, so that a touched page tells of a late write? Else every
+    /// access to it faults.
     pub is_emptied: bool,
 }
 
@@ -80,7 +81,8 @@ impl MappedBlocks {
         self.by_user.values()
     }
 
-    /// Counts a listed block as freed and waiting. Then call [`MappedBlocks::over_budget`] until it is empty.
+    /// Counts a listed block as freed and waiting. Then call [`MappedBlocks::over_budget`] until it
+    /// is empty.
     pub fn seal(&mut self, block: Block, is_emptied: bool) {
         let Some(mapped) = self.by_user.get_mut(&block.user) else { return };
         mapped.block = block;

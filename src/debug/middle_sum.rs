@@ -1,4 +1,5 @@
-//! The sum over the middle of a freed block that is too large to be filled: a late write changes it. Pure.
+//! The sum over the middle of a freed block that is too large to be filled: a late write changes
+//! it. Pure.
 
 use core::arch::x86_64::{
     __m128i, _mm_add_epi64, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_setzero_si128,
@@ -20,8 +21,8 @@ pub(super) const fn is_affordable(bytes: usize) -> bool {
     bytes <= MOST
 }
 
-/// The sum over `[start, end)`, or if not `all` are wanted, over 64 bytes of each page and the last ones. It says itself
-/// which it is.
+/// The sum over `[start, end)`, or if not `all` are wanted, over 64 bytes of each page and the last
+/// ones. It says itself which it is.
 ///
 /// # Safety
 /// The bytes can be read, 24 of them at least.

@@ -17,8 +17,8 @@ use crate::sys::{thread, thread_end};
 const LEFT_BEHIND: usize = 128 << 10;
 
 impl CheckedHeap {
-    /// The calling thread's turn in its arena, which it gets at its first call. `None`: it has none,
-    /// and works under the heaps' locks. The thread is in no critical section.
+    /// The calling thread's turn in its arena, which it gets at its first call. `None`: it has
+    /// none, and works under the heaps' locks. The thread is in no critical section.
     #[inline]
     pub(super) fn turn(&self) -> Option<Turn<'_, Pages, Quarantine>> {
         let arena = thread::arena() as *const Arena<Pages, Quarantine>;
@@ -74,14 +74,14 @@ impl CheckedHeap {
 
     /// In a forked child: the arenas of the threads that are not here are orphans.
     pub fn inherit_arenas(&self) {
-        // SAFETY: as in `turn`.
+        // SAFETY: the slot holds 0 or the address of this thread's arena, which lives for ever.
         let mine = unsafe { (thread::arena() as *const Arena<Pages, Quarantine>).as_ref() };
         self.arenas.inherit(mine);
         self.share_quarantine();
     }
 
-    /// Gives a chunk back that no block is in any more. `counted`: bytes of a block that the program
-    /// gives back with it.
+    /// Gives a chunk back that no block is in any more. `counted`: bytes of a block that the
+    /// program gives back with it.
     #[inline]
     pub(super) fn put(&self, user: usize, class: Class, from: u32, counted: Option<usize>) {
         let Some(payload) = NonNull::new((user - self.lead()) as *mut u8) else { return };

@@ -60,7 +60,8 @@ impl CheckedHeap {
         let word = registry::word(address)?;
         let over = self.block_over(address).map(|block| (place_in(&block, address), block));
         let is_inside = matches!(over, Some((Place::Start | Place::Inside(_), _)));
-        // Nearer than any neighbour: the block that was here, unless its memory is another's by now.
+        // Nearer than any neighbour: the block that was here, unless its memory is another's by
+        // now.
         if !is_inside && word.state == State::Evicted && address.is_multiple_of(16) {
             return Some((Place::Start, Some(self.describe(address))));
         }

@@ -11,8 +11,8 @@ use super::middle_sum;
 use crate::finding::{Damage, Side};
 use crate::heap::size::{WORD, round_up};
 
-/// Where the poison of a freed block of `size` bytes lies: everywhere in one of up to twice `most` bytes, else at both
-/// ends.
+/// Where the poison of a freed block of `size` bytes lies: everywhere in one of up to twice `most`
+/// bytes, else at both ends.
 fn poisoned(user: usize, size: usize, most: usize) -> [(usize, usize); 2] {
     if size <= 2 * most || most >= STORE && size - 2 * most < LEAST_MIDDLE {
         [(user, user + size), (user + size, user + size)]
@@ -32,8 +32,8 @@ const MOST_OF_END: usize = 256;
 /// Less than so many bytes between the ends are filled, too.
 const LEAST_MIDDLE: usize = 8 * WORD;
 
-/// What lies between the ends of a freed block and is summed, the sum in its first word. `None`: nothing, or so little
-/// poison is wanted that nothing is to be watched.
+/// What lies between the ends of a freed block and is summed, the sum in its first word. `None`:
+/// nothing, or so little poison is wanted that nothing is to be watched.
 #[inline]
 const fn middle(user: usize, size: usize, most: usize) -> Option<(usize, usize)> {
     let start = round_up(user + end_of(most), WORD);
@@ -41,8 +41,8 @@ const fn middle(user: usize, size: usize, most: usize) -> Option<(usize, usize)>
     if most >= STORE && size >= 2 * most + LEAST_MIDDLE { Some((start, end)) } else { None }
 }
 
-/// Fills both ends of a freed block with `byte`, `most` bytes each at most, and sums what lies between, all of it if
-/// `may_sum` allows so many bytes. A block of fewer than [`LEAST`] bytes is
+/// Fills both ends of a freed block with `byte`, `most` bytes each at most, and sums what lies
+/// between, all of it if `may_sum` allows so many bytes. A block of fewer than [`LEAST`] bytes is
 /// filled up to that many.
 ///
 /// # Safety
@@ -125,7 +125,8 @@ pub(super) unsafe fn fill(start: usize, size: usize, byte: u8) {
     }
 }
 
-/// Fills `size` bytes without a call, for which the path that everything takes would have to save registers.
+/// Fills `size` bytes without a call, for which the path that everything takes would have to save
+/// registers.
 ///
 /// # Safety
 /// The bytes at `start` are ours.
@@ -143,8 +144,8 @@ unsafe fn fill_long(start: usize, size: usize, byte: u8) {
     }
 }
 
-/// Fills `[start, end)`: up to 1 KiB by stores of 16 bytes, of which the last two overlap, beyond that by an instruction
-/// whose start costs more.
+/// Fills `[start, end)`: up to 1 KiB by stores of 16 bytes, of which the last two overlap, beyond
+/// that by an instruction whose start costs more.
 ///
 /// # Safety
 /// The bytes are ours, 16 at least or none.
@@ -261,8 +262,8 @@ unsafe fn is_poisoned_apart(user: usize, size: usize, most: usize, byte: u8) -> 
 /// What was written over the poison of a freed block.
 ///
 /// # Safety
-/// The `size` bytes at `user` are ours and were poisoned with the same arguments; 16 from there on are
-/// readable.
+/// The `size` bytes at `user` are ours and were poisoned with the same arguments; 16 from there on
+/// are readable.
 pub(super) unsafe fn poison_damage(
     user: usize,
     size: usize,
@@ -292,7 +293,8 @@ pub(super) unsafe fn poison_damage(
 /// The bytes are readable, and 16 from `start` on.
 #[inline(always)]
 unsafe fn is_small_filled(start: usize, size: usize, byte: u8) -> bool {
-    // SAFETY: the looks lie within `size` bytes, or for a small size in the 16 bytes from `start` on.
+    // SAFETY: the looks lie within `size` bytes, or for a small size in the 16 bytes from `start`
+    // on.
     unsafe {
         let pattern = _mm_set1_epi8(byte as i8);
         let equal = |at: usize| _mm_cmpeq_epi8(_mm_loadu_si128(at as *const __m128i), pattern);
@@ -304,8 +306,8 @@ unsafe fn is_small_filled(start: usize, size: usize, byte: u8) -> bool {
     }
 }
 
-/// Are all bytes of `[start, end)` equal to `byte`? By comparing them with themselves, one byte on: libc's memcmp is
-/// as fast as memory.
+/// Are all bytes of `[start, end)` equal to `byte`? By comparing them with themselves, one byte on:
+/// libc's memcmp is as fast as memory.
 ///
 /// # Safety
 /// The bytes are readable; nobody writes to them but for the bug that is looked for.

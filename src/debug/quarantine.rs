@@ -1,6 +1,6 @@
 //! Freed blocks wait here, poisoned, so that a write through a stale pointer is seen when they
-//! leave: a ring of addresses and sizes for each thread, out of reach of overruns. What a block in it
-//! holds is described, never followed.
+//! leave: a ring of addresses and sizes for each thread, out of reach of overruns. What a block in
+//! it holds is described, never followed.
 //!
 //! Its owner alone puts in and takes out, without a lock. Others may look: what they see was in the
 //! ring at some time, and a block's state in the registry tells whether it still is.
@@ -63,7 +63,8 @@ impl Place {
     }
 }
 
-/// Has a block's head and the end of its tail brought into the cache: what lies between follows by itself.
+/// Has a block's head and the end of its tail brought into the cache: what lies between follows by
+/// itself.
 #[inline(always)]
 fn fetch(soon: Waiting) {
     memory::prefetch(soon.user.wrapping_sub(16));
@@ -115,8 +116,8 @@ impl Quarantine {
         }
     }
 
-    /// May so many bytes more be summed, after so many frees? So that large blocks cost no more than a share of all frees
-    /// together. The owner only.
+    /// May so many bytes more be summed, after so many frees? So that large blocks cost no more
+    /// than a share of all frees together. The owner only.
     pub(super) fn may_sum(&self, bytes: usize, frees: u64) -> bool {
         let sum = self.summed.load(Ordering::Relaxed) + bytes;
         let is_within = sum as u64 <= SUMMED_AT_FIRST + SUMMED_FOR_EACH * frees;
@@ -149,8 +150,8 @@ impl Quarantine {
         true
     }
 
-    /// Takes the oldest large block out while more than `most` bytes of them wait, or there is no place for another.
-    /// The owner only.
+    /// Takes the oldest large block out while more than `most` bytes of them wait, or there is no
+    /// place for another. The owner only.
     pub(super) fn pop_large_over(&self, most: usize) -> Option<Waiting> {
         let (first, count) = (self.large_first.load(Ordering::Relaxed), self.large_count());
         let is_over = self.large_bytes.load(Ordering::Relaxed) > most || count == LARGE_PLACES;
@@ -183,8 +184,8 @@ impl Quarantine {
         self.next.load(Ordering::Acquire).wrapping_sub(self.first.load(Ordering::Acquire))
     }
 
-    /// Adds a block and returns what all are counted with, in bytes. `None`: no room or no memory for
-    /// the ring; the block cannot wait. The owner only.
+    /// Adds a block and returns what all are counted with, in bytes. `None`: no room or no memory
+    /// for the ring; the block cannot wait. The owner only.
     pub fn push(&self, waiting: Waiting) -> Option<usize> {
         self.push_quickly(waiting).or_else(|| {
             let has_room = self.grow();
@@ -227,8 +228,9 @@ impl Quarantine {
         Some(oldest)
     }
 
-    /// Hands the oldest blocks to `each` while more than `most` bytes wait and it says to go on; they are
-    /// out. Of the largest ring, full, a sixteenth in any case. Returns the one at which it stopped. The owner only.
+    /// Hands the oldest blocks to `each` while more than `most` bytes wait and it says to go on;
+    /// they are out. Of the largest ring, full, a sixteenth in any case. Returns the one at which
+    /// it stopped. The owner only.
     #[inline(always)]
     pub fn drain_over(
         &self,
@@ -245,15 +247,16 @@ impl Quarantine {
         let mut stopped = None;
         while stopped.is_none() && first != next && bytes > most {
             let place = |at: usize| {
-                // SAFETY: what is not empty has a ring, of `last` + 1 places, which only the owner changes.
+                // SAFETY: what is not empty has a ring, of `last` + 1 places, which only the owner
+                // changes.
                 unsafe { (*ring.add(at & last)).read() }
             };
             fetch(place(first.wrapping_add(AHEAD)));
             let oldest = place(first);
             first = first.wrapping_add(1);
             bytes -= oldest.size + OVERHEAD;
-            // Out before it is dealt with: what a fork of another thread copies in between lacks the block,
-            // but never has it twice.
+            // Out before it is dealt with: what a fork of another thread copies in between lacks
+            // the block, but never has it twice.
             self.first.store(first, Ordering::Release);
             self.bytes.store(bytes, Ordering::Relaxed);
             if !each(oldest) {

@@ -1,5 +1,5 @@
-//! The shortest way, for the commonest case: a cached class, nothing in the way. It does what the full
-//! paths do in that case, in a third of their instructions; every other case is theirs.
+//! The shortest way, for the commonest case: a cached class, nothing in the way. It does what the
+//! full paths do in that case, in a third of their instructions; every other case is theirs.
 
 use core::ptr::NonNull;
 
@@ -65,8 +65,8 @@ impl CheckedHeap {
         unsafe { self.allocate_guarded_from(mine()?, request, caller, sites) }
     }
 
-    /// The same where nothing is checked, contents undefined. It calls nothing, so that the common case saves no
-    /// registers.
+    /// The same where nothing is checked, contents undefined. It calls nothing, so that the common
+    /// case saves no registers.
     #[inline(always)]
     pub fn allocate_bare(&self, size: usize, align: usize) -> Option<NonNull<u8>> {
         if !is_cached(size, align) {
@@ -216,7 +216,8 @@ impl CheckedHeap {
         NonNull::new(self.allocate_at(request, site))
     }
 
-    /// `site` is asked for where stacks are taken, when the block is known, so that its memory comes meanwhile.
+    /// `site` is asked for where stacks are taken, when the block is known, so that its memory
+    /// comes meanwhile.
     #[inline(always)]
     fn hand_out_guarded(
         &self,
@@ -242,7 +243,8 @@ impl CheckedHeap {
         turn.arena().ledger().count_allocation(size);
         // A thread whose blocks are exempt does not come this way.
         let head = origin.head_bits(size, thread::known_number());
-        // SAFETY: the payload is fresh and its class was chosen for the size with head and canaries.
+        // SAFETY: the payload is fresh and its class was chosen for the size with head and
+        // canaries.
         unsafe {
             if zeroed {
                 (user as *mut u8).write_bytes(0, size);
@@ -260,8 +262,8 @@ impl CheckedHeap {
         Some(unsafe { NonNull::new_unchecked(user as *mut u8) })
     }
 
-    /// The block at `user`, any value but 0, moved to a new one for `request`, or without checks made to hold it.
-    /// `None`: nothing was done; by the full path.
+    /// The block at `user`, any value but 0, moved to a new one for `request`, or without checks
+    /// made to hold it. `None`: nothing was done; by the full path.
     ///
     /// # Safety
     /// As for [`CheckedHeap::allocate_quickly`].
@@ -318,7 +320,8 @@ impl CheckedHeap {
         sites: Option<Sites>,
     ) -> bool {
         let Some(slot) = registry::find(user) else {
-            // Not a block of the heap's; but the loader's records may lie elsewhere, and every free of one counts.
+            // Not a block of the heap's; but the loader's records may lie elsewhere, and every free
+            // of one counts.
             if sites.is_some() {
                 // SAFETY: as the caller says.
                 unsafe { site_of(caller, user) };
@@ -348,7 +351,8 @@ impl CheckedHeap {
     }
 }
 
-/// The site of the program's call, which frees the block `freed`, any value; 0: it allocates. Stacks are taken.
+/// The site of the program's call, which frees the block `freed`, any value; 0: it allocates.
+/// Stacks are taken.
 ///
 /// # Safety
 /// As for [`CheckedHeap::allocate_quickly`].
@@ -374,10 +378,11 @@ fn undisturbed(mine: Option<&'static Mine>) -> Option<&'static Mine> {
     mine.filter(|_| !deferred::is_waiting())
 }
 
-/// As [`mine`] for a thread whose calls somebody attends to: its slot names no arena for the quick way.
+/// As [`mine`] for a thread whose calls somebody attends to: its slot names no arena for the quick
+/// way.
 fn mine_attended() -> Option<&'static Mine> {
     let may = thread::is_outside() && !thread::is_blind();
-    // SAFETY: as above.
+    // SAFETY: the slot holds 0 or the address of this thread's arena, which lives for ever.
     may.then(|| unsafe { (thread::arena() as *const Mine).as_ref() }).flatten()
 }
 

@@ -1,11 +1,11 @@
-//! Whose address is this? A state byte and two site words for each 32 bytes (slot) of the program's heap,
-//! kept apart from it, speak of the block that starts there: no two start nearer to each other. A bit of
-//! the state says at which of the slot's granules. Nothing is read through a pointer before its state says
-//! live.
+//! Whose address is this? A state byte and two site words for each 32 bytes (slot) of the program's
+//! heap, kept apart from it, speak of the block that starts there: no two start nearer to each
+//! other. A bit of the state says at which of the slot's granules. Nothing is read through a
+//! pointer before its state says live.
 //!
 //! A live block's state holds its class, too, so that a free finds the right cache without reading
-//! the block. Of the site words one is where it was allocated, one is where it was freed from, once it is
-//! quarantined or evicted.
+//! the block. Of the site words one is where it was allocated, one is where it was freed from, once
+//! it is quarantined or evicted.
 
 use core::sync::atomic::Ordering;
 
@@ -87,8 +87,8 @@ pub fn owner(address: usize) -> Option<u32> {
     Slot::at(address).and_then(owner_of)
 }
 
-/// Where the registry speaks of the block at `user`, any value; `None` where none can be. What is done there in
-/// one call is done by one look-up.
+/// Where the registry speaks of the block at `user`, any value; `None` where none can be. What is
+/// done there in one call is done by one look-up.
 #[inline(always)]
 pub(super) fn find(user: usize) -> Option<Slot> {
     Slot::from(user)
@@ -131,7 +131,8 @@ impl Slot {
         self.leaf.owner.load(Ordering::Relaxed) == number + 1
     }
 
-    /// Lets the words of the block that starts here, at `user`, and its head come near while a stack is captured.
+    /// Lets the words of the block that starts here, at `user`, and its head come near while a
+    /// stack is captured.
     #[inline(always)]
     pub(super) fn foresee(self, user: usize, sites: Sites) {
         memory::prefetch(user.wrapping_sub(LEAD));
@@ -232,8 +233,8 @@ impl Live {
     }
 }
 
-/// Calls a quarantined block evicted and returns the arena it is from; `None`, and nothing done, for a
-/// mapped one.
+/// Calls a quarantined block evicted and returns the arena it is from; `None`, and nothing done,
+/// for a mapped one.
 ///
 /// # Safety
 /// `user` is an address of the heap's.
@@ -270,8 +271,8 @@ pub fn free_site(user: usize) -> SiteId {
 }
 
 /// Takes the live block at `user` out of the program's hands, in one atomic step: of two threads
-/// that free it one gets `Ok`. `alone`: no other thread can be at it, so that no step need be atomic.
-/// `Err`: what the state says instead; nothing changed.
+/// that free it one gets `Ok`. `alone`: no other thread can be at it, so that no step need be
+/// atomic. `Err`: what the state says instead; nothing changed.
 #[inline]
 pub fn take(user: usize, into: State, alone: bool) -> Result<Taken, State> {
     find(user).map_or(Err(State::None), |slot| slot.take(into, alone))

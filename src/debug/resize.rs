@@ -19,8 +19,9 @@ use crate::sys::{single, thread};
 const SMALL: usize = 64 << 10;
 
 impl CheckedHeap {
-    /// The block at `user`, any value but 0, made one for `request`, at the same place or another; `release` says
-    /// how it is given back. Null when there is no memory or `user` is no block: then it stays as it was.
+    /// The block at `user`, any value but 0, made one for `request`, at the same place or another;
+    /// `release` says how it is given back. Null when there is no memory or `user` is no block:
+    /// then it stays as it was.
     pub fn resize(&self, user: usize, request: Request, release: &Release) -> *mut u8 {
         let size = request.size;
         if thread::is_critical() {
@@ -77,8 +78,8 @@ impl CheckedHeap {
         options::number(Name::ReallocMoves) != NONE
     }
 
-    /// Without canaries a block may stay as it is while its chunk holds the new size and is not twice
-    /// as large.
+    /// Without canaries a block may stay as it is while its chunk holds the new size and is not
+    /// twice as large.
     pub(super) fn may_keep(&self, class: Class, size: usize) -> bool {
         const ALL: usize = 1;
         !self.is_guarded()
@@ -199,7 +200,7 @@ impl CheckedHeap {
         if unsafe { books.heap.resize(payload, layout.size) } != Ok(true) {
             return None;
         }
-        // SAFETY: as above.
+        // SAFETY: the payload is the same block's, in use at the size that `resize` has given it.
         let capacity = unsafe { books.heap.capacity(payload) }.unwrap_or(layout.size);
         let counted = if self.is_guarded() { size } else { capacity };
         books.ledger.count_resize(head.size, counted);

@@ -121,8 +121,8 @@ impl CheckedHeap {
         }
     }
 
-    /// Keeps a block for which there is no place yet. It comes by its parts, which go in registers: the path that
-    /// everything takes puts nothing together for this one.
+    /// Keeps a block for which there is no place yet. It comes by its parts, which go in registers:
+    /// the path that everything takes puts nothing together for this one.
     #[cold]
     #[inline(never)]
     fn find_place<'a>(
@@ -195,8 +195,8 @@ impl CheckedHeap {
         }
     }
 
-    /// While the heap is frozen nothing leaves, and a thread that goes on would fill memory: who looks
-    /// through the heap gets the processor first.
+    /// While the heap is frozen nothing leaves, and a thread that goes on would fill memory: who
+    /// looks through the heap gets the processor first.
     #[cold]
     fn hold_back() {
         process::give_way();
@@ -232,7 +232,8 @@ impl CheckedHeap {
         if from == turn.arena().number() && turn.push(class, payload) {
             return Evicted::Yes;
         }
-        // SAFETY: the block was taken when it came in: with its class, its arena, and nobody's since.
+        // SAFETY: the block was taken when it came in: with its class, its arena, and nobody's
+        // since.
         match unsafe { turn.release(payload, class, from, &self.arenas) } {
             Ok(()) => Evicted::Yes,
             Err(corrupt) => Evicted::Beside(corrupt),
@@ -287,7 +288,8 @@ impl CheckedHeap {
         // SAFETY: the block is in the quarantine: ours alone, poisoned with these arguments.
         let damage = unsafe { poison::poison_damage(user, size, most, byte) };
         let Some(damage) = damage else {
-            // SAFETY: as above.
+            // SAFETY: the block is in the quarantine: it is ours alone and keeps its head and
+            // canaries.
             return match unsafe { self.canaries().verify(user) } {
                 Ok(_) => true,
                 Err((_, damage)) => {
@@ -305,7 +307,8 @@ impl CheckedHeap {
             damage: Some(damage),
             ..Finding::new(Defect::WriteAfterFree, operation, user, now)
         });
-        // SAFETY: as above; made whole so that it is reported once.
+        // SAFETY: the block is in the quarantine: ours alone. It is made whole so that it is
+        // reported once.
         unsafe { self.poison(self.canaries(), waiting, |_| true) };
         false
     }

@@ -1,5 +1,5 @@
-//! Mapped blocks: listed by address while they live, kept for a while once freed, their pages given back: a page that is
-//! there again was touched late.
+//! Mapped blocks: listed by address while they live, kept for a while once freed, their pages given
+//! back: a page that is there again was touched late.
 
 use core::ptr::NonNull;
 
@@ -98,7 +98,7 @@ impl CheckedHeap {
         let Span { start, len } = mapped.span;
         // SAFETY: the mapping is retired and nobody uses it.
         let is_emptied = || unsafe { !filter::is_installed() && memory::drop_contents(start, len) };
-        // SAFETY: as for emptying it.
+        // SAFETY: the mapping is retired and nobody uses it.
         let is_sealed = || unsafe { memory::seal(start, len) };
         let can_wait = self.is_guarded() && !list.is_full();
         if can_wait && is_emptied() {
@@ -111,8 +111,8 @@ impl CheckedHeap {
         }
     }
 
-    /// Unmaps the oldest waiting blocks beyond the budget, or all, and tells of late writes to them. Says whether any
-    /// went.
+    /// Unmaps the oldest waiting blocks beyond the budget, or all, and tells of late writes to
+    /// them. Says whether any went.
     pub(super) fn unmap_over_budget(&self, all: bool) -> bool {
         let mut any = false;
         loop {
@@ -160,7 +160,8 @@ impl CheckedHeap {
     }
 }
 
-/// The first late write to an emptied mapping, as far as its pages tell. A page that was only read is none.
+/// The first late write to an emptied mapping, as far as its pages tell. A page that was only read
+/// is none.
 fn late_write(mapped: &MappedBlock) -> Option<Damage> {
     if filter::is_installed() {
         return None;

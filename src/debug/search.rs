@@ -125,8 +125,8 @@ impl Leaf {
         self.base + index * SLOT + (state / SECOND) as usize * GRANULE
     }
 
-    /// States of eight slots as one word, that of the first in the lowest byte. They may change under this
-    /// look, which only says where another one, byte by byte, is worth it.
+    /// States of eight slots as one word, that of the first in the lowest byte. They may change
+    /// under this look, which only says where another one, byte by byte, is worth it.
     #[inline(always)]
     fn live_bits(&self, group: usize) -> u64 {
         let (groups, _) = self.states.as_chunks::<EIGHT>();
@@ -154,7 +154,8 @@ impl Leaf {
         }
     }
 
-    /// The last live block that starts in a range of offsets from the leaf's base, the last one included.
+    /// The last live block that starts in a range of offsets from the leaf's base, the last one
+    /// included.
     #[inline]
     pub fn last_live(&self, range: RangeInclusive<usize>) -> Option<usize> {
         let (from, to) = (range.start() / SLOT, range.end() / SLOT);

@@ -19,7 +19,8 @@ pub enum State {
 
 /// Bit of a state whose block starts at the slot's second granule.
 pub(super) const SECOND: u8 = 0x80;
-/// States from here on are live, without the bit that says where; the class counts up from the next.
+/// States from here on are live, without the bit that says where; the class counts up from the
+/// next.
 pub(super) const LIVE: u8 = 8;
 
 impl State {

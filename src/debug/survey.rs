@@ -27,12 +27,14 @@ pub struct Facts {
 }
 
 impl CheckedHeap {
-    /// Does what of the program's own calls is still to be done: frees that its signal handlers left.
+    /// Does what of the program's own calls is still to be done: frees that its signal handlers
+    /// left.
     pub fn settle(&self) {
         deferred::drain(|pointer, code| self.free_deferred(pointer, code));
     }
 
-    /// Calls `each` with all memory that may hold blocks, mapped ones apart, first byte and first byte behind.
+    /// Calls `each` with all memory that may hold blocks, mapped ones apart, first byte and first
+    /// byte behind.
     pub fn for_each_stretch(&self, mut each: impl FnMut(usize, usize)) {
         self.arenas.for_each(|arena| {
             let books = arena.lock();
@@ -40,8 +42,8 @@ impl CheckedHeap {
         });
     }
 
-    /// Calls `each` with every mapping that is or was a block: first byte, first byte behind, and the block if
-    /// it is live.
+    /// Calls `each` with every mapping that is or was a block: first byte, first byte behind, and
+    /// the block if it is live.
     pub fn for_each_mapped(&self, mut each: impl FnMut(usize, usize, Option<Large>)) {
         let list = self.mapped.lock();
         for mapped in list.all() {
@@ -65,11 +67,13 @@ impl CheckedHeap {
 
     #[cold]
     fn damaged_extent(&self, user: usize) -> usize {
-        // SAFETY: as above.
+        // SAFETY: callers name live blocks of a heap with canaries, whose heads are in front of
+        // them.
         unsafe { self.canaries().salvage_head(user) }.map_or(0, |head| head.size)
     }
 
-    /// Can it be noted of a block that it is exempt, and seen that it is inherited? Not without canaries.
+    /// Can it be noted of a block that it is exempt, and seen that it is inherited? Not without
+    /// canaries.
     pub fn notes_exemption(&self) -> bool {
         self.is_guarded()
     }
@@ -81,27 +85,28 @@ impl CheckedHeap {
         if !self.is_guarded() {
             return Facts { size, thread: None, is_exempt: false };
         }
-        // SAFETY: as above.
+        // SAFETY: callers name live blocks, and with canaries each has a head in front of it.
         let head = unsafe { self.canaries().read_head(user) };
         let is_exempt = |head: Head| head.exempt || thread::is_inherited(head.thread);
         let thread = head.map(|head| head.thread);
         Facts { size, thread, is_exempt: head.is_some_and(is_exempt) }
     }
 
-    /// Makes the live block at `user` exempt from the leak check. Says whether it was not before; `None`: that
-    /// cannot be noted, since there are no canaries or they are damaged.
+    /// Makes the live block at `user` exempt from the leak check. Says whether it was not before;
+    /// `None`: that cannot be noted, since there are no canaries or they are damaged.
     pub fn exempt(&self, user: usize) -> Option<bool> {
         if !self.is_guarded() {
             return None;
         }
-        // SAFETY: as above.
+        // SAFETY: callers name live blocks, and with canaries each has a head in front of it.
         let head = unsafe { self.canaries().read_head(user) }?;
-        // SAFETY: as above; what is written is what stands there but for one bit and the checksum over it.
+        // SAFETY: the head was read there; one bit of it changes, and the checksum over it.
         unsafe { self.canaries().write_head(user, Head { exempt: true, ..head }) };
         Some(!head.exempt)
     }
 
-    /// The calling thread's blocks are exempt from here on, until it has asked as often for the end of that.
+    /// The calling thread's blocks are exempt from here on, until it has asked as often for the end
+    /// of that.
     pub fn look_away(&self, starts: bool) {
         thread::set_blind(starts);
         thread::set_arena(thread::arena(), self.is_quick());

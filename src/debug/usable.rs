@@ -10,8 +10,9 @@ use crate::own::{self, Region};
 use crate::sys::thread;
 
 impl CheckedHeap {
-    /// As [`CheckedHeap::usable_size`] for a live block of a cached class; `None` for all else. A head that was written
-    /// over is told of when the block is freed: here only a size that cannot be is turned down.
+    /// As [`CheckedHeap::usable_size`] for a live block of a cached class; `None` for all else. A
+    /// head that was written over is told of when the block is freed: here only a size that cannot
+    /// be is turned down.
     #[inline(always)]
     pub fn usable_quickly(&self, user: usize) -> Option<usize> {
         let capacity = registry::capacity(user)?;
@@ -60,8 +61,8 @@ impl CheckedHeap {
             return class.capacity();
         }
         // By the chunk's word: a handler may have interrupted whoever holds the heap's lock.
-        // SAFETY: the registry says that a block is live there, and without canaries a block starts where its payload does,
-        // with the chunk's word in front.
+        // SAFETY: the registry says that a block is live there, and without canaries a block starts
+        // where its payload does, with the chunk's word in front.
         unsafe { capacity_by_word(self.canaries().heap_key(), user - WORD) }.unwrap_or(0)
     }
 }

@@ -21,8 +21,8 @@ impl CheckedHeap {
         });
     }
 
-    /// Gives free memory back to the system (malloc_trim): what waits in this thread's quarantine and
-    /// cache goes, too. Says whether any went.
+    /// Gives free memory back to the system (malloc_trim): what waits in this thread's quarantine
+    /// and cache goes, too. Says whether any went.
     pub fn trim(&self, keep: usize) -> bool {
         self.evict_over(0);
         let mut any = self.unmap_over_budget(true);
@@ -55,8 +55,10 @@ impl CheckedHeap {
         (totals, usage)
     }
 
-    /// Takes all locks of the malloc path in their order, before fork. The first of the result goes to
-    /// [`CheckedHeap::release_after_fork`]; the second says whether other threads are outside of all of them.
+    /// Takes all locks of the malloc path in their order, before fork. The first of the result goes
+    /// to
+    /// [`CheckedHeap::release_after_fork`]; the second says whether other threads are outside of
+    /// all of them.
     pub fn hold_over_fork(&self) -> ([bool; 2], bool) {
         let mapped = self.mapped.hold_over_fork();
         let arenas = self.arenas.hold_over_fork();
@@ -83,8 +85,8 @@ impl CheckedHeap {
         }
     }
 
-    /// In a forked child, after [`CheckedHeap::release_after_fork`]: every lock of the malloc path is free, but for those
-    /// that the child's thread held when a signal handler of it forked.
+    /// In a forked child, after [`CheckedHeap::release_after_fork`]: every lock of the malloc path
+    /// is free, but for those that the child's thread held when a signal handler of it forked.
     pub fn renew_locks(&self) {
         own::heap::renew_lock();
         self.arenas.renew_locks();
@@ -95,7 +97,8 @@ impl CheckedHeap {
     /// evicted. For good at exit; else until [`CheckedHeap::thaw`].
     pub fn freeze(&self) {
         self.frozen.fetch_add(1, Ordering::SeqCst);
-        // Mappings only go away under this lock, and only when nothing is frozen: who saw that is done.
+        // Mappings only go away under this lock, and only when nothing is frozen: who saw that is
+        // done.
         drop(self.mapped.lock());
         self.arenas.tune(|tuning| tuning.may_trim = false);
     }

@@ -131,7 +131,7 @@ impl Bins {
                 unsafe { self.unlink(key, segments, chunk, size)? };
                 return Ok(Some((chunk, size)));
             }
-            // SAFETY: as above.
+            // SAFETY: `chunk` was just found to be a free chunk, which has links.
             chunk = unsafe { read_links(chunk) }.next;
         }
         Ok(None)
@@ -187,8 +187,8 @@ impl Bins {
         Ok(())
     }
 
-    /// Calls `visit` with each listed chunk and its bin, as long as it returns true. Follows links only from chunks
-    /// that `visit` accepted.
+    /// Calls `visit` with each listed chunk and its bin, as long as it returns true. Follows links
+    /// only from chunks that `visit` accepted.
     pub(super) fn walk(&self, visit: impl FnMut(usize, usize) -> bool) {
         self.walk_from(0, visit);
     }
@@ -256,8 +256,8 @@ pub(super) unsafe fn check_free(
     }
 }
 
-/// Verifies that the word at `chunk` is a free chunk's: enough for a neighbour in a list, which links
-/// back, and of which nothing but its links is used. Returns its size.
+/// Verifies that the word at `chunk` is a free chunk's: enough for a neighbour in a list, which
+/// links back, and of which nothing but its links is used. Returns its size.
 ///
 /// # Safety
 /// The segments are mapped.

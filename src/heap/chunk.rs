@@ -191,8 +191,9 @@ pub unsafe fn size_unverified(chunk: usize) -> usize {
     (word & LOW & !0xf) as usize
 }
 
-/// Bytes that the payload of the chunk in use at `chunk` holds, by the chunk's word alone: without the heap, so without
-/// its lock. `None`: the word is not one that the heap with that key has written.
+/// Bytes that the payload of the chunk in use at `chunk` holds, by the chunk's word alone: without
+/// the heap, so without its lock. `None`: the word is not one that the heap with that key has
+/// written.
 ///
 /// # Safety
 /// As [`is_sound`].

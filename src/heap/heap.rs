@@ -95,8 +95,8 @@ impl<P: PageSource> Heap<P> {
         }
     }
 
-    /// The stretches of memory that the heap is made of, mapped blocks apart: first byte and first byte
-    /// behind.
+    /// The stretches of memory that the heap is made of, mapped blocks apart: first byte and first
+    /// byte behind.
     pub fn stretches(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.segments.as_slice().iter().map(|segment| (segment.start, segment.end))
     }

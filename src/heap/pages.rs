@@ -19,15 +19,16 @@ pub struct Pages {
 /// Memory handed out by `grow` and `map` is zero, 16-byte aligned, used by nobody else, and stays
 /// so until it is given back through `shrink` or `unmap`.
 pub unsafe trait PageSource {
-    /// Says that what [`PageSource::grow`] gives next is for chunks of that size: of smaller ones than a page all pages
-    /// are used.
+    /// Says that what [`PageSource::grow`] gives next is for chunks of that size: of smaller ones
+    /// than a page all pages are used.
     fn expect(&mut self, _chunk: usize) {}
 
     /// At least `bytes` more, directly behind `end` if that can be had, elsewhere if not.
     /// `None` when there is no memory.
     fn grow(&mut self, end: usize, bytes: usize) -> Option<Pages>;
 
-    /// Growth ends at multiples of so many bytes, a power of two of pages, and the heap had best keep to them.
+    /// Growth ends at multiples of so many bytes, a power of two of pages, and the heap had best
+    /// keep to them.
     fn step(&self) -> usize {
         PAGE
     }

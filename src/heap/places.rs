@@ -1,5 +1,5 @@
-//! Places: the granules of all segments counted through, so that a set of chunks is a set of bits, and its
-//! members come out in the order of their addresses.
+//! Places: the granules of all segments counted through, so that a set of chunks is a set of bits,
+//! and its members come out in the order of their addresses.
 
 use super::heap::Heap;
 use super::pages::PageSource;
@@ -20,8 +20,8 @@ impl<P: PageSource> Heap<P> {
         offset.is_multiple_of(GRANULE).then_some(segment.first_place + offset / GRANULE)
     }
 
-    /// The payload at a place. Those at the [`Heap::PLACES_TOGETHER`] places from a multiple of that on follow one
-    /// another. `None`: there is no such place.
+    /// The payload at a place. Those at the [`Heap::PLACES_TOGETHER`] places from a multiple of
+    /// that on follow one another. `None`: there is no such place.
     #[inline]
     pub fn payload_at(&self, place: usize) -> Option<usize> {
         let all = self.segments.as_slice();

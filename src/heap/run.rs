@@ -20,9 +20,9 @@ pub struct PutBack {
 }
 
 impl<P: PageSource> Heap<P> {
-    /// As [`Heap::put_back`] for all of `payloads`, which ascend. After an error the last one dealt with was
-    /// found smashed or beside something smashed, and with the neighbours it was joined to it is out of use;
-    /// go on with the rest. Call [`Heap::settle`] after the last.
+    /// As [`Heap::put_back`] for all of `payloads`, which ascend. After an error the last one dealt
+    /// with was found smashed or beside something smashed, and with the neighbours it was joined to
+    /// it is out of use; go on with the rest. Call [`Heap::settle`] after the last.
     ///
     /// # Safety
     /// As [`Heap::put_back`] for each of them; none is mapped on its own.
@@ -57,8 +57,8 @@ impl<P: PageSource> Heap<P> {
         };
         let fence = self.segments.find(chunk).map_or(chunk, |segment| segment.fence());
         let (mut size, mut count) = (head.size, 1);
-        // SAFETY: a word stands behind each chunk: the first one's is verified, and sizes are looked at
-        // before they lead on. Joined, the words in between belong to nobody.
+        // SAFETY: a word stands behind each chunk: the first one's is verified, and sizes are
+        // looked at before they lead on. Joined, the words in between belong to nobody.
         unsafe {
             while payloads.get(count) == Some(&payload_of(chunk + size))
                 && let Ok(next) = self.key.read(chunk + size)

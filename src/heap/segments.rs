@@ -37,7 +37,8 @@ impl Segment {
         self.end - WORD
     }
 
-    /// Is `chunk` an address where a chunk of this segment may start? Of one that is not in use none is.
+    /// Is `chunk` an address where a chunk of this segment may start? Of one that is not in use
+    /// none is.
     const fn holds(&self, chunk: usize) -> bool {
         chunk >= self.first_chunk() && chunk < self.end.saturating_sub(WORD)
     }

@@ -24,8 +24,8 @@ impl<P: PageSource> Heap<P> {
         self.trim(self.top_size - MIN_CHUNK - spare);
     }
 
-    /// Bytes that the heap grows by beyond what is needed: more where it is large, unless its growth is by large steps
-    /// anyway.
+    /// Bytes that the heap grows by beyond what is needed: more where it is large, unless its
+    /// growth is by large steps anyway.
     fn pad(&self) -> usize {
         let is_stepped = self.pages.step() > PAGE;
         let most = if is_stepped { TOP_PAD } else { MOST_PAD };
@@ -44,7 +44,8 @@ impl<P: PageSource> Heap<P> {
             if bin != last_bin {
                 (last_bin, before) = (bin, 0);
             }
-            // Each links back to the one before it, the first to none: then no list leads in a circle.
+            // Each links back to the one before it, the first to none: then no list leads in a
+            // circle.
             // SAFETY: `check_free` has accepted the chunk.
             if unsafe { read_links(chunk) }.prev != before {
                 return false;

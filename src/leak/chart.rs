@@ -1,5 +1,5 @@
-//! The chart of all live blocks: which block a word points into, and what has been found out about it. Drawn while
-//! the other threads stand still, and valid as long.
+//! The chart of all live blocks: which block a word points into, and what has been found out about
+//! it. Drawn while the other threads stand still, and valid as long.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -100,7 +100,8 @@ impl<'a> Chart<'a> {
         self.heap
     }
 
-    /// The words that could lead to a block, whatever tag is in their upper bits. Most words are nowhere near one.
+    /// The words that could lead to a block, whatever tag is in their upper bits. Most words are
+    /// nowhere near one.
     pub const fn window(&self) -> Window {
         Window { mask: ADDRESS_MASK, lowest: self.lowest, span: self.span }
     }
@@ -137,7 +138,8 @@ impl<'a> Chart<'a> {
         self.sheets.get(place).map(|sheet| &**sheet)
     }
 
-    /// The live block that an address points to, at its start, into it, or just behind it: a list's end is kept so.
+    /// The live block that an address points to, at its start, into it, or just behind it: a list's
+    /// end is kept so.
     #[inline(always)]
     pub fn find(&self, address: usize) -> Option<usize> {
         let Some(leaf) = Leaf::of(address) else { return self.find_large(address) };

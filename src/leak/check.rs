@@ -1,4 +1,5 @@
-//! The leak check: stops the world, marks, sorts what is lost, and lets the world go on before anything is said.
+//! The leak check: stops the world, marks, sorts what is lost, and lets the world go on before
+//! anything is said.
 
 use super::chart::{Chart, Set};
 use super::classify::{self, Loss, find_lost};
@@ -32,7 +33,8 @@ pub struct Leak {
 /// What was found out.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
-    /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each first.
+    /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each
+    /// first.
     pub leaks: Vec<Leak>,
     /// What is in use and can be reached, the largest sites first.
     pub reachable: Vec<(SiteId, SiteTotals)>,
@@ -55,14 +57,16 @@ pub enum Obstacle {
     Filter,
 }
 
-/// What the marks of a block need at most: its places in two lists, which double when they are full.
+/// What the marks of a block need at most: its places in two lists, which double when they are
+/// full.
 const BYTES_A_BLOCK: usize = 3 * (8 + 32);
 /// What the marks of a MiB need.
 const BYTES_A_LEAF: usize = 48 << 10;
 /// What all the rest needs.
 const BYTES_BESIDES: usize = 8 << 20;
 
-/// A check that was made: the world goes on, and what is lost can be looked at. The heap stays frozen.
+/// A check that was made: the world goes on, and what is lost can be looked at. The heap stays
+/// frozen.
 pub struct Check<'a> {
     chart: Chart<'a>,
     memory: Memory,
@@ -77,7 +81,8 @@ pub struct Check<'a> {
 }
 
 impl<'a> Check<'a> {
-    /// Checks. The heap is frozen; `caller` is where the calling thread's stack begins to be the program's.
+    /// Checks. The heap is frozen; `caller` is where the calling thread's stack begins to be the
+    /// program's.
     pub fn make(heap: &'a CheckedHeap, caller: &Point) -> Result<Self, Obstacle> {
         if filter::is_installed() {
             return Err(Obstacle::Filter);
@@ -133,7 +138,8 @@ impl<'a> Check<'a> {
         self.verdict_without(|_, _| false)
     }
 
-    /// The same if some leaks, by site and loss, and what only they lead to, are not to be reported.
+    /// The same if some leaks, by site and loss, and what only they lead to, are not to be
+    /// reported.
     pub fn verdict_without(&self, is_suppressed: impl Fn(SiteId, Loss) -> bool) -> Verdict {
         let mut suppressed = Groups::default();
         let mut blocks = Vec::new();
@@ -161,7 +167,8 @@ impl<'a> Check<'a> {
         verdict
     }
 
-    /// The same for the blocks that are wanted alone; `with_reached`: what can be reached is listed, too.
+    /// The same for the blocks that are wanted alone; `with_reached`: what can be reached is
+    /// listed, too.
     pub fn verdict_of(&self, is_wanted: impl Fn(usize) -> bool, with_reached: bool) -> Verdict {
         let heap = self.chart.heap();
         let (mut lost, mut reached) = (Groups::default(), Groups::default());

@@ -1,9 +1,11 @@
-//! Sorting what is lost: which blocks nothing leads to any more, and which are lost only with those.
+//! Sorting what is lost: which blocks nothing leads to any more, and which are lost only with
+//! those.
 //!
-//! Among the lost, the blocks that no other one leads to are direct leaks, and of a cycle that none leads to
-//! exactly one is. Two passes find them: the first notes in which order blocks are finished, all that they
-//! lead to looked through; taken from the last finished on, a block that none before it has led to is direct
-//! (Kosaraju's order: what leads to a cycle is finished after it).
+//! Among the lost, the blocks that no other one leads to are direct leaks, and of a cycle that none
+//! leads to exactly one is. Two passes find them: the first notes in which order blocks are
+//! finished, all that they lead to looked through; taken from the last finished on, a block that
+//! none before it has led to is direct (Kosaraju's order: what leads to a cycle is finished after
+//! it).
 
 use super::chart::{Chart, Set};
 use super::mark::{LARGE, each_in};
@@ -23,7 +25,8 @@ pub enum Loss {
     Possible,
 }
 
-/// Puts every live block that is not [`Set::Reached`] into [`Set::Lost`]. What is reached has been marked.
+/// Puts every live block that is not [`Set::Reached`] into [`Set::Lost`]. What is reached has been
+/// marked.
 pub fn find_lost(chart: &Chart<'_>) {
     chart.for_each_block(|block| {
         if !chart.contains(Set::Reached, block) {
@@ -129,8 +132,9 @@ impl Open {
     }
 }
 
-/// Puts a block, if it is lost, and all lost ones that it leads to into `set`, and calls `done` with each when all
-/// behind it are. `path` is empty before and after; it is as deep as the longest way.
+/// Puts a block, if it is lost, and all lost ones that it leads to into `set`, and calls `done`
+/// with each when all behind it are. `path` is empty before and after; it is as deep as the longest
+/// way.
 fn visit(
     chart: &Chart<'_>,
     reader: &Reader<'_>,

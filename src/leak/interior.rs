@@ -1,11 +1,12 @@
-//! Which pointers into the middle of a block are as good as one to its start: what C++ programs keep alone.
+//! Which pointers into the middle of a block are as good as one to its start: what C++ programs
+//! keep alone.
 
 use super::chart::Chart;
 use super::reader::Reader;
 use crate::heap::size::WORD;
 
-/// Does a word that points to `block`, or into it, count? `constants`: where tables of virtual functions are, by
-/// ascending address.
+/// Does a word that points to `block`, or into it, count? `constants`: where tables of virtual
+/// functions are, by ascending address.
 pub(super) fn counts(
     chart: &Chart<'_>,
     reader: &Reader<'_>,
@@ -32,8 +33,8 @@ pub(super) fn counts(
             && is_in(constants, read(offset))
 }
 
-/// `new T[n]` of a type with a destructor: n, then the elements (Itanium C++ ABI, 2.7); or any block that
-/// begins with the number of the bytes behind.
+/// `new T[n]` of a type with a destructor: n, then the elements (Itanium C++ ABI, 2.7); or any
+/// block that begins with the number of the bytes behind.
 const fn is_array_behind_its_count(count: usize, offset: usize, size: usize) -> bool {
     offset == WORD && count != 0 && (size - WORD).is_multiple_of(count) && count <= size - WORD
 }

@@ -1,5 +1,5 @@
-//! Marking: from words that may be pointers to the blocks they lead to, and on from what is in those. No recursion:
-//! what is still to be looked through waits in a list.
+//! Marking: from words that may be pointers to the blocks they lead to, and on from what is in
+//! those. No recursion: what is still to be looked through waits in a list.
 
 use core::ops::ControlFlow;
 
@@ -25,8 +25,8 @@ const LINE: usize = 64;
 pub enum Interior<'a> {
     /// All, to anywhere from its start to right behind it.
     Lenient,
-    /// That to its start, and those that C++ programs keep alone; pointers to functions and their like are in these
-    /// ranges.
+    /// That to its start, and those that C++ programs keep alone; pointers to functions and their
+    /// like are in these ranges.
     Strict(&'a [(usize, usize)]),
 }
 
@@ -113,7 +113,8 @@ impl<'a> Marker<'a> {
     /// Goes on from all blocks that are marked until nothing new comes.
     pub fn finish(&mut self) {
         loop {
-            // The last found goes to the back of the short row, what has waited there is near by now.
+            // The last found goes to the back of the short row, what has waited there is near by
+            // now.
             let fresh = self.waiting.pop();
             let slot = self.next;
             self.next = (slot + 1) % AHEAD;

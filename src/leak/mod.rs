@@ -1,7 +1,8 @@
-//! Leaks: which live blocks the program can still reach. `stop` holds the other threads, `space` and `roots` know
-//! where the program's pointers may be, `chart` says which block a word points into, `mark` follows such words,
-//! `classify` sorts what is lost, `reader` reads memory that may hold guards, or may not be there;
-//! `check` does it all in order; `newborn` is a quick look at a few blocks.
+//! Leaks: which live blocks the program can still reach. `stop` holds the other threads, `space`
+//! and `roots` know where the program's pointers may be, `chart` says which block a word points
+//! into, `mark` follows such words, `classify` sorts what is lost, `reader` reads memory that may
+//! hold guards, or may not be there; `check` does it all in order; `newborn` is a quick look at a
+//! few blocks.
 
 pub mod chart;
 pub mod check;

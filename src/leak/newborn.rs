@@ -1,6 +1,7 @@
-//! A quick look at a few blocks: does the program still lead to all of them? It asks the other way round than the leak
-//! check: not what can be reached, but where the words are that lead to these blocks, and stops when there is one
-//! for each. What was there before they came is taken for reachable.
+//! A quick look at a few blocks: does the program still lead to all of them? It asks the other way
+//! round than the leak check: not what can be reached, but where the words are that lead to these
+//! blocks, and stops when there is one for each. What was there before they came is taken for
+//! reachable.
 //!
 //! The other threads stand still meanwhile: what they unmap could not be looked at.
 
@@ -40,7 +41,8 @@ const REMEMBERED: usize = 64;
 /// Larger blocks are looked for by their first pages alone.
 const MOST_PAGES: usize = 64;
 
-/// Numbers of pages in which words were found that lead to new blocks: where a cache grows, the next one will be there, too.
+/// Numbers of pages in which words were found that lead to new blocks: where a cache grows, the
+/// next one will be there, too.
 static KNOWN: [AtomicUsize; REMEMBERED] = [const { AtomicUsize::new(0) }; REMEMBERED];
 static NEXT_KNOWN: AtomicUsize = AtomicUsize::new(0);
 
@@ -55,8 +57,8 @@ struct Look<'a> {
     pages: Box<[u64; PAGES / 64]>,
 }
 
-/// Does the program lead to all these live blocks, in ascending order? The heap is frozen; `caller` is where the calling thread's stack
-/// begins to be the program's.
+/// Does the program lead to all these live blocks, in ascending order? The heap is frozen; `caller`
+/// is where the calling thread's stack begins to be the program's.
 pub fn are_held(heap: &CheckedHeap, caller: &Point, blocks: &[usize]) -> Answer {
     if blocks.is_empty() {
         return Answer::Held;
@@ -190,7 +192,8 @@ impl<'a> Look<'a> {
         });
     }
 
-    /// The words from the first block to right behind the last, whatever tag is in their upper bits.
+    /// The words from the first block to right behind the last, whatever tag is in their upper
+    /// bits.
     fn window(&self) -> Window {
         let lowest = self.blocks.first().copied().unwrap_or(0);
         let highest = self.ends.last().copied().unwrap_or(0);
@@ -203,8 +206,8 @@ impl<'a> Look<'a> {
         self.pages.get(slot / 64).is_some_and(|bits| bits >> (slot % 64) & 1 != 0)
     }
 
-    /// Does a word at that address count? Not in a block that is free, nor in one that is looked for and not known to
-    /// be held.
+    /// Does a word at that address count? Not in a block that is free, nor in one that is looked
+    /// for and not known to be held.
     fn is_counted(&self, at: usize) -> bool {
         if registry::owner(at).is_none() {
             return true;

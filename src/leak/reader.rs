@@ -1,8 +1,9 @@
-//! The program's memory, word by word, without being hurt by it: mappings may hold guard pages, pages behind a
-//! protection key, pages of a file that has become shorter, pages in swap.
+//! The program's memory, word by word, without being hurt by it: mappings may hold guard pages,
+//! pages behind a protection key, pages of a file that has become shorter, pages in swap.
 //!
-//! In place only pages are read that are in memory; a fault there costs nothing, since a [`FaultNet`] is spread. All
-//! others are copied by the kernel; those that even the kernel cannot read are counted.
+//! In place only pages are read that are in memory; a fault there costs nothing, since a
+//! [`FaultNet`] is spread. All others are copied by the kernel; those that even the kernel cannot
+//! read are counted.
 
 use core::cell::Cell;
 use core::ops::ControlFlow;
@@ -54,7 +55,8 @@ impl Memory {
         self.unread.get()
     }
 
-    /// Calls `each` with the parts of `[start, end)`, the heap's memory, that are not protected and were ever touched.
+    /// Calls `each` with the parts of `[start, end)`, the heap's memory, that are not protected and
+    /// were ever touched.
     pub fn for_each_visible(
         &self,
         start: usize,
@@ -72,8 +74,8 @@ impl Memory {
         }
     }
 
-    /// Calls `each` with the parts of `[start, end)` that were ever touched. What the kernel does not tell of is taken
-    /// for a part that is elsewhere.
+    /// Calls `each` with the parts of `[start, end)` that were ever touched. What the kernel does
+    /// not tell of is taken for a part that is elsewhere.
     pub fn for_each_touched(
         &self,
         start: usize,
@@ -113,8 +115,8 @@ impl Reader<'_> {
         })
     }
 
-    /// Calls `each` with the words of `[start, end)` in the window, and where they stand, until it breaks. They are read
-    /// in place; pages that cannot be are copied.
+    /// Calls `each` with the words of `[start, end)` in the window, and where they stand, until it
+    /// breaks. They are read in place; pages that cannot be are copied.
     #[inline]
     pub fn words_in_place(
         &self,

@@ -5,8 +5,8 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// Regions named at a time.
 const MOST: usize = 4096;
 
-/// Its first byte and its size; without a size it is no region. No lock, so that a fork in the middle of a call
-/// leaves nothing behind.
+/// Its first byte and its size; without a size it is no region. No lock, so that a fork in the
+/// middle of a call leaves nothing behind.
 struct Region {
     start: AtomicUsize,
     bytes: AtomicUsize,
@@ -15,7 +15,8 @@ struct Region {
 static REGIONS: [Region; MOST] =
     [const { Region { start: AtomicUsize::new(0), bytes: AtomicUsize::new(0) } }; MOST];
 
-/// Names `bytes`, not 0, at `start`. The same may be named several times. `false`: 4096 are named already.
+/// Names `bytes`, not 0, at `start`. The same may be named several times. `false`: 4096 are named
+/// already.
 pub fn add(start: usize, bytes: usize) -> bool {
     let take = |region: &&Region| {
         region.start.compare_exchange(0, start, Ordering::AcqRel, Ordering::Relaxed).is_ok()

@@ -1,4 +1,5 @@
-//! Roots: where the program keeps what it can still use. Words there that lead to blocks are marked.
+//! Roots: where the program keeps what it can still use. Words there that lead to blocks are
+//! marked.
 
 use super::chart::Chart;
 use super::mark::Marker;
@@ -13,7 +14,8 @@ use crate::stack::caller::Point;
 use crate::sys::descriptor;
 use crate::sys::pagemap::Presence;
 
-/// Start of the calling thread's alternate signal stack, which the kernel alone may know; 0: it has none.
+/// Start of the calling thread's alternate signal stack, which the kernel alone may know; 0: it has
+/// none.
 fn alt_stack() -> usize {
     descriptor::alternate_stack().map_or(0, |(start, _)| start)
 }
@@ -117,7 +119,8 @@ impl<'a> Roots<'a> {
     }
 
     fn mark_part(&self, marker: &mut Marker<'_>, part: Mapping) {
-        // While threads go on a mapping may go away. What has a file behind it may become shorter at any time.
+        // While threads go on a mapping may go away. What has a file behind it may become shorter
+        // at any time.
         let in_place = part.backing != Backing::File && self.stopped.is_complete();
         self.reader.memory().for_each_touched(part.start, part.end, |start, end, presence| {
             let presence = if in_place { presence } else { Presence::Elsewhere };

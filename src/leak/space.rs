@@ -9,7 +9,8 @@ use crate::sys::{holdings, maps};
 /// Memory of the program in which words are no pointers: first byte and first byte behind.
 static NO_POINTERS: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
-/// Says where there is some: a fuzzer's notes of what the program has compared lead to blocks that nobody has.
+/// Says where there is some: a fuzzer's notes of what the program has compared lead to blocks that
+/// nobody has.
 pub fn leave_out(start: usize, end: usize) {
     let [first, last] = &NO_POINTERS;
     first.store(start, Ordering::Relaxed);
@@ -36,7 +37,8 @@ pub struct Mapping {
     pub end: usize,
     /// What is behind it.
     pub backing: Backing,
-    /// May it be a thread's stack and nothing else? The first thread's is, and others have a guard in front.
+    /// May it be a thread's stack and nothing else? The first thread's is, and others have a guard
+    /// in front.
     pub is_stack: bool,
     /// Is it the first thread's stack?
     pub is_first: bool,
@@ -54,12 +56,13 @@ impl Mapping {
 pub struct Space {
     /// What can be read and written, by ascending address.
     pub mappings: Vec<Mapping>,
-    /// What can be read, not written, and comes from a file: constants, tables of functions among them.
+    /// What can be read, not written, and comes from a file: constants, tables of functions among
+    /// them.
     pub constants: Vec<(usize, usize)>,
     /// What cannot be read.
     hidden: Vec<(usize, usize)>,
-    /// What is not the program's own data, by ascending address and apart from each other: our memory, and its
-    /// heap.
+    /// What is not the program's own data, by ascending address and apart from each other: our
+    /// memory, and its heap.
     apart: Vec<(usize, usize)>,
 }
 
@@ -160,8 +163,8 @@ impl Space {
     }
 }
 
-/// Memory of a device, which a mere look may change; what the kernel keeps for its own purposes. Memory that is
-/// shared by a name is none.
+/// Memory of a device, which a mere look may change; what the kernel keeps for its own purposes.
+/// Memory that is shared by a name is none.
 fn is_device(path: &[u8]) -> bool {
     let is_memory = path.starts_with(b"/dev/shm/") || path.starts_with(b"/dev/zero");
     path.starts_with(b"/dev/") && !is_memory

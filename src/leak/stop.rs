@@ -1,5 +1,5 @@
-//! Stopping the world: every other thread parks in a signal handler until it is let go. No ptrace, no helper
-//! process; a thread that does not come in time is missed, and the verdict says so.
+//! Stopping the world: every other thread parks in a signal handler until it is let go. No ptrace,
+//! no helper process; a thread that does not come in time is missed, and the verdict says so.
 
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,8 @@ use crate::sys::{process, single, thread};
 
 /// Longest time for all of it.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Longest time for which a thread may have the signal blocked, as libc has while it starts or ends one.
+/// Longest time for which a thread may have the signal blocked, as libc has while it starts or ends
+/// one.
 const BLOCKED_PATIENCE: Duration = Duration::from_millis(100);
 /// Until a thread that was found inside our own work is asked again.
 const PAUSE: Duration = Duration::from_micros(200);
@@ -122,16 +123,16 @@ fn ask_new(stopped: &mut Stopped, parking: &Parking, me: u32) {
     }
 }
 
-/// Does the kernel count no more threads than the calling one, those that stand still, those that were given up,
-/// and the first one if it has ended?
+/// Does the kernel count no more threads than the calling one, those that stand still, those that
+/// were given up, and the first one if it has ended?
 fn are_all_known(stopped: &Stopped) -> bool {
     let first_has_ended = !is_there(process::id());
     let known = 1 + stopped.parked().count() + stopped.missed.len() + usize::from(first_has_ended);
     tasks::count().is_none_or(|count| count <= known)
 }
 
-/// Waits a moment for those who were asked, and asks again who was in the middle of our own work. Is nobody
-/// left to wait for?
+/// Waits a moment for those who were asked, and asks again who was in the middle of our own work.
+/// Is nobody left to wait for?
 fn settle(stopped: &mut Stopped, parking: &Parking, started: Instant) -> bool {
     parking.wait(&stopped.places, Instant::now() + PAUSE);
     let mut settled = true;

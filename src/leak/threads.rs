@@ -7,7 +7,8 @@ use crate::heap::size::{PAGE, WORD, round_down, round_up};
 use crate::stack::caller::Point;
 use crate::sys::{descriptor, ended, process, thread};
 
-/// Below its stack pointer a function may use so many bytes (System V ABI, AMD64 supplement, 3.2.2).
+/// Below its stack pointer a function may use so many bytes (System V ABI, AMD64 supplement,
+/// 3.2.2).
 const RED_ZONE: usize = 128;
 
 /// The threads.
@@ -21,7 +22,8 @@ pub(super) struct Threads<'a> {
 }
 
 impl Threads<'_> {
-    /// Stack pointer of each, and its descriptor where that lies above its stack: not the first thread's (glibc's nptl).
+    /// Stack pointer of each, and its descriptor where that lies above its stack: not the first
+    /// thread's (glibc's nptl).
     fn all(&self) -> impl Iterator<Item = (usize, Option<usize>)> + '_ {
         let first = process::id();
         let above = move |tid, descriptor| (tid != first).then_some(descriptor);
@@ -50,7 +52,8 @@ impl Threads<'_> {
         Mapping { start, ..mapping }
     }
 
-    /// What of a stack mapping without a thread is a thread's that has ended: libc keeps it for the next.
+    /// What of a stack mapping without a thread is a thread's that has ended: libc keeps it for the
+    /// next.
     fn end_of_dead_stack(&self, mapping: Mapping) -> usize {
         if !self.stopped.is_complete() {
             return mapping.start;
@@ -58,15 +61,16 @@ impl Threads<'_> {
         let inside = mapping.start..mapping.end - 3 * WORD;
         let here = ended::descriptors().filter(|at| inside.contains(at) && self.is_descriptor(*at));
         let Some(descriptor) = here.max() else { return mapping.start };
-        // A joined thread's descriptor leads to what it returned, which nobody can ask for any more.
+        // A joined thread's descriptor leads to what it returned, which nobody can ask for any
+        // more.
         match self.is_joined(descriptor) {
             true => round_up(descriptor + descriptor::BYTES, PAGE).min(mapping.end),
             false => descriptor,
         }
     }
 
-    /// Heads of the descriptors of threads that were joined: libc keeps them with their stacks for the next threads, and
-    /// what they have in blocks, for thread-local variables.
+    /// Heads of the descriptors of threads that were joined: libc keeps them with their stacks for
+    /// the next threads, and what they have in blocks, for thread-local variables.
     pub(super) fn joined_heads(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         /// glibc's `tcbhead_t`, as far as it has pointers.
         const HEAD: usize = 64;
@@ -74,7 +78,8 @@ impl Threads<'_> {
         ended::descriptors().filter(joined).map(|at| (at, at + HEAD))
     }
 
-    /// Is there a thread's descriptor? Its own address stands in it twice (x86-64 TLS ABI; glibc's tcbhead_t).
+    /// Is there a thread's descriptor? Its own address stands in it twice (x86-64 TLS ABI; glibc's
+    /// tcbhead_t).
     fn is_descriptor(&self, address: usize) -> bool {
         self.reader.word(address) == Some(address)
             && self.reader.word(address + 2 * WORD) == Some(address)
@@ -90,9 +95,10 @@ impl Threads<'_> {
     }
 }
 
-/// Does a thread that is at `sp` in the mapping run on the stack that libc made for it? Then its descriptor lies `above`, in
-/// the same mapping. Else it is one of the program's making, below which others may lie: also where the kernel has made one
-/// mapping of that and of what a descriptor lies in.
+/// Does a thread that is at `sp` in the mapping run on the stack that libc made for it? Then its
+/// descriptor lies `above`, in the same mapping. Else it is one of the program's making, below
+/// which others may lie: also where the kernel has made one mapping of that and of what a
+/// descriptor lies in.
 fn is_of_libcs_making(mapping: Mapping, sp: usize, above: Option<usize>) -> bool {
     above.is_some_and(|above| sp < above && mapping.contains(above))
 }
@@ -111,7 +117,8 @@ mod tests {
         assert!(!is_of_libcs_making(mapping, 0x20000, Some(0x9f700)));
         // A coroutine's stack behind the thread's own, as one mapping.
         assert!(!is_of_libcs_making(mapping, 0x70000, Some(0x3f700)));
-        // The first thread, on a coroutine's stack that is one mapping with what its descriptor lies in.
+        // The first thread, on a coroutine's stack that is one mapping with what its descriptor
+        // lies in.
         assert!(!is_of_libcs_making(mapping, 0x20000, None));
     }
 }

@@ -1,5 +1,5 @@
-//! The options that are texts, in places that neither move nor have to be allocated. The environment that they come
-//! from may be written over by the program.
+//! The options that are texts, in places that neither move nor have to be allocated. The
+//! environment that they come from may be written over by the program.
 
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 

@@ -93,8 +93,9 @@ fn pop(class: usize, start: usize) -> Option<usize> {
             return None;
         }
         let block = start + offset;
-        // SAFETY: the offset is of a block that was free, and the region stays mapped. If the block was taken meanwhile the
-        // program may be writing it: the list's tag has changed then, and what is read goes unused.
+        // SAFETY: the offset is of a block that was free, and the region stays mapped. If the block
+        // was taken meanwhile the program may be writing it: the list's tag has changed then, and
+        // what is read goes unused.
         let next = unsafe { memory::read_contended(block) } as u64;
         let new = ((head >> 32).wrapping_add(1) << 32) | (next & 0xffff_ffff);
         match list.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire) {

@@ -1,4 +1,5 @@
-//! Extents: room for what is recorded, in the tree file or, where there is none or no room in it, in private memory.
+//! Extents: room for what is recorded, in the tree file or, where there is none or no room in it,
+//! in private memory.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
@@ -132,7 +133,8 @@ fn tag_at(number: u32) -> Option<&'static AtomicU64> {
     (number < MOST_EXTENTS).then(|| unsafe { &*(start as *const AtomicU64).add(number as usize) })
 }
 
-/// Whose an extent is and what is in it: the owner in the lower half, then the kind, then the index in 24 bits.
+/// Whose an extent is and what is in it: the owner in the lower half, then the kind, then the index
+/// in 24 bits.
 pub(super) const fn tag_of(owner: u32, kind: Kind, index: u32) -> u64 {
     owner as u64 | (kind as u64) << 32 | (index as u64) << 40
 }

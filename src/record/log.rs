@@ -1,7 +1,8 @@
 //! A process's log: what it has to say, in the order in which it was found.
 //!
-//! An entry is `length: u32, kind: u16, complete: u16`, then so many bytes, padded to 8. None lies across the end of
-//! a part: a length of [`SKIP`] says that the next one is at the start of the next part.
+//! An entry is `length: u32, kind: u16, complete: u16`, then so many bytes, padded to 8. None lies
+//! across the end of a part: a length of [`SKIP`] says that the next one is at the start of the
+//! next part.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -73,8 +74,8 @@ pub fn append(kind: Entry, bytes: &[u8]) -> bool {
         process.lost.fetch_add(1, Ordering::Relaxed);
         return false;
     };
-    // SAFETY: so many bytes there were reserved for this entry alone. The length comes first: what is never completed
-    // can be passed over.
+    // SAFETY: so many bytes there were reserved for this entry alone. The length comes first: what
+    // is never completed can be passed over.
     unsafe {
         let [length, rest] = &*(entry as *const [AtomicU32; 2]);
         length.store(bytes.len() as u32, Ordering::Release);

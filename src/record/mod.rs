@@ -1,11 +1,12 @@
-//! The record: what outlives the process. Under `mallocop run` it lies in the tree file, one for the whole tree of
-//! processes, made and sized by the command and mapped by every process; without one, in private memory of the same
-//! form. docs/format.md has all of it.
+//! The record: what outlives the process. Under `mallocop run` it lies in the tree file, one for
+//! the whole tree of processes, made and sized by the command and mapped by every process; without
+//! one, in private memory of the same form. docs/format.md has all of it.
 //!
-//! The file is made of extents of 16 KiB, numbered from 0. The first has the header, the next ones a tag for each
-//! extent: whose it is and what is in it. Who needs room claims an extent by one atomic step on its tag and is then
-//! the only one to write there, but for what says otherwise. So a process that is killed in the middle of anything
-//! blocks nobody, and the command reads while they write.
+//! The file is made of extents of 16 KiB, numbered from 0. The first has the header, the next ones
+//! a tag for each extent: whose it is and what is in it. Who needs room claims an extent by one
+//! atomic step on its tag and is then the only one to write there, but for what says otherwise. So
+//! a process that is killed in the middle of anything blocks nobody, and the command reads while
+//! they write.
 
 mod extents;
 mod file;
@@ -67,7 +68,8 @@ pub struct Module<'a> {
 /// A frame of a stored stack, and the way to the next one further out.
 #[repr(C)]
 pub struct Node {
-    /// The return address in 47 bits, above it the tenant of that address in 13, and the stack's marks.
+    /// The return address in 47 bits, above it the tenant of that address in 13, and the stack's
+    /// marks.
     pub word: u64,
     /// Unit of the node further out; 0: this is the outermost frame.
     pub parent: u32,

@@ -108,13 +108,15 @@ pub enum Role {
     Child,
 }
 
-/// Extent of this process; 0 in a child that has none of its own yet. In a page that no child inherits.
+/// Extent of this process; 0 in a child that has none of its own yet. In a page that no child
+/// inherits.
 static SLOT: AtomicPtr<AtomicU32> = AtomicPtr::new(core::ptr::null_mut());
 /// The extent that this memory's last owner had: a child's parent, if its own is 0.
 static LAST: AtomicU32 = AtomicU32::new(0);
 static IMAGE: AtomicU32 = AtomicU32::new(0);
 
-/// Extent of the calling process, claimed if it is a child that has none. `None`: there is no tree file, or no room.
+/// Extent of the calling process, claimed if it is a child that has none. `None`: there is no tree
+/// file, or no room.
 pub fn slot() -> Option<u32> {
     file::header()?;
     // SAFETY: null, or a word that stays mapped.
@@ -145,8 +147,8 @@ pub fn image() -> Option<&'static Image> {
     at(image_number()?).map(|process| &process.image_record)
 }
 
-/// Claims an extent for what the calling process has to record, zeroed; in private memory where there is no tree file,
-/// or no room in it. `None`: no memory.
+/// Claims an extent for what the calling process has to record, zeroed; in private memory where
+/// there is no tree file, or no room in it. `None`: no memory.
 #[cold]
 pub fn claim_extent(kind: Kind, index: u32) -> Option<Place> {
     let owner = match kind {
@@ -194,8 +196,9 @@ pub fn enter(path: &core::ffi::CStr) -> Option<Role> {
     count_in()
 }
 
-/// Counts this process in as a program of its own. Who calls it again begins anew in a file that is empty again: what
-/// was claimed there before is forgotten. `None`: no file is mapped, or there is no room in it.
+/// Counts this process in as a program of its own. Who calls it again begins anew in a file that is
+/// empty again: what was claimed there before is forgotten. `None`: no file is mapped, or there is
+/// no room in it.
 pub fn count_in() -> Option<Role> {
     let header = file::header()?;
     extents::look_anew();
@@ -209,8 +212,8 @@ pub fn count_in() -> Option<Role> {
     }
 }
 
-/// In a forked child: it claims a part of its own. At once, so that whoever reads knows of it: as long as it lives the
-/// addresses of those that it was forked from mean something.
+/// In a forked child: it claims a part of its own. At once, so that whoever reads knows of it: as
+/// long as it lives the addresses of those that it was forked from mean something.
 pub fn renew_after_fork() {
     // SAFETY: null, or a word that stays mapped.
     if let Some(slot) = unsafe { SLOT.load(Ordering::Acquire).as_ref() } {
@@ -255,8 +258,8 @@ pub fn end(state: State, status: u32) {
     }
 }
 
-/// The same for a process that may be one in name only, after vfork, and for one that has nothing to say: they are
-/// left as they are. Was it noted? Makes a system call; safe in signal handlers.
+/// The same for a process that may be one in name only, after vfork, and for one that has nothing
+/// to say: they are left as they are. Was it noted? Makes a system call; safe in signal handlers.
 pub fn end_if_own(state: State) -> bool {
     // SAFETY: null, or a word that stays mapped.
     let slot = unsafe { SLOT.load(Ordering::Acquire).as_ref() }

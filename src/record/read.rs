@@ -1,6 +1,6 @@
-//! Reading a tree file, from outside, while processes write to it. What is there may be half written, truncated or
-//! hostile: everything is checked, nothing is believed for longer than it takes to look, and what does not fit is
-//! not there.
+//! Reading a tree file, from outside, while processes write to it. What is there may be half
+//! written, truncated or hostile: everything is checked, nothing is believed for longer than it
+//! takes to look, and what does not fit is not there.
 
 use std::collections::HashMap;
 
@@ -207,8 +207,8 @@ impl<B: Bytes> Reader<B> {
         })
     }
 
-    /// Calls `each` with the complete entries of a process's log from a position on; returns where to go on. `last`:
-    /// an incomplete entry will not be completed any more, and is passed over.
+    /// Calls `each` with the complete entries of a process's log from a position on; returns where
+    /// to go on. `last`: an incomplete entry will not be completed any more, and is passed over.
     pub fn log(
         &self,
         process: &Process,
@@ -254,7 +254,8 @@ impl<B: Bytes> Reader<B> {
         position as u32
     }
 
-    /// The stack of a site of an image, innermost frame first, as far as it is in the file: at most [`DEEPEST`] frames.
+    /// The stack of a site of an image, innermost frame first, as far as it is in the file: at most
+    /// [`DEEPEST`] frames.
     pub fn stack(&mut self, image: u32, site: u32) -> Vec<Node> {
         let mut nodes = Vec::new();
         let mut unit = self.node_of_site(image, site).unwrap_or(0);

@@ -20,7 +20,8 @@ fn file(entries: &[(u16, u16, &[u8])]) -> Vec<u8> {
     bytes
 }
 
-/// Its writer was killed, or another thread has ended the process meanwhile: what comes behind it is not lost.
+/// Its writer was killed, or another thread has ended the process meanwhile: what comes behind it
+/// is not lost.
 #[test]
 fn what_is_never_completed_is_passed_over() {
     let bytes = file(&[(3, 1, b"one"), (3, 0, b"never"), (4, 1, b"the reason")]);

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The text with all that is not printable written as `\x1b` or `\u{202e}`: it cannot move the cursor, begin a line, or
-/// turn the direction of what follows.
+/// The text with all that is not printable written as `\x1b` or `\u{202e}`: it cannot move the
+/// cursor, begin a line, or turn the direction of what follows.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if text.chars().all(is_harmless) {
         return Cow::Borrowed(text);
@@ -39,8 +39,8 @@ pub fn escape_lines(text: &str) -> Cow<'_, str> {
     Cow::Owned(lines.join("\n"))
 }
 
-/// Does a terminal show it, and do nothing else? Not control characters, nor those that turn the direction of writing
-/// (Unicode's bidirectional controls), nor line and paragraph separators.
+/// Does a terminal show it, and do nothing else? Not control characters, nor those that turn the
+/// direction of writing (Unicode's bidirectional controls), nor line and paragraph separators.
 const fn is_harmless(character: char) -> bool {
     !matches!(
         character,

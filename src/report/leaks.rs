@@ -15,7 +15,8 @@ use crate::leak::{Leak, Verdict};
 use crate::options::{self, Name};
 use crate::stack::symbolize::Frame;
 
-/// What a process says at its end, or when it was asked to look: empty where there is nothing to say.
+/// What a process says at its end, or when it was asked to look: empty where there is nothing to
+/// say.
 pub fn write(outcome: &Outcome, names: &mut dyn Names) -> String {
     let Outcome { leaks, reachable, sum } = outcome;
     let mut text = String::new();
@@ -57,8 +58,8 @@ pub fn write(outcome: &Outcome, names: &mut dyn Names) -> String {
     text
 }
 
-/// What is lost of a scope, or still there; empty: nothing. Not counted is what Rust's standard library keeps of its
-/// own: what was printed and is captured, and the threads themselves.
+/// What is lost of a scope, or still there; empty: nothing. Not counted is what Rust's standard
+/// library keeps of its own: what was printed and is captured, and the threads themselves.
 pub fn write_scope(verdict: &Verdict, names: &mut dyn Names) -> String {
     let mut text = String::new();
     for leak in &verdict.leaks {
@@ -66,7 +67,8 @@ pub fn write_scope(verdict: &Verdict, names: &mut dyn Names) -> String {
     }
     for &(site, totals) in &verdict.reachable {
         let frames = stacks::named_frames(site, names);
-        // Without names there is no telling what the library keeps: better nothing than what is not so.
+        // Without names there is no telling what the library keeps: better nothing than what is not
+        // so.
         let is_unknown =
             names.is_exhausted() && frames.iter().all(|frame| frame.function.is_none());
         if !is_unknown && !is_kept_by_std(&frames) {
@@ -82,7 +84,8 @@ pub fn write_scope(verdict: &Verdict, names: &mut dyn Names) -> String {
     text
 }
 
-/// Was it printed, or does the way from the user's code to the allocator lead through what keeps such blocks?
+/// Was it printed, or does the way from the user's code to the allocator lead through what keeps
+/// such blocks?
 fn is_kept_by_std(frames: &[Frame]) -> bool {
     let begins = |frame: &Frame, start: &str| {
         frame
@@ -192,7 +195,8 @@ fn write_block(out: &mut String, frames: &[String]) {
     out.push_str("    }\n");
 }
 
-/// Leaks that read the same are one: a loop that the compiler has unrolled has several sites on one line.
+/// Leaks that read the same are one: a loop that the compiler has unrolled has several sites on one
+/// line.
 fn merged(leaks: &[Leak], names: &mut dyn Names) -> Vec<Leak> {
     /// More than are ever shown are as they are.
     const MOST: usize = 2000;

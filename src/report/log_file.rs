@@ -27,8 +27,9 @@ pub(super) fn append(text: &[u8]) -> bool {
     file.is_ok_and(|mut file| file.write_all(text).is_ok())
 }
 
-/// The path of a process: `%p` its id, `%e` its program's name, `%h` the machine's name, `%t` the time in seconds, `%%` a
-/// percent sign. A pattern without `%p` gets the id at its end, as LeakSanitizer's have it.
+/// The path of a process: `%p` its id, `%e` its program's name, `%h` the machine's name, `%t` the
+/// time in seconds, `%%` a percent sign. A pattern without `%p` gets the id at its end, as
+/// LeakSanitizer's have it.
 pub fn expand(pattern: &str, pid: u32, program: &str) -> String {
     let mut path = String::new();
     let mut has_id = false;

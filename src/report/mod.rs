@@ -22,9 +22,9 @@ use crate::record::{self, Entry};
 use crate::sys::output;
 use crate::sys::target::Obstacle;
 
-/// Puts lines for the reader where that looks: under `mallocop run` into the tree file, from which the command
-/// prints; without one, or when it is full, on the standard error that the process was started with;
-/// but first of all into the file of `log_path`.
+/// Puts lines for the reader where that looks: under `mallocop run` into the tree file, from which
+/// the command prints; without one, or when it is full, on the standard error that the process was
+/// started with; but first of all into the file of `log_path`.
 pub fn emit(text: &str) {
     if log_file::append(text.as_bytes()) {
         return;
@@ -43,7 +43,8 @@ pub fn tell(told: &Told) -> bool {
         && postcard::to_allocvec(told).is_ok_and(|bytes| record::append(Entry::Finding, &bytes))
 }
 
-/// Tells of a program that is started unwatched. Safe in signal handlers and between vfork and exec.
+/// Tells of a program that is started unwatched. Safe in signal handlers and between vfork and
+/// exec.
 pub fn tell_unwatched(obstacle: Obstacle, path: &[u8]) {
     let mut entry = [0; 512];
     let path = path.get(..500).unwrap_or(path);

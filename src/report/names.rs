@@ -1,4 +1,5 @@
-//! Who knows what stands behind the number of a stack: the process itself, or whoever reads its record.
+//! Who knows what stands behind the number of a stack: the process itself, or whoever reads its
+//! record.
 
 use super::source;
 use crate::stack::depot::{self, SiteId};

@@ -1,4 +1,5 @@
-//! What a process says at its end, or when it is asked to look for leaks: the verdict, or what is in use.
+//! What a process says at its end, or when it is asked to look for leaks: the verdict, or what is
+//! in use.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,8 @@ use crate::stack::totals::SiteCounts;
 /// All of it.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
-    /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each first.
+    /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each
+    /// first.
     pub leaks: Vec<Leak>,
     /// What is in use and is not known to be lost, the largest sites first.
     pub reachable: Vec<Reachable>,

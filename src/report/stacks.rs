@@ -102,7 +102,8 @@ pub fn write_stack(out: &mut String, site: SiteId, names: &mut dyn Names) {
     }
 }
 
-/// Is the frame in the user's own code: has it a source that is there, and is it in no library that all have?
+/// Is the frame in the user's own code: has it a source that is there, and is it in no library that
+/// all have?
 fn is_users(frame: &Frame, names: &mut dyn Names) -> bool {
     library_of(frame).is_none() && names.source_line(frame).is_some()
 }
@@ -212,9 +213,9 @@ pub(super) enum Mark {
     Innermost(Vec<String>),
 }
 
-/// What to name in a rule for a site: the function of the first frame of the user's own code, else of the first that has
-/// a name and is not in the libraries that all programs allocate by; with those in front of it where it is the outermost
-/// one, such as `main`. `None`: none has a name.
+/// What to name in a rule for a site: the function of the first frame of the user's own code, else
+/// of the first that has a name and is not in the libraries that all programs allocate by; with
+/// those in front of it where it is the outermost one, such as `main`. `None`: none has a name.
 pub(super) fn mark(site: SiteId, names: &mut dyn Names) -> Option<Mark> {
     let frames = named_frames(site, names);
     let is_runtime = |frame: &Frame| {

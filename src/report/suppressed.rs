@@ -1,4 +1,5 @@
-//! Rules against the leaks of a process: which are not to be reported, and what is to be said of the rules.
+//! Rules against the leaks of a process: which are not to be reported, and what is to be said of
+//! the rules.
 
 use std::fmt::Write as _;
 

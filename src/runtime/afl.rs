@@ -1,4 +1,5 @@
-//! Under AFL++: thousands of short processes, forked from one that waits, whose standard error nobody reads.
+//! Under AFL++: thousands of short processes, forked from one that waits, whose standard error
+//! nobody reads.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,8 +17,8 @@ pub(super) fn prepare() {
     options::set_number(Name::Quiet, 1);
     // Names take longer than AFL++ waits for an input.
     symbolize::forgo_names();
-    // Nor is there time to look for leaks after each input, but where that is asked for: by the program
-    // (__AFL_LEAK_CHECK in include/mallocop.h) or the user.
+    // Nor is there time to look for leaks after each input, but where that is asked for: by the
+    // program (__AFL_LEAK_CHECK in include/mallocop.h) or the user.
     let list = process::environment(c"MALLOCOP_OPTIONS").unwrap_or_default();
     let is_wanted = list.windows(13).any(|part| part == b"detect_leaks=");
     SKIPS_FINAL_CHECK.store(!is_wanted, Ordering::Relaxed);

@@ -154,8 +154,8 @@ extern "C" fn at_exit_from(status: c_int, _argument: *mut c_void, registers: &Re
     if status == 0 && reporter::has_found() {
         afl::abort_if_here();
     }
-    // A parent must see the truth: under `mallocop run` only the command's own status tells, without it only the
-    // first process's.
+    // A parent must see the truth: under `mallocop run` only the command's own status tells,
+    // without it only the first process's.
     if status == 0 && reporter::has_found() && reader::is_root() && !record::is_open() {
         end_with_exit_code();
     }

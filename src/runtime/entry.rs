@@ -1,11 +1,12 @@
-//! The entries: each symbol notes the stack and the frame pointer as the program left them, behind its own
-//! arguments, and jumps on. So a walk up the stack starts at the program's call, and none of our own frames
-//! is on it.
+//! The entries: each symbol notes the stack and the frame pointer as the program left them, behind
+//! its own arguments, and jumps on. So a walk up the stack starts at the program's call, and none
+//! of our own frames is on it.
 
-/// `symbol(number of arguments) => function(arguments) -> result`: exports each symbol; the function behind it
-/// gets a `Caller` after its arguments. All arguments are words.
+/// `symbol(number of arguments) => function(arguments) -> result`: exports each symbol; the
+/// function behind it gets a `Caller` after its arguments. All arguments are words.
 ///
-/// A `Caller`, two words, is passed in the next two registers (System V ABI, AMD64 supplement, 3.2.3).
+/// A `Caller`, two words, is passed in the next two registers (System V ABI, AMD64 supplement,
+/// 3.2.3).
 #[macro_export]
 #[doc(hidden)]
 macro_rules! entries {
@@ -57,8 +58,9 @@ macro_rules! jump {
     };
 }
 
-/// `symbol(number of arguments) => function(arguments) -> result`: makes a function of that name that calls the
-/// other one with the registers at its own entry behind its arguments, all of which are words.
+/// `symbol(number of arguments) => function(arguments) -> result`: makes a function of that name
+/// that calls the other one with the registers at its own entry behind its arguments, all of which
+/// are words.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! with_registers {

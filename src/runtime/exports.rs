@@ -1,5 +1,5 @@
-//! The sanitizers' symbols and what is behind each: one list, for the library that exports them and for programs that
-//! they are linked into.
+//! The sanitizers' symbols and what is behind each: one list, for the library that exports them and
+//! for programs that they are linked into.
 
 /// Calls the macro of that name with all of `symbol => function;`.
 #[macro_export]

@@ -7,8 +7,9 @@ use crate::sys::{fault_net, output, process, single, stream_list, thread};
 use super::attendance::refusal;
 use super::{HEAP, death, ending, reader, reporter, scope};
 
-/// Registers the handlers. With the first block, so that others' handlers find malloc unlocked: what is registered first
-/// prepares last and is the first to run behind the fork, as glibc's own malloc.
+/// Registers the handlers. With the first block, so that others' handlers find malloc unlocked:
+/// what is registered first prepares last and is the first to run behind the fork, as glibc's own
+/// malloc.
 pub(super) fn register() {
     process::at_fork(prepare, parent, child);
 }
@@ -30,7 +31,8 @@ extern "C" fn prepare() {
         if all || interrupted {
             return;
         }
-        // A handler on another thread, which has interrupted the holder of a lock, may be waiting for the list.
+        // A handler on another thread, which has interrupted the holder of a lock, may be waiting
+        // for the list.
         if release() {
             // SAFETY: locked in this turn.
             unsafe { stream_list::unlock() };
@@ -56,8 +58,8 @@ extern "C" fn parent() {
     thread::end_fork();
 }
 
-/// The child's list of streams: glibc makes it free if it knows of several threads. A fork that this one has interrupted
-/// still counts on what it holds.
+/// The child's list of streams: glibc makes it free if it knows of several threads. A fork that
+/// this one has interrupted still counts on what it holds.
 fn renew_streams() {
     // SAFETY: a child's handler runs in its only thread.
     unsafe { stream_list::reset() };

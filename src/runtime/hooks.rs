@@ -1,4 +1,5 @@
-//! Functions of the program's own that LeakSanitizer's users know: what they return counts here, too.
+//! Functions of the program's own that LeakSanitizer's users know: what they return counts here,
+//! too.
 
 use core::ffi::{CStr, c_char, c_int};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -20,7 +21,8 @@ const fn hook(name: &'static CStr) -> Hook {
     Hook { name, address: AtomicUsize::new(0) }
 }
 
-/// Finds out which there are, of those that are exported. The loader's lock is free or ours: it may not be at exit.
+/// Finds out which there are, of those that are exported. The loader's lock is free or ours: it may
+/// not be at exit.
 pub fn find() {
     for hook in [&OPTIONS, &SUPPRESSIONS, &IS_TURNED_OFF] {
         hook.address.store(process::find_symbol(hook.name), Ordering::Relaxed);
@@ -28,7 +30,8 @@ pub fn find() {
 }
 
 impl Hook {
-    /// Its address; where it is not exported (the linker was not told to), as the program's file has it.
+    /// Its address; where it is not exported (the linker was not told to), as the program's file
+    /// has it.
     fn find_in_program(&self) -> Option<usize> {
         let known = self.address.load(Ordering::Relaxed);
         if known != 0 {

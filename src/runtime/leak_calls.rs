@@ -17,9 +17,11 @@ use super::{HEAP, ending, start};
 use crate::with_registers;
 
 with_registers! {
-    /// Looks for leaks now, once and instead of at exit; ends the program with `exitcode` if there are any.
+    /// Looks for leaks now, once and instead of at exit; ends the program with `exitcode` if there
+    /// are any.
     do_leak_check(0) => do_leak_check_from();
-    /// Looks for leaks now and reports them. Returns 1 if there are any, 0 if not or if it cannot be done here.
+    /// Looks for leaks now and reports them. Returns 1 if there are any, 0 if not or if it cannot
+    /// be done here.
     do_recoverable_leak_check(0) => do_recoverable_leak_check_from() -> c_int;
 }
 

@@ -1,10 +1,11 @@
-//! The process's one checked heap, from its first block to what is said at its end: whoever gives programs its
-//! calls (`tools/preload` by the C and C++ symbols, [`crate::Mallocop`] as Rust's global allocator) begins here.
+//! The process's one checked heap, from its first block to what is said at its end: whoever gives
+//! programs its calls (`tools/preload` by the C and C++ symbols, [`crate::Mallocop`] as Rust's
+//! global allocator) begins here.
 //!
-//! `start` makes it ready, `reader` knows the options and who reads, `reporter` turns findings into text, `ending`
-//! looks for leaks and sums up, `fork` keeps it whole over fork, `hooks` and `rules_for_leaks` are what the program
-//! has to say to that, `entry` the entries of the calls, `attendance` what stands beside
-//! them.
+//! `start` makes it ready, `reader` knows the options and who reads, `reporter` turns findings into
+//! text, `ending` looks for leaks and sums up, `fork` keeps it whole over fork, `hooks` and
+//! `rules_for_leaks` are what the program has to say to that, `entry` the entries of the calls,
+//! `attendance` what stands beside them.
 
 mod afl;
 pub mod attendance;

@@ -142,16 +142,16 @@ fn make_absolute(name: Name) {
     }
 }
 
-/// What this process is without the command's word: a child if its parent is watched, too, or the tree file that it
-/// was to have cannot be had.
+/// What this process is without the command's word: a child if its parent is watched, too, or the
+/// tree file that it was to have cannot be had.
 fn role_without_tree() -> Role {
     let is_child =
         tree_file().is_some() || maps::maps_file(process::parent_id(), b"libmallocop.so");
     if is_child { Role::Child } else { Role::First }
 }
 
-/// Is there a tree file that cannot be reached, and somebody who would read it? A daemon's children start long after the
-/// command has gone.
+/// Is there a tree file that cannot be reached, and somebody who would read it? A daemon's children
+/// start long after the command has gone.
 fn is_cut_off() -> bool {
     let Some(path) = tree_file().filter(|_| !record::is_open()) else { return false };
     let id = path

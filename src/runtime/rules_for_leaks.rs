@@ -8,7 +8,8 @@ use crate::report;
 
 use super::hooks;
 
-/// All of them; `any_lost`: they will be needed. What cannot be read or is malformed is said, and the others count.
+/// All of them; `any_lost`: they will be needed. What cannot be read or is malformed is said, and
+/// the others count.
 pub(super) fn read(any_lost: bool) -> Rules {
     let mut rules = Vec::new();
     if let Some(path) = options::text(Name::Suppressions) {

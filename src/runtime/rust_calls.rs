@@ -14,7 +14,8 @@ pub type Start = fn() -> Option<&'static CheckedHeap>;
 /// `size` bytes on a multiple of `align`; null: there is no memory.
 ///
 /// # Safety
-/// `caller` holds the registers at the entry of the program's call, on this thread; `align` is a power of two.
+/// `caller` holds the registers at the entry of the program's call, on this thread; `align` is a
+/// power of two.
 #[inline(always)]
 pub unsafe fn allocate(
     size: usize,
@@ -130,7 +131,8 @@ unsafe fn resize_fully(
     start: Start,
 ) -> *mut u8 {
     if let Some(region) = own::region_of(block as usize) {
-        // The tool may be at its lists under a lock; or a handler has interrupted it, maybe in its heap.
+        // The tool may be at its lists under a lock; or a handler has interrupted it, maybe in its
+        // heap.
         if region == Region::Own && thread::is_critical() && own::heap::is_busy() {
             return core::ptr::null_mut();
         }

@@ -1,5 +1,6 @@
-//! What libFuzzer and programs ask of a sanitizer (sanitizer/common_interface_defs.h, allocator_interface.h): what is
-//! behind those symbols. libFuzzer takes them where they are there, as weak symbols.
+//! What libFuzzer and programs ask of a sanitizer (sanitizer/common_interface_defs.h,
+//! allocator_interface.h): what is behind those symbols. libFuzzer takes them where they are there,
+//! as weak symbols.
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
@@ -22,7 +23,8 @@ use crate::with_registers;
 /// Sites that the list of what is in use shows.
 const MOST_SITES: usize = 20;
 
-/// Installs functions that hear of each block from here on. Returns how many pairs there are; 0: no room.
+/// Installs functions that hear of each block from here on. Returns how many pairs there are; 0: no
+/// room.
 pub extern "C" fn install_malloc_and_free_hooks(
     malloc: *const c_void,
     free: *const c_void,
@@ -58,7 +60,8 @@ extern "C" fn print_stack_trace_from(registers: &Registers) {
     });
 }
 
-/// Stacks without what lies further in than the program's call of this library: a hook that asks for one is called by us.
+/// Stacks without what lies further in than the program's call of this library: a hook that asks
+/// for one is called by us.
 struct Outside<'a>(&'a mut Symbolizer);
 
 impl Names for Outside<'_> {
@@ -77,8 +80,8 @@ pub extern "C" fn purge_allocator() {
     }
 }
 
-/// Prints where the memory in use was allocated: the largest sites that together have so many hundredths of it, at most
-/// so many.
+/// Prints where the memory in use was allocated: the largest sites that together have so many
+/// hundredths of it, at most so many.
 pub extern "C" fn print_memory_profile(percent: usize, most: usize) {
     apart::run(|| {
         let sites = HEAP.in_use_by_site();
@@ -167,8 +170,9 @@ unsafe fn write_text(out: *mut c_char, room: usize, text: &str) -> bool {
     len == text.len()
 }
 
-/// A frame in a form: `%p` address, `%m` module, `%o` offset in it, `%f` function, `%s` file, `%l` line, `%c` column,
-/// `%F` "in function", `%S` file:line:column, `%L` that or (module+offset), `%M` (module+offset).
+/// A frame in a form: `%p` address, `%m` module, `%o` offset in it, `%f` function, `%s` file, `%l`
+/// line, `%c` column, `%F` "in function", `%S` file:line:column, `%L` that or (module+offset), `%M`
+/// (module+offset).
 fn shown(form: &str, frame: &Frame, pc: usize) -> String {
     let function = frame.function.as_deref().unwrap_or("");
     let (module, offset) =

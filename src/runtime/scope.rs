@@ -1,7 +1,9 @@
-//! Scopes: what a thread, and the threads that it starts meanwhile, allocate from here to there, whatever other threads do.
+//! Scopes: what a thread, and the threads that it starts meanwhile, allocate from here to there,
+//! whatever other threads do.
 //!
-//! A thread in a scope has a number of its own, which each block's head keeps; so a block tells its scope. A new thread
-//! belongs to the scope of the block that its starting function is given, which Rust's threads always have.
+//! A thread in a scope has a number of its own, which each block's head keeps; so a block tells its
+//! scope. A new thread belongs to the scope of the block that its starting function is given, which
+//! Rust's threads always have.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -19,14 +21,16 @@ use crate::stack::symbolize::Symbolizer;
 use crate::sys::thread::{self, MAX_THREADS, ToolWork};
 use crate::sys::{apart, dead_stack, descriptor};
 
-/// Scope that the thread with each number is in: the number plus one that the thread had that began it.
+/// Scope that the thread with each number is in: the number plus one that the thread had that began
+/// it.
 static SCOPES: [AtomicU16; MAX_THREADS] = [const { AtomicU16::new(0) }; MAX_THREADS];
 /// Scope around the one that the thread with each number has begun, in the same form.
 static AROUND: [AtomicU16; MAX_THREADS] = [const { AtomicU16::new(0) }; MAX_THREADS];
 /// Was one ever begun?
 static ANY: AtomicBool = AtomicBool::new(false);
-/// Slot of the thread that checks; 0: none does. One at a time: each stops the other threads. No lock: one of ours
-/// would keep who waits from being stopped, and any other is not a forked child's to take.
+/// Slot of the thread that checks; 0: none does. One at a time: each stops the other threads. No
+/// lock: one of ours would keep who waits from being stopped, and any other is not a forked child's
+/// to take.
 static CHECKER: AtomicUsize = AtomicUsize::new(0);
 
 /// The calling thread's turn to check.
@@ -86,8 +90,8 @@ pub fn statistics() -> Statistics {
     }
 }
 
-/// Begins a scope of the calling thread's. Returns what [`end`] needs; 0: it could not be begun, since there were
-/// 16,383 before.
+/// Begins a scope of the calling thread's. Returns what [`end`] needs; 0: it could not be begun,
+/// since there were 16,383 before.
 pub fn begin() -> u32 {
     // Without heads nothing tells where a block is from.
     if !start::ready().is_some_and(CheckedHeap::notes_exemption) {
@@ -138,8 +142,9 @@ fn inherit() {
     }
 }
 
-/// A test is to fail for what it loses each time, not only where no word happens to be left over that once led to the
-/// same address: freed addresses come again late, and new blocks hold nothing of what was there before.
+/// A test is to fail for what it loses each time, not only where no word happens to be left over
+/// that once led to the same address: freed addresses come again late, and new blocks hold nothing
+/// of what was there before.
 fn leave_nothing_stale() {
     for (name, least) in [
         (Name::ThreadLocalQuarantineSizeKb, 16 << 10),
@@ -164,8 +169,8 @@ fn is_in(scope: u16, block: usize) -> bool {
     of != 0
 }
 
-/// Ends a scope on the thread that began it. The text says what is lost of it; `strict`: also what is there and can be
-/// reached. Empty: nothing. `caller` has the registers at the call.
+/// Ends a scope on the thread that began it. The text says what is lost of it; `strict`: also what
+/// is there and can be reached. Empty: nothing. `caller` has the registers at the call.
 pub fn end(token: u32, strict: bool, caller: &Registers) -> String {
     let (scope, before) = ((token >> 16) as u16, (token & 0xffff) as u16);
     // A child that was forked inside has nothing of it.

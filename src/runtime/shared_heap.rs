@@ -1,6 +1,7 @@
-//! One heap for a program's Rust code and all its other code: libmallocop.so exports this table, and a
-//! [`crate::Mallocop`] that finds it hands its calls on. So a block of C's malloc that is given to Rust's dealloc, or the
-//! reverse, is seen as what it is.
+//! One heap for a program's Rust code and all its other code: libmallocop.so exports this table,
+//! and a
+//! [`crate::Mallocop`] that finds it hands its calls on. So a block of C's malloc that is given to
+//! Rust's dealloc, or the reverse, is seen as what it is.
 
 use super::scope::{self, Statistics};
 use crate::stack::caller::Registers;
@@ -9,7 +10,8 @@ use crate::with_registers;
 /// Name of the table's symbol; the number changes with its form.
 pub const SYMBOL: &core::ffi::CStr = c"mallocop_shared_heap_1";
 
-/// The calls, each with the registers `sp` and `fp` at the entry of the program's call behind its arguments.
+/// The calls, each with the registers `sp` and `fp` at the entry of the program's call behind its
+/// arguments.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct SharedHeap {
@@ -21,8 +23,9 @@ pub struct SharedHeap {
     pub resize: unsafe extern "C" fn(*mut u8, usize, usize, usize, usize, usize) -> *mut u8,
     /// Begins a scope of the calling thread's.
     pub begin_scope: extern "C" fn() -> u32,
-    /// Ends it: its number, whether what can be reached counts, too, and who gets the text of what is found, with a word
-    /// of the caller's, its first byte and its length. The last is called at most once.
+    /// Ends it: its number, whether what can be reached counts, too, and who gets the text of what
+    /// is found, with a word of the caller's, its first byte and its length. The last is called at
+    /// most once.
     pub end_scope: unsafe extern "C" fn(u32, bool, usize, extern "C" fn(usize, *const u8, usize)),
     /// What the process has allocated.
     pub statistics: unsafe extern "C" fn(*mut Statistics),

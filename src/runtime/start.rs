@@ -74,8 +74,9 @@ extern "C" fn end_thread(_: *mut c_void) {
     ended::note();
 }
 
-/// What needs libc and the loader, once both work: before the program's own constructors, or with its first block.
-/// The tool is at work meanwhile. `find_more` looks up what only the caller knows of.
+/// What needs libc and the loader, once both work: before the program's own constructors, or with
+/// its first block. The tool is at work meanwhile. `find_more` looks up what only the caller knows
+/// of.
 pub fn construct(find_more: impl FnOnce()) {
     // Registered before everything else, so that it runs after everything else.
     process::at_exit(ending::at_exit);

@@ -1,6 +1,6 @@
-//! How far up a thread's stacks can be read. A rule may be wrong: instructions written by hand switch stacks without
-//! telling, and the frame that did it then seems to lie beyond the end of the stack. So nothing is read that was not
-//! looked at.
+//! How far up a thread's stacks can be read. A rule may be wrong: instructions written by hand
+//! switch stacks without telling, and the frame that did it then seems to lie beyond the end of the
+//! stack. So nothing is read that was not looked at.
 
 use core::cell::Cell;
 
@@ -10,23 +10,25 @@ use crate::sys::{filter, memory, process, thread};
 
 /// Pages of stacks of the program's own making that are remembered.
 const OTHERS: usize = 512;
-/// So far a thread's own stack is looked at from its end down, or from what is known of it: below its descriptor other
-/// stacks lie near; below the first thread's stack nothing does.
+/// So far a thread's own stack is looked at from its end down, or from what is known of it: below
+/// its descriptor other stacks lie near; below the first thread's stack nothing does.
 const NEAR_DESCRIPTOR: usize = 1 << 20;
 const NEAR_TOP: usize = 64 << 20;
 
 /// What a thread's walks have found out of its stacks. All zero at first.
 pub(super) struct Bounds {
-    /// Lowest address of the thread's own stack that is known to be readable up to `end`. That stack stays.
+    /// Lowest address of the thread's own stack that is known to be readable up to `end`. That
+    /// stack stays.
     low: Cell<usize>,
     end: Cell<usize>,
-    /// Pages that are not of it. How far such a stack goes is not remembered: it may be another one by now.
+    /// Pages that are not of it. How far such a stack goes is not remembered: it may be another one
+    /// by now.
     others: [Cell<usize>; OTHERS],
 }
 
 impl Bounds {
-    /// First address above what can be read for certain from `sp` on: of the thread's own stack its end; of another
-    /// one that of the page that the word below `sp` is on.
+    /// First address above what can be read for certain from `sp` on: of the thread's own stack its
+    /// end; of another one that of the page that the word below `sp` is on.
     #[inline(always)]
     pub(super) fn limit(&self, sp: usize) -> usize {
         let (low, end) = (self.low.get(), self.end.get());
@@ -98,7 +100,8 @@ impl Bounds {
     }
 }
 
-/// Can a thread's own stack end there? Below the first thread's descriptor lie other mappings, which come and go.
+/// Can a thread's own stack end there? Below the first thread's descriptor lie other mappings,
+/// which come and go.
 fn may_be_own(end: usize) -> bool {
     let is_first = || thread::tid_of(thread::number()) == process::id();
     end != thread::pointer() || !is_first()
@@ -109,16 +112,16 @@ pub(super) fn limit_of_page(sp: usize) -> usize {
     round_up(sp, PAGE)
 }
 
-/// Can be read on from a limit up to `to`? Near, all in between is looked at; far away is another stack, the one that
-/// this was switched to from, of which the last word is.
+/// Can be read on from a limit up to `to`? Near, all in between is looked at; far away is another
+/// stack, the one that this was switched to from, of which the last word is.
 pub(super) fn goes_on(limit: usize, to: usize) -> bool {
     let Some(more) = to.checked_sub(limit) else { return false };
     let from = if more <= NEAR { limit } else { to - 8 };
     memory::is_readable(from, to)
 }
 
-/// First address above the stack that `sp` is on, if it is the thread's own: a thread's descriptor lies above its stack,
-/// the first thread's random bytes above its own.
+/// First address above the stack that `sp` is on, if it is the thread's own: a thread's descriptor
+/// lies above its stack, the first thread's random bytes above its own.
 #[inline]
 pub(super) fn end_of_stack(sp: usize) -> usize {
     let descriptor = thread::pointer();

@@ -1,5 +1,5 @@
-//! Who called into the library that a frame is in, and what was in the registers there: below that the stack
-//! is the library's own business.
+//! Who called into the library that a frame is in, and what was in the registers there: below that
+//! the stack is the library's own business.
 
 use super::bounds;
 use super::rule::{Rule, Saved};
@@ -21,7 +21,8 @@ pub struct Registers {
     pub others: [usize; 5],
 }
 
-/// DWARF numbers of what calls preserve (System V ABI, AMD64 supplement, figure 3.36): rbx, rbp, r12 to r15.
+/// DWARF numbers of what calls preserve (System V ABI, AMD64 supplement, figure 3.36): rbx, rbp,
+/// r12 to r15.
 const PRESERVED: [u16; 6] = [3, 6, 12, 13, 14, 15];
 /// Frames that are looked at.
 const DEEPEST: usize = 64;
@@ -83,8 +84,9 @@ impl Registers {
         Point { sp: self.sp, registers: self.all().collect() }
     }
 
-    /// The point at which the library that has called was called: from its first frame outwards that is
-    /// another module's, or from where its thread begins. Where that cannot be told, [`Registers::point`].
+    /// The point at which the library that has called was called: from its first frame outwards
+    /// that is another module's, or from where its thread begins. Where that cannot be told,
+    /// [`Registers::point`].
     pub fn point_of_module_call(&self) -> Point {
         let Some(module) = loader::find_object(self.pc) else { return self.point() };
         let source = Cold(Epoch::now());

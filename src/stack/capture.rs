@@ -1,5 +1,5 @@
-//! The calling stack, as a site. No lock, no allocation, no system call but for memory that grows; 500 bytes
-//! of stack where all rules are known, 2 KiB at first sight.
+//! The calling stack, as a site. No lock, no allocation, no system call but for memory that grows;
+//! 500 bytes of stack where all rules are known, 2 KiB at first sight.
 
 use core::arch::naked_asm;
 
@@ -14,7 +14,8 @@ use super::unwind::Frame;
 use crate::options::{self, Name};
 use crate::sys::{shared, thread, thread_end};
 
-/// The registers at the entry of a function that the program called: where the stack above us begins.
+/// The registers at the entry of a function that the program called: where the stack above us
+/// begins.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Caller {
@@ -40,7 +41,8 @@ pub unsafe fn site(caller: Caller) -> SiteId {
     }
 }
 
-/// The same, of at most `most` frames, one at least, for a call that frees the block `freed`, any value; 0: it allocates.
+/// The same, of at most `most` frames, one at least, for a call that frees the block `freed`, any
+/// value; 0: it allocates.
 ///
 /// # Safety
 /// As for [`site`].
@@ -101,7 +103,8 @@ pub fn free_site_from_here(block: usize) -> SiteId {
 #[inline(never)]
 pub fn full_site() -> SiteId {
     if options::number(Name::MallocContextSize) == 0 {
-        // Frees tell nobody then of modules that go: what an earlier finding has learnt is not believed.
+        // Frees tell nobody then of modules that go: what an earlier finding has learnt is not
+        // believed.
         rules::end_epoch();
     }
     site_outside(MAX_FRAMES, 0)
@@ -145,7 +148,8 @@ extern "C" fn note_registers(frame: &mut Frame) {
     )
 }
 
-/// The thread's first capture, or one after its end. A signal handler that comes in meanwhile takes no stacks.
+/// The thread's first capture, or one after its end. A signal handler that comes in meanwhile takes
+/// no stacks.
 #[cold]
 #[inline(never)]
 fn with_first_tracer(work: impl FnOnce(&Tracer) -> SiteId) -> SiteId {
@@ -162,8 +166,8 @@ fn with_first_tracer(work: impl FnOnce(&Tracer) -> SiteId) -> SiteId {
     site
 }
 
-/// Counts a block that the calling thread has allocated, or freed, for the site that allocated it. The thread
-/// is in a critical section; one that has taken no stack yet is not counted.
+/// Counts a block that the calling thread has allocated, or freed, for the site that allocated it.
+/// The thread is in a critical section; one that has taken no stack yet is not counted.
 #[inline(always)]
 pub fn count_block(site: SiteId, bytes: usize) {
     if let Some(tracer) = mine() {

@@ -1,6 +1,7 @@
-//! Call frame information: finds the one entry of a module's .eh_frame that covers an address and runs it
-//! up to there (DWARF 5 section 6.4; System V ABI, AMD64 supplement, section 3.6). gimli decodes; only the
-//! CFA, the return address, rbp and, if asked for, one more register are followed. Allocates nothing.
+//! Call frame information: finds the one entry of a module's .eh_frame that covers an address and
+//! runs it up to there (DWARF 5 section 6.4; System V ABI, AMD64 supplement, section 3.6). gimli
+//! decodes; only the CFA, the return address, rbp and, if asked for, one more register are
+//! followed. Allocates nothing.
 
 use gimli::{
     BaseAddresses, CallFrameInstruction, CallFrameInstructionIter, EhFrame, EhFrameOffset,
@@ -53,7 +54,8 @@ const NOTHING: Row = Row {
     other: Place::Same,
 };
 
-/// The rule for `pc` by the entry at `offset` of an .eh_frame section that starts at address `start`.
+/// The rule for `pc` by the entry at `offset` of an .eh_frame section that starts at address
+/// `start`.
 /// [`Rule::UNKNOWN`] if that entry does not cover `pc`, or says what we cannot follow.
 pub fn rule_by_entry(section: &[u8], start: usize, offset: usize, pc: usize) -> Rule {
     let section = EhFrame::new(section, LittleEndian);
@@ -70,8 +72,8 @@ pub fn rule_by_entry(section: &[u8], start: usize, offset: usize, pc: usize) -> 
     rule().unwrap_or(Rule::UNKNOWN)
 }
 
-/// Where the entry says that the caller's `register` is, which the callee has to preserve: still there, or
-/// in memory. `None`: that is not said, or cannot be followed.
+/// Where the entry says that the caller's `register` is, which the callee has to preserve: still
+/// there, or in memory. `None`: that is not said, or cannot be followed.
 pub fn saved_by_entry(
     section: &[u8],
     start: usize,
@@ -279,8 +281,9 @@ enum Formula {
     Word(Register, i64, i64),
 }
 
-/// Three forms: a register plus a number; the word there, plus a number; and that of procedure linkage
-/// tables, rsp + 8 and 8 more from some byte of each 16-byte stub on, which is known from `pc`.
+/// Three forms: a register plus a number; the word there, plus a number; and that of procedure
+/// linkage tables, rsp + 8 and 8 more from some byte of each 16-byte stub on, which is known from
+/// `pc`.
 fn formula(
     expression: Expression<Bytes<'_>>,
     encoding: gimli::Encoding,

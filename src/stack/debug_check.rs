@@ -1,5 +1,5 @@
-//! Is a file's debug information fit to be read? A file may name a pipe as the place of its lines, which would be waited
-//! for without end, or claim sections that no memory holds.
+//! Is a file's debug information fit to be read? A file may name a pipe as the place of its lines,
+//! which would be waited for without end, or claim sections that no memory holds.
 
 use std::borrow::Cow;
 use std::fs::{self, File};
@@ -17,7 +17,8 @@ use object::read::{Object, ObjectSection, ReadCache};
 const MOST_UNPACKED: u64 = 512 << 20;
 /// Most bytes of sections that are read in their place.
 const MOST_MAPPED: u64 = 4 << 30;
-/// How many times as large as its blocks on disk a file with such sections may be: others have holes, and say nothing.
+/// How many times as large as its blocks on disk a file with such sections may be: others have
+/// holes, and say nothing.
 const MOST_HOLES: u64 = 4;
 
 type Bytes<'a> = EndianSlice<'a, RunTimeEndian>;
@@ -37,8 +38,8 @@ pub fn has_sound_sections(path: &Path) -> bool {
     unpacked <= MOST_UNPACKED && mapped <= MOST_MAPPED && is_dense(&facts, mapped)
 }
 
-/// Bytes that the sections have once they are read: of those that are compressed, and of the others in the file. `None`:
-/// it is no file of sections.
+/// Bytes that the sections have once they are read: of those that are compressed, and of the others
+/// in the file. `None`: it is no file of sections.
 fn bytes_of_sections(cache: &ReadCache<File>) -> Option<(u64, u64)> {
     let header = FileHeader64::<Endianness>::parse(cache).ok()?;
     let endian = header.endian().ok()?;
@@ -68,7 +69,8 @@ fn is_package_sound(path: &Path) -> bool {
     !beside.exists() || has_sound_sections(&beside)
 }
 
-/// Are the files sound in which split debug information lies (`-gsplit-dwarf`)? Those that are not there are no matter.
+/// Are the files sound in which split debug information lies (`-gsplit-dwarf`)? Those that are not
+/// there are no matter.
 fn has_sound_parts(path: &Path) -> bool {
     match parts_of(path) {
         None => true,

@@ -1,5 +1,5 @@
-//! Symbols -> names as a reader knows them, of a length that a report can bear: a few hundred bytes of substitutions
-//! stand for hundreds of megabytes.
+//! Symbols -> names as a reader knows them, of a length that a report can bear: a few hundred bytes
+//! of substitutions stand for hundreds of megabytes.
 
 use core::fmt;
 

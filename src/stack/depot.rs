@@ -1,10 +1,10 @@
-//! The depot: every stack is stored once, as a chain of nodes from its innermost frame to its outermost;
-//! stacks that begin alike share them. A [`SiteId`] stands for a stack everywhere else.
+//! The depot: every stack is stored once, as a chain of nodes from its innermost frame to its
+//! outermost; stacks that begin alike share them. A [`SiteId`] stands for a stack everywhere else.
 //!
-//! A stack is looked up by a hash over its frames, in one step; so are the chain's parts, when a new stack
-//! is stored. 64 bits are trusted: with a million stacks two share a hash in one of 30 million runs.
-//! Nothing waits: a process that ends in the middle of storing a stack blocks nobody. What two threads store
-//! at the same time may be there twice, and so may what two processes store.
+//! A stack is looked up by a hash over its frames, in one step; so are the chain's parts, when a
+//! new stack is stored. 64 bits are trusted: with a million stacks two share a hash in one of 30
+//! million runs. Nothing waits: a process that ends in the middle of storing a stack blocks nobody.
+//! What two threads store at the same time may be there twice, and so may what two processes store.
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
@@ -124,7 +124,8 @@ impl Keys for Hashes {
 
 /// Most nodes that are stored, whatever the option says.
 const MOST: u32 = 1 << 26;
-/// Bytes that a stored frame takes: its node, and its share of the tables by which nodes and sites are found.
+/// Bytes that a stored frame takes: its node, and its share of the tables by which nodes and sites
+/// are found.
 const BYTES_OF_NODE: usize = 40;
 
 /// Most nodes by the option on the memory for stacks.
@@ -134,17 +135,19 @@ fn most_wanted() -> usize {
 
 /// A depot. There is one, but for tests.
 ///
-/// Nodes and sites are in the record, and are the same in all processes that were forked from each other; what they
-/// are found by is each process's own.
+/// Nodes and sites are in the record, and are the same in all processes that were forked from each
+/// other; what they are found by is each process's own.
 pub struct Depot {
-    /// Whole stacks once more, apart from their parts: what is asked for at each capture lies close.
+    /// Whole stacks once more, apart from their parts: what is asked for at each capture lies
+    /// close.
     wholes: Pairs<Hashes>,
     parts: Parts,
     /// The sites' nodes, as far as they are mapped.
     sites: [AtomicPtr<AtomicU32>; record::SITE_SEGMENTS],
     /// Where the sites are where no tree file has them.
     image: Image,
-    /// Unit of the next node, and whose extent that is in; a multiple of an extent's units: in a fresh one.
+    /// Unit of the next node, and whose extent that is in; a multiple of an extent's units: in a
+    /// fresh one.
     next: AtomicU32,
     owner: AtomicU32,
     stored: AtomicU32,
@@ -335,8 +338,8 @@ pub(super) fn known(hash: u64) -> Option<SiteId> {
     DEPOT.wholes.get(hash).map(|site| SiteId(site as u32))
 }
 
-/// The site of a stack, stored if it is new. `NONE` for an empty one. When the depot is full: the site of as
-/// much of the stack, from outside in, as it has.
+/// The site of a stack, stored if it is new. `NONE` for an empty one. When the depot is full: the
+/// site of as much of the stack, from outside in, as it has.
 pub fn intern(stack: &impl Stack) -> SiteId {
     DEPOT.intern(stack)
 }

@@ -1,8 +1,8 @@
-//! The sorted table in a module's .eh_frame_hdr (Linux Standard Base 5, section 10.6.2): address -> entry
-//! of .eh_frame. Binary search, without reading anything else.
+//! The sorted table in a module's .eh_frame_hdr (Linux Standard Base 5, section 10.6.2): address ->
+//! entry of .eh_frame. Binary search, without reading anything else.
 
-/// version 1; .eh_frame's place pc-relative, 4 bytes; number of rows, 4 bytes; rows of 4-byte pairs, relative
-/// to the header. What GNU ld, gold, lld and mold write.
+/// version 1; .eh_frame's place pc-relative, 4 bytes; number of rows, 4 bytes; rows of 4-byte
+/// pairs, relative to the header. What GNU ld, gold, lld and mold write.
 const FORM: [u8; 4] = [1, 0x1b, 0x03, 0x3b];
 /// Bytes in front of the rows.
 const ROWS: usize = 12;
@@ -57,8 +57,8 @@ fn number(bytes: &[u8], at: usize) -> Option<i32> {
 }
 
 /// # Safety
-/// So many bytes are mapped there: a module's, which stays while a frame of it is on the caller's stack, and
-/// whoever asks has one.
+/// So many bytes are mapped there: a module's, which stays while a frame of it is on the caller's
+/// stack, and whoever asks has one.
 unsafe fn bytes(start: usize, len: usize) -> Option<&'static [u8]> {
     const LONGEST: usize = 1 << 32;
     if start == 0 || len > LONGEST {

@@ -1,7 +1,8 @@
 //! The loader's records of the modules that rules were made for.
 //!
-//! The loader gives a module's record back to free when it has unmapped the module and before it lets go of
-//! its lock, thus before another module can be where that was. Whoever sees that free knows in time.
+//! The loader gives a module's record back to free when it has unmapped the module and before it
+//! lets go of its lock, thus before another module can be where that was. Whoever sees that free
+//! knows in time.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 

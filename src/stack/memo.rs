@@ -1,13 +1,14 @@
 //! The memo: the last stack of a thread, so that only what has changed since is unwound by rule.
 //!
-//! A walk goes outwards by rule until it comes to a frame that the memo has, with the same pc, rsp and, where
-//! it matters, rbp. From there on the outcome is known unless memory has changed: unwinding is a function of
-//! what it reads. So the rest is verified, one load and compare a frame, and taken over. Exact, because:
+//! A walk goes outwards by rule until it comes to a frame that the memo has, with the same pc, rsp
+//! and, where it matters, rbp. From there on the outcome is known unless memory has changed:
+//! unwinding is a function of what it reads. So the rest is verified, one load and compare a frame,
+//! and taken over. Exact, because:
 //!
-//! - M1: every slot that a step has read is compared: the return address, and rbp's where rbp is live, that
-//!   is where a frame further out goes by it before it is loaded again.
-//! - M2: steps that read more (signal frames, CFAs in memory, guesses) are done again and compared, and so is
-//!   that from the outermost frame, unless its rule says that nothing called it.
+//! - M1: every slot that a step has read is compared: the return address, and rbp's where rbp is
+//!   live, that is where a frame further out goes by it before it is loaded again.
+//! - M2: steps that read more (signal frames, CFAs in memory, guesses) are done again and compared,
+//!   and so is that from the outermost frame, unless its rule says that nothing called it.
 //! - M3: rules are of one epoch: the memo is dropped when a module has been unloaded.
 //! - M4: a slot is read only if the step that would read it has been confirmed up to there.
 
@@ -18,8 +19,8 @@ use super::unwind::{
     EXACT, Frame, GUESSED, Reach, Source, Step, limit_of, register_in, step, step_near,
 };
 
-/// How a frame was reached, in a word: by its return address alone, by a step that has to be done again, or
-/// by that address and rbp, whose slot's address the word is then, a multiple of 8.
+/// How a frame was reached, in a word: by its return address alone, by a step that has to be done
+/// again, or by that address and rbp, whose slot's address the word is then, a multiple of 8.
 const PLAIN: usize = 0;
 const AGAIN: usize = 2;
 
@@ -71,7 +72,8 @@ impl Memo {
         }
         let mut places = self.rows.places();
         let mut next = places.fresh;
-        // How a frame was reached is written before the rest: there is room for one more than are fresh.
+        // How a frame was reached is written before the rest: there is room for one more than are
+        // fresh.
         // SAFETY: the first.
         unsafe { (*next).reach = PLAIN };
         // Behind the frames that are kept so far.
@@ -84,7 +86,8 @@ impl Memo {
                 if nearest >= sp {
                     break nearest;
                 }
-                // SAFETY: as above.
+                // SAFETY: in front of each kept frame lies another one, or the one at which this
+                // stops.
                 outer = unsafe { outer.sub(1) };
             };
             // The one in front of the outermost has an rsp that is none.
@@ -119,14 +122,14 @@ impl Memo {
             }
             if let Some((caller, how)) = step_near(source, rule, Frame { pc, sp, fp }, limit) {
                 (pc, sp, fp) = (caller.pc, caller.sp, caller.fp);
-                // SAFETY: as above.
+                // SAFETY: the row has room for one frame more than was made room for.
                 unsafe { (*next).reach = how };
                 continue;
             }
             match self.step_far(source, next, limit) {
                 Step::Caller(caller, how) => {
                     (pc, sp, fp) = (caller.pc, caller.sp, caller.fp);
-                    // SAFETY: as above.
+                    // SAFETY: the row has room for one frame more than was made room for.
                     unsafe { (*next).reach = word_of(how) };
                 }
                 Step::End => break self.end(source, false, !rule.is(Kind::End), next),
@@ -177,7 +180,7 @@ impl Memo {
     #[inline(always)]
     fn more(&self, index: usize) -> &More {
         debug_assert!(index < self.rows.places().room);
-        // SAFETY: as in `link`.
+        // SAFETY: every caller's index is below the number of frames kept.
         unsafe { &*self.rows.places().more.add(index) }
     }
 
@@ -186,7 +189,8 @@ impl Memo {
     fn meets<S: Source>(&mut self, source: &S, index: usize, frame: Frame, reach: usize) -> bool {
         let Places { links, more, .. } = self.rows.places();
         debug_assert!(index < self.len);
-        // SAFETY: every caller's index is below the number of frames kept; the rows are this memo's alone.
+        // SAFETY: every caller's index is below the number of frames kept; the rows are this memo's
+        // alone.
         let (link, more) = unsafe { (&mut *links.add(index), &mut *more.add(index)) };
         debug_assert!(more.sp == frame.sp);
         let is_live = more.how.is_live();
@@ -199,18 +203,19 @@ impl Memo {
         is_met
     }
 
-    /// Verifies the frames further out than the one at `index`. Returns 0 if all are as they were; else the
-    /// number of frames that are left without those between that one and the first that has changed.
+    /// Verifies the frames further out than the one at `index`. Returns 0 if all are as they were;
+    /// else the number of frames that are left without those between that one and the first that
+    /// has changed.
     #[inline(always)]
     fn unchanged<S: Source>(&self, source: &S, index: usize) -> usize {
         let links = self.rows.places().links;
         // SAFETY: below the number of frames kept, and so are all in front of it.
         let mut at = unsafe { links.add(index).sub(1) };
         loop {
-            // SAFETY: as above, or the one in front of the outermost, at which this stops. M4: the step from the
-            // frame further in, confirmed, reads this slot.
+            // SAFETY: `at` is a kept frame, or the one in front of the outermost, at which this
+            // stops. M4: the step from the frame further in, confirmed, reads this slot.
             while unsafe { source.read((*at).slot) == (*at).pc } {
-                // SAFETY: as above. Two at a time: a step for two.
+                // SAFETY: there is one in front of each kept frame. Two at a time: a step for two.
                 unsafe {
                     let beyond = at.sub(1);
                     if source.read((*beyond).slot) != (*beyond).pc {
@@ -228,7 +233,7 @@ impl Memo {
             if !self.is_same_beyond(source, index) {
                 return index + 1;
             }
-            // SAFETY: as above.
+            // SAFETY: a kept frame has one in front of it.
             at = unsafe { at.sub(1) };
         }
         usize::from(self.open && self.goes_on(source))
@@ -240,7 +245,7 @@ impl Memo {
         let (link, more) = (self.link(index), self.more(index));
         let reach = more.how.reach();
         if reach > AGAIN && more.how.is_live() {
-            // SAFETY: as in `unchanged`, and rbp's slot.
+            // SAFETY: M4: the step from the frame further in, confirmed, reads both slots.
             return unsafe { source.read(more.sp - 8) == link.pc && source.read(reach) == more.fp };
         }
         reach == AGAIN && self.comes_again(source, index)
@@ -305,7 +310,7 @@ impl Memo {
         let mut next = next;
         let (mut rules, mut reaches) = (0, 0);
         while next > fresh {
-            // SAFETY: as above.
+            // SAFETY: there is room for the kept and the fresh together.
             unsafe {
                 next = next.sub(1);
                 let Fresh { pc, sp, fp, reach, rule, .. } = *next;
@@ -321,14 +326,15 @@ impl Memo {
         }
     }
 
-    /// Notes of the fresh frames, onto so many kept ones, what [`Memo::keep`] has left out: where rbp matters, or a
-    /// step is to be done again.
+    /// Notes of the fresh frames, onto so many kept ones, what [`Memo::keep`] has left out: where
+    /// rbp matters, or a step is to be done again.
     #[inline(never)]
     fn note_reach<S: Source>(&mut self, source: &S, kept: usize, count: usize, live: bool) {
         let Places { links, more, fresh, .. } = self.rows.places();
         let mut live = live;
         for index in 0..count {
-            // SAFETY: so many are in the row of fresh frames, and as many have been put onto the kept ones.
+            // SAFETY: so many are in the row of fresh frames, and as many have been put onto the
+            // kept ones.
             unsafe {
                 let Fresh { sp, reach, rule, .. } = *fresh.add(count - 1 - index);
                 live = rule.uses_frame_pointer() || (rule.keeps_frame_pointer() && live);
@@ -368,7 +374,8 @@ impl Memo {
         self.link(index).pc
     }
 
-    /// Hash over all frames but those further out than the `most` innermost; `None`: there are no frames.
+    /// Hash over all frames but those further out than the `most` innermost; `None`: there are no
+    /// frames.
     #[inline(always)]
     pub(super) fn hash_of(&self, most: usize) -> Option<u64> {
         let top = self.len.checked_sub(1)?;
@@ -414,7 +421,8 @@ const fn word_of(reach: Reach) -> usize {
     }
 }
 
-/// Where a frame's return address is compared. Where that alone does not do, a slot that never agrees.
+/// Where a frame's return address is compared. Where that alone does not do, a slot that never
+/// agrees.
 #[inline(always)]
 fn slot_of<S: Source>(source: &S, sp: usize, reach: usize, live: bool) -> usize {
     if reach == AGAIN || (live && reach != PLAIN) { source.nowhere() } else { sp - 8 }

@@ -1,7 +1,7 @@
 //! Stacks: captured, interned into sites, and turned into names.
 //!
-//! `cfi` makes a `rule` of a module's call frame information, `rules` keeps it, `unwind` takes a step by
-//! it, `memo` takes only those steps that have changed, `depot` gives the whole a number.
+//! `cfi` makes a `rule` of a module's call frame information, `rules` keeps it, `unwind` takes a
+//! step by it, `memo` takes only those steps that have changed, `depot` gives the whole a number.
 
 mod bounds;
 pub mod caller;

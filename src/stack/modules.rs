@@ -148,8 +148,8 @@ pub fn symbol_at(module: &Module, address: usize) -> Option<Symbol> {
         })
 }
 
-/// Address of a function of the program, by its name in the file's table, which need not be loaded. Reads all of
-/// the file's symbols.
+/// Address of a function of the program, by its name in the file's table, which need not be loaded.
+/// Reads all of the file's symbols.
 pub fn find_function(program: &str, name: &str) -> Option<usize> {
     find_named(program, name).map(|(address, _)| address)
 }

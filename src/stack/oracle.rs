@@ -1,5 +1,5 @@
-//! Compares every stack with what libgcc's unwinder says, for the tests. The first difference ends the
-//! process by SIGABRT.
+//! Compares every stack with what libgcc's unwinder says, for the tests. The first difference ends
+//! the process by SIGABRT.
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -61,7 +61,7 @@ fn tell_difference(memo: &Memo) {
         text.push_str(&format!("  {:#018x} {}\n", memo.pc(index), memo.describe(index, rule)));
     }
     text.push_str("libgcc's\n");
-    // SAFETY: as in `compare`.
+    // SAFETY: nothing that the unwinder touches is changed meanwhile; it reads this thread's stack.
     unsafe {
         backtrace::trace_unsynchronized(|frame| {
             let pc = frame.ip() as usize;

@@ -1,5 +1,6 @@
-//! A table of words by key that all threads share: lock-free, made anew at twice the size when 5/8 full. It may
-//! forget (what is put into the old table meanwhile is lost), so that it holds only what can be found again.
+//! A table of words by key that all threads share: lock-free, made anew at twice the size when 5/8
+//! full. It may forget (what is put into the old table meanwhile is lost), so that it holds only
+//! what can be found again.
 
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 

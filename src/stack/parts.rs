@@ -104,8 +104,8 @@ pub(super) fn slots_for(table: &[Slot], hash: u64) -> impl Iterator<Item = &Slot
     table.get(first..first + PROBES).unwrap_or(&[]).iter()
 }
 
-/// The slot's node. `None` if whoever took the slot does not write it: it may have been another thread when
-/// this process was forked.
+/// The slot's node. `None` if whoever took the slot does not write it: it may have been another
+/// thread when this process was forked.
 fn wait_for(slot: &Slot) -> Option<u32> {
     for _ in 0..PATIENCE {
         match slot.node.load(Ordering::Acquire) {

@@ -1,5 +1,5 @@
-//! A hash over a stack's frames, from the outermost inwards: each further frame is one step, and what lies further out
-//! than some frame can be taken off.
+//! A hash over a stack's frames, from the outermost inwards: each further frame is one step, and
+//! what lies further out than some frame can be taken off.
 
 /// Most frames that [`without`] leaves.
 pub(super) const MOST_ASKED: usize = 256;

@@ -1,4 +1,5 @@
-//! Memory for the frames of one thread's stack, outside of every heap: grows by doubling, up to 64 Ki frames.
+//! Memory for the frames of one thread's stack, outside of every heap: grows by doubling, up to 64
+//! Ki frames.
 
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -27,8 +28,8 @@ pub(super) struct Link {
 pub(super) struct More {
     /// rbp there.
     pub(super) fp: usize,
-    /// Hash of this frame and all further out. Stands here because what was just written in two words and is
-    /// read as one makes the processor wait.
+    /// Hash of this frame and all further out. Stands here because what was just written in two
+    /// words and is read as one makes the processor wait.
     pub(super) hash: u64,
     /// rsp there.
     pub(super) sp: usize,
@@ -36,7 +37,8 @@ pub(super) struct More {
     pub(super) how: How,
 }
 
-/// How a frame was reached ([`super::memo`]), and in bit 0 whether rbp matters there or further out.
+/// How a frame was reached ([`super::memo`]), and in bit 0 whether rbp matters there or further
+/// out.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(super) struct How(usize);
@@ -60,7 +62,8 @@ impl How {
     }
 }
 
-/// A frame that this walk has found, or found anew. As long as a cache line, so that to count them is no division.
+/// A frame that this walk has found, or found anew. As long as a cache line, so that to count them
+/// is no division.
 #[derive(Clone, Copy)]
 #[repr(C)]
 pub(super) struct Fresh {
@@ -92,7 +95,8 @@ const fn bytes_of(room: usize) -> usize {
 /// Where the three rows are.
 #[derive(Clone, Copy)]
 pub(super) struct Places {
-    /// In front of the first, the outermost frame, stands one that nothing agrees with: who goes outwards stops there.
+    /// In front of the first, the outermost frame, stands one that nothing agrees with: who goes
+    /// outwards stops there.
     pub(super) links: *mut Link,
     /// In front of its first stands one whose rsp is above all.
     pub(super) more: *mut More,
@@ -117,7 +121,8 @@ impl Rows {
         self.0
     }
 
-    /// Twice the room; the entries stay. At `nowhere` 0 is read. `false`: at the limit, or no memory.
+    /// Twice the room; the entries stay. At `nowhere` 0 is read. `false`: at the limit, or no
+    /// memory.
     #[cold]
     #[inline(never)]
     pub(super) fn grow(&mut self, nowhere: usize) -> bool {
@@ -149,7 +154,8 @@ impl Rows {
         true
     }
 
-    /// The same for the row of fresh frames, of which `next` is the place behind the last: returns where that is now.
+    /// The same for the row of fresh frames, of which `next` is the place behind the last: returns
+    /// where that is now.
     #[cold]
     #[inline(never)]
     pub(super) fn grow_at(&mut self, next: *mut Fresh, nowhere: usize) -> Option<*mut Fresh> {

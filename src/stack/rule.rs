@@ -1,7 +1,8 @@
 //! How to get from a frame to its caller, in 8 bytes.
 
-/// A rule: where the frame's canonical frame address is (CFA, the value of the stack pointer in front of
-/// the call), and with it the return address, 8 bytes below; and where the caller's rbp is. Never 0.
+/// A rule: where the frame's canonical frame address is (CFA, the value of the stack pointer in
+/// front of the call), and with it the return address, 8 bytes below; and where the caller's rbp
+/// is. Never 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rule(u64);
 
@@ -9,8 +10,8 @@ pub struct Rule(u64);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// rsp + offset: what nearly all rules are. The offset is a multiple of 8 from 8 up to [`NEAR`]; rbp, if it
-    /// is not the same, is in the frame.
+    /// rsp + offset: what nearly all rules are. The offset is a multiple of 8 from 8 up to
+    /// [`NEAR`]; rbp, if it is not the same, is in the frame.
     Stack = 1,
     /// rbp + offset. rbp, if it is not the same, is below the CFA.
     Frame = 9,
@@ -18,7 +19,8 @@ pub enum Kind {
     InStack = 2,
     /// The word at rbp + offset, plus something (functions that align their stack).
     InFrame = 10,
-    /// Another register + offset: known where a signal came in, or a function further in has saved it.
+    /// Another register + offset: known where a signal came in, or a function further in has saved
+    /// it.
     Register = 3,
     /// None: a signal handler's caller; the kernel's record says where the signal came in.
     Signal = 4,

@@ -1,7 +1,7 @@
 //! The table pc -> rule, filled at first sight.
 //!
-//! Each entry says of which epoch it is. An epoch ends when a module is unloaded: what is looked up after
-//! that never sees the old rules, even where a new module has the old addresses.
+//! Each entry says of which epoch it is. An epoch ends when a module is unloaded: what is looked up
+//! after that never sees the old rules, even where a new module has the old addresses.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -26,7 +26,8 @@ impl Keys for PcAndEpoch {
 
     #[inline(always)]
     fn place(key: u64, bits: u32) -> usize {
-        // 64 bytes of code have the four entries of a cache line: what a function calls is close together.
+        // 64 bytes of code have the four entries of a cache line: what a function calls is close
+        // together.
         let spread = ((key & !EPOCH_MASK) >> 6).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         ((spread >> (66 - bits)) << 2 | key >> 4 & 3) as usize
     }
@@ -63,8 +64,9 @@ impl Epoch {
     }
 }
 
-/// Ends the epoch: a module was unloaded, and none has been loaded since. The loader calls, under its lock, and
-/// is thus the only one; or, where that is not seen, a finding, for which it does not matter.
+/// Ends the epoch: a module was unloaded, and none has been loaded since. The loader calls, under
+/// its lock, and is thus the only one; or, where that is not seen, a finding, for which it does not
+/// matter.
 pub(super) fn end_epoch() {
     let next = EPOCH.load(Ordering::Relaxed).wrapping_add(1);
     if next.is_multiple_of(1 << EPOCH_BITS) {
@@ -80,8 +82,8 @@ pub(super) fn renew_after_fork() {
     tenants::renew_after_fork();
 }
 
-/// The rule for `pc`, a return address, or an exact one if marked [`EXACT`], as long as the epoch lasts.
-/// `None`: no module is there now; one may be loaded without another having been unloaded.
+/// The rule for `pc`, a return address, or an exact one if marked [`EXACT`], as long as the epoch
+/// lasts. `None`: no module is there now; one may be loaded without another having been unloaded.
 pub(super) fn rule_for(pc: usize, epoch: Epoch) -> Option<Rule> {
     let known = RULES.get(epoch.key_of(pc & !GUESSED)).and_then(Rule::from_word);
     known.or_else(|| work_out(pc, epoch))
@@ -105,8 +107,8 @@ fn work_out(pc: usize, epoch: Epoch) -> Option<Rule> {
     Some(rule)
 }
 
-/// The instruction that a pc stands for: what a return address leads to may be the next function; the call is
-/// in front of it.
+/// The instruction that a pc stands for: what a return address leads to may be the next function;
+/// the call is in front of it.
 pub(super) const fn place_of(pc: usize) -> usize {
     if pc & EXACT == 0 { pc.wrapping_sub(1) } else { pc & !EXACT }
 }
@@ -126,8 +128,8 @@ fn rule_in(object: &Object, place: usize) -> Rule {
     })
 }
 
-/// What the code says where the entry says nothing, or that a signal handler returns here: functions
-/// that are no trampolines are marked like that, too.
+/// What the code says where the entry says nothing, or that a signal handler returns here:
+/// functions that are no trampolines are marked like that, too.
 fn rule_of_code(object: &Object, place: usize, by_entry: Rule) -> Rule {
     let returns_from_signal = || is_sigreturn(object, place + 1) || is_sigreturn(object, place);
     match by_entry {
@@ -143,8 +145,8 @@ fn rule_of_code(object: &Object, place: usize, by_entry: Rule) -> Rule {
     }
 }
 
-/// Is `pc` at `mov $SYS_rt_sigreturn, %rax; syscall`? Trampolines without an entry are known by that, as
-/// libgcc and gdb know them.
+/// Is `pc` at `mov $SYS_rt_sigreturn, %rax; syscall`? Trampolines without an entry are known by
+/// that, as libgcc and gdb know them.
 fn is_sigreturn(object: &Object, pc: usize) -> bool {
     const CODE: [u8; 9] = [0x48, 0xc7, 0xc0, 0x0f, 0, 0, 0, 0x0f, 0x05];
     if pc + CODE.len() > object.end {

@@ -12,7 +12,8 @@ use crate::own;
 use crate::sys::plain_hash::PlainMap;
 use crate::sys::{filter, process};
 
-/// Milliseconds of CPU time that one process spends on names; after that frames show module and offset.
+/// Milliseconds of CPU time that one process spends on names; after that frames show module and
+/// offset.
 const BUDGET: u64 = 1000;
 /// Bytes of the tool's memory that have to be there before a module's names are read.
 const ROOM: usize = 12 << 20;
@@ -104,13 +105,14 @@ impl Symbolizer {
         frames.into_iter().next().unwrap_or_default()
     }
 
-    /// One that gives no names: for a forked child, where another thread may have been in the middle of looking
-    /// one up.
+    /// One that gives no names: for a forked child, where another thread may have been in the
+    /// middle of looking one up.
     pub fn without_names() -> Self {
         Self { spent: BUDGET, ..Self::default() }
     }
 
-    /// Begins with all of the time once more; what there was no time for is looked up when it is asked for again.
+    /// Begins with all of the time once more; what there was no time for is looked up when it is
+    /// asked for again.
     pub fn renew(&mut self) {
         if self.is_out_of_time() {
             self.known.clear();

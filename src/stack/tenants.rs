@@ -1,9 +1,9 @@
 //! Tenants: which module had an address when.
 //!
-//! Where a module was unloaded another one may be loaded. A pc alone does not tell which of them it is in, so that
-//! stacks have the tenant's number with each frame: 0 for the first module to be seen at an address, then 1, and so
-//! on. Modules are noted when the first rule is made for a pc of theirs; one that comes back to where it was is the
-//! tenant it was.
+//! Where a module was unloaded another one may be loaded. A pc alone does not tell which of them it
+//! is in, so that stacks have the tenant's number with each frame: 0 for the first module to be
+//! seen at an address, then 1, and so on. Modules are noted when the first rule is made for a pc of
+//! theirs; one that comes back to where it was is the tenant it was.
 
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
@@ -130,7 +130,8 @@ pub(super) fn note(object: &Object) {
     if all().rev().any(|tenant| tenant.is(object)) {
         return;
     }
-    // A handler that came in while its own thread adds one, or another thread: the next pc of it notes it.
+    // A handler that came in while its own thread adds one, or another thread: the next pc of it
+    // notes it.
     let Some(mut room) = ADDING.try_lock() else { return };
     // SAFETY: by the caller's word its code is on the stack.
     let identity = unsafe { link_map::identify(object) };

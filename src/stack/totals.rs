@@ -1,10 +1,10 @@
 //! What each site has allocated: blocks, bytes, and the most bytes that were live at once.
 //!
-//! Every thread counts for itself, in records that no other thread writes: the sum over all threads is what
-//! is reported. A block that another thread frees is counted there, which would make the allocating thread's
-//! live bytes too many: what a thread has freed of others' goes back in portions of 16 KiB, taken
-//! up before a new peak is believed. With one thread peaks are exact; with more they are the sum of the
-//! threads' own, which were not all at the same time.
+//! Every thread counts for itself, in records that no other thread writes: the sum over all threads
+//! is what is reported. A block that another thread frees is counted there, which would make the
+//! allocating thread's live bytes too many: what a thread has freed of others' goes back in
+//! portions of 16 KiB, taken up before a new peak is believed. With one thread peaks are exact;
+//! with more they are the sum of the threads' own, which were not all at the same time.
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
@@ -34,14 +34,15 @@ impl Entry for Portion {
     const KIND: Kind = Kind::Portions;
 }
 
-/// Something by site: a table of segments that are claimed as they are used. In zeroed memory, none.
+/// Something by site: a table of segments that are claimed as they are used. In zeroed memory,
+/// none.
 pub(super) struct Table<T>([AtomicPtr<T>; SEGMENTS]);
 
 /// A thread's counts. In zeroed memory, none.
 pub(super) struct Counts(Table<Record>);
 
-/// What threads have freed of others' blocks, until an allocating one takes it up. In memory that no child inherits:
-/// its parent's are not its own.
+/// What threads have freed of others' blocks, until an allocating one takes it up. In memory that
+/// no child inherits: its parent's are not its own.
 static PORTIONS: AtomicPtr<Table<Portion>> = AtomicPtr::new(core::ptr::null_mut());
 
 /// The table of portions, if there is one.

@@ -1,6 +1,6 @@
-//! What a thread keeps for its captures: the memo of its last stack, the rules it has used last, and what its
-//! sites have allocated. In memory of its own outside of every heap: 37 KiB, as far as they are used, 16 KiB
-//! for the stack, more for a deep one, and 32 bytes a site.
+//! What a thread keeps for its captures: the memo of its last stack, the rules it has used last,
+//! and what its sites have allocated. In memory of its own outside of every heap: 37 KiB, as far as
+//! they are used, 16 KiB for the stack, more for a deep one, and 32 bytes a site.
 
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
@@ -21,7 +21,8 @@ use crate::sys::{memory, shared, thread};
 /// Rules that a thread remembers: near at hand, where the shared table is spread wide.
 const RULES: usize = 2048;
 
-/// A thread's captures. Other threads have references to it, too: they touch only the counts and the atomics.
+/// A thread's captures. Other threads have references to it, too: they touch only the counts and
+/// the atomics.
 #[repr(C)]
 pub(super) struct Tracer {
     /// In pages that no child inherits: its parent's blocks are not its own.
@@ -55,7 +56,8 @@ struct RuleCache([Cell<(usize, u64)>; RULES]);
 impl RuleCache {
     #[inline(always)]
     fn get(&self, pc: usize, epoch: Epoch) -> Rule {
-        // 32 bytes of code have the four places of a cache line: what is called one after the other is close together.
+        // 32 bytes of code have the four places of a cache line: what is called one after the other
+        // is close together.
         let place = ((pc >> 3) ^ (pc >> 14)) % RULES;
         let Some(cell) = self.0.get(place) else { return Rule::UNKNOWN };
         let (found, word) = cell.get();
@@ -89,7 +91,8 @@ static ALL: AtomicPtr<Tracer> = AtomicPtr::new(core::ptr::null_mut());
 fn all() -> impl Iterator<Item = &'static Tracer> {
     let mut next = ALL.load(Ordering::Acquire);
     core::iter::from_fn(move || {
-        // SAFETY: listed tracers stay mapped for ever, and whoever has one makes references only to its parts.
+        // SAFETY: listed tracers stay mapped for ever, and whoever has one makes references only to
+        // its parts.
         let tracer = unsafe { next.as_ref() }?;
         next = tracer.next.load(Ordering::Acquire);
         Some(tracer)
@@ -128,7 +131,8 @@ impl Tracer {
     /// # Safety
     /// The calling thread has taken it, and does not use it any more.
     pub(super) unsafe fn leave(&self) {
-        // SAFETY: the calling thread's. If it ends in a handler that interrupted a capture, that is never taken up again.
+        // SAFETY: the calling thread's. If it ends in a handler that interrupted a capture, that is
+        // never taken up again.
         let own = unsafe { &mut *self.own.get() };
         own.memo.drop_frames();
         own.around.bounds.forget();
@@ -147,7 +151,8 @@ impl Tracer {
         &self.counts
     }
 
-    /// The first frame from `frame` outwards that is not this library's. `None`: there is no telling.
+    /// The first frame from `frame` outwards that is not this library's. `None`: there is no
+    /// telling.
     ///
     /// # Safety
     /// The calling thread has taken the tracer.
@@ -155,7 +160,8 @@ impl Tracer {
         if self.busy.replace(true) {
             return None;
         }
-        // SAFETY: the calling thread's, by the caller's word, of whose captures only this one has found `busy` clear.
+        // SAFETY: the calling thread's, by the caller's word, of whose captures only this one has
+        // found `busy` clear.
         let outside = unsafe { &mut *self.own.get() }.leave_own(frame);
         self.busy.set(false);
         outside
@@ -170,7 +176,8 @@ impl Tracer {
         if self.busy.replace(true) {
             return SiteId::NONE;
         }
-        // SAFETY: the calling thread's, by the caller's word, of whose captures only this one has found `busy` clear.
+        // SAFETY: the calling thread's, by the caller's word, of whose captures only this one has
+        // found `busy` clear.
         let site = unsafe { &mut *self.own.get() }.walk(start, most);
         self.busy.set(false);
         site

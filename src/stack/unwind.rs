@@ -2,8 +2,8 @@
 
 use super::rule::{Kind, NEAR, Rule, Saved};
 
-/// Marks a pc that is where a signal came in, not a return address: it is looked up as it is, and names
-/// the instruction that was next.
+/// Marks a pc that is where a signal came in, not a return address: it is looked up as it is, and
+/// names the instruction that was next.
 pub const EXACT: usize = 1 << 63;
 /// Marks a pc that was found without a rule, by following rbp.
 pub const GUESSED: usize = 1 << 62;
@@ -46,14 +46,15 @@ pub trait Source {
     /// The rule for a pc with its marks.
     fn rule(&self, pc: usize) -> Rule;
 
-    /// Where the function at a pc without a guess's mark has put its caller's register, by DWARF number; `None`:
-    /// it cannot be told. May be slow.
+    /// Where the function at a pc without a guess's mark has put its caller's register, by DWARF
+    /// number; `None`: it cannot be told. May be slow.
     fn saved(&self, pc: usize, register: u16) -> Option<Saved>;
 
     /// The word at an address, a multiple of 8.
     ///
     /// # Safety
-    /// The address is that of a frame's slot as a rule gives it, within the bounds, or was found readable.
+    /// The address is that of a frame's slot as a rule gives it, within the bounds, or was found
+    /// readable.
     unsafe fn read(&self, address: usize) -> usize;
 
     /// Address of a word that is 0, as no return address is.
@@ -62,8 +63,8 @@ pub trait Source {
     /// Can `[from, to)` be read? Asked where a rule alone is not to be trusted; may be slow.
     fn is_readable(&self, from: usize, to: usize) -> bool;
 
-    /// Is `[from, to)` on the thread's own stack, all of which can be read up to the limit? Asked for each
-    /// guess: what is found after a wrong one stays within the limit, too.
+    /// Is `[from, to)` on the thread's own stack, all of which can be read up to the limit? Asked
+    /// for each guess: what is found after a wrong one stays within the limit, too.
     fn is_stack(&self, from: usize, to: usize) -> bool;
 
     /// First address above the stack that `sp` is on, or above what is known of it.
@@ -85,8 +86,9 @@ pub trait Source {
 const ADDRESS_BITS: u32 = 47;
 const HIGHEST: usize = 1 << ADDRESS_BITS;
 
-/// Where the kernel keeps a thread's registers when a signal came in, from the handler's caller's rsp on
-/// (`ucontext_t`, asm/ucontext.h): mcontext at 40, registers in the order of asm/sigcontext.h.
+/// Where the kernel keeps a thread's registers when a signal came in, from the handler's caller's
+/// rsp on (`ucontext_t`, asm/ucontext.h): mcontext at 40, registers in the order of
+/// asm/sigcontext.h.
 const REGISTERS: usize = 40;
 const SIGNAL_FP: usize = REGISTERS + 8 * 10;
 const SIGNAL_SP: usize = REGISTERS + 8 * 15;
@@ -94,13 +96,14 @@ const SIGNAL_PC: usize = REGISTERS + 8 * 16;
 /// Places there of the registers by DWARF number: rax rdx rcx rbx rsi rdi rbp rsp r8-r15.
 const BY_NUMBER: [usize; 16] = [13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7];
 
-/// [`Source::limit`] for a frame: the return address by which it was reached lies below its rsp, which may be the
-/// stack's end already.
+/// [`Source::limit`] for a frame: the return address by which it was reached lies below its rsp,
+/// which may be the stack's end already.
 pub fn limit_of<S: Source>(source: &S, frame: Frame) -> usize {
     source.limit(frame.sp).min(source.limit(frame.sp.wrapping_sub(8)))
 }
 
-/// The step from `frame` to its caller by the two kinds of rule that nearly all are. `None`: by [`step`].
+/// The step from `frame` to its caller by the two kinds of rule that nearly all are. `None`: by
+/// [`step`].
 #[inline(always)]
 pub fn step_near<S: Source>(
     source: &S,
@@ -137,8 +140,8 @@ pub fn step_near<S: Source>(
     Some((Frame { pc, sp: cfa, fp }, slot))
 }
 
-/// The step from `frame` to its caller by `rule`. `register`: what the register of a rule of [`Kind::Register`]
-/// is there, if that is known.
+/// The step from `frame` to its caller by `rule`. `register`: what the register of a rule of
+/// [`Kind::Register`] is there, if that is known.
 #[inline(never)]
 pub fn step<S: Source>(
     source: &S,
@@ -184,8 +187,8 @@ pub fn step<S: Source>(
     if pc.wrapping_sub(1) >> ADDRESS_BITS != 0 {
         return if pc == 0 { Step::End } else { Step::Lost };
     }
-    // What lies beyond the limit may be gone at the next look. Where it seems to be code with a rule it is believed, or
-    // each walk on another stack would ask the kernel.
+    // What lies beyond the limit may be gone at the next look. Where it seems to be code with a
+    // rule it is believed, or each walk on another stack would ask the kernel.
     let is_doubtful = cfa > limit && source.rule(pc).is(Kind::Unknown);
     let reach = match slot {
         _ if base.is_none() || is_doubtful => Reach::Again,
@@ -195,7 +198,8 @@ pub fn step<S: Source>(
     Step::Caller(Frame { pc, sp: cfa, fp }, reach)
 }
 
-/// Is the CFA above rsp, with room for a return address, below the stack's limit, and near or readable?
+/// Is the CFA above rsp, with room for a return address, below the stack's limit, and near or
+/// readable?
 fn is_sound<S: Source>(source: &S, sp: usize, cfa: usize, limit: usize) -> bool {
     let fits = cfa > sp && cfa - sp >= 8 && cfa.is_multiple_of(8);
     let is_within = cfa <= limit || source.goes_on(limit, cfa);
@@ -234,9 +238,9 @@ fn by_memory<S: Source>(
     Ok(unsafe { source.read(at) }.wrapping_add_signed(rule.plus()))
 }
 
-/// What `register`, by DWARF number, is in the outermost of `frames`, which are numbered from the innermost on and
-/// lead to each other: what one of those further in has put into its frame, or the kernel into its record of a
-/// signal. `None`: none has, or one cannot be followed.
+/// What `register`, by DWARF number, is in the outermost of `frames`, which are numbered from the
+/// innermost on and lead to each other: what one of those further in has put into its frame, or the
+/// kernel into its record of a signal. `None`: none has, or one cannot be followed.
 pub fn register_in<S: Source>(
     source: &S,
     outermost: usize,
@@ -276,7 +280,8 @@ fn leave_handler<S: Source>(source: &S, frame: Frame, limit: usize) -> Step {
     if end.is_none_or(|end| end > limit && !source.goes_on(limit, end)) {
         return Step::Lost;
     }
-    // SAFETY: the kernel's record lies where the handler's caller's rsp points; found within the bounds.
+    // SAFETY: the kernel's record lies where the handler's caller's rsp points; found within the
+    // bounds.
     let read = |at: usize| unsafe { source.read(record + at) };
     let (pc, sp, fp) = (read(SIGNAL_PC), read(SIGNAL_SP), read(SIGNAL_FP));
     match pc {
@@ -288,8 +293,9 @@ fn leave_handler<S: Source>(source: &S, frame: Frame, limit: usize) -> Step {
     }
 }
 
-/// Code without a rule mostly keeps a frame pointer: a pair of the caller's rbp and the return address.
-/// Believed only where rbp points into the stack, above rsp, and the return address could be one.
+/// Code without a rule mostly keeps a frame pointer: a pair of the caller's rbp and the return
+/// address. Believed only where rbp points into the stack, above rsp, and the return address could
+/// be one.
 fn guess<S: Source>(source: &S, frame: Frame) -> Step {
     const LOWEST: usize = 1 << 16;
     let Frame { sp, fp, .. } = frame;

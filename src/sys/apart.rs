@@ -53,8 +53,8 @@ fn on_fresh_stack<F: FnOnce() -> T, T>(work: F) -> Option<T> {
     let argument = &raw mut job;
     match fresh_stack() {
         Some(start) => {
-            // SAFETY: the stack is fresh and ours, `start + WHOLE` a multiple of 16; `call_job` gets
-            // a job that outlives the call.
+            // SAFETY: the stack is fresh and ours, `start + WHOLE` a multiple of 16; `call_job`
+            // gets a job that outlives the call.
             unsafe {
                 call_on(start + WHOLE, argument.cast(), call_job::<F, T>);
                 memory::unmap(start, WHOLE);
@@ -71,7 +71,8 @@ extern "C" fn call_job<F: FnOnce() -> T, T>(job: *mut u8) {
     job.result = job.work.take().map(|work| work());
 }
 
-/// Calls `function` with `argument` on another stack. rbp holds on to the caller's, and unwind information says so.
+/// Calls `function` with `argument` on another stack. rbp holds on to the caller's, and unwind
+/// information says so.
 ///
 /// # Safety
 /// `top` is the 16-aligned end of a stack that nobody uses; `function` takes `argument`.
@@ -107,7 +108,7 @@ pub fn without_cancellation<T>(work: impl FnOnce() -> T) -> T {
     // SAFETY: sets and later restores the calling thread's own state.
     unsafe { pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &raw mut before) };
     let result = work();
-    // SAFETY: as above.
+    // SAFETY: restores the calling thread's own state.
     unsafe { pthread_setcancelstate(before, core::ptr::null_mut()) };
     result
 }

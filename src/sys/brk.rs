@@ -1,4 +1,5 @@
-//! The program's heap at the break, as libc's allocators have it, and regions where that cannot be had.
+//! The program's heap at the break, as libc's allocators have it, and regions where that cannot be
+//! had.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,8 +13,8 @@ use crate::heap::{PageSource, Pages};
 /// Is the break another allocator's?
 static LEAVES_BREAK: AtomicBool = AtomicBool::new(false);
 
-/// Leaves the break alone from here on: another allocator of the process, libc's, may use it. To be called before the
-/// heap's first growth.
+/// Leaves the break alone from here on: another allocator of the process, libc's, may use it. To be
+/// called before the heap's first growth.
 pub fn leave_break() {
     LEAVES_BREAK.store(true, Ordering::Relaxed);
 }
@@ -168,8 +169,8 @@ unsafe impl PageSource for BrkPages {
         // SAFETY: as the caller says.
         unsafe { drop_contents(start, bytes) };
         if self.brk_step() != PAGE {
-            // From the huge page's start on, so that there are no more mappings than huge pages; but what is below the
-            // heap is the program's.
+            // From the huge page's start on, so that there are no more mappings than huge pages;
+            // but what is below the heap is the program's.
             let from = round_down(start, HUGE_PAGE).max(round_up(self.brk_start, PAGE));
             huge::decline(from, start + bytes);
         }
@@ -180,7 +181,8 @@ unsafe impl PageSource for BrkPages {
 mod tests {
     use super::*;
 
-    /// Growth that is trimmed and asked for again was a mapping of 64 MiB each time, and a segment of the heap.
+    /// Growth that is trimmed and asked for again was a mapping of 64 MiB each time, and a segment
+    /// of the heap.
     #[test]
     fn without_the_break_growth_goes_on_where_it_was() {
         let mut source = BrkPages { brk_lost: true, ..BrkPages::new() };

@@ -1,5 +1,6 @@
-//! Was this process started with SIGPIPE ignored, as systemd starts services? Rust's start-up code has it ignored in any
-//! case, and what is started from there gets the default: the command looks before that, and passes it on.
+//! Was this process started with SIGPIPE ignored, as systemd starts services? Rust's start-up code
+//! has it ignored in any case, and what is started from there gets the default: the command looks
+//! before that, and passes it on.
 
 use core::mem::MaybeUninit;
 use core::ptr;
@@ -30,7 +31,8 @@ pub fn pass_on(command: &mut Command) {
         return;
     }
     let ignore = || {
-        // SAFETY: a signal's number and a way to take it; signal(2) may be called between fork and exec.
+        // SAFETY: a signal's number and a way to take it; signal(2) may be called between fork and
+        // exec.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
         Ok(())
     };

@@ -1,5 +1,5 @@
-//! The part of the calling thread's stack that is not in use: what earlier calls, and earlier threads on the same
-//! stack, have left there.
+//! The part of the calling thread's stack that is not in use: what earlier calls, and earlier
+//! threads on the same stack, have left there.
 
 use core::arch::{asm, naked_asm};
 
@@ -9,11 +9,12 @@ use crate::heap::size::{PAGE, WORD, round_down};
 
 /// Bytes that are cleared: as deep as most calls go.
 const DEPTH: usize = 128 << 10;
-/// Below its stack pointer a function may use so many bytes (System V ABI, AMD64 supplement, 3.2.2).
+/// Below its stack pointer a function may use so many bytes (System V ABI, AMD64 supplement,
+/// 3.2.2).
 const RED_ZONE: usize = 128;
 
-/// Lowest address of the stack that libc has given the calling thread; `None`: it runs on another one, below which
-/// anything may be.
+/// Lowest address of the stack that libc has given the calling thread; `None`: it runs on another
+/// one, below which anything may be.
 fn lowest(sp: usize) -> Option<usize> {
     let _work = ToolWork::begin();
     let mut attributes = core::mem::MaybeUninit::<libc::pthread_attr_t>::uninit();
@@ -30,7 +31,8 @@ fn lowest(sp: usize) -> Option<usize> {
     (start < sp && sp < start + size).then_some(start)
 }
 
-/// Bytes below the caller's frame that may be cleared there by [`wipe`], from calls at the same depth.
+/// Bytes below the caller's frame that may be cleared there by [`wipe`], from calls at the same
+/// depth.
 pub fn room() -> usize {
     let here = 0u8;
     let sp = round_down(core::ptr::from_ref(&here) as usize, WORD);
@@ -38,7 +40,8 @@ pub fn room() -> usize {
     lowest(sp).map_or(0, |lowest| (sp - lowest).saturating_sub(2 * PAGE).min(DEPTH))
 }
 
-/// Clears so many bytes right below the caller's frame, as [`room`] gave them there. It has no frame of its own.
+/// Clears so many bytes right below the caller's frame, as [`room`] gave them there. It has no
+/// frame of its own.
 #[unsafe(naked)]
 pub extern "C" fn wipe(bytes: usize) {
     naked_asm!(
@@ -70,8 +73,8 @@ pub fn clear() {
         }
         start = page;
     }
-    // SAFETY: mapped memory below this function's frame, in which nothing lives; no call is made meanwhile, and a
-    // handler that comes in is gone again before the next store.
+    // SAFETY: mapped memory below this function's frame, in which nothing lives; no call is made
+    // meanwhile, and a handler that comes in is gone again before the next store.
     unsafe {
         asm!(
             "rep stosq",

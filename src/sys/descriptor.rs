@@ -1,11 +1,13 @@
-//! What libc's descriptor of a thread says (glibc's `struct pthread`, at the thread pointer), and the thread's signal stack.
+//! What libc's descriptor of a thread says (glibc's `struct pthread`, at the thread pointer), and
+//! the thread's signal stack.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use super::kernel;
 use super::thread::{current_tid, pointer};
 
-/// Where in a thread's descriptor libc keeps its kernel id, in bytes from its start; 0: that is not known.
+/// Where in a thread's descriptor libc keeps its kernel id, in bytes from its start; 0: that is not
+/// known.
 static TID_OFFSET: AtomicUsize = AtomicUsize::new(0);
 
 /// Finds that out, by the calling thread's own.
@@ -15,15 +17,16 @@ pub fn find_tid_offset() {
     const PLACES: core::ops::Range<usize> = 256..1536;
     let (descriptor, mine) = (pointer(), current_tid());
     let is_there = |offset: &usize| {
-        // SAFETY: inside the descriptor, which has more bytes (glibc's `struct pthread`) and lives as its thread does.
+        // SAFETY: inside the descriptor, which has more bytes (glibc's `struct pthread`) and lives
+        // as its thread does.
         unsafe { ((descriptor + offset) as *const u32).read_volatile() == mine }
     };
     let found = Some(USUAL).filter(is_there).or_else(|| PLACES.step_by(4).find(is_there));
     TID_OFFSET.store(found.unwrap_or(0), Ordering::Relaxed);
 }
 
-/// Where the kernel id stands in the descriptor at `descriptor`: libc has -1 there for a thread that was joined. `None`:
-/// that is not known.
+/// Where the kernel id stands in the descriptor at `descriptor`: libc has -1 there for a thread
+/// that was joined. `None`: that is not known.
 pub fn tid_place(descriptor: usize) -> Option<usize> {
     let offset = TID_OFFSET.load(Ordering::Relaxed);
     (offset != 0).then_some(descriptor + offset)
@@ -46,11 +49,12 @@ pub fn alternate_stack() -> Option<(usize, usize)> {
     (stack.ss_flags & libc::SS_DISABLE == 0).then_some((stack.ss_sp as usize, stack.ss_size))
 }
 
-/// Bytes of a descriptor, at least (glibc's `struct pthread`): what is behind it to the end of its page is nobody's.
+/// Bytes of a descriptor, at least (glibc's `struct pthread`): what is behind it to the end of its
+/// page is nobody's.
 pub const BYTES: usize = 2048;
 
-/// The first words of the calling thread's descriptor: what its starting function is given is among them (glibc's
-/// `struct pthread`, of 2304 bytes in 2.36).
+/// The first words of the calling thread's descriptor: what its starting function is given is among
+/// them (glibc's `struct pthread`, of 2304 bytes in 2.36).
 pub fn words() -> impl Iterator<Item = usize> {
     const WORDS: usize = 256;
     let first = pointer() as *const usize;

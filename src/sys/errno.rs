@@ -16,6 +16,6 @@ pub fn get() -> i32 {
 
 /// Sets the calling thread's errno.
 pub fn set(value: i32) {
-    // SAFETY: as in `get`.
+    // SAFETY: __errno_location returns the address of the thread's errno, always valid.
     unsafe { *libc::__errno_location() = value };
 }

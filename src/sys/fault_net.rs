@@ -1,8 +1,10 @@
-//! Reads of memory that may not be there. A word is read by one instruction whose address is known; while a
-//! [`FaultNet`] is spread, a fault at that instruction is an answer instead of the end of the program.
+//! Reads of memory that may not be there. A word is read by one instruction whose address is known;
+//! while a
+//! [`FaultNet`] is spread, a fault at that instruction is an answer instead of the end of the
+//! program.
 //!
-//! Guard regions (madvise(2), MADV_GUARD_INSTALL), memory behind a protection key (pkeys(7)) and files that have
-//! become shorter fault although the list of mappings says that they can be read.
+//! Guard regions (madvise(2), MADV_GUARD_INSTALL), memory behind a protection key (pkeys(7)) and
+//! files that have become shorter fault although the list of mappings says that they can be read.
 
 use core::arch::global_asm;
 use core::ffi::{c_int, c_void};
@@ -46,8 +48,9 @@ struct Answer {
     word: usize,
 }
 
-// rdi: address, rsi: end, rdx: lowest, rcx: span, r8: mask. Returns in rax the address of the word, the end if
-// there is none, or the address with its lowest bit set where the load faults; in rdx the word.
+// rdi: address, rsi: end, rdx: lowest, rcx: span, r8: mask. Returns in rax the address of the word,
+// the end if there is none, or the address with its lowest bit set where the load faults; in rdx
+// the word.
 global_asm!(
     ".pushsection .text.mallocop_find_word,\"ax\",@progbits",
     ".hidden mallocop_find_word",
@@ -95,12 +98,13 @@ unsafe extern "C" {
     static mallocop_find_word_fault: u8;
 }
 
-/// Looks for the first word of `[at, end)`, both multiples of 8, that is in the window. Other threads may write to
-/// the memory meanwhile: each word is read once.
+/// Looks for the first word of `[at, end)`, both multiples of 8, that is in the window. Other
+/// threads may write to the memory meanwhile: each word is read once.
 #[inline]
 pub fn find_word(_net: &FaultNet, at: usize, end: usize, window: Window) -> Step {
     let Window { mask, lowest, span } = window;
-    // SAFETY: reads aligned words of the range and nothing else; a load that faults is caught by the net.
+    // SAFETY: reads aligned words of the range and nothing else; a load that faults is caught by
+    // the net.
     let answer = unsafe { mallocop_find_word(at, end, lowest, span, mask) };
     match answer.at {
         fault if fault % WORD != 0 => Step::Fault(fault - 1),
@@ -132,20 +136,23 @@ struct Spread {
 
 static SPREAD: Lock<Spread> = Lock::new(Spread { count: 0, before: [None; SIGNALS.len()] });
 
-/// While one lives, a fault of [`find_word`] on any thread is an answer. Faults elsewhere go where they went before.
+/// While one lives, a fault of [`find_word`] on any thread is an answer. Faults elsewhere go where
+/// they went before.
 pub struct FaultNet {
     /// Signals that the thread had blocked.
     mask: u64,
 }
 
 impl FaultNet {
-    /// Spreads it: the calling thread takes these signals until the net is gone. To be used on that thread.
+    /// Spreads it: the calling thread takes these signals until the net is gone. To be used on that
+    /// thread.
     #[must_use]
     pub fn spread() -> Self {
         let mut spread = SPREAD.lock();
         spread.count += 1;
         if spread.count == 1 {
-            // On the thread's own stack: that for signals may be in use, where the kernel does not know of it.
+            // On the thread's own stack: that for signals may be in use, where the kernel does not
+            // know of it.
             let ours = Action::handled_by(on_fault, 0);
             spread.before = SIGNALS.map(|signal| signal::set_action(signal, &ours));
         }
@@ -220,7 +227,8 @@ unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t) {
     if is_sent {
         let thread = [process::id() as usize, thread::current_tid() as usize];
         let [process, thread] = thread;
-        // SAFETY: rt_tgsigqueueinfo(2) reads the information, which was made by a process and may be sent again.
+        // SAFETY: rt_tgsigqueueinfo(2) reads the information, which was made by a process and may
+        // be sent again.
         unsafe {
             let arguments = [process, thread, signal as usize, info as usize];
             kernel::call(libc::SYS_rt_tgsigqueueinfo, arguments);
@@ -228,8 +236,8 @@ unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t) {
     }
 }
 
-/// Calls `each` with the words of `[start, end)` that are in the window and where they stand, until it breaks.
-/// `Err`: the address of the first word that cannot be read.
+/// Calls `each` with the words of `[start, end)` that are in the window and where they stand, until
+/// it breaks. `Err`: the address of the first word that cannot be read.
 #[inline]
 pub fn for_each_word<B>(
     net: &FaultNet,

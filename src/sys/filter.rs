@@ -1,6 +1,6 @@
-//! Has the program installed a filter for system calls (seccomp) since it started? From then on none is made that
-//! malloc has not made before: the filter may end the program for it. A filter that was there at the start, as a
-//! container's, has let the program start and is no matter.
+//! Has the program installed a filter for system calls (seccomp) since it started? From then on
+//! none is made that malloc has not made before: the filter may end the program for it. A filter
+//! that was there at the start, as a container's, has let the program start and is no matter.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,5 +1,6 @@
-//! Mappings that are the tool's: which part of the address space is not the program's own. The kernel may show
-//! one of them as one with a neighbour, so that a name or a look at /proc does not tell.
+//! Mappings that are the tool's: which part of the address space is not the program's own. The
+//! kernel may show one of them as one with a neighbour, so that a name or a look at /proc does not
+//! tell.
 
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
@@ -95,7 +96,8 @@ pub(super) fn forget(start: usize, bytes: usize) {
     }
 }
 
-/// Calls `each` with every mapping that is the tool's or one of its heaps': first byte and first byte behind.
+/// Calls `each` with every mapping that is the tool's or one of its heaps': first byte and first
+/// byte behind.
 pub fn for_each(mut each: impl FnMut(usize, usize)) {
     for entry in entries() {
         let start = entry.start.load(Ordering::Acquire);

@@ -1,5 +1,6 @@
-//! Huge pages for what is large and in use throughout: one fault brings 512 pages, and one entry of the processor's
-//! tables leads to all of them. Linux has them for who asks where `transparent_hugepage/enabled` says `madvise`.
+//! Huge pages for what is large and in use throughout: one fault brings 512 pages, and one entry of
+//! the processor's tables leads to all of them. Linux has them for who asks where
+//! `transparent_hugepage/enabled` says `madvise`.
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,7 +12,8 @@ pub const HUGE_PAGE: usize = 2 << 20;
 
 /// Bytes of a heap that are much, for which they are asked for: they make it larger by one at most.
 pub(super) const LARGE: usize = 16 << 20;
-/// Most bytes of a growth for which they are: a larger one is for one block, of which the program may use little.
+/// Most bytes of a growth for which they are: a larger one is for one block, of which the program
+/// may use little.
 pub(super) const MOST_AT_ONCE: usize = 2 * HUGE_PAGE;
 
 /// Is every page of such chunks used? A larger chunk's program may touch only some of its pages.
@@ -31,14 +33,14 @@ pub fn is_wanted() -> bool {
     WANTED.load(Ordering::Relaxed) && !filter::is_installed()
 }
 
-/// Asks for huge pages in `[start, end)`, as far as whole ones lie in there. Whether they come is the kernel's matter
-/// (MADV_HUGEPAGE of madvise(2)).
+/// Asks for huge pages in `[start, end)`, as far as whole ones lie in there. Whether they come is
+/// the kernel's matter (MADV_HUGEPAGE of madvise(2)).
 pub fn ask(start: usize, end: usize) {
     advise(round_up(start, HUGE_PAGE), round_down(end, HUGE_PAGE), libc::MADV_HUGEPAGE);
 }
 
-/// Asks for none in the pages `[start, end)`, all of them the heap's, nor in huge pages that reach into them: what was
-/// given back there would come again when the kernel puts one together.
+/// Asks for none in the pages `[start, end)`, all of them the heap's, nor in huge pages that reach
+/// into them: what was given back there would come again when the kernel puts one together.
 pub fn decline(start: usize, end: usize) {
     advise(start, end, libc::MADV_NOHUGEPAGE);
 }

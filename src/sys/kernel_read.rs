@@ -1,12 +1,13 @@
-//! The process's memory as the kernel reads it: what is not there is an error, not a fault, and protection keys do not
-//! count (pkeys(7)).
+//! The process's memory as the kernel reads it: what is not there is an error, not a fault, and
+//! protection keys do not count (pkeys(7)).
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 
 use super::{errno, process};
 
-/// Reads by process_vm_readv(2). Where that is refused it reads /proc/self/mem, which reads protected pages as well.
+/// Reads by process_vm_readv(2). Where that is refused it reads /proc/self/mem, which reads
+/// protected pages as well.
 pub struct KernelReader {
     /// Where the call is refused, as by old container filters.
     memory: Option<File>,

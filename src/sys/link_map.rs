@@ -49,8 +49,8 @@ pub unsafe fn identify<'a>(object: &Object) -> Identity<'a> {
 /// # Safety
 /// As for [`identify`].
 unsafe fn build_id<'a>(object: &Object, bias: usize) -> Option<&'a [u8]> {
-    // SAFETY: a module's first mapping starts with its header where linkers put it; asked for below. Any module's
-    // first bytes can be read.
+    // SAFETY: a module's first mapping starts with its header where linkers put it; asked for
+    // below. Any module's first bytes can be read.
     let header = unsafe { &*(object.start as *const libc::Elf64_Ehdr) };
     let table = object.start + header.e_phoff as usize;
     let count = usize::from(header.e_phnum);

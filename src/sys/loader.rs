@@ -43,7 +43,8 @@ fn find_function() -> usize {
     address
 }
 
-/// The module that `address` is in, as it is now. Takes no lock, allocates nothing, safe in signal handlers.
+/// The module that `address` is in, as it is now. Takes no lock, allocates nothing, safe in signal
+/// handlers.
 pub fn find_object(address: usize) -> Option<Object> {
     let function = find_function();
     if function == 0 {
@@ -51,8 +52,8 @@ pub fn find_object(address: usize) -> Option<Object> {
     }
     let mut found =
         Found { flags: 0, start: 0, end: 0, link_map: 0, eh_frame_hdr: 0, reserved: [0; 7] };
-    // SAFETY: glibc's `int _dl_find_object(void *, struct dl_find_object *)`; it fills the record where it
-    // returns 0.
+    // SAFETY: glibc's `int _dl_find_object(void *, struct dl_find_object *)`; it fills the record
+    // where it returns 0.
     let result = unsafe {
         let find = core::mem::transmute::<
             usize,

@@ -12,7 +12,8 @@ const FREE: usize = 0;
 /// Somebody sleeps until the lock is free. The bit is below the owner's address.
 const AWAITED: usize = 1;
 const SPINS: u32 = 100;
-/// Rounds that fork tries for a lock, and the pause after each but the first ones: about 50 ms in all.
+/// Rounds that fork tries for a lock, and the pause after each but the first ones: about 50 ms in
+/// all.
 const TRIES: u32 = 200;
 const YIELDS: u32 = 100;
 const PAUSE: Duration = Duration::from_micros(500);
@@ -25,16 +26,18 @@ static NEVER: AtomicU32 = AtomicU32::new(0);
 pub enum Hold {
     /// The lock was taken.
     Taken,
-    /// The calling thread has it already: a signal handler forks, and it stays with the code that it has interrupted.
+    /// The calling thread has it already: a signal handler forks, and it stays with the code that
+    /// it has interrupted.
     Mine,
-    /// Another thread did not give it back in time: it may be waiting for one of the calling thread's.
+    /// Another thread did not give it back in time: it may be waiting for one of the calling
+    /// thread's.
     Busy,
 }
 
 /// Guards a `T`.
 pub struct Lock<T> {
-    /// `FREE`, or the address of the holder's thread slot with `AWAITED` beside it: one word, so that a
-    /// signal handler always sees whose the lock is.
+    /// `FREE`, or the address of the holder's thread slot with `AWAITED` beside it: one word, so
+    /// that a signal handler always sees whose the lock is.
     state: AtomicUsize,
     value: UnsafeCell<T>,
 }
@@ -65,8 +68,8 @@ impl<T> Lock<T> {
         None
     }
 
-    /// In a forked child: the lock is free unless its only thread holds it. A thread of the parent that held it is not
-    /// there.
+    /// In a forked child: the lock is free unless its only thread holds it. A thread of the parent
+    /// that held it is not there.
     pub fn renew(&self) {
         if !self.is_mine() {
             self.state.store(FREE, Ordering::Relaxed);

@@ -8,7 +8,8 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 use super::{errno, holdings, kernel};
 use crate::heap::size::{PAGE, round_down, round_up};
 
-/// Maps `bytes` of fresh memory, anywhere, for the tool or one of its heaps. `None` when the kernel has none.
+/// Maps `bytes` of fresh memory, anywhere, for the tool or one of its heaps. `None` when the kernel
+/// has none.
 pub fn map(bytes: usize) -> Option<usize> {
     hold(map_apart(bytes)?, bytes)
 }
@@ -64,8 +65,9 @@ fn map_with(bytes: usize, protection: i32, flags: i32) -> Option<usize> {
     })
 }
 
-/// The pointer in `slot`, to `bytes` of memory. If it is null, fresh zeroed memory is put there first, which
-/// `prepare` sees before anybody else; two threads that do so at once agree on one. `None`: no memory.
+/// The pointer in `slot`, to `bytes` of memory. If it is null, fresh zeroed memory is put there
+/// first, which `prepare` sees before anybody else; two threads that do so at once agree on one.
+/// `None`: no memory.
 pub fn load_or_map<T>(
     slot: &AtomicPtr<T>,
     bytes: usize,
@@ -141,8 +143,8 @@ pub unsafe fn seal(start: usize, bytes: usize) -> bool {
     })
 }
 
-/// Drops the contents of whole pages; they read as zero from then on. `false`: some may have stayed, as those of
-/// locked pages do (madvise(2)).
+/// Drops the contents of whole pages; they read as zero from then on. `false`: some may have
+/// stayed, as those of locked pages do (madvise(2)).
 ///
 /// # Safety
 /// The pages are ours and their contents are not used any more.
@@ -153,8 +155,8 @@ pub unsafe fn drop_contents(start: usize, bytes: usize) -> bool {
     })
 }
 
-/// Calls `each` with every page of `[start, end)`, whole pages that are mapped, that was touched since it was mapped or
-/// emptied. `false`: the kernel does not say.
+/// Calls `each` with every page of `[start, end)`, whole pages that are mapped, that was touched
+/// since it was mapped or emptied. `false`: the kernel does not say.
 pub fn for_each_touched(start: usize, end: usize, mut each: impl FnMut(usize)) -> bool {
     /// Pages that are asked for at once.
     const AT_ONCE: usize = 4096;
@@ -181,8 +183,9 @@ pub fn prefetch(address: usize) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(address as *const i8) };
 }
 
-/// The word at a multiple of 8 that another thread may write meanwhile, by stores of any kind and size. The memory
-/// model has no such read, the machine does: the result is some mixture of old bytes and new.
+/// The word at a multiple of 8 that another thread may write meanwhile, by stores of any kind and
+/// size. The memory model has no such read, the machine does: the result is some mixture of old
+/// bytes and new.
 ///
 /// # Safety
 /// The eight bytes are mapped.
@@ -204,7 +207,8 @@ pub unsafe fn read_contended(address: usize) -> usize {
 /// Has the kernel been asked with success what can be read? Then it knows the question.
 static POPULATES: AtomicBool = AtomicBool::new(false);
 
-/// Can all of `[from, to)` be read? Makes a system call, by which pages that were never touched are.
+/// Can all of `[from, to)` be read? Makes a system call, by which pages that were never touched
+/// are.
 pub fn is_readable(from: usize, to: usize) -> bool {
     /// Pages that are asked for one by one at most.
     const MOST: usize = 4096;
@@ -219,7 +223,8 @@ pub fn is_readable(from: usize, to: usize) -> bool {
             POPULATES.store(true, Ordering::Relaxed);
             return true;
         }
-        // Linux before 5.14 has no such advice, and a filter may refuse it with an error of its own (madvise(2) has these).
+        // Linux before 5.14 has no such advice, and a filter may refuse it with an error of its own
+        // (madvise(2) has these).
         let is_answer = matches!(errno::get(), libc::EINVAL | libc::ENOMEM | libc::EFAULT);
         // The last page is the likeliest not to be there.
         !(is_answer && POPULATES.load(Ordering::Relaxed))
@@ -233,7 +238,8 @@ pub fn is_readable(from: usize, to: usize) -> bool {
 fn is_readable_page(start: usize) -> bool {
     const NO_SUCH_CHANGE: usize = usize::MAX;
     const SET: usize = 8;
-    // SAFETY: rt_sigprocmask(2) reads a set of signals before it refuses what is to be done with it.
+    // SAFETY: rt_sigprocmask(2) reads a set of signals before it refuses what is to be done with
+    // it.
     let refused =
         unsafe { kernel::call(libc::SYS_rt_sigprocmask, [NO_SUCH_CHANGE, start, 0, SET]) };
     refused == -(libc::EINVAL as isize)

@@ -1,6 +1,6 @@
 //! The only user of libc: memory from the kernel, a futex lock, the thread slot, raw output,
-//! process facts. Nothing here allocates but `broken_pipe`, which the command alone has, and errno is what it was after
-//! every call.
+//! process facts. Nothing here allocates but `broken_pipe`, which the command alone has, and errno
+//! is what it was after every call.
 
 pub mod apart;
 pub mod brk;

@@ -33,7 +33,8 @@ pub fn note_stderr() {
     set_descriptor(2);
 }
 
-/// Duplicates descriptor 2 to a high one that exec closes: for reports of a program that moves the first.
+/// Duplicates descriptor 2 to a high one that exec closes: for reports of a program that moves the
+/// first.
 pub fn keep_stderr() {
     errno::preserve(|| {
         if identify(2).is_none() {
@@ -50,8 +51,8 @@ pub fn keep_stderr() {
     });
 }
 
-/// Closes the copy. A forked child does so: it may be a daemon, whose parent's reader waits for the end of the pipe that
-/// standard error is.
+/// Closes the copy. A forked child does so: it may be a daemon, whose parent's reader waits for the
+/// end of the pipe that standard error is.
 pub fn drop_copy() {
     errno::preserve(|| {
         let copy = COPY.swap(-1, Ordering::Relaxed);
@@ -77,7 +78,8 @@ fn is_noted(fd: i32) -> bool {
     identify(fd) == Some((DEVICE.load(Ordering::Relaxed), INODE.load(Ordering::Relaxed)))
 }
 
-/// The descriptor to report on: the copy or the one that it was made of, if either still is that file.
+/// The descriptor to report on: the copy or the one that it was made of, if either still is that
+/// file.
 fn descriptor() -> Option<i32> {
     let known = [&COPY, &CHOSEN].map(|fd| fd.load(Ordering::Relaxed));
     // A filter may forbid to ask.

@@ -1,5 +1,5 @@
-//! Which pages a program has touched (`/proc/self/pagemap`): the others hold nothing, and reading them would
-//! bring them in, or fault where a file has become shorter.
+//! Which pages a program has touched (`/proc/self/pagemap`): the others hold nothing, and reading
+//! them would bring them in, or fault where a file has become shorter.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -11,8 +11,8 @@ pub struct PageMap(File);
 
 /// Entries read at a time.
 const ENTRIES: usize = 4096;
-/// In an entry (Documentation/admin-guide/mm/pagemap.rst): the page is in memory; it is in swap, or something stands in
-/// for it; it is a guard.
+/// In an entry (Documentation/admin-guide/mm/pagemap.rst): the page is in memory; it is in swap, or
+/// something stands in for it; it is a guard.
 const IN_MEMORY: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const GUARD: u64 = 1 << 58;
@@ -20,7 +20,8 @@ const GUARD: u64 = 1 << 58;
 /// The page is the process's alone: it was written to, not only read.
 const EXCLUSIVE: u64 = 1 << 56;
 
-/// Was the page at an address written to since it was mapped or emptied? `None`: the kernel does not say.
+/// Was the page at an address written to since it was mapped or emptied? `None`: the kernel does
+/// not say.
 pub fn is_written(page: usize) -> Option<bool> {
     let pages = PageMap::open()?;
     let mut entry = [0; 8];
@@ -54,8 +55,8 @@ impl PageMap {
         File::open("/proc/self/pagemap").ok().map(Self)
     }
 
-    /// Calls `each` with every run of touched pages in `[start, end)`, both multiples of the page size. `Err`: from
-    /// that address on the kernel did not say.
+    /// Calls `each` with every run of touched pages in `[start, end)`, both multiples of the page
+    /// size. `Err`: from that address on the kernel did not say.
     pub fn for_each_run(
         &self,
         start: usize,

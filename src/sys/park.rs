@@ -1,8 +1,8 @@
-//! Parking threads: a signal holds a thread in its handler until it is let go. The handler notes what only the
-//! thread itself knows, its registers, and touches nothing else of the program's.
+//! Parking threads: a signal holds a thread in its handler until it is let go. The handler notes
+//! what only the thread itself knows, its registers, and touches nothing else of the program's.
 //!
-//! The signal is the one that libc keeps for setuid (33): libc lets no program block or take it. What
-//! comes of it from libc meanwhile is passed on.
+//! The signal is the one that libc keeps for setuid (33): libc lets no program block or take it.
+//! What comes of it from libc meanwhile is passed on.
 
 use core::ffi::{c_int, c_void};
 use core::slice;
@@ -44,7 +44,8 @@ pub struct Place {
     is_taken: AtomicBool,
     tid: AtomicU32,
     state: AtomicU32,
-    /// Number, stack pointer and return address of the call that it sleeps in; the last is 0 if it does not.
+    /// Number, stack pointer and return address of the call that it sleeps in; the last is 0 if it
+    /// does not.
     asleep: [AtomicUsize; 3],
     registers: [AtomicUsize; REGISTERS],
     /// Where the kernel keeps its vector registers meanwhile; 0: nowhere.
@@ -131,11 +132,12 @@ impl Place {
         self.registers.iter().map(|register| register.load(Ordering::Relaxed))
     }
 
-    /// The memory in which the kernel keeps its vector registers while it is parked: starts and ends. They may hold
-    /// pointers: copies by vector instructions wait there.
+    /// The memory in which the kernel keeps its vector registers while it is parked: starts and
+    /// ends. They may hold pointers: copies by vector instructions wait there.
     pub fn vectors(&self) -> impl Iterator<Item = (usize, usize)> {
         let state = Some(self.vectors.load(Ordering::Relaxed)).filter(|&state| state != 0);
-        // SAFETY: its handler has noted where the kernel stored its state, and waits until the threads go on.
+        // SAFETY: its handler has noted where the kernel stored its state, and waits until the
+        // threads go on.
         state.into_iter().flat_map(|state| unsafe { parts_of(state) })
     }
 
@@ -173,8 +175,8 @@ static NEWS: AtomicU32 = AtomicU32::new(0);
 /// What the signal did before, to pass on what is not ours.
 static BEFORE: AtomicPtr<c_void> = AtomicPtr::new(core::ptr::null_mut());
 
-/// While this lives the signal is ours, and the calling thread, whom the others wait for, is not interrupted: a
-/// handler of the program's could wait for one of them.
+/// While this lives the signal is ours, and the calling thread, whom the others wait for, is not
+/// interrupted: a handler of the program's could wait for one of them.
 pub struct Parking {
     before: Action,
     mask: u64,
@@ -219,8 +221,8 @@ impl Parking {
         wait_while(places, State::Asked, until);
     }
 
-    /// Lets the threads go on, and gives the signal back if none is on its way any more. A place whose thread has
-    /// not come by then stays for ever.
+    /// Lets the threads go on, and gives the signal back if none is on its way any more. A place
+    /// whose thread has not come by then stays for ever.
     pub fn close(mut self, places: Vec<&'static Place>) {
         ROUND.fetch_add(1, Ordering::AcqRel);
         futex::wake(&raw const ROUND, ALL);
@@ -297,8 +299,8 @@ fn park(place: &Place, context: &mut libc::ucontext_t) {
     while ROUND.load(Ordering::Acquire) == round {
         futex::wait(&raw const ROUND, round, None);
     }
-    // A call that the signal has ended early is begun again, as it would have gone on without us. Other
-    // signals that came meanwhile come before that, as if they had come in front of the call.
+    // A call that the signal has ended early is begun again, as it would have gone on without us.
+    // Other signals that came meanwhile come before that, as if they had come in front of the call.
     let [number, sp, pc] =
         [0, 1, 2].map(|at| place.asleep.get(at).map_or(0, |word| word.load(Ordering::Relaxed)));
     if pc != 0
@@ -336,7 +338,8 @@ mod tests {
     use super::super::tasks;
     use super::*;
 
-    /// A thread in poll(2), which a signal would end: it parks, tells its registers, and the call goes on.
+    /// A thread in poll(2), which a signal would end: it parks, tells its registers, and the call
+    /// goes on.
     #[test]
     fn a_sleeping_thread_parks_and_sleeps_on() {
         let (sender, receiver) = std::sync::mpsc::channel();

@@ -1,5 +1,5 @@
-//! Hash tables whose order is always the same. The standard library's ask the kernel for random numbers (getrandom(2)),
-//! which a seccomp filter may answer with the end of the program.
+//! Hash tables whose order is always the same. The standard library's ask the kernel for random
+//! numbers (getrandom(2)), which a seccomp filter may answer with the end of the program.
 
 use core::hash::{BuildHasherDefault, Hasher};
 use std::collections::{HashMap, HashSet};

@@ -17,7 +17,8 @@ pub fn id() -> u32 {
     unsafe { libc::getpid().unsigned_abs() }
 }
 
-/// Keeps the process id for when it must not be asked for any more; to be called in front of [`filter::note`].
+/// Keeps the process id for when it must not be asked for any more; to be called in front of
+/// [`filter::note`].
 pub fn keep_id() {
     set_id(id());
 }
@@ -43,8 +44,8 @@ pub fn random_key() -> u64 {
     (half(0) ^ half(8).rotate_left(29)).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1
 }
 
-/// An address above all frames of the first thread's stack: that of the kernel's random bytes for this
-/// process.
+/// An address above all frames of the first thread's stack: that of the kernel's random bytes for
+/// this process.
 #[inline]
 pub fn stack_top() -> usize {
     static TOP: AtomicUsize = AtomicUsize::new(0);
@@ -77,16 +78,16 @@ pub fn variable(name: &CStr) -> Option<&'static CStr> {
     }
 }
 
-/// The environment as the kernel has left it on the stack, while libc has none yet: the functions of a program's
-/// `.preinit_array` run before libc is initialised. `None`: libc has one.
+/// The environment as the kernel has left it on the stack, while libc has none yet: the functions
+/// of a program's `.preinit_array` run before libc is initialised. `None`: libc has one.
 fn environment_of_start() -> Option<*const *const core::ffi::c_char> {
     unsafe extern "C" {
         static environ: *const *const core::ffi::c_char;
         /// Where the kernel has put the number of arguments (glibc's loader, 2.1).
         static __libc_stack_end: *const usize;
     }
-    // SAFETY: both are written before any code of a program runs. Behind the number stand so many arguments, null, and
-    // the environment (System V ABI, AMD64 supplement, 3.4.1).
+    // SAFETY: both are written before any code of a program runs. Behind the number stand so many
+    // arguments, null, and the environment (System V ABI, AMD64 supplement, 3.4.1).
     unsafe {
         if !environ.is_null() || __libc_stack_end.is_null() {
             return None;
@@ -98,7 +99,8 @@ fn environment_of_start() -> Option<*const *const core::ffi::c_char> {
 fn variable_in(first: *const *const core::ffi::c_char, name: &[u8]) -> Option<&'static CStr> {
     let mut at = first;
     loop {
-        // SAFETY: an array of C strings that ends with null; it stays on the stack of the first thread.
+        // SAFETY: an array of C strings that ends with null; it stays on the stack of the first
+        // thread.
         let text = unsafe { *at };
         if text.is_null() {
             return None;
@@ -118,8 +120,8 @@ fn variable_in(first: *const *const core::ffi::c_char, name: &[u8]) -> Option<&'
     }
 }
 
-/// Ends the process by exit(3): from an exit entry it goes on with the remaining ones and flushes stdio, and that entry
-/// is not called again.
+/// Ends the process by exit(3): from an exit entry it goes on with the remaining ones and flushes
+/// stdio, and that entry is not called again.
 pub fn exit(status: i32) -> ! {
     // SAFETY: as said.
     unsafe { libc::exit(status) }
@@ -140,7 +142,7 @@ pub fn find_next_symbol(name: &CStr) -> usize {
     if cfg!(target_feature = "crt-static") {
         return 0;
     }
-    // SAFETY: as above.
+    // SAFETY: dlsym(3) takes this handle and a C string.
     unsafe { libc::dlsym(libc::RTLD_NEXT, name.as_ptr()) as usize }
 }
 
@@ -165,10 +167,11 @@ pub fn exit_at_once(status: i32) -> ! {
     }
 }
 
-/// Name of the running program's file, as it was asked for, without folders (AT_EXECFN); empty if unknown. Of a script
-/// it is the script's.
+/// Name of the running program's file, as it was asked for, without folders (AT_EXECFN); empty if
+/// unknown. Of a script it is the script's.
 pub fn program_name() -> &'static [u8] {
-    // SAFETY: getauxval(3) only reads the auxiliary vector, which has 0 or a C string's address there.
+    // SAFETY: getauxval(3) only reads the auxiliary vector, which has 0 or a C string's address
+    // there.
     let name = errno::preserve(|| unsafe {
         let name = libc::getauxval(libc::AT_EXECFN) as *const core::ffi::c_char;
         if name.is_null() { c"" } else { CStr::from_ptr(name) }
@@ -176,7 +179,8 @@ pub fn program_name() -> &'static [u8] {
     name.to_bytes().rsplit(|&byte| byte == b'/').next().unwrap_or(&[])
 }
 
-/// The same for the file that the kernel runs, a script's interpreter: as much of it as `room` holds.
+/// The same for the file that the kernel runs, a script's interpreter: as much of it as `room`
+/// holds.
 pub fn program_file(room: &mut [u8]) -> &[u8] {
     let path = c"/proc/self/exe".as_ptr();
     // SAFETY: readlink(2) writes at most so many bytes.
@@ -202,9 +206,9 @@ pub fn coarse_milliseconds() -> u64 {
     now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
 }
 
-/// Registers what runs before fork in the parent and after it in parent and child, to the process's very end:
-/// pthread_atfork(3) would tie it to this library, whose handlers libc takes away at exit, while other threads may be in
-/// the middle of a fork.
+/// Registers what runs before fork in the parent and after it in parent and child, to the process's
+/// very end: pthread_atfork(3) would tie it to this library, whose handlers libc takes away at
+/// exit, while other threads may be in the middle of a fork.
 pub fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern "C" fn()) {
     unsafe extern "C" {
         // What pthread_atfork calls (glibc 2.3.2), with the module that it was called from.
@@ -277,7 +281,8 @@ pub fn exists(id: u32) -> bool {
     errno::preserve(|| unsafe { libc::kill(id, 0) == 0 || errno::get() != libc::ESRCH })
 }
 
-/// Number of the namespace that the process's id is of (pid_namespaces(7)); 0 where that cannot be asked for.
+/// Number of the namespace that the process's id is of (pid_namespaces(7)); 0 where that cannot be
+/// asked for.
 pub fn namespace() -> u32 {
     if filter::is_installed() {
         return 0;

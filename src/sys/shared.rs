@@ -6,8 +6,8 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::{errno, holdings};
 
-/// Maps the first `bytes` of the regular file at `path`, to read and write, and says how long it is. `None` if it is
-/// shorter than that or cannot be opened. The descriptor is closed again.
+/// Maps the first `bytes` of the regular file at `path`, to read and write, and says how long it
+/// is. `None` if it is shorter than that or cannot be opened. The descriptor is closed again.
 pub fn map_file(path: &CStr, bytes: usize) -> Option<(usize, usize)> {
     errno::preserve(|| {
         let flags = libc::O_RDWR | libc::O_CLOEXEC | libc::O_NONBLOCK;
@@ -32,14 +32,16 @@ pub fn map_file(path: &CStr, bytes: usize) -> Option<(usize, usize)> {
     })
 }
 
-/// Maps `bytes` of the file from `offset` bytes behind the start of a mapping of it, which need not reach so far;
-/// needs no descriptor (mremap(2) with a size of 0). `None` when the kernel refuses.
+/// Maps `bytes` of the file from `offset` bytes behind the start of a mapping of it, which need not
+/// reach so far; needs no descriptor (mremap(2) with a size of 0). `None` when the kernel refuses.
 ///
 /// # Safety
-/// `start` is the start of a mapping by [`map_file`]; the file is long enough; all are multiples of the page size.
+/// `start` is the start of a mapping by [`map_file`]; the file is long enough; all are multiples of
+/// the page size.
 pub unsafe fn map_further(start: usize, offset: usize, bytes: usize) -> Option<usize> {
     errno::preserve(|| {
-        // SAFETY: makes a second mapping of shared pages elsewhere; gives back its front part, which nobody has seen.
+        // SAFETY: makes a second mapping of shared pages elsewhere; gives back its front part,
+        // which nobody has seen.
         unsafe {
             let old = start as *mut libc::c_void;
             let at = libc::mremap(old, 0, offset + bytes, libc::MREMAP_MAYMOVE);
@@ -68,7 +70,8 @@ unsafe fn hold(at: *mut libc::c_void, bytes: usize) -> Option<usize> {
 /// Has the kernel refused to?
 static IS_REFUSED: AtomicBool = AtomicBool::new(false);
 
-/// From now on a child of this process finds those pages zeroed, however it was forked; see [`wipes_on_fork`].
+/// From now on a child of this process finds those pages zeroed, however it was forked; see
+/// [`wipes_on_fork`].
 ///
 /// # Safety
 /// The whole pages are private memory of the caller's, who can do with zeroed ones in a child.

@@ -1,4 +1,5 @@
-//! Signal dispositions and masks by the kernel's own calls: libc's wrappers refuse the signals that libc keeps.
+//! Signal dispositions and masks by the kernel's own calls: libc's wrappers refuse the signals that
+//! libc keeps.
 
 use core::arch::naked_asm;
 use core::ffi::c_int;
@@ -69,7 +70,8 @@ pub(super) const SYNCHRONOUS: u64 = bit(libc::SIGILL)
     | bit(libc::SIGFPE)
     | bit(libc::SIGSEGV);
 
-/// Sets which signals the calling thread blocks, libc's own among them; returns the mask that it had.
+/// Sets which signals the calling thread blocks, libc's own among them; returns the mask that it
+/// had.
 pub(super) fn set_mask(mask: u64) -> u64 {
     change_mask(libc::SIG_SETMASK, mask)
 }

@@ -1,4 +1,5 @@
-//! Does the process have one thread? Then what only another thread could disturb need not be atomic.
+//! Does the process have one thread? Then what only another thread could disturb need not be
+//! atomic.
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -6,8 +7,8 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 static SINGLE: AtomicPtr<u8> = AtomicPtr::new((&raw const NOT_SINGLE).cast_mut());
 static NOT_SINGLE: u8 = 0;
 
-/// Finds out where libc tells whether there are threads (`__libc_single_threaded`, since glibc 2.32).
-/// Calls dlsym(3).
+/// Finds out where libc tells whether there are threads (`__libc_single_threaded`, since glibc
+/// 2.32). Calls dlsym(3).
 pub fn find() {
     let found = super::process::find_symbol(c"__libc_single_threaded");
     if found != 0 {

@@ -1,5 +1,6 @@
-//! libc's lock of the list of open streams. fork(3) takes it before malloc's own locks: `fflush(NULL)` holds it while it
-//! waits for a stream, whose reader may be waiting for malloc (glibc's bug 19431).
+//! libc's lock of the list of open streams. fork(3) takes it before malloc's own locks:
+//! `fflush(NULL)` holds it while it waits for a stream, whose reader may be waiting for malloc
+//! (glibc's bug 19431).
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 

@@ -1,6 +1,7 @@
 //! What will become of a program that is about to be executed: can a library be preloaded into it?
 //!
-//! Safe in signal handlers and between vfork and exec: system calls and a kilobyte of stack, nothing else.
+//! Safe in signal handlers and between vfork and exec: system calls and a kilobyte of stack,
+//! nothing else.
 
 use core::ffi::CStr;
 
@@ -22,7 +23,8 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    /// Does the program have to be started without the library? Otherwise its loader leaves that out by itself.
+    /// Does the program have to be started without the library? Otherwise its loader leaves that
+    /// out by itself.
     pub const fn is_harmful(self) -> bool {
         matches!(self, Self::Musl | Self::Foreign | Self::Sanitizer)
     }
@@ -95,8 +97,8 @@ impl Drop for File {
     }
 }
 
-/// Why the library should not, or cannot, be preloaded into the program at `path`. `None`: it can, or there is no such
-/// program.
+/// Why the library should not, or cannot, be preloaded into the program at `path`. `None`: it can,
+/// or there is no such program.
 pub fn find_obstacle(path: &CStr) -> Option<Obstacle> {
     errno::preserve(|| {
         let mut file = File::open(path)?;
@@ -129,8 +131,8 @@ fn long(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..)?.first_chunk().map(|found| u64::from_le_bytes(*found))
 }
 
-/// Judges by the ELF header and what it leads to (ELF gABI). What is no ELF file may be anything: a shell's script,
-/// or what binfmt_misc knows.
+/// Judges by the ELF header and what it leads to (ELF gABI). What is no ELF file may be anything: a
+/// shell's script, or what binfmt_misc knows.
 fn judge(file: &File, start: &[u8]) -> Option<Obstacle> {
     const CLASS_64: u8 = 2;
     const X86_64: [u8; 2] = [62, 0];

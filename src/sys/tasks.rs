@@ -23,8 +23,8 @@ fn parse_count(line: &str) -> Option<usize> {
     line.rsplit_once(')')?.1.split_whitespace().nth(17)?.parse().ok()
 }
 
-/// Kernel ids of all threads. `None`: /proc does not say. While threads end, some of the others may not be listed;
-/// see [`count`].
+/// Kernel ids of all threads. `None`: /proc does not say. While threads end, some of the others may
+/// not be listed; see [`count`].
 pub fn all() -> Option<Vec<u32>> {
     let entries = fs::read_dir("/proc/self/task").ok()?.flatten();
     let tids: Vec<u32> =

@@ -25,8 +25,8 @@ global_asm!(
 /// What is known of the calling thread. All zero at its start.
 #[repr(C, align(64))]
 struct Slot {
-    /// Two depths: in the low half that of sections that hold a lock of ours, in which nothing calls
-    /// out; in the high half that of our own work that may call libc (unwinding, reporting).
+    /// Two depths: in the low half that of sections that hold a lock of ours, in which nothing
+    /// calls out; in the high half that of our own work that may call libc (unwinding, reporting).
     inside: Cell<u64>,
     /// Number of the thread plus one; 0: not numbered yet.
     number: Cell<u32>,
@@ -36,7 +36,8 @@ struct Slot {
     ended: Cell<bool>,
     /// Address of the arena that the thread owns; 0: none.
     arena: Cell<usize>,
-    /// The same, if the thread may take the shortest way through it. Another thread may write 0 here: [`attend`].
+    /// The same, if the thread may take the shortest way through it. Another thread may write 0
+    /// here: [`attend`].
     quick: AtomicUsize,
     /// Address of what the thread keeps for capturing stacks; 0: nothing yet.
     tracer: Cell<usize>,
@@ -86,8 +87,8 @@ pub fn is_relocated() -> bool {
 #[inline]
 pub fn slot_address() -> usize {
     let slot: usize;
-    // SAFETY: the x86-64 TLS ABI (variant II): the thread pointer is at fs:0, the offset in the GOT.
-    // Neither changes while a thread runs, so that one look serves a whole function.
+    // SAFETY: the x86-64 TLS ABI (variant II): the thread pointer is at fs:0, the offset in the
+    // GOT. Neither changes while a thread runs, so that one look serves a whole function.
     unsafe {
         asm!(
             "mov {slot}, qword ptr fs:[0]",
@@ -99,8 +100,8 @@ pub fn slot_address() -> usize {
     slot
 }
 
-/// The thread pointer: the address of the thread's descriptor, which lies above its stack unless it is the
-/// first thread (glibc's nptl).
+/// The thread pointer: the address of the thread's descriptor, which lies above its stack unless it
+/// is the first thread (glibc's nptl).
 #[inline]
 pub fn pointer() -> usize {
     let pointer: usize;
@@ -129,8 +130,8 @@ pub fn is_new() -> bool {
 
 #[inline]
 fn slot() -> &'static Slot {
-    // SAFETY: the slot lives as long as its thread. Of another thread's slot nothing but `quick`, an atomic, is ever
-    // reached (`attend`), so that the cells are this thread's alone.
+    // SAFETY: the slot lives as long as its thread. Of another thread's slot nothing but `quick`,
+    // an atomic, is ever reached (`attend`), so that the cells are this thread's alone.
     unsafe { &*(slot_address() as *const Slot) }
 }
 
@@ -200,10 +201,10 @@ pub fn is_attended() -> bool {
 /// It is the calling thread, or one that stands still and has not ended.
 pub unsafe fn attend(descriptor: usize) {
     let place = descriptor.wrapping_add_signed(slot_offset()) as *const Slot;
-    // SAFETY: each thread's slot is at that offset from its descriptor (x86-64 TLS ABI) and lives as long as the thread,
-    // which has not ended by the caller's word. The reference is to the one atomic, not to the cells beside it.
-    let quick = unsafe { &*(&raw const (*place).quick) };
-    quick.store(0, Ordering::Relaxed);
+    // SAFETY: each thread's slot is at that offset from its descriptor (x86-64 TLS ABI) and lives
+    // as long as the thread, which has not ended by the caller's word. The reference is to the one
+    // atomic, not to the cells beside it.
+    unsafe { &(*place).quick }.store(0, Ordering::Relaxed);
 }
 
 /// Are the thread's new blocks exempt from the leak check?
@@ -212,16 +213,17 @@ pub fn is_blind() -> bool {
     slot().blind.get() != 0
 }
 
-/// Starts that, once more, or ends it once; then [`set_arena`] has to be called again, since a thread does not
-/// take the shortest way meanwhile.
+/// Starts that, once more, or ends it once; then [`set_arena`] has to be called again, since a
+/// thread does not take the shortest way meanwhile.
 pub fn set_blind(starts: bool) {
     let blind = &slot().blind;
     blind.set(if starts { blind.get() + 1 } else { blind.get().saturating_sub(1) });
 }
 
-/// Address of the thread's arena if the thread may take the shortest way through it and is outside of
-/// everything of ours; else 0. Before this library was relocated the slot seems to be where the thread
-/// pointer leads, whose first word is its own address (x86-64 TLS ABI) and never 0: that is not outside.
+/// Address of the thread's arena if the thread may take the shortest way through it and is outside
+/// of everything of ours; else 0. Before this library was relocated the slot seems to be where the
+/// thread pointer leads, whose first word is its own address (x86-64 TLS ABI) and never 0: that is
+/// not outside.
 #[inline]
 pub fn quick_arena() -> usize {
     let slot = slot();
@@ -242,8 +244,8 @@ pub fn set_tracer(tracer: usize) {
     slot().tracer.set(tracer);
 }
 
-/// Stack pointer at the entry of the program's call, where code of ours lies in the program itself, so that no address
-/// tells where it ends; else 0.
+/// Stack pointer at the entry of the program's call, where code of ours lies in the program itself,
+/// so that no address tells where it ends; else 0.
 pub fn entry() -> usize {
     slot().entry.get()
 }

@@ -1,5 +1,6 @@
-//! Learning of a thread's end: by the destructor of a pthread key, which runs after those of C++ and
-//! Rust thread-local variables. No `thread_local!` with a destructor: registering one allocates.
+//! Learning of a thread's end: by the destructor of a pthread key, which runs after those of C++
+//! and Rust thread-local variables. No `thread_local!` with a destructor: registering one
+//! allocates.
 
 use core::ffi::c_void;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -20,8 +21,8 @@ pub fn register(at_end: extern "C" fn(*mut c_void)) {
     }
 }
 
-/// Watches for the calling thread's end. The first 32 keys of a process have room in the thread's own
-/// descriptor; for a later one libc may allocate.
+/// Watches for the calling thread's end. The first 32 keys of a process have room in the thread's
+/// own descriptor; for a later one libc may allocate.
 pub fn watch() {
     if let Some(key) = KEY.load(Ordering::Acquire).checked_sub(1) {
         let any = core::ptr::NonNull::<c_void>::dangling().as_ptr();

@@ -29,8 +29,8 @@ pub fn known_number() -> u16 {
     thread::number_word().get().wrapping_sub(1) as u16
 }
 
-/// Gives the calling thread another number; [`put_number`] takes the one back that it had. What it allocates meanwhile
-/// can be told by that. `None`: there are no numbers left.
+/// Gives the calling thread another number; [`put_number`] takes the one back that it had. What it
+/// allocates meanwhile can be told by that. `None`: there are no numbers left.
 pub fn renew_number() -> Option<u16> {
     let number = take_number();
     (usize::from(number) < MAX_THREADS - 1).then_some(number)

@@ -1,19 +1,23 @@
-//! The vector registers in the state that the kernel stores on a thread's stack while a signal is handled
-//! (asm/sigcontext.h, `struct _fpstate_64`; behind it the processor's own format, Intel's manual, volume 1, chapter 13).
+//! The vector registers in the state that the kernel stores on a thread's stack while a signal is
+//! handled (asm/sigcontext.h, `struct _fpstate_64`; behind it the processor's own format, Intel's
+//! manual, volume 1, chapter 13).
 
 use core::arch::x86_64::__cpuid_count;
 
 /// Where the first sixteen have their lower halves: first byte, and the one behind the last.
 const XMM: (usize, usize) = (160, 416);
-/// Bytes of the part that every processor has. The words of what follows come behind it, its bits first.
+/// Bytes of the part that every processor has. The words of what follows come behind it, its bits
+/// first.
 const LEGACY: usize = 512;
 /// What the kernel says of the parts behind that one.
 const SOFTWARE: usize = 464;
 const MAGIC: u32 = 0x4650_5853;
-/// Numbers of the other parts that have vector registers: upper halves of 256 bits, of 512 bits, and the last sixteen.
+/// Numbers of the other parts that have vector registers: upper halves of 256 bits, of 512 bits,
+/// and the last sixteen.
 const PARTS: [u32; 3] = [2, 6, 7];
 
-/// The start and the end of each part that holds any. Between them lies whatever was on the stack before.
+/// The start and the end of each part that holds any. Between them lies whatever was on the stack
+/// before.
 ///
 /// # Safety
 /// The kernel has stored a thread's state at `state`, and its handler has not returned.

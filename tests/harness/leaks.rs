@@ -18,7 +18,8 @@ pub(crate) fn direct(bytes: u64, objects: u64) -> (String, u64, u64) {
     ("Direct".to_owned(), bytes, objects)
 }
 
-/// One program loses exactly these, says so in LeakSanitizer's words, gives 23, and ends its output.
+/// One program loses exactly these, says so in LeakSanitizer's words, gives 23, and ends its
+/// output.
 pub(crate) fn loses(ran: &Ran, expected: &[(String, u64, u64)], end: &str) {
     assert_eq!(leaks(ran), expected, "{}", ran.stderr);
     let sum: (u64, u64) =

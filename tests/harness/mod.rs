@@ -38,7 +38,8 @@ pub(crate) fn scratch() -> PathBuf {
 
 /// Compiles `source` from the victims' folder with line information and no optimisation.
 pub(crate) fn compile(source: &str, output: &str, flags: &[&str]) -> PathBuf {
-    // Two tests may want the same program: the second takes what the first has made, and may be running.
+    // Two tests may want the same program: the second takes what the first has made, and may be
+    // running.
     static MADE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
     let mut made = MADE.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     let program = scratch().join(output);

@@ -1,4 +1,5 @@
-//! Fifty tests that allocate, start threads, print and panic, and one that loses a block, if it is asked for.
+//! Fifty tests that allocate, start threads, print and panic, and one that loses a block, if it is
+//! asked for.
 
 macro_rules! tests {
     ($($name:ident)*) => { $(#[test] fn $name() { work(stringify!($name)); })* };

@@ -1,5 +1,5 @@
-// Planted: a double free through the global allocator, allocated and freed each at the bottom of 12 calls,
-// every second one inlined.
+// Planted: a double free through the global allocator, allocated and freed each at the bottom of 12
+// calls, every second one inlined.
 use std::alloc::{Layout, alloc, dealloc};
 use std::hint::black_box;
 

@@ -1,4 +1,5 @@
-//! Lays the library's code out by near.ld, if the linker in use takes such a script: LLD and GNU ld do.
+//! Lays the library's code out by near.ld, if the linker in use takes such a script: LLD and GNU ld
+//! do.
 
 use std::env;
 use std::error::Error;

@@ -1,5 +1,6 @@
-//! Suppressions: rules for leaks that are known and not to be reported. Two languages: LeakSanitizer's lines
-//! (`leak:pattern`) and Valgrind's blocks (`{ name Memcheck:Leak ... }`), in one file if that is wanted.
+//! Suppressions: rules for leaks that are known and not to be reported. Two languages:
+//! LeakSanitizer's lines (`leak:pattern`) and Valgrind's blocks (`{ name Memcheck:Leak ... }`), in
+//! one file if that is wanted.
 
 mod file;
 mod limits;
@@ -16,7 +17,8 @@ pub use rule::{Frame, Rule, Stack};
 use super::classify::Loss;
 use crate::debug::SiteTotals;
 
-/// The rules that are always there, for what libraries leave behind that no program can help. Each says why.
+/// The rules that are always there, for what libraries leave behind that no program can help. Each
+/// says why.
 pub const BUILT_IN: &str = include_str!("built_in.supp");
 /// Name of that file in messages.
 pub const BUILT_IN_NAME: &str = "built-in";

@@ -12,7 +12,8 @@ enum Token {
 pub(super) struct Pattern(Vec<Token>);
 
 impl Pattern {
-    /// As in LeakSanitizer's rules: found anywhere in a name, but for `^` at the start, `$` at the end.
+    /// As in LeakSanitizer's rules: found anywhere in a name, but for `^` at the start, `$` at the
+    /// end.
     pub(super) fn sanitizer(text: &str) -> Self {
         let (text, from_start) = text.strip_prefix('^').map_or((text, false), |rest| (rest, true));
         let (text, to_end) = text.strip_suffix('$').map_or((text, false), |rest| (rest, true));

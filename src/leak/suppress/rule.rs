@@ -69,7 +69,8 @@ impl Rule {
                 names.into_iter().flatten().any(|name| pattern.matches(name))
             }),
             Scope::From(lines) => {
-                // Valgrind's stacks begin with the allocating function itself, ours with its caller.
+                // Valgrind's stacks begin with the allocating function itself, ours with its
+                // caller.
                 let behind_allocator = match lines.first() {
                     Some(Line::Function(pattern)) => {
                         ALLOCATORS.iter().any(|name| pattern.matches(name)).then(|| lines.get(1..))

@@ -5,7 +5,8 @@ use super::pattern::Pattern;
 use super::rule::{Line, Rule, Scope};
 use crate::leak::classify::Loss;
 
-/// Reads the rest of a block behind its `{`, with what is wrong and where. `None`: it is sound, but not for leaks.
+/// Reads the rest of a block behind its `{`, with what is wrong and where. `None`: it is sound, but
+/// not for leaks.
 pub(super) fn read<'a>(
     lines: &mut impl Iterator<Item = (usize, &'a str)>,
     place: (String, usize),

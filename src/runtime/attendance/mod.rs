@@ -1,5 +1,6 @@
-//! Calls that somebody attends to: a fuzzer's hooks hear of each block, a plan refuses some requests. No thread takes
-//! the shortest way then; without either, nothing of this costs the program anything.
+//! Calls that somebody attends to: a fuzzer's hooks hear of each block, a plan refuses some
+//! requests. No thread takes the shortest way then; without either, nothing of this costs the
+//! program anything.
 
 pub mod observers;
 pub mod refusal;

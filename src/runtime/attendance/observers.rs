@@ -1,5 +1,6 @@
 //! Functions that hear of each block, as a fuzzer installs them (sanitizer/allocator_interface.h,
-//! `__sanitizer_install_malloc_and_free_hooks`), and which blocks came since a fuzzer last asked for leaks.
+//! `__sanitizer_install_malloc_and_free_hooks`), and which blocks came since a fuzzer last asked
+//! for leaks.
 
 use core::ffi::c_void;
 use core::mem;
@@ -20,8 +21,8 @@ const REMEMBERED: usize = 1 << 18;
 /// A call from so near to an installed function comes from whoever installed it.
 const NEAR: usize = 128 << 10;
 
-/// Bytes at the start of libFuzzer's `TracePC` that hold compared numbers of 4 and 8 bytes, 32 pairs of each
-/// (FuzzerTracePC.h); what is behind them has pointers, too.
+/// Bytes at the start of libFuzzer's `TracePC` that hold compared numbers of 4 and 8 bytes, 32
+/// pairs of each (FuzzerTracePC.h); what is behind them has pointers, too.
 const COMPARED: usize = 32 * 2 * (4 + 8);
 
 type MallocHook = unsafe extern "C" fn(*const c_void, usize);
@@ -31,13 +32,14 @@ static MALLOC_HOOKS: [AtomicUsize; MOST] = [const { AtomicUsize::new(0) }; MOST]
 static FREE_HOOKS: [AtomicUsize; MOST] = [const { AtomicUsize::new(0) }; MOST];
 static INSTALLED: AtomicUsize = AtomicUsize::new(0);
 
-/// Where the blocks allocated last are, the next one in place `BORN` modulo their number: in memory that no look for
-/// pointers goes through. 0: there is none.
+/// Where the blocks allocated last are, the next one in place `BORN` modulo their number: in memory
+/// that no look for pointers goes through. 0: there is none.
 static BLOCKS: AtomicUsize = AtomicUsize::new(0);
 static BORN: AtomicUsize = AtomicUsize::new(0);
 /// The same number when all that was there was found to be held.
 static ASKED: AtomicUsize = AtomicUsize::new(0);
-/// Did the last question find nothing, so that what is allocated while leaks are not of interest goes untold?
+/// Did the last question find nothing, so that what is allocated while leaks are not of interest
+/// goes untold?
 static IS_CLEAN: AtomicBool = AtomicBool::new(true);
 
 /// Installs a pair. Returns how many there are now; 0: there is no room.
@@ -133,14 +135,14 @@ pub(super) fn note_free(block: usize) {
 pub(super) fn tell_free(block: usize) {
     for hook in FREE_HOOKS.iter().map(|hook| hook.load(Ordering::Acquire)).filter(|&hook| hook != 0)
     {
-        // SAFETY: as for the other ones.
+        // SAFETY: whoever installed it says that it has this form.
         unsafe { mem::transmute::<usize, FreeHook>(hook)(block as *const c_void) };
     }
 }
 
-/// A fuzzer asks, by turning leaks off for another run of the same input, because more blocks came than went. Is one
-/// of those lost? If not, nothing of that other run is told: it sees as many blocks come as go, and goes on without a
-/// further question.
+/// A fuzzer asks, by turning leaks off for another run of the same input, because more blocks came
+/// than went. Is one of those lost? If not, nothing of that other run is told: it sees as many
+/// blocks come as go, and goes on without a further question.
 pub fn ask(caller: &Point) {
     HEAP.settle();
     // What other threads free stays readable.

@@ -114,8 +114,8 @@ impl Bench<'_> {
         Ok(rows)
     }
 
-    /// Measures what the comparison of one thread with two needs, and returns its table; `None` if nothing was
-    /// asked for.
+    /// Measures what the comparison of one thread with two needs, and returns its table; `None` if
+    /// nothing was asked for.
     fn scale(&mut self) -> Result<Option<String>, String> {
         let loops = scaling::loops(&self.settings.workloads);
         if loops.is_empty() {

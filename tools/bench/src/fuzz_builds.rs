@@ -1,4 +1,5 @@
-//! Builds fuzz targets: C by clang with its libFuzzer, Rust by cargo-fuzz, on stable but for the sanitizer.
+//! Builds fuzz targets: C by clang with its libFuzzer, Rust by cargo-fuzz, on stable but for the
+//! sanitizer.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -19,8 +20,8 @@ impl Language {
     }
 }
 
-/// The target that makes so many allocations: without anything twice, since one is run with the library preloaded, with
-/// the crate, and with AddressSanitizer; `None`: there is none.
+/// The target that makes so many allocations: without anything twice, since one is run with the
+/// library preloaded, with the crate, and with AddressSanitizer; `None`: there is none.
 pub(crate) fn build(
     language: Language,
     folder: &Path,

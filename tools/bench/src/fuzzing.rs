@@ -1,5 +1,5 @@
-//! Inputs per second of fuzz targets in C and in Rust: without anything, with mallocop preloaded and, in Rust, with its
-//! crate, and built with AddressSanitizer.
+//! Inputs per second of fuzz targets in C and in Rust: without anything, with mallocop preloaded
+//! and, in Rust, with its crate, and built with AddressSanitizer.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

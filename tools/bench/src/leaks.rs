@@ -1,5 +1,5 @@
-//! What looking for leaks costs: how much memory is looked through in a second, and how much longer a trivial
-//! program takes to end.
+//! What looking for leaks costs: how much memory is looked through in a second, and how much longer
+//! a trivial program takes to end.
 
 use std::ffi::c_int;
 use std::io::{self, Write};

@@ -1,6 +1,6 @@
-//! What mallocop costs: programs and loops under glibc's malloc, under mallocop and under its peers,
-//! interleaved in one run, as ratios. `cargo run --release -p mallocop-bench` prints Markdown;
-//! `-- --help` lists the options.
+//! What mallocop costs: programs and loops under glibc's malloc, under mallocop and under its
+//! peers, interleaved in one run, as ratios. `cargo run --release -p mallocop-bench` prints
+//! Markdown; `-- --help` lists the options.
 
 mod arguments;
 mod bench;

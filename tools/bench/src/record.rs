@@ -1,5 +1,5 @@
-//! What one report for a whole build costs beside a report from each process, and what it takes to show a large
-//! recording.
+//! What one report for a whole build costs beside a report from each process, and what it takes to
+//! show a large recording.
 
 use std::fmt::Write as _;
 use std::fs;

@@ -1,5 +1,5 @@
-//! What a look into the registry costs: a block declared live and taken again, at random places in 1 and in 64
-//! regions of 1 MiB, by one thread and by two at once on regions of their own.
+//! What a look into the registry costs: a block declared live and taken again, at random places in
+//! 1 and in 64 regions of 1 MiB, by one thread and by two at once on regions of their own.
 
 use std::io::Write;
 use std::thread;

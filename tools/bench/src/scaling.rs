@@ -1,11 +1,13 @@
-//! What an operation costs in one thread and in each of two: without sharing, locks and moving cache
-//! lines the two would be the same.
+//! What an operation costs in one thread and in each of two: without sharing, locks and moving
+//! cache lines the two would be the same.
 //!
-//! A virtual machine's cores are slower by a third for seconds at a time, one without the other. Loops that are compared
-//! take turns in short runs, and are held against each other round by round.
+//! A virtual machine's cores are slower by a third for seconds at a time, one without the other.
+//! Loops that are compared take turns in short runs, and are held against each other round by
+//! round.
 //!
-//! To tell what of the rest is the allocator's, two threads are held against two processes at once, which have the machine's
-//! cores as little for themselves, and exchanged blocks against the same loop less what it takes without an allocator.
+//! To tell what of the rest is the allocator's, two threads are held against two processes at once,
+//! which have the machine's cores as little for themselves, and exchanged blocks against the same
+//! loop less what it takes without an allocator.
 
 use crate::arguments::Settings;
 use crate::columns::Column;
@@ -41,7 +43,8 @@ impl Side {
     }
 }
 
-/// What is compared with what: two threads with one, then with what is no part of the allocator's taken out.
+/// What is compared with what: two threads with one, then with what is no part of the allocator's
+/// taken out.
 const PAIRS: [(Side, Side); 8] = [
     (Side::all_of("mixed-1024"), Side::all_of("pairs-2t")),
     (Side::all_of("swap-1t"), Side::all_of("swap-2t")),

@@ -1,5 +1,5 @@
-//! Interleaved runs: every column in turn, then all of them again, so that a change of the machine's
-//! mood meets all columns alike.
+//! Interleaved runs: every column in turn, then all of them again, so that a change of the
+//! machine's mood meets all columns alike.
 
 use crate::columns::{Column, Group};
 use crate::measure::{Cost, Failure};

@@ -93,8 +93,8 @@ fn mean(rows: &[(&Row, &Measured)], column: usize, measure: Measure) -> String {
     }
 }
 
-/// The median of the spreads of a column's programs, for glibc's of the costs, for others of the ratios; a
-/// single run has none.
+/// The median of the spreads of a column's programs, for glibc's of the costs, for others of the
+/// ratios; a single run has none.
 fn spread(rows: &[(&Row, &Measured)], column: usize, measure: Measure) -> String {
     let measured = rows.iter().filter_map(|(row, _)| row.outcomes.get(column)?.as_ref().ok());
     let measured = measured.filter(|measured| measured.runs > 1);

@@ -1,7 +1,8 @@
-//! `cargo mallocop`: the programs that cargo builds, run under mallocop; cargo itself, compilers and build scripts are
-//! not.
+//! `cargo mallocop`: the programs that cargo builds, run under mallocop; cargo itself, compilers
+//! and build scripts are not.
 //!
-//! By cargo's own way for that: a runner (`CARGO_TARGET_<TRIPLE>_RUNNER`), which nextest takes, too.
+//! By cargo's own way for that: a runner (`CARGO_TARGET_<TRIPLE>_RUNNER`), which nextest takes,
+//! too.
 
 use std::env;
 use std::ffi::OsString;

@@ -13,7 +13,8 @@ use object::read::{Object, ObjectSection, ReadCache};
 /// Where distributions put debug files.
 const FOLDER: &str = "/usr/lib/debug";
 
-/// Looks into an object file. `None`: it is no file, or none of that kind, or has not what is wanted.
+/// Looks into an object file. `None`: it is no file, or none of that kind, or has not what is
+/// wanted.
 fn look<T>(
     path: &Path,
     wanted: impl FnOnce(&object::File<'_, &ReadCache<File>>) -> Option<T>,
@@ -34,7 +35,8 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The debug file of a build id, if it is installed; else what debuginfod has, where that may be asked.
+/// The debug file of a build id, if it is installed; else what debuginfod has, where that may be
+/// asked.
 pub(crate) fn fetch(id: &str, may_ask: bool) -> Option<PathBuf> {
     by_build_id(id).or_else(|| {
         if !may_ask || id.is_empty() {
@@ -57,7 +59,8 @@ fn by_build_id(id: &str) -> Option<PathBuf> {
     (!rest.is_empty() && build_id(&path) == id).then_some(path)
 }
 
-/// The file with a module's lines: its own, or by its build id, or by its debug link. `None`: there is none.
+/// The file with a module's lines: its own, or by its build id, or by its debug link. `None`: there
+/// is none.
 pub(crate) fn find(path: &Path) -> Option<PathBuf> {
     look(path, |file| {
         let has_lines = [".debug_line", ".debug_info"]

@@ -1,5 +1,5 @@
-//! `mallocop doctor`: what would and would not be seen of a program, and whether this machine has what it takes, without
-//! running the program.
+//! `mallocop doctor`: what would and would not be seen of a program, and whether this machine has
+//! what it takes, without running the program.
 
 use std::env;
 use std::fs;

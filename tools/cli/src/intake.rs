@@ -153,7 +153,8 @@ impl<B: Bytes> Intake<B> {
             .collect()
     }
 
-    /// Does a process run of which more may come? Ids of another pid namespace than this one cannot be asked for.
+    /// Does a process run of which more may come? Ids of another pid namespace than this one cannot
+    /// be asked for.
     pub(crate) fn has_running(&self, namespace: u32) -> bool {
         let tags = self.reader.tags();
         let processes = tags.iter().filter(|tag| tag.kind == Kind::Process);

@@ -29,7 +29,8 @@ fn parse(text: &str) -> Option<Stat> {
     Some(Stat { state, threads: field(20)?.parse().ok()? })
 }
 
-/// Does the process still run? A zombie does not, unless only its first thread is one. Whom nothing is known of does.
+/// Does the process still run? A zombie does not, unless only its first thread is one. Whom nothing
+/// is known of does.
 pub(crate) fn is_alive(pid: u32) -> bool {
     match stat(&pid.to_string()) {
         Ok(Some(stat)) => !matches!(stat.state, 'Z' | 'X') || stat.threads > 1,

@@ -1,7 +1,9 @@
-//! The library that is preloaded: carried inside the command, written once to a directory that belongs to the user.
+//! The library that is preloaded: carried inside the command, written once to a directory that
+//! belongs to the user.
 //!
-//! What is loaded must be ours: a directory or a file in which somebody else could put a library of their own is refused.
-//! Children of the program may run as other users, so that a directory which all may enter is preferred.
+//! What is loaded must be ours: a directory or a file in which somebody else could put a library of
+//! their own is refused. Children of the program may run as other users, so that a directory which
+//! all may enter is preferred.
 
 use std::env;
 use std::fs::{self, DirBuilder, Permissions};
@@ -17,7 +19,8 @@ const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libmallocop.so"
 /// Permissions of what we make, whatever the umask is: all may read, only the owner may write.
 const DIRECTORY: u32 = 0o755;
 const FILE: u32 = 0o644;
-/// Bits of a mode: the group or others may write; others may; only owners may rename and remove (sticky).
+/// Bits of a mode: the group or others may write; others may; only owners may rename and remove
+/// (sticky).
 const SHARED: u32 = 0o022;
 const OPEN: u32 = 0o002;
 const STICKY: u32 = 0o1000;
@@ -43,8 +46,8 @@ pub(crate) fn install() -> Result<PathBuf, Failure> {
     Err(Failure::Step("write the library to the cache directory".to_owned(), error))
 }
 
-/// Where it may lie: the system's cache for root, whose home nobody else may enter, else the user's cache, else a
-/// directory for temporary files.
+/// Where it may lie: the system's cache for root, whose home nobody else may enter, else the user's
+/// cache, else a directory for temporary files.
 fn directories(user: u32) -> impl Iterator<Item = PathBuf> {
     let absolute = |variable| env::var_os(variable).map(PathBuf::from).filter(|p| p.is_absolute());
     let of_user = absolute("XDG_CACHE_HOME")

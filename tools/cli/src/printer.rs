@@ -11,7 +11,8 @@ const WARNING: Style = AnsiColor::Yellow.on_default().bold();
 const HEADING: Style = Style::new().bold();
 const DIM: Style = Style::new().dimmed();
 
-/// Bytes that are written at once, and a line more: a finding is, a list of thousands of sites is not.
+/// Bytes that are written at once, and a line more: a finding is, a list of thousands of sites is
+/// not.
 const AT_ONCE: usize = 1 << 20;
 
 /// Prints a text of the library to stderr.

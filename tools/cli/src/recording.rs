@@ -47,7 +47,8 @@ pub(crate) struct Module {
 pub(crate) struct Frame {
     /// Its number; none for code of no file.
     pub(crate) module: Option<u32>,
-    /// Address in the file, as its symbols have it, that the call returns to; without a module the one in memory.
+    /// Address in the file, as its symbols have it, that the call returns to; without a module the
+    /// one in memory.
     pub(crate) address: u64,
     /// Did a signal come in there, so that it is the next instruction's?
     pub(crate) exact: bool,

@@ -46,7 +46,8 @@ impl Destinations {
     }
 }
 
-/// Shows the recordings as one. Returns `exitcode`, if that is asked for and they have an error or a leak; else 0.
+/// Shows the recordings as one. Returns `exitcode`, if that is asked for and they have an error or
+/// a leak; else 0.
 pub(crate) fn show(
     files: &[PathBuf],
     to: &Destinations,

@@ -100,7 +100,8 @@ fn start(command: &mut Command, program: &Path) -> Result<Child, Failure> {
     Ok(child)
 }
 
-/// Runs it where no record can be made: the library in the program prints what it finds, and its status says so.
+/// Runs it where no record can be made: the library in the program prints what it finds, and its
+/// status says so.
 fn run_unrecorded(command: &mut Command, program: &Path) -> Result<u8, Failure> {
     let ended = start(command, program)?.wait().map_err(Failure::step("wait for the program"))?;
     Ok(status::of_run(ended, false, 0))

@@ -1,4 +1,5 @@
-//! What is sent to the command goes to the program; what the command was started to ignore the program ignores, too.
+//! What is sent to the command goes to the program; what the command was started to ignore the
+//! program ignores, too.
 
 use std::fs;
 
@@ -25,8 +26,9 @@ const PASSED: [(i32, Signal); 6] = [
 pub(crate) struct Signals(SignalsInfo<WithOrigin>);
 
 impl Signals {
-    /// From here on they wait. Called before the program starts, so that none falls between. A signal that is ignored, as by
-    /// nohup or for a shell's background jobs, stays so: with a handler here it would end the program.
+    /// From here on they wait. Called before the program starts, so that none falls between. A
+    /// signal that is ignored, as by nohup or for a shell's background jobs, stays so: with a
+    /// handler here it would end the program.
     pub(crate) fn hold() -> Result<Self, Failure> {
         let ignored = ignored();
         let heard = PASSED.iter().map(|&(number, _)| number);

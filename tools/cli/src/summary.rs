@@ -1,4 +1,5 @@
-//! The end of a run: leaks, what was in use where nothing could be judged, and who had nothing to say.
+//! The end of a run: leaks, what was in use where nothing could be judged, and who had nothing to
+//! say.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};

@@ -1,5 +1,5 @@
-//! `mallocop sweep`: runs a program again and again, each time with another request for memory refused, and lists where it
-//! did not stand that. Each run is a `mallocop run` of its own.
+//! `mallocop sweep`: runs a program again and again, each time with another request for memory
+//! refused, and lists where it did not stand that. Each run is a `mallocop run` of its own.
 
 mod trial;
 mod verdict;

@@ -75,8 +75,8 @@ impl SymbolTable {
 }
 
 impl ModuleFile {
-    /// Opens a module's file, and what has its debug information. `None` if neither is there: the file may be another
-    /// one by now.
+    /// Opens a module's file, and what has its debug information. `None` if neither is there: the
+    /// file may be another one by now.
     fn open(module: &Module, may_ask: bool) -> Option<Self> {
         let path = Path::new(&module.path);
         let is_it = module.build_id.is_empty() || debug_file::build_id(path) == module.build_id;

@@ -13,8 +13,8 @@ use tempfile::TempPath;
 
 use crate::failure::Failure;
 
-/// Extents of a file that lies in a directory, all of them allocated beforehand: a full one must not become a SIGBUS
-/// in the program.
+/// Extents of a file that lies in a directory, all of them allocated beforehand: a full one must
+/// not become a SIGBUS in the program.
 const EXTENTS_ON_DISK: u32 = 2048;
 
 /// The file of one run. It has no name that could stay behind, where the kernel can do that.
@@ -81,7 +81,8 @@ impl Bytes for Source {
     }
 }
 
-/// A file of no directory: it takes memory as it is written to, cannot be full, and is gone when nobody has it.
+/// A file of no directory: it takes memory as it is written to, cannot be full, and is gone when
+/// nobody has it.
 fn create_in_memory() -> std::io::Result<TreeFile> {
     let mut file = File::from(rustix::fs::memfd_create("mallocop", MemfdFlags::CLOEXEC)?);
     let extents = within_limit(MOST_EXTENTS)?;
@@ -93,7 +94,8 @@ fn create_in_memory() -> std::io::Result<TreeFile> {
     Ok(TreeFile { file, path, named: None })
 }
 
-/// As many extents of `most` as the limit on files allows (RLIMIT_FSIZE, `ulimit -f`): beyond it the kernel sends SIGXFSZ.
+/// As many extents of `most` as the limit on files allows (RLIMIT_FSIZE, `ulimit -f`): beyond it
+/// the kernel sends SIGXFSZ.
 fn within_limit(most: u32) -> std::io::Result<u32> {
     /// Windows that a file has to have at least, to be worth it.
     const LEAST: u64 = 4;

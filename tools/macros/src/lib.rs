@@ -1,12 +1,13 @@
-//! The attribute `#[mallocop::test]`. It needs no parser: all that it looks at is where a function's name, its result and
-//! its body are.
+//! The attribute `#[mallocop::test]`. It needs no parser: all that it looks at is where a
+//! function's name, its result and its body are.
 #![forbid(unsafe_code)]
 
 use proc_macro::{Delimiter, TokenStream, TokenTree};
 
-/// A test that must not lose memory: `#[mallocop::test]`, in place of `#[test]`, other attributes as with that. The test
-/// fails if a block that it allocated, or a thread that it started, is still there and cannot be reached.
-/// `#[mallocop::test(strict)]`: nor may one be there that can be reached, but for what Rust's standard library keeps.
+/// A test that must not lose memory: `#[mallocop::test]`, in place of `#[test]`, other attributes
+/// as with that. The test fails if a block that it allocated, or a thread that it started, is still
+/// there and cannot be reached. `#[mallocop::test(strict)]`: nor may one be there that can be
+/// reached, but for what Rust's standard library keeps.
 ///
 /// Tests run side by side as always; what others allocate does not count.
 #[proc_macro_attribute]

@@ -156,7 +156,8 @@ unsafe fn without_us(environment: Texts, run: impl FnOnce(Texts) -> c_int) -> c_
     let room = match count < MOST_VARIABLES {
         true => near.as_mut_slice(),
         false => match memory::map(round_up((count + 1) * size_of::<*const c_char>(), PAGE)) {
-            // SAFETY: fresh zeroed memory for so many; it goes with the program that is left, or stays.
+            // SAFETY: fresh zeroed memory for so many; it goes with the program that is left, or
+            // stays.
             Some(start) => unsafe {
                 core::slice::from_raw_parts_mut(start as *mut *const c_char, count + 1)
             },

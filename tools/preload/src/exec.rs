@@ -1,7 +1,8 @@
-//! The calls by which a process becomes another program, starts one, or leaves without its exit handlers.
+//! The calls by which a process becomes another program, starts one, or leaves without its exit
+//! handlers.
 //!
-//! A program that the library cannot be loaded into is started without it, and noted. All of it is safe in signal
-//! handlers and between vfork and exec: no lock, no allocation, 5 KiB of stack.
+//! A program that the library cannot be loaded into is started without it, and noted. All of it is
+//! safe in signal handlers and between vfork and exec: no lock, no allocation, 5 KiB of stack.
 
 use core::arch::naked_asm;
 use core::ffi::{CStr, c_char, c_int, c_void};
@@ -239,9 +240,9 @@ unsafe extern "C" fn posix_spawnp(
     }
 }
 
-/// `symbol => function`: the entry of a call with a list of arguments. Those that came in registers are put in front of
-/// those on the stack, with the return address out of the way: an array that the function gets, ended by null as the
-/// list is (System V ABI, AMD64 supplement, 3.2.3).
+/// `symbol => function`: the entry of a call with a list of arguments. Those that came in registers
+/// are put in front of those on the stack, with the return address out of the way: an array that
+/// the function gets, ended by null as the list is (System V ABI, AMD64 supplement, 3.2.3).
 macro_rules! lists {
     ($($symbol:ident => $function:ident;)*) => {
         $(
@@ -277,13 +278,14 @@ unsafe extern "C" fn execl_from(path: *const c_char, arguments: Texts) -> c_int 
 }
 
 unsafe extern "C" fn execlp_from(file: *const c_char, arguments: Texts) -> c_int {
-    // SAFETY: as above.
+    // SAFETY: the entry gives a list that ends with null (execlp(3)).
     unsafe { execvp(file, arguments) }
 }
 
 unsafe extern "C" fn execle_from(path: *const c_char, arguments: Texts) -> c_int {
     let mut end = arguments;
-    // SAFETY: as above; the environment is the argument behind the list.
+    // SAFETY: the entry gives a list that ends with null, and the environment as the argument
+    // behind it (execle(3)).
     unsafe {
         while !(*end).is_null() {
             end = end.add(1);

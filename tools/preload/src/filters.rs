@@ -18,7 +18,8 @@ pub(crate) fn find() {
     SYSCALL.store(process::find_next_symbol(c"syscall"), Ordering::Release);
 }
 
-/// A filter is about to be installed: what is needed later is found out now. Returns where to go on.
+/// A filter is about to be installed: what is needed later is found out now. Returns where to go
+/// on.
 extern "C" fn note_filter(real: &AtomicUsize) -> usize {
     if !filter::is_installed() {
         process::keep_id();
@@ -86,7 +87,8 @@ unsafe extern "C" fn prctl() -> c_long {
     )
 }
 
-/// syscall(2): the same by seccomp(2), whose operation and filter are the first and third argument behind its number.
+/// syscall(2): the same by seccomp(2), whose operation and filter are the first and third argument
+/// behind its number.
 #[unsafe(no_mangle)]
 #[unsafe(naked)]
 unsafe extern "C" fn syscall() -> c_long {

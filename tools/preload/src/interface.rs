@@ -157,8 +157,8 @@ extern "C" fn malloc_trim(pad: usize) -> c_int {
     c_int::from(start::heap().is_some_and(|heap| heap.trim(pad)))
 }
 
-/// glibc's tunables by malloc.h's numbers. 0: the value is out of the parameter's range; 1 else, as glibc answers for
-/// parameters that it does not know, too.
+/// glibc's tunables by malloc.h's numbers. 0: the value is out of the parameter's range; 1 else, as
+/// glibc answers for parameters that it does not know, too.
 #[unsafe(no_mangle)]
 extern "C" fn mallopt(parameter: c_int, value: c_int) -> c_int {
     const M_MXFAST: c_int = 1;

@@ -63,7 +63,8 @@ pub(crate) unsafe fn allocate(call: Call, size: usize, align: usize, caller: Cal
     }
 }
 
-/// malloc, which most calls are, with stacks. `extern "C"`, as what it goes on to: what does not unwind can be jumped to.
+/// malloc, which most calls are, with stacks. `extern "C"`, as what it goes on to: what does not
+/// unwind can be jumped to.
 ///
 /// # Safety
 /// As for [`try_allocate`], and stacks are taken.

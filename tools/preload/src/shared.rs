@@ -26,7 +26,7 @@ unsafe extern "C" fn allocate(
 
 unsafe extern "C" fn release(block: *mut u8, size: usize, align: usize, sp: usize, fp: usize) {
     let _call = Call::begin(sp);
-    // SAFETY: as above.
+    // SAFETY: the caller gives the registers at its own entry.
     unsafe { rust_calls::release(block, size, align, Caller { sp, fp }, start::heap) }
 }
 
@@ -39,6 +39,6 @@ unsafe extern "C" fn resize(
     fp: usize,
 ) -> *mut u8 {
     let _call = Call::begin(sp);
-    // SAFETY: as above.
+    // SAFETY: the caller gives the registers at its own entry.
     unsafe { rust_calls::resize(block, size, align, new_size, Caller { sp, fp }, start::heap) }
 }

@@ -1,8 +1,8 @@
 //! The loader's functions through which a program could get round us: both end in glibc's own by a
 //! jump, so that it sees its real caller (whose search path and scope count).
 //!
-//! - `dlopen` with RTLD_DEEPBIND would bind a plugin to glibc's malloc while its blocks go to and fro:
-//!   the flag is taken out.
+//! - `dlopen` with RTLD_DEEPBIND would bind a plugin to glibc's malloc while its blocks go to and
+//!   fro: the flag is taken out.
 //! - `dlsym` of a malloc function in libc's own handle gives ours, which the blocks belong to.
 
 use core::arch::naked_asm;

@@ -45,8 +45,9 @@ extern "C" fn begin() {
     });
 }
 
-/// Is the function of a symbol that is looked up for everybody not in this library? A program that is loaded at a fixed
-/// address and takes a function's address has that of its own jump to it, under a symbol that is not defined there.
+/// Is the function of a symbol that is looked up for everybody not in this library? A program that
+/// is loaded at a fixed address and takes a function's address has that of its own jump to it,
+/// under a symbol that is not defined there.
 fn is_defined_elsewhere(address: usize) -> bool {
     type Dladdr1 = unsafe extern "C" fn(
         *const c_void,
@@ -61,7 +62,8 @@ fn is_defined_elsewhere(address: usize) -> bool {
     }
     let mut info = MaybeUninit::<libc::Dl_info>::uninit();
     let mut symbol = core::ptr::null();
-    // SAFETY: glibc's dladdr1(3), which fills both where it does not return 0; a module's symbols stay where they are.
+    // SAFETY: glibc's dladdr1(3), which fills both where it does not return 0; a module's symbols
+    // stay where they are.
     unsafe {
         let dladdr1 = core::mem::transmute::<usize, Dladdr1>(found);
         let address = address as *const c_void;

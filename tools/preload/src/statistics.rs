@@ -15,7 +15,8 @@ fn totals() -> (Totals, Usage) {
     start::heap().map(|heap| heap.totals()).unwrap_or_default()
 }
 
-/// Bytes that live mapped blocks are counted with: those asked for, and all that they hold where that is not known.
+/// Bytes that live mapped blocks are counted with: those asked for, and all that they hold where
+/// that is not known.
 fn mapped_bytes() -> usize {
     let mut bytes = 0;
     if let Some(heap) = start::heap() {

@@ -1,8 +1,10 @@
-//! The unwinder's functions that Rust's standard library refers to, without needing libgcc_s.so.1: a program
-//! that has not loaded it has no use for it, and one that unwinds through our operator new has.
+//! The unwinder's functions that Rust's standard library refers to, without needing libgcc_s.so.1:
+//! a program that has not loaded it has no use for it, and one that unwinds through our operator
+//! new has.
 //!
-//! Each is a hidden symbol that goes on, arguments untouched, to the program's own function of that name,
-//! looked up when it is first called. Where there is none nothing can be unwound: the process is aborted.
+//! Each is a hidden symbol that goes on, arguments untouched, to the program's own function of that
+//! name, looked up when it is first called. Where there is none nothing can be unwound: the process
+//! is aborted.
 
 use core::arch::global_asm;
 use core::ffi::{CStr, c_void};

@@ -1,5 +1,5 @@
-//! A fuzz target with three planted errors, one for each word that an input can start with, and with a cache that grows.
-//! The variable `DEFECT` says which of the words counts.
+//! A fuzz target with three planted errors, one for each word that an input can start with, and
+//! with a cache that grows. The variable `DEFECT` says which of the words counts.
 #![no_main]
 
 use std::alloc::{Layout, alloc, dealloc};

@@ -1,4 +1,5 @@
-//! What a Rust program can do wrong with its allocator, by the first argument; without one, what it can do right.
+//! What a Rust program can do wrong with its allocator, by the first argument; without one, what it
+//! can do right.
 
 use std::alloc::{GlobalAlloc, Layout, dealloc, realloc};
 use std::hint::black_box;

@@ -1,4 +1,5 @@
-//! Fifty tests side by side; every second one loses blocks, in one of several ways. And tests of the other helpers.
+//! Fifty tests side by side; every second one loses blocks, in one of several ways. And tests of
+//! the other helpers.
 
 use std::hint::black_box;
 use std::sync::Mutex;

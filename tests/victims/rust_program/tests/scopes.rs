@@ -12,7 +12,8 @@ fn lose(bytes: usize) {
 
 /// Forks, and says whether the child found `right`.
 fn in_child(right: impl FnOnce() -> bool) -> bool {
-    // SAFETY: the child leaves at once; other threads' locks are of no concern to it but for malloc's.
+    // SAFETY: the child leaves at once; other threads' locks are of no concern to it but for
+    // malloc's.
     unsafe {
         let child = libc::fork();
         if child == 0 {
@@ -46,7 +47,8 @@ fn a_scope_goes_on_in_a_forked_child_and_in_its_parent() {
     assert!(scope.check().is_err());
 }
 
-/// The turn to check was a lock, which children had for ever that were forked while another thread held it.
+/// The turn to check was a lock, which children had for ever that were forked while another thread
+/// held it.
 #[test]
 fn children_forked_while_others_check_can_check() {
     use std::sync::atomic::{AtomicBool, Ordering};

@@ -36,8 +36,8 @@ impl Work {
     }
 }
 
-/// A module of twelve functions that call each other, each with something left to do, and so no jump; with
-/// the four or so that lead to the loop they are the 16 calls.
+/// A module of twelve functions that call each other, each with something left to do, and so no
+/// jump; with the four or so that lead to the loop they are the 16 calls.
 macro_rules! calls {
     ($module:ident: $($name:ident => $next:path;)*) => {
         mod $module {

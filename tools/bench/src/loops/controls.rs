@@ -1,5 +1,5 @@
-//! What the comparisons of one thread with two are held against: the machine's part and the loop's own, in which
-//! no allocator has a share.
+//! What the comparisons of one thread with two are held against: the machine's part and the loop's
+//! own, in which no allocator has a share.
 
 use std::hint::black_box;
 use std::io::{self, Read as _, Write as _};
@@ -16,7 +16,8 @@ const PLACES: usize = 4096;
 /// Bytes of each.
 const PLACE: usize = 256;
 
-/// mixed-1024 in each of two processes, half of the operations each: what the machine takes for two at once.
+/// mixed-1024 in each of two processes, half of the operations each: what the machine takes for two
+/// at once.
 pub(crate) fn mixed_in_two_processes(operations: u64) -> Ledger {
     in_two_processes(|| one_thread::mixed_1024(operations / 2))
 }
@@ -58,8 +59,8 @@ fn hand_on<const ROLES: usize>(
         for random in &mut roles {
             let size = exchange::small(random);
             let Some(place) = places.next() else { continue };
-            // SAFETY: within this thread's own place, which nobody else reads or writes. Volatile, as blocks are
-            // written.
+            // SAFETY: within this thread's own place, which nobody else reads or writes. Volatile,
+            // as blocks are written.
             unsafe {
                 place.write_volatile(1);
                 place.add(size % PLACE).write_volatile(2);
@@ -85,7 +86,8 @@ fn in_two_processes(work: impl Fn() -> Ledger) -> Ledger {
 
 fn run_in_two_processes(work: impl Fn() -> Ledger) -> io::Result<Ledger> {
     let (mut reader, mut writer) = io::pipe()?;
-    // SAFETY: the child works by itself, tells its counts and leaves; of this process's other threads it needs nothing.
+    // SAFETY: the child works by itself, tells its counts and leaves; of this process's other
+    // threads it needs nothing.
     let child = unsafe { libc::fork() };
     if child < 0 {
         return Err(io::Error::last_os_error());

@@ -14,7 +14,7 @@ pub(crate) fn stay_on(which: usize) {
     // SAFETY: every core asked for is below the set's number of bits.
     let mut cores = (0..limit).filter(|core| unsafe { libc::CPU_ISSET(*core, &allowed) });
     let Some(core) = cores.nth(which).filter(|_| known) else { return };
-    // SAFETY: as above.
+    // SAFETY: a cpu_set_t is valid when zero: it is a set of bits.
     let mut only: libc::cpu_set_t = unsafe { mem::zeroed() };
     // SAFETY: the core was found in a set of the same size.
     unsafe { libc::CPU_SET(core, &mut only) };

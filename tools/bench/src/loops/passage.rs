@@ -1,5 +1,6 @@
-//! How long a word takes from one core to the other. Which cores of its own a host gives a virtual machine changes within
-//! minutes, and what threads that free each other's blocks cost follows that.
+//! How long a word takes from one core to the other. Which cores of its own a host gives a virtual
+//! machine changes within minutes, and what threads that free each other's blocks cost follows
+//! that.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;

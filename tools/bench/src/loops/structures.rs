@@ -46,7 +46,7 @@ fn tear_down_list(ledger: &mut Ledger, mut list: Option<NonNull<Link>>) {
     while let Some(link) = list {
         // SAFETY: the list's nodes were placed by build_list, and each is freed once it is read.
         list = unsafe { link.read() }.next;
-        // SAFETY: as above, and no pointer to it is left.
+        // SAFETY: the node was placed by build_list and is read already; no pointer to it is left.
         unsafe { release(ledger, link) };
     }
 }
@@ -73,7 +73,7 @@ fn tear_down_tree(ledger: &mut Ledger, tree: Option<NonNull<Branch>>) {
     if let Some(payload) = payload {
         ledger.release(payload);
     }
-    // SAFETY: as above, and no pointer to it is left.
+    // SAFETY: the node was placed by build_tree and is read already; no pointer to it is left.
     unsafe { release(ledger, branch) };
 }
 

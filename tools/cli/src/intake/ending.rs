@@ -1,5 +1,5 @@
-//! How processes end, and what is left of them: kept if they came to no end of their own, given back if nobody runs
-//! their program any more.
+//! How processes end, and what is left of them: kept if they came to no end of their own, given
+//! back if nobody runs their program any more.
 
 use std::collections::{HashMap, HashSet};
 
@@ -15,7 +15,8 @@ use crate::leftovers;
 use crate::recording::End;
 
 impl<B: Bytes> Intake<B> {
-    /// Settles how each process has ended that is left. `namespace` is the one whose ids can be asked for.
+    /// Settles how each process has ended that is left. `namespace` is the one whose ids can be
+    /// asked for.
     pub(crate) fn conclude(&mut self, namespace: u32) {
         let tags = self.reader.tags();
         let numbers: Vec<u32> = self.seen.keys().copied().collect();
@@ -32,8 +33,8 @@ impl<B: Bytes> Intake<B> {
         }
     }
 
-    /// Gives back what is not needed any more: of programs of which no process is left, and was left a round before. The
-    /// tags say what.
+    /// Gives back what is not needed any more: of programs of which no process is left, and was
+    /// left a round before. The tags say what.
     pub(crate) fn retire(&mut self, namespace: u32) -> Vec<Tag> {
         let tags = self.reader.tags();
         let before = std::mem::take(&mut self.gone);

@@ -1,4 +1,5 @@
-// Nodes of a list and texts, as a parser's, with a look at every byte of the input: what the C target does.
+// Nodes of a list and texts, as a parser's, with a look at every byte of the input: what the C
+// target does.
 
 #[cfg(feature = "crate")]
 #[global_allocator]
