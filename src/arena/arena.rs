@@ -4,13 +4,13 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8};
 
-use super::atomic::AtomicUsize;
 use super::books::Books;
 use super::cache::Cache;
 use super::inbox::Inbox;
 use super::ledger::Ledger;
 use super::outbox::{Outbox, chunk_of};
 use crate::heap::{Corrupt, PageSource};
+use crate::sys::atomic::AtomicUsize;
 use crate::sys::lock::{Guard, Lock};
 
 /// Chunks that wait for an owner who does not come.

@@ -4,7 +4,7 @@
 //! An entry is a number other than 0. A sender reserves places by moving the tail, then writes
 //! them; the receiver takes what is written in order and stops at a place that is not yet.
 
-use super::atomic::{AtomicUsize, Ordering};
+use crate::sys::atomic::{AtomicUsize, Ordering};
 
 /// The ring; `PLACES` is a power of two.
 pub(super) struct Inbox<const PLACES: usize> {

@@ -11,7 +11,6 @@
     reason = "Arena lives in arena::arena, as Heap does in heap::heap"
 )]
 mod arena;
-mod atomic;
 mod books;
 mod cache;
 pub mod class;

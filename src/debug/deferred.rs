@@ -1,63 +1,38 @@
 //! Frees from signal handlers that interrupted their thread inside one of our locks: kept without
 //! a lock and done when a thread next leaves the tool.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use super::deferred_slots::DeferredSlots;
+use crate::sys::atomic::{AtomicUsize, Ordering};
 
 const SLOTS: usize = 4096;
-/// States of a slot; from [`FULL`] on it holds a free, the call's code above that.
-const EMPTY: usize = 0;
-/// Somebody writes or takes the pointer.
-const CLAIMED: usize = 1;
-const FULL: usize = 2;
 
-/// Any value is a pointer that a program may free.
-static POINTERS: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(0) }; SLOTS];
-static STATES: [AtomicUsize; SLOTS] = [const { AtomicUsize::new(EMPTY) }; SLOTS];
-static WAITING: AtomicUsize = AtomicUsize::new(0);
-static LOST: AtomicUsize = AtomicUsize::new(0);
+static DEFERRED: DeferredSlots<SLOTS> = DeferredSlots {
+    pointers: [const { AtomicUsize::new(0) }; SLOTS],
+    states: [const { AtomicUsize::new(0) }; SLOTS],
+    waiting: AtomicUsize::new(0),
+    lost: AtomicUsize::new(0),
+};
 
 /// Keeps `pointer` and the code of the call for later. `false` when too many wait: the block is
 /// never freed.
 pub fn push(pointer: usize, code: usize) -> bool {
-    for (pointers, state) in POINTERS.iter().zip(&STATES) {
-        let (done, failed) = (Ordering::Acquire, Ordering::Relaxed);
-        if state.compare_exchange(EMPTY, CLAIMED, done, failed).is_ok() {
-            pointers.store(pointer, Ordering::Relaxed);
-            state.store(FULL + code, Ordering::Release);
-            WAITING.fetch_add(1, Ordering::Release);
-            return true;
-        }
-    }
-    LOST.fetch_add(1, Ordering::Relaxed);
-    false
+    DEFERRED.push(pointer, code)
 }
 
 /// Is anything waiting? One relaxed load.
+#[inline(always)]
 pub fn is_waiting() -> bool {
-    WAITING.load(Ordering::Relaxed) != 0
+    DEFERRED.is_waiting()
 }
 
 /// Frees that could not even wait.
 pub fn lost() -> usize {
-    LOST.load(Ordering::Relaxed)
+    DEFERRED.lost.load(Ordering::Relaxed)
 }
 
 /// Hands every waiting free to `each`.
-pub fn drain(mut each: impl FnMut(usize, usize)) {
-    for (pointers, state) in POINTERS.iter().zip(&STATES) {
-        if WAITING.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        let seen = state.load(Ordering::Relaxed);
-        let (done, failed) = (Ordering::Acquire, Ordering::Relaxed);
-        if seen < FULL || state.compare_exchange(seen, CLAIMED, done, failed).is_err() {
-            continue;
-        }
-        let pointer = pointers.load(Ordering::Relaxed);
-        state.store(EMPTY, Ordering::Release);
-        WAITING.fetch_sub(1, Ordering::Relaxed);
-        each(pointer, seen - FULL);
-    }
+pub fn drain(each: impl FnMut(usize, usize)) {
+    DEFERRED.drain(each);
 }
 
 #[cfg(test)]

@@ -2,11 +2,12 @@
 //! a state byte and two site words for each slot of 32 bytes, in which at most one block starts.
 //! Leaves are never unmapped, so readers need no lock.
 
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
 use super::state::SECOND;
 use crate::heap::size::{GRANULE, MIN_CHUNK};
 use crate::options::{self, Name};
+use crate::sys::publish::{Link, Linked, List};
 use crate::sys::{memory, thread};
 
 const LEAF_SHIFT: u32 = 20;
@@ -27,10 +28,9 @@ const ADDRESS_BITS: u32 = LEAF_SHIFT + MIDDLE_BITS + TOP_BITS;
 pub struct Leaf {
     /// Number of the arena whose memory this is, plus one; 0: mapped blocks, of no arena.
     pub(super) owner: AtomicU32,
-    listed: AtomicBool,
     /// First address that the leaf speaks of.
     pub(super) base: usize,
-    next: AtomicPtr<Leaf>,
+    link: Link<Leaf>,
     /// The leak check's own.
     pub(super) note: AtomicUsize,
     /// At a multiple of 8.
@@ -53,7 +53,7 @@ struct Middle {
 static TOP: [AtomicPtr<Middle>; 1 << TOP_BITS] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; 1 << TOP_BITS];
 /// All leaves, newest first.
-static LEAVES: AtomicPtr<Leaf> = AtomicPtr::new(core::ptr::null_mut());
+static LEAVES: List<Leaf> = List { first: AtomicPtr::new(core::ptr::null_mut()) };
 
 /// What is said of a block that starts at one address: its leaf, its slot, and which of the slot's
 /// halves it is.
@@ -244,27 +244,19 @@ fn make_leaf(base: usize) -> Option<&'static Leaf> {
         memory::load_or_map(slot, bytes, |fresh| unsafe { (&raw mut (*fresh).base).write(base) })?;
     // SAFETY: a leaf that is mapped for ever; zeroed memory with a base is one.
     let shared = unsafe { &*leaf };
-    // Two threads may have covered the base at once: only one lists the leaf.
-    if !shared.listed.swap(true, Ordering::AcqRel) {
-        let mut head = LEAVES.load(Ordering::Acquire);
-        loop {
-            shared.next.store(head, Ordering::Release);
-            match LEAVES.compare_exchange(head, leaf, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => break,
-                Err(now) => head = now,
-            }
-        }
-    }
+    // Two threads may have covered the base at once: the leaf is listed once.
+    LEAVES.add(shared);
     Some(shared)
 }
 
 /// Calls `each` with every leaf.
-pub(super) fn for_each_leaf(mut each: impl FnMut(&'static Leaf)) {
-    let mut leaf = LEAVES.load(Ordering::Acquire);
-    // SAFETY: listed leaves stay mapped for ever.
-    while let Some(this) = unsafe { leaf.as_ref() } {
-        each(this);
-        leaf = this.next.load(Ordering::Acquire);
+pub(super) fn for_each_leaf(each: impl FnMut(&'static Leaf)) {
+    LEAVES.iter().for_each(each);
+}
+
+impl Linked for Leaf {
+    fn link(&self) -> &Link<Self> {
+        &self.link
     }
 }
 

@@ -7,6 +7,7 @@ mod blame;
 pub mod block;
 pub mod checked;
 pub mod deferred;
+mod deferred_slots;
 mod head;
 mod large;
 mod large_wait;

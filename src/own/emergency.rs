@@ -1,16 +1,18 @@
 //! Where malloc comes from in a signal handler that interrupted this very thread inside one of our
 //! locks: a lock-free region of its own. Blocks here belong to the program and are not checked.
 //!
-//! Sizes are rounded up to powers of two; each class has a lock-free list of free blocks whose
-//! head carries a tag against reuse between a read and a swap.
+//! Sizes are rounded up to powers of two; each class has a list of its free blocks.
 
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use super::free_list::FreeList;
 use crate::heap::size::{PAGE, round_down, round_up};
 use crate::sys::memory;
 
 /// Address space reserved; memory is used as it is touched.
 const SIZE: usize = 16 << 20;
+/// Blocks start at multiples of this.
+const UNIT: usize = 16;
 /// In front of each block: its class, sealed while it is in use, and the size asked for.
 const HEAD: usize = 16;
 /// The size has the low bits of its word; above is how far an aligned block was moved up.
@@ -22,8 +24,8 @@ const CLASSES: usize = 18;
 
 static START: AtomicUsize = AtomicUsize::new(0);
 static USED: AtomicUsize = AtomicUsize::new(0);
-/// Low half: offset of the first free block in units of 16 (0: none); high half: tag.
-static FREE: [AtomicU64; CLASSES] = [const { AtomicU64::new(0) }; CLASSES];
+/// Free blocks of each class, by their offset in units.
+static FREE: [FreeList; CLASSES] = [const { FreeList { head: AtomicU64::new(0) } }; CLASSES];
 
 /// Reserves the region. Without it (no address space) handlers get no memory at a bad moment.
 pub fn prepare() {
@@ -85,24 +87,12 @@ fn carve(class: usize, start: usize) -> Option<usize> {
 }
 
 fn pop(class: usize, start: usize) -> Option<usize> {
-    let list = FREE.get(class)?;
-    let mut head = list.load(Ordering::Acquire);
-    loop {
-        let offset = (head & 0xffff_ffff) as usize * 16;
-        if offset == 0 {
-            return None;
-        }
-        let block = start + offset;
-        // SAFETY: the offset is of a block that was free, and the region stays mapped. If the block
-        // was taken meanwhile the program may be writing it: the list's tag has changed then, and
-        // what is read goes unused.
-        let next = unsafe { memory::read_contended(block) } as u64;
-        let new = ((head >> 32).wrapping_add(1) << 32) | (next & 0xffff_ffff);
-        match list.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return Some(block),
-            Err(now) => head = now,
-        }
-    }
+    let block = FREE.get(class)?.pop(|block| {
+        // SAFETY: the number is of a block that was free, and the region stays mapped. If the block
+        // was taken meanwhile, the program may be writing it: the list does not use the word then.
+        unsafe { memory::read_contended(start + block as usize * UNIT) as u32 }
+    })?;
+    Some(start + block as usize * UNIT)
 }
 
 /// The head of a block in use; `None` for any other address in the region.
@@ -131,17 +121,11 @@ pub unsafe fn release(block: *mut u8) {
         head.add(1).read() >> SHIFT_BITS
     };
     let block = block.wrapping_sub(shift);
-    let offset = (block as usize - START.load(Ordering::Relaxed)) as u64 / 16;
-    let mut head = list.load(Ordering::Relaxed);
-    loop {
+    let number = (block as usize - START.load(Ordering::Relaxed)) / UNIT;
+    list.push(number as u32, |next| {
         // SAFETY: the block is this thread's until it is on the list, and has 16 bytes.
-        unsafe { block.cast::<u64>().write(head & 0xffff_ffff) };
-        let new = ((head >> 32).wrapping_add(1) << 32) | offset;
-        match list.compare_exchange_weak(head, new, Ordering::AcqRel, Ordering::Relaxed) {
-            Ok(_) => return,
-            Err(now) => head = now,
-        }
-    }
+        unsafe { block.cast::<u64>().write(u64::from(next)) };
+    });
 }
 
 /// Bytes a block was asked for with; 0 for any other address in the region.

@@ -7,6 +7,7 @@
 
 pub mod early;
 pub mod emergency;
+mod free_list;
 pub mod heap;
 
 /// Whose private range an address is in.

@@ -16,7 +16,10 @@ pub mod memo;
 pub mod modules;
 #[cfg(feature = "oracle")]
 pub mod oracle;
+mod pair_table;
 mod pairs;
+#[cfg(test)]
+mod pairs_tests;
 mod parts;
 mod prefix_hash;
 mod rows;

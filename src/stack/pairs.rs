@@ -2,12 +2,9 @@
 //! full. It may forget (what is put into the old table meanwhile is lost), so that it holds only
 //! what can be found again.
 
-use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize, Ordering};
+use super::pair_table::{Entry, FIRST_BITS, Table};
+use crate::sys::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use crate::sys::memory;
-
-/// Entries of the first table: 64 KiB.
-const FIRST_BITS: u32 = 12;
 /// Entries looked at for one key.
 const PROBES: usize = 64;
 /// In place of a key: somebody is writing the entry.
@@ -25,53 +22,14 @@ pub(super) trait Keys {
     fn is_over(key: u64, other: u64) -> bool;
 }
 
-struct Entry {
-    key: AtomicU64,
-    word: AtomicU64,
-}
-
-/// The head of a table; its entries follow.
-#[repr(C)]
-struct Table {
-    bits: u32,
-    used: AtomicUsize,
-}
-
 /// The table of now.
 pub(super) struct Pairs<K> {
-    current: AtomicPtr<Table>,
-    growing: AtomicBool,
-    keys: core::marker::PhantomData<K>,
+    pub(super) current: AtomicPtr<Table>,
+    pub(super) growing: AtomicBool,
+    pub(super) keys: core::marker::PhantomData<K>,
 }
 
 impl Table {
-    const fn bytes(bits: u32) -> usize {
-        size_of::<Self>() + (size_of::<Entry>() << bits)
-    }
-
-    fn map(bits: u32) -> Option<&'static Self> {
-        let table = memory::map(Self::bytes(bits))? as *mut Self;
-        // SAFETY: fresh zeroed memory for the head and the entries, ours for ever.
-        unsafe {
-            (&raw mut (*table).bits).write(bits);
-            Some(&*table)
-        }
-    }
-
-    fn entries(&self) -> &[Entry] {
-        // SAFETY: 2^bits entries lie behind the head.
-        unsafe {
-            let first = core::ptr::from_ref(self).add(1).cast::<Entry>();
-            core::slice::from_raw_parts(first, 1 << self.bits)
-        }
-    }
-
-    #[inline(always)]
-    fn entry(&self, index: usize) -> &Entry {
-        // SAFETY: 2^bits entries lie behind the head; every caller's index is below that.
-        unsafe { &*core::ptr::from_ref(self).add(1).cast::<Entry>().add(index) }
-    }
-
     /// The entries for a key, in the order in which they are tried.
     fn places(&self, first: usize) -> impl Iterator<Item = &Entry> {
         let mask = (1usize << self.bits) - 1;
@@ -80,7 +38,7 @@ impl Table {
 
     /// What is put for the key, which is looked for first at `first`.
     #[inline(always)]
-    fn get<K: Keys>(&self, first: usize, key: u64) -> Option<u64> {
+    pub(super) fn get<K: Keys>(&self, first: usize, key: u64) -> Option<u64> {
         let entry = self.entry(first);
         match entry.key.load(Ordering::Acquire) {
             0 => None,
@@ -108,7 +66,7 @@ impl Table {
         None
     }
 
-    fn put<K: Keys>(&self, key: u64, word: u64) {
+    pub(super) fn put<K: Keys>(&self, key: u64, word: u64) {
         for entry in self.places(K::place(key, self.bits)) {
             let found = entry.key.load(Ordering::Acquire);
             if found == key {
@@ -132,7 +90,7 @@ impl Table {
 
     /// Denser is closer together, and more looks at each key.
     fn is_full(&self) -> bool {
-        self.used.load(Ordering::Relaxed) >= 5 << (self.bits - 3)
+        self.used.load(Ordering::Relaxed) >= (5 << self.bits) >> 3
     }
 }
 
@@ -146,16 +104,8 @@ impl Entry {
 }
 
 impl<K: Keys> Pairs<K> {
-    pub(super) const fn new() -> Self {
-        Self {
-            current: AtomicPtr::new(core::ptr::null_mut()),
-            growing: AtomicBool::new(false),
-            keys: core::marker::PhantomData,
-        }
-    }
-
     #[inline(always)]
-    fn current(&self) -> Option<&'static Table> {
+    pub(super) fn current(&self) -> Option<&'static Table> {
         // SAFETY: null or a table that stays for ever.
         unsafe { self.current.load(Ordering::Acquire).as_ref() }
     }
@@ -221,62 +171,5 @@ impl<K: Keys> Pairs<K> {
         }
         self.current.store(core::ptr::from_ref(new).cast_mut(), Ordering::Release);
         Some(new)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Keys of two halves; one with another upper half is over.
-    struct Halves;
-
-    impl Keys for Halves {
-        const CHANGES_HANDS: bool = true;
-
-        fn place(key: u64, bits: u32) -> usize {
-            let spread = (key & 0xffff_ffff).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            (spread >> (64 - bits)) as usize
-        }
-
-        fn is_over(key: u64, other: u64) -> bool {
-            key >> 32 != other >> 32
-        }
-    }
-
-    #[test]
-    fn what_is_over_gives_way() {
-        let table = Table::map(4).expect("memory");
-        let put = |key, word| table.put::<Halves>(key, word);
-        let get = |key| table.get::<Halves>(Halves::place(key, 4), key);
-        for key in 2..18 {
-            put(3 << 32 | key, key);
-        }
-        assert_eq!(get(3 << 32 | 16), Some(16));
-        assert_eq!(get(4 << 32 | 16), None);
-        put(4 << 32 | 16, 99);
-        assert_eq!(get(4 << 32 | 16), Some(99));
-        assert_eq!(table.used.load(Ordering::Relaxed), 16);
-    }
-
-    #[test]
-    fn threads_that_write_and_grow_read_only_what_is_true() {
-        let pairs = Pairs::<Halves>::new();
-        let work = |from: u64| {
-            for round in 0..40_000u64 {
-                let key = (round * 7 + from) % 20_000 + 2;
-                match pairs.get(key) {
-                    Some(found) => assert_eq!(found, key * 3),
-                    None => pairs.put(key, key * 3),
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            let threads: Vec<_> = (0..3).map(|n| scope.spawn(move || work(n * 5000))).collect();
-            threads.into_iter().for_each(|thread| thread.join().expect("no panic"));
-        });
-        assert!(pairs.current().expect("a table").bits > FIRST_BITS);
-        pairs.clear();
-        assert_eq!(pairs.get(5), None);
     }
 }

@@ -16,6 +16,7 @@ use super::tenants;
 use super::totals::{self, Counts, SiteCounts};
 use super::unwind::{Frame, GUESSED, Source, Step, limit_of, step};
 use crate::heap::size::PAGE;
+use crate::sys::publish::{Link, Linked, List};
 use crate::sys::{memory, shared, thread};
 
 /// Rules that a thread remembers: near at hand, where the shared table is spread wide.
@@ -32,7 +33,7 @@ pub(super) struct Tracer {
     busy: Cell<bool>,
     /// Is it a thread's?
     taken: AtomicBool,
-    next: AtomicPtr<Tracer>,
+    link: Link<Tracer>,
 }
 
 /// What only the thread that has the tracer touches, one capture at a time.
@@ -85,30 +86,24 @@ struct Process<'a> {
 }
 
 /// All tracers, newest first. They stay: what they have counted does.
-static ALL: AtomicPtr<Tracer> = AtomicPtr::new(core::ptr::null_mut());
+static ALL: List<Tracer> = List { first: AtomicPtr::new(core::ptr::null_mut()) };
 
-/// Every thread's counts, and those of threads that have ended.
-fn all() -> impl Iterator<Item = &'static Tracer> {
-    let mut next = ALL.load(Ordering::Acquire);
-    core::iter::from_fn(move || {
-        // SAFETY: listed tracers stay mapped for ever, and whoever has one makes references only to
-        // its parts.
-        let tracer = unsafe { next.as_ref() }?;
-        next = tracer.next.load(Ordering::Acquire);
-        Some(tracer)
-    })
+impl Linked for Tracer {
+    fn link(&self) -> &Link<Self> {
+        &self.link
+    }
 }
 
 /// What a site has allocated, over all threads.
 pub(super) fn counts_of(site: SiteId) -> SiteCounts {
-    totals::sum(site, all().map(|tracer| &tracer.counts))
+    totals::sum(site, ALL.iter().map(|tracer| &tracer.counts))
 }
 
 impl Tracer {
     /// One that is nobody's; the caller's from here on. `None` without memory.
     pub(super) fn take() -> Option<&'static Self> {
         let is_taken = |tracer: &&Self| !tracer.taken.swap(true, Ordering::AcqRel);
-        if let Some(tracer) = all().find(is_taken) {
+        if let Some(tracer) = ALL.iter().find(is_taken) {
             return Some(tracer);
         }
         // Zeroed memory is an idle tracer: no frames kept, no site known, nothing counted.
@@ -118,11 +113,7 @@ impl Tracer {
         // SAFETY: fresh zeroed memory that stays mapped.
         let fresh = unsafe { &*tracer };
         fresh.taken.store(true, Ordering::Relaxed);
-        let push = |first: *mut Self| {
-            fresh.next.store(first, Ordering::Release);
-            Some(tracer)
-        };
-        ALL.fetch_update(Ordering::AcqRel, Ordering::Acquire, push).ok()?;
+        ALL.add(fresh);
         Some(fresh)
     }
 
@@ -142,7 +133,7 @@ impl Tracer {
 
     /// In a forked child, where the kernel has not done so: nothing was counted.
     pub(super) fn renew_all_after_fork() {
-        all().for_each(|tracer| tracer.counts.forget());
+        ALL.iter().for_each(|tracer| tracer.counts.forget());
     }
 
     /// What the thread has allocated and freed.

@@ -3,23 +3,10 @@
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use core::time::Duration;
 
-use super::{futex, thread};
-
-const FREE: usize = 0;
-/// Somebody sleeps until the lock is free. The bit is below the owner's address.
-const AWAITED: usize = 1;
-const SPINS: u32 = 100;
-/// Rounds that fork tries for a lock, and the pause after each but the first ones: about 50 ms in
-/// all.
-const TRIES: u32 = 200;
-const YIELDS: u32 = 100;
-const PAUSE: Duration = Duration::from_micros(500);
-
-/// A word that nobody changes.
-static NEVER: AtomicU32 = AtomicU32::new(0);
+use super::atomic::AtomicUsize;
+use super::lock_word::LockWord;
+use super::thread;
 
 /// What [`Lock::hold_over_fork`] has come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +23,7 @@ pub enum Hold {
 
 /// Guards a `T`.
 pub struct Lock<T> {
-    /// `FREE`, or the address of the holder's thread slot with `AWAITED` beside it: one word, so
-    /// that a signal handler always sees whose the lock is.
-    state: AtomicUsize,
+    word: LockWord,
     value: UnsafeCell<T>,
 }
 
@@ -48,20 +33,20 @@ unsafe impl<T: Send> Sync for Lock<T> {}
 impl<T> Lock<T> {
     /// A free lock.
     pub const fn new(value: T) -> Self {
-        Self { state: AtomicUsize::new(FREE), value: UnsafeCell::new(value) }
+        Self { word: LockWord { state: AtomicUsize::new(0) }, value: UnsafeCell::new(value) }
     }
 
     /// Waits for the lock. The thread must not hold it already: see [`Lock::is_mine`].
     pub fn lock(&self) -> Guard<'_, T> {
         thread::enter_critical();
-        self.acquire();
+        self.word.acquire();
         Guard { lock: self }
     }
 
     /// Takes the lock if nobody has it. Not even a handler on its holder's thread waits here.
     pub fn try_lock(&self) -> Option<Guard<'_, T>> {
         thread::enter_critical();
-        if self.try_acquire(0) {
+        if self.word.try_acquire() {
             return Some(Guard { lock: self });
         }
         thread::leave_critical();
@@ -71,14 +56,12 @@ impl<T> Lock<T> {
     /// In a forked child: the lock is free unless its only thread holds it. A thread of the parent
     /// that held it is not there.
     pub fn renew(&self) {
-        if !self.is_mine() {
-            self.state.store(FREE, Ordering::Relaxed);
-        }
+        self.word.renew();
     }
 
     /// Does the calling thread hold the lock?
     pub fn is_mine(&self) -> bool {
-        self.state.load(Ordering::Relaxed) & !AWAITED == thread::slot_address()
+        self.word.is_mine()
     }
 
     /// Takes the lock without a guard, to hold it over fork. Gives up after about 50 ms.
@@ -87,16 +70,8 @@ impl<T> Lock<T> {
             return Hold::Mine;
         }
         thread::enter_critical();
-        for round in 0..TRIES {
-            if self.try_acquire(0) {
-                return Hold::Taken;
-            }
-            if round < YIELDS {
-                std::thread::yield_now();
-            } else {
-                // Not on the lock's own word, where this thread would be woken in a waiter's stead.
-                futex::wait(&raw const NEVER, 0, Some(PAUSE));
-            }
+        if self.word.try_for_fork() {
+            return Hold::Taken;
         }
         thread::leave_critical();
         Hold::Busy
@@ -107,56 +82,13 @@ impl<T> Lock<T> {
     /// # Safety
     /// The calling thread took the lock with `hold_over_fork`, which returned [`Hold::Taken`].
     pub unsafe fn release_after_fork(&self) {
-        self.release();
+        self.word.release();
         thread::leave_critical();
     }
 
     /// The value, lock or not: to look at what is the caller's in it.
     pub const fn as_ptr(&self) -> *mut T {
         self.value.get()
-    }
-
-    fn acquire(&self) {
-        for _ in 0..SPINS {
-            if self.try_acquire(0) {
-                return;
-            }
-            core::hint::spin_loop();
-        }
-        loop {
-            let seen = self.state.load(Ordering::Relaxed);
-            if seen == FREE {
-                // Whoever has slept takes the lock as awaited: others may be asleep, too.
-                if self.try_acquire(AWAITED) {
-                    return;
-                }
-                continue;
-            }
-            let awaited = seen | AWAITED;
-            let marked = self
-                .state
-                .compare_exchange(seen, awaited, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok();
-            if marked {
-                futex::wait(self.lower_half(), awaited as u32, None);
-            }
-        }
-    }
-
-    /// What is waited for: the half that tells holders apart (x86-64 is little-endian).
-    const fn lower_half(&self) -> *const AtomicU32 {
-        core::ptr::from_ref(&self.state).cast()
-    }
-
-    fn try_acquire(&self, flags: usize) -> bool {
-        let mine = thread::slot_address() | flags;
-        self.state.compare_exchange(FREE, mine, Ordering::Acquire, Ordering::Relaxed).is_ok()
-    }
-
-    fn release(&self) {
-        if self.state.swap(FREE, Ordering::Release) & AWAITED != 0 {
-            futex::wake(self.lower_half(), 1);
-        }
     }
 }
 
@@ -182,7 +114,7 @@ impl<T> DerefMut for Guard<'_, T> {
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        self.lock.release();
+        self.lock.word.release();
         thread::leave_critical();
     }
 }

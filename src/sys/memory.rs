@@ -5,6 +5,7 @@ use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
+use super::publish::load_or_publish;
 use super::{errno, holdings, kernel};
 use crate::heap::size::{PAGE, round_down, round_up};
 
@@ -73,20 +74,13 @@ pub fn load_or_map<T>(
     bytes: usize,
     prepare: impl FnOnce(*mut T),
 ) -> Option<*mut T> {
-    let known = slot.load(Ordering::Acquire);
-    if !known.is_null() {
-        return Some(known);
-    }
-    let fresh = map(bytes)? as *mut T;
-    prepare(fresh);
-    match slot.compare_exchange(known, fresh, Ordering::AcqRel, Ordering::Acquire) {
-        Ok(_) => Some(fresh),
-        Err(other) => {
-            // SAFETY: the fresh memory was never published.
-            unsafe { unmap(fresh as usize, bytes) };
-            Some(other)
-        }
-    }
+    let make = || {
+        let fresh = map(bytes)? as *mut T;
+        prepare(fresh);
+        Some(fresh)
+    };
+    // SAFETY: mapped by `make`, and never published.
+    load_or_publish(slot, make, |fresh| unsafe { unmap(fresh as usize, bytes) })
 }
 
 /// As [`map`], at a multiple of `align`, a power of two of pages.

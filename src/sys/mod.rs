@@ -3,6 +3,7 @@
 //! is what it was after every call.
 
 pub mod apart;
+pub mod atomic;
 pub mod brk;
 #[cfg(feature = "command")]
 pub mod broken_pipe;
@@ -20,6 +21,7 @@ pub mod kernel_read;
 pub mod link_map;
 pub mod loader;
 pub mod lock;
+mod lock_word;
 pub mod maps;
 pub mod memory;
 pub mod output;
@@ -27,6 +29,7 @@ pub mod pagemap;
 pub mod park;
 pub mod plain_hash;
 pub mod process;
+pub mod publish;
 pub mod regions;
 pub mod shared;
 mod signal;

@@ -1,22 +1,15 @@
-//! The arena's inbox under loom: every order in which threads can come (up to a number of
-//! preemptions), and every value that an atomic read may see.
+//! The arena's inbox: what is sent comes out once, in order, and is seen whole.
 
-/// What the inbox knows as `super::atomic`: loom's in place of the machine's.
-mod atomic {
-    pub(super) use loom::sync::atomic::{AtomicUsize, Ordering};
-}
-
-#[path = "../src/arena/inbox.rs"]
+#[path = "../../src/arena/inbox.rs"]
 mod inbox;
 
 use std::array;
 
 use loom::cell::UnsafeCell;
-use loom::model::Builder;
 use loom::sync::Arc;
 use loom::thread;
 
-use atomic::{AtomicUsize, Ordering};
+use crate::sys::atomic::{AtomicUsize, Ordering};
 use inbox::Inbox;
 
 /// Chunks of a model; entry `n` stands for the `n`-th.
@@ -70,9 +63,7 @@ impl<const PLACES: usize> Mail<PLACES> {
 }
 
 fn explore(model: impl Fn() + Sync + Send + 'static) {
-    let mut builder = Builder::new();
-    builder.preemption_bound = Some(3);
-    builder.check(model);
+    crate::explore(3, model);
 }
 
 /// Of each sender what was taken comes out once, in order, and nothing else does.
