@@ -95,6 +95,8 @@ fn the_report_for_programs() {
     assert_eq!(report["version"], 2);
     let process = &report["processes"][0];
     assert_eq!(process["end"], "killed");
+    assert_eq!(process["signal"], 6);
+    assert!(process["frees"].is_null() && process["peak_bytes"].is_null(), "{process}");
     let finding = &process["findings"][0];
     assert_eq!(finding["id"], "double-free");
     assert_eq!(finding["severity"], "error");

@@ -27,7 +27,7 @@ pub const VARIABLE: &core::ffi::CStr = c"MALLOCOP_TREE";
 /// First 8 bytes of the file.
 pub const MAGIC: [u8; 8] = *b"mallocop";
 /// Version of the format.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 /// Bytes of an extent.
 pub const EXTENT: usize = 16 << 10;
 /// Bytes of a unit: what nodes are numbered by, over the whole file.

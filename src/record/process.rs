@@ -38,7 +38,9 @@ pub struct Process {
     pub allocated: AtomicU64,
     /// At its end: most bytes live at once.
     pub peak: AtomicU64,
-    reserved: [u8; 184],
+    /// Serial number of the process that it was forked from: the extent may be another's by now.
+    pub parent_serial: AtomicU32,
+    reserved: [u8; 180],
     /// Extents with the rest of the log.
     pub(super) log: [AtomicU32; LOG_PARTS],
     /// The image, if this process has called exec.
@@ -113,6 +115,8 @@ pub enum Role {
 static SLOT: AtomicPtr<AtomicU32> = AtomicPtr::new(core::ptr::null_mut());
 /// The extent that this memory's last owner had: a child's parent, if its own is 0.
 static LAST: AtomicU32 = AtomicU32::new(0);
+/// That process's serial number.
+static LAST_SERIAL: AtomicU32 = AtomicU32::new(0);
 static IMAGE: AtomicU32 = AtomicU32::new(0);
 
 /// Extent of the calling process, claimed if it is a child that has none. `None`: there is no tree
@@ -171,14 +175,18 @@ fn claim(slot: &AtomicU32, parent: u32) -> Option<u32> {
     }
     process.namespace.store(process::namespace(), Ordering::Relaxed);
     let before = header.processes.fetch_add(1, Ordering::Relaxed);
-    process.serial.store(before.wrapping_add(1), Ordering::Relaxed);
+    let serial = before.wrapping_add(1);
+    process.serial.store(serial, Ordering::Relaxed);
     process.pid.store(process::id(), Ordering::Relaxed);
     process.parent_pid.store(process::parent_id(), Ordering::Relaxed);
     process.parent.store(parent, Ordering::Relaxed);
+    let parent_serial = if parent == 0 { 0 } else { LAST_SERIAL.load(Ordering::Relaxed) };
+    process.parent_serial.store(parent_serial, Ordering::Relaxed);
     process.image.store(IMAGE.load(Ordering::Relaxed), Ordering::Relaxed);
     process.state.store(State::Running as u32, Ordering::Release);
     slot.store(number, Ordering::Release);
     LAST.store(number, Ordering::Relaxed);
+    LAST_SERIAL.store(serial, Ordering::Relaxed);
     header.activity.fetch_add(1, Ordering::Release);
     Some(number)
 }

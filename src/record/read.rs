@@ -72,6 +72,8 @@ pub struct Process {
     pub parent_pid: u32,
     /// Extent of the process that it was forked from; `None`: it has come by exec.
     pub parent: Option<u32>,
+    /// Serial number of that process.
+    pub parent_serial: u32,
     /// Extent of the image that it shares.
     pub image: u32,
     /// How far it has come.
@@ -125,6 +127,8 @@ pub struct Reader<B> {
     bytes: B,
     /// What has been read of nodes and sites, by extent.
     kept: HashMap<u32, Vec<u8>>,
+    /// Whose the extents are whose nodes were read.
+    owners: HashMap<u32, u32>,
 }
 
 fn word(bytes: &[u8], at: usize) -> u32 {
@@ -138,7 +142,7 @@ fn long(bytes: &[u8], at: usize) -> u64 {
 impl<B: Bytes> Reader<B> {
     /// Starts to read.
     pub fn new(bytes: B) -> Self {
-        Self { bytes, kept: HashMap::new() }
+        Self { bytes, kept: HashMap::new(), owners: HashMap::new() }
     }
 
     /// The header. `None`: the file is none of ours.
@@ -184,7 +188,13 @@ impl<B: Bytes> Reader<B> {
 
     /// The process in an extent. `None`: there is none, or not yet.
     pub fn process(&self, number: u32) -> Option<Process> {
-        let bytes = self.extent(number)?;
+        const SIZE: usize = 256 + 4 * LOG_PARTS;
+        let mut bytes = [0; SIZE];
+        let fits = (FIRST_EXTENT..MOST_EXTENTS).contains(&number)
+            && self.bytes.read(u64::from(number) * EXTENT as u64, &mut bytes);
+        if !fits {
+            return None;
+        }
         let field = |at: usize| word(&bytes, at * 4);
         let state = State::from_code(field(5))?;
         Some(Process {
@@ -193,6 +203,7 @@ impl<B: Bytes> Reader<B> {
             pid: field(1),
             parent_pid: field(2),
             parent: Some(field(3)).filter(|&parent| parent != 0),
+            parent_serial: field(18),
             image: field(4),
             state,
             status: field(6),
@@ -284,10 +295,17 @@ impl<B: Bytes> Reader<B> {
 
     fn node(&mut self, unit: u32) -> Option<Node> {
         let (number, at) = (unit / UNITS, (unit % UNITS) as usize * UNIT);
-        let tag = self.tag(number).filter(|tag| tag.kind == Kind::Nodes)?;
+        let owner = match self.owners.get(&number) {
+            Some(&owner) => owner,
+            None => {
+                let tag = self.tag(number).filter(|tag| tag.kind == Kind::Nodes)?;
+                self.owners.insert(number, tag.owner);
+                tag.owner
+            }
+        };
         let (word, parent) =
             self.kept_at(number, at..at + UNIT, |bytes| (long(bytes, 0), word(bytes, 8)));
-        (word != 0).then_some(Node { word, parent, owner: tag.owner })
+        (word != 0).then_some(Node { word, parent, owner })
     }
 
     /// Some bytes of an extent that is only written once; read again where they are still zero.
@@ -315,6 +333,7 @@ impl<B: Bytes> Reader<B> {
     /// Forgets what it knows of extents: they may have become others'.
     pub fn forget(&mut self) {
         self.kept.clear();
+        self.owners.clear();
     }
 
     /// What a process has in use by its own counts, by site; `tags` are all tags.

@@ -42,7 +42,8 @@ struct Loaded {
 struct Seen {
     serial: u32,
     image: u32,
-    parent: Option<u32>,
+    /// The process that it was forked from: extent and serial number.
+    parent: Option<(u32, u32)>,
     /// Its number in the recording.
     number: usize,
     log_at: u32,
@@ -62,6 +63,8 @@ pub(crate) struct Intake<B> {
     executed: HashMap<(u32, u32), u32>,
     /// Processes, by extent and serial number, that were found gone in the round before.
     gone: HashSet<(u32, u32)>,
+    /// Extents that were in use when processes that are gone were last looked for.
+    extents: usize,
     /// Are all lists kept, not only what is shown of them?
     keeps_all: bool,
     /// The header as it was last.
@@ -82,6 +85,7 @@ impl<B: Bytes> Intake<B> {
             sites: HashMap::new(),
             executed: HashMap::new(),
             gone: HashSet::new(),
+            extents: 0,
             keeps_all,
             known: Header::default(),
             started: 0,
@@ -188,7 +192,7 @@ impl<B: Bytes> Intake<B> {
         let seen = Seen {
             serial: process.serial,
             image: process.image,
-            parent: process.parent,
+            parent: process.parent.map(|parent| (parent, process.parent_serial)),
             number: self.recording.processes.len(),
             log_at: 0,
             modules: Vec::new(),
@@ -207,6 +211,7 @@ impl<B: Bytes> Intake<B> {
             is_fork: process.parent.is_some(),
             is_root: process.pid == root,
             end: End::Running,
+            signal: None,
             findings: Vec::new(),
             outcomes: Vec::new(),
             in_use: Vec::new(),
@@ -305,7 +310,12 @@ impl<B: Bytes> Intake<B> {
         if let Some(&known) = self.sites.get(&(image, site.0)) {
             return known;
         }
-        let nodes = self.reader.stack(image, site.0);
+        let mut nodes = self.reader.stack(image, site.0);
+        // An extent may be another process's by now.
+        let owners: HashSet<u32> = self.lineage(number).map(|(owner, _)| owner).collect();
+        let known = nodes.iter().take_while(|node| owners.contains(&node.owner)).count();
+        let is_known = known == nodes.len();
+        nodes.truncate(known);
         if nodes.is_empty() {
             return SiteId::NONE;
         }
@@ -318,6 +328,9 @@ impl<B: Bytes> Intake<B> {
                 depot::Ending::Lost => Ending::Lost,
                 depot::Ending::Cut => Ending::Cut,
             };
+        }
+        if !is_known {
+            stack.ending = Ending::Cut;
         }
         let known = self.recording.site(stack);
         self.sites.insert((image, site.0), known);
@@ -345,11 +358,21 @@ impl<B: Bytes> Intake<B> {
         known
     }
 
+    /// A process and those that it was forked from, as far as they are known, by extent.
+    fn lineage(&self, number: u32) -> impl Iterator<Item = (u32, &Seen)> {
+        let first = self.seen.get(&number).map(|seen| (number, seen));
+        let older = |&(_, seen): &(u32, &Seen)| {
+            let (parent, serial) = seen.parent?;
+            let found = self.seen.get(&parent).filter(|found| found.serial == serial)?;
+            Some((parent, found))
+        };
+        // A hostile record may go round.
+        core::iter::successors(first, older).take(self.seen.len())
+    }
+
     /// The module that a process, or one that it was forked from, had at a place.
     fn module_at(&self, owner: u32, place: u64, tenant: u32) -> Option<(Module, u64)> {
-        let mut next = self.seen.get(&owner);
-        for _ in 0..self.seen.len() {
-            let seen = next?;
+        for (_, seen) in self.lineage(owner) {
             let is_there = |loaded: &&Loaded| {
                 (loaded.start..loaded.end).contains(&place) && loaded.tenant == tenant
             };
@@ -361,7 +384,6 @@ impl<B: Bytes> Intake<B> {
                 };
                 return Some((Module { path, build_id: loaded.build_id.clone() }, loaded.bias));
             }
-            next = self.seen.get(&seen.parent?);
         }
         None
     }

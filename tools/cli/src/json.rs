@@ -52,6 +52,8 @@ struct ProcessReport {
     program: String,
     /// exited, left, replaced, killed or running.
     end: &'static str,
+    /// The signal that ended it; null where none did, or nobody saw.
+    signal: Option<i32>,
     findings: Vec<FindingReport>,
     leaks: Vec<Leak>,
     /// Can be reached, where a leak check was made; else in use, not classified.
@@ -186,6 +188,7 @@ fn process(process: &Process) -> ProcessReport {
             End::Killed => "killed",
             End::Running => "running",
         },
+        signal: process.signal,
         findings: process.findings.iter().map(finding).collect(),
         leaks: outcome.map_or_else(Vec::new, |outcome| outcome.leaks.iter().map(leak).collect()),
         in_use: outcome

@@ -118,6 +118,9 @@ pub(crate) struct Process {
     /// Is it the first program, or another that this has become?
     pub(crate) is_root: bool,
     pub(crate) end: End,
+    /// The signal that ended it, where the command has seen that: of the first program.
+    #[serde(default)]
+    pub(crate) signal: Option<i32>,
     pub(crate) findings: Vec<Told>,
     /// What it said at its end, and what it was asked for on the way.
     pub(crate) outcomes: Vec<Outcome>,
@@ -305,6 +308,7 @@ mod tests {
             is_fork: false,
             is_root: true,
             end: End::Killed,
+            signal: None,
             findings: Vec::new(),
             outcomes: Vec::new(),
             in_use: vec![Reachable { site, ..Reachable::default() }],

@@ -5,6 +5,7 @@ use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -32,9 +33,11 @@ use crate::{library, printer, status, summary, target};
 /// How often the tree file is looked at while the program runs.
 const POLL: Duration = Duration::from_millis(20);
 
-/// From how many processes on those that are gone are looked for, and how often.
+/// From how many processes on those that are gone are looked for, and how often: more often once a
+/// quarter of the record is in use.
 const MANY: usize = 32;
 const REST: Duration = Duration::from_millis(200);
+const SHORT_REST: Duration = Duration::from_millis(40);
 
 /// How long processes are waited for that the program has left behind.
 const LINGER: Duration = Duration::from_secs(1);
@@ -187,7 +190,9 @@ impl<'a> Watch<'a> {
 
     /// Gives back the record of processes that are gone, now and then.
     fn retire(&mut self) {
-        if self.intake.unsettled() >= MANY && self.retired.elapsed() > REST && self.namespace != 0 {
+        let is_crowded = self.intake.extents() > self.tree.extents() / 4;
+        let rest = if is_crowded { SHORT_REST } else { REST };
+        if self.intake.unsettled() >= MANY && self.retired.elapsed() > rest && self.namespace != 0 {
             let tags = self.intake.retire(self.namespace);
             self.tree.free(&tags);
             self.retired = Instant::now();
@@ -270,9 +275,7 @@ impl<'a> Watch<'a> {
         }
         self.linger();
         self.intake.conclude(self.namespace);
-        if ended.code().is_some() {
-            self.intake.note_exit();
-        }
+        self.intake.note_end(ended.signal());
         match options::text(Name::LogPath) {
             Some(pattern) => printer::say(&format!("each process's report is in {pattern}")),
             None => printer::print(&summary::write(&self.intake.recording, &mut self.symbols)),

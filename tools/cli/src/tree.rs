@@ -20,6 +20,8 @@ const EXTENTS_ON_DISK: u32 = 2048;
 /// The file of one run. It has no name that could stay behind, where the kernel can do that.
 pub(crate) struct TreeFile {
     file: File,
+    /// Extents that it has.
+    extents: u32,
     path: PathBuf,
     named: Option<TempPath>,
 }
@@ -36,6 +38,11 @@ impl TreeFile {
     /// Its path, for the program's environment.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Extents that it has.
+    pub(crate) const fn extents(&self) -> usize {
+        self.extents as usize
     }
 
     /// Is it in memory, without a name?
@@ -91,7 +98,7 @@ fn create_in_memory() -> std::io::Result<TreeFile> {
     let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
     // Without /proc nobody could open it.
     File::open(&path)?;
-    Ok(TreeFile { file, path, named: None })
+    Ok(TreeFile { file, extents, path, named: None })
 }
 
 /// As many extents of `most` as the limit on files allows (RLIMIT_FSIZE, `ulimit -f`): beyond it
@@ -117,5 +124,5 @@ fn create_in(place: &Path) -> std::io::Result<TreeFile> {
     let bytes = u64::from(extents) * EXTENT as u64;
     rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
     file.write_all(&record::fresh_header(extents))?;
-    Ok(TreeFile { file, path: path.to_path_buf(), named: Some(path) })
+    Ok(TreeFile { file, extents, path: path.to_path_buf(), named: Some(path) })
 }

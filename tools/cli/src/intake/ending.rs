@@ -14,6 +14,31 @@ use super::Intake;
 use crate::leftovers;
 use crate::recording::End;
 
+/// Where a process stands that has a part of the record.
+struct Standing {
+    /// Extent of the process that it was forked from.
+    parent: Option<u32>,
+    /// Extent of the process whose program it runs.
+    image: u32,
+    /// Is it gone, and was it a round before?
+    is_over: bool,
+}
+
+/// Those of which nothing is asked any more: they are over, and so are all that were forked from
+/// them, whose stacks begin in theirs.
+fn dispensable(all: &HashMap<u32, Standing>) -> HashSet<u32> {
+    let mut needed: HashSet<u32> = HashSet::new();
+    for (number, standing) in all.iter().filter(|(_, standing)| !standing.is_over) {
+        let mut next = Some(*number);
+        // Up to one whose forefathers are known to be needed.
+        while let Some(number) = next.filter(|&number| needed.insert(number)) {
+            next = all.get(&number).and_then(|standing| standing.parent);
+        }
+        needed.insert(standing.image);
+    }
+    all.keys().copied().filter(|number| !needed.contains(number)).collect()
+}
+
 impl<B: Bytes> Intake<B> {
     /// Settles how each process has ended that is left. `namespace` is the one whose ids can be
     /// asked for.
@@ -25,55 +50,63 @@ impl<B: Bytes> Intake<B> {
         });
     }
 
-    /// The program was not killed: where it has not said how it left, that was by a way of its own.
-    pub(crate) fn note_exit(&mut self) {
+    /// Takes in how the first program has ended: by that signal, or by an exit of its own. Then what
+    /// has not said how it left was not killed.
+    pub(crate) fn note_end(&mut self, signal: Option<i32>) {
         let all = self.recording.processes.iter_mut();
         for process in all.filter(|process| process.is_root && process.end == End::Killed) {
-            process.end = End::Left;
+            process.signal = signal;
+            if signal.is_none() {
+                process.end = End::Left;
+            }
         }
     }
 
-    /// Gives back what is not needed any more: of programs of which no process is left, and was
-    /// left a round before. The tags say what.
+    /// Gives back what is not needed any more: of processes that are gone, and were gone a round
+    /// before, if none that was forked from them is left. The tags say what.
     pub(crate) fn retire(&mut self, namespace: u32) -> Vec<Tag> {
         let tags = self.reader.tags();
         let before = std::mem::take(&mut self.gone);
-        let mut images: HashMap<u32, (bool, Vec<u32>)> = HashMap::new();
+        let mut all: HashMap<u32, Standing> = HashMap::new();
         for tag in tags.iter().filter(|tag| tag.kind == Kind::Process) {
-            // Who is not known yet keeps the program that it was forked from, too.
             let process = self.reader.process(tag.number);
             let seen = self.seen.get(&tag.number);
-            let image =
-                process.as_ref().map(|process| process.image).or(seen.map(|seen| seen.image));
-            let Some(image) = image else { continue };
-            let gone = process.zip(seen).filter(|(process, seen)| {
+            let gone = process.as_ref().zip(seen).filter(|(process, seen)| {
                 process.serial == seen.serial
                     && process.namespace == namespace
                     && seen.log_at >= process.log_used
-                    && (self.is_replaced(process) || !leftovers::is_alive(process.pid))
+                    && (before.contains(&(process.number, process.serial))
+                        || self.is_replaced(process)
+                        || !leftovers::is_alive(process.pid))
             });
             let gone = gone.map(|(process, _)| (tag.number, process.serial));
             self.gone.extend(gone);
-            let (is_over, numbers) = images.entry(image).or_insert((true, Vec::new()));
-            *is_over &= gone.is_some_and(|gone| before.contains(&gone));
-            numbers.push(tag.number);
+            let parent = process.as_ref().map(|process| (process.parent, process.image));
+            // Who is not known yet keeps those that it was forked from, too.
+            let (parent, image) = parent
+                .or(seen.map(|seen| (seen.parent.map(|(parent, _)| parent), seen.image)))
+                .unwrap_or_default();
+            let is_over = gone.is_some_and(|gone| before.contains(&gone));
+            all.insert(tag.number, Standing { parent, image, is_over });
         }
-        let over: Vec<u32> = images
-            .into_values()
-            .filter(|(over, _)| *over)
-            .flat_map(|(_, numbers)| numbers)
-            .collect();
+        let over = dispensable(&all);
+        self.extents = tags.iter().filter(|tag| !over.contains(&tag.owner)).count();
         if over.is_empty() {
             return Vec::new();
         }
-        self.settle(&over, &tags, |_| false);
-        let over: HashSet<u32> = over.into_iter().collect();
+        let numbers: Vec<u32> = over.iter().copied().collect();
+        self.settle(&numbers, &tags, |_| false);
         self.seen.retain(|number, _| !over.contains(number));
         self.sites.retain(|(image, _), _| !over.contains(image));
         self.frames.retain(|(owner, _), _| !over.contains(owner));
         self.gone.retain(|(number, _)| !over.contains(number));
         self.reader.forget();
         tags.into_iter().filter(|tag| over.contains(&tag.owner)).collect()
+    }
+
+    /// Extents that were in use, or still are, when [`Intake::retire`] was last called.
+    pub(crate) const fn extents(&self) -> usize {
+        self.extents
     }
 
     /// Number of processes that are not settled.
@@ -135,5 +168,34 @@ impl<B: Bytes> Intake<B> {
             .collect();
         all.sort_unstable_by_key(|site| (u64::MAX - site.totals.bytes, site.site));
         all
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The image 1, its forks 2 and 3, and 4, which 2 has forked.
+    fn family(over: &[u32]) -> HashMap<u32, Standing> {
+        [(1, None), (2, Some(1)), (3, Some(1)), (4, Some(2))]
+            .map(|(number, parent): (u32, Option<u32>)| {
+                (number, Standing { parent, image: 1, is_over: over.contains(&number) })
+            })
+            .into()
+    }
+
+    #[test]
+    fn who_has_living_forks_is_needed_and_so_is_the_program_of_all() {
+        let spared = |over: &[u32]| {
+            let mut spared: Vec<u32> = dispensable(&family(over)).into_iter().collect();
+            spared.sort_unstable();
+            spared
+        };
+        assert!(spared(&[]).is_empty());
+        assert_eq!(spared(&[3]), [3]);
+        assert_eq!(spared(&[2, 3]), [3]);
+        assert_eq!(spared(&[2, 4]), [2, 4]);
+        assert_eq!(spared(&[1, 2, 3]), [3]);
+        assert_eq!(spared(&[1, 2, 3, 4]), [1, 2, 3, 4]);
     }
 }
