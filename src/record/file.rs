@@ -29,6 +29,10 @@ pub struct Header {
     pub used: AtomicU32,
     /// Status for findings as the root program itself asks for it, plus one; 0: it does not.
     pub exit_code: AtomicU32,
+    /// Forks that have returned to the parent, by libc's function.
+    pub forks: AtomicU32,
+    /// Children of forks that have counted themselves in, or found no room.
+    pub children: AtomicU32,
 }
 
 /// Where in the file the extent stands from which on a free one is looked for.

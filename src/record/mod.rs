@@ -18,8 +18,8 @@ pub use extents::{Kind, Place, unit};
 pub use file::{HINT_AT, Header, IN_WINDOW as WINDOW_EXTENTS, fresh_header, is_open};
 pub use log::{Entry, MOST as MOST_BYTES, append};
 pub use process::{
-    Image, Process, Role, SITE_SEGMENTS, State, claim_extent as claim, count_finding, count_in,
-    end, end_if_own, enter, image, note_exit_code, note_totals, renew_after_fork, slot,
+    Image, Process, Role, SITE_SEGMENTS, State, claim_extent as claim, count_finding, count_fork,
+    count_in, end, end_if_own, enter, image, note_exit_code, note_totals, renew_after_fork, slot,
 };
 
 /// Environment variable that names the tree file.

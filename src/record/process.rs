@@ -166,6 +166,16 @@ pub fn claim_extent(kind: Kind, index: u32) -> Option<Place> {
 /// Claims an extent for the calling process; `parent`: for the one it was forked from, 0: for none.
 #[cold]
 fn claim(slot: &AtomicU32, parent: u32) -> Option<u32> {
+    let claimed = claim_process(slot, parent);
+    if parent != 0
+        && let Some(header) = file::header()
+    {
+        header.children.fetch_add(1, Ordering::Release);
+    }
+    claimed
+}
+
+fn claim_process(slot: &AtomicU32, parent: u32) -> Option<u32> {
     let header = file::header()?;
     let number = extents::claim_shared(None, Kind::Process, 0)?.number;
     let process = at(number)?;
@@ -232,6 +242,13 @@ pub fn renew_after_fork() {
         if slot.load(Ordering::Relaxed) == 0 {
             claim(slot, LAST.load(Ordering::Relaxed));
         }
+    }
+}
+
+/// In the parent, after a fork: a child will count itself in.
+pub fn count_fork() {
+    if let Some(header) = file::header() {
+        header.forks.fetch_add(1, Ordering::Relaxed);
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Header {
     pub used: u32,
     /// Status for findings that the root program itself asks for.
     pub exit_code: Option<u32>,
+    /// Have children of forks not counted themselves in yet? So it looks also where a fork failed.
+    pub awaits_forks: bool,
 }
 
 /// Whose an extent is, and what is in it.
@@ -158,6 +160,7 @@ impl<B: Bytes> Reader<B> {
             activity: word(&bytes, 28),
             used: word(&bytes, 36).clamp(FIRST_EXTENT, MOST_EXTENTS),
             exit_code: word(&bytes, 40).checked_sub(1),
+            awaits_forks: word(&bytes, 44).wrapping_sub(word(&bytes, 48)) as i32 > 0,
         })
     }
 

@@ -51,6 +51,7 @@ fn release() -> bool {
 }
 
 extern "C" fn parent() {
+    record::count_fork();
     if release() {
         // SAFETY: `prepare` locked it, in this thread.
         unsafe { stream_list::unlock() };
