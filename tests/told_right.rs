@@ -50,6 +50,65 @@ fn a_leak_in_main_offers_a_rule_that_hides_no_other() {
     assert_eq!(leaks(&ran), [direct(150, 5)], "{}", ran.stderr);
 }
 
+/// With room for few stacks the others are stored as what is known of them further out: no rule is
+/// offered for what every stack has, and it is said how often that was so.
+#[test]
+fn beyond_the_memory_for_stacks_their_outer_part_is_told() {
+    let program = compile("many_stacks.c", "many_stacks", &["-O1"]);
+    let ran = finish(&mut watched(&["--max-stack-memory-mb=1"], &program));
+    assert_eq!((leaks(&ran), ran.status), (vec![direct(77, 1)], 23), "{}", ran.stderr);
+    assert!(ran.stderr.contains("times a stack was stored without its innermost frames"));
+    assert!(!ran.stderr.contains("innermost many_stacks.c"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("suppress with"), "{}", ran.stderr);
+    let ran = finish(&mut watched(&[], &program));
+    assert!(ran.stderr.contains("    #0 innermost "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("    #2 main "), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("without its innermost frames"), "{}", ran.stderr);
+}
+
+/// What a resize has found is told once, and the block is freed as any other.
+#[test]
+fn a_damaged_block_that_was_resized_is_freed_in_peace() {
+    let program = compile("resize_smashed.c", "resize_smashed", &[]);
+    for moves in ["--realloc-moves=all", "--realloc-moves=none"] {
+        let ran = finish(&mut watched(&["--halt-on-error=0", moves], &program));
+        assert_eq!(ran.stderr.matches("==ERROR: mallocop: ").count(), 1, "{}", ran.stderr);
+        let words = "found when a block was resized by thread T0 \"main\" here:";
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+        assert_eq!(ran.status, 23, "{}", ran.stderr);
+    }
+}
+
+/// 2100 libraries of one place, of which only the last is another: its frames are its own.
+#[test]
+fn a_plugin_beyond_two_thousand_others_is_named() {
+    let program = compile("many_plugins.c", "many_plugins", &[]);
+    let library = |size: &str, name: &str| {
+        let flags = ["-shared", "-fPIC", &format!("-DSIZE={size}")];
+        compile("reload_other_lib.c", name, &flags)
+    };
+    let (alpha, beta) = (library("1111", "many_alpha.so"), library("2222", "many_beta.so"));
+    let folder = scratch().join("plugins");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let mut names = String::new();
+    for number in 0..2100 {
+        let link = folder.join(format!("{number}.so"));
+        let _ = std::fs::remove_file(&link);
+        std::fs::hard_link(&alpha, &link).expect("a link");
+        names += &format!("{}\n", link.display());
+    }
+    names += &format!("{}\n", beta.display());
+    let list = scratch().join("plugins.txt");
+    std::fs::write(&list, names).expect("a file");
+    let ran = finish(watched(&[], &program).arg(&list));
+    assert_eq!(leaks(&ran)[0], direct(2222, 1), "{}", ran.stderr);
+    let lost = "definitely lost: 2335322 bytes in 2101 blocks";
+    assert!(ran.stderr.contains(lost), "{}", ran.stderr);
+    let places = |line: &str| ran.stderr.lines().filter(|found| found.contains(line)).count();
+    assert_eq!(places("/beta.c:20:"), 1, "{}", ran.stderr);
+    assert_eq!(places("#0 "), places("#0 alpha ") + places("#0 beta "), "{}", ran.stderr);
+}
+
 #[test]
 fn a_program_with_a_malloc_of_its_own_is_not_called_clean() {
     let program = compile("own_malloc.c", "own_malloc", &[]);

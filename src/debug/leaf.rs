@@ -22,8 +22,8 @@ const TOP_BITS: u32 = 13;
 /// Addresses of programs have 47 bits.
 const ADDRESS_BITS: u32 = LEAF_SHIFT + MIDDLE_BITS + TOP_BITS;
 
-/// The states of 1 MiB. Where stacks are taken, [`SLOTS`] pairs of site words lie right behind it
-/// in the same mapping.
+/// The states of 1 MiB. Where stacks are taken, a pair of site words for each of them lies right
+/// behind it in the same mapping.
 #[repr(C)]
 pub struct Leaf {
     /// Number of the arena whose memory this is, plus one; 0: mapped blocks, of no arena.

@@ -215,7 +215,8 @@ pub(super) enum Mark {
 
 /// What to name in a rule for a site: the function of the first frame of the user's own code, else
 /// of the first that has a name and is not in the libraries that all programs allocate by; with
-/// those in front of it where it is the outermost one, such as `main`. `None`: none has a name.
+/// those in front of it where it is the outermost one, such as `main`. `None`: none is left, as of
+/// a stack of which only libc's start is stored.
 pub(super) fn mark(site: SiteId, names: &mut dyn Names) -> Option<Mark> {
     let frames = named_frames(site, names);
     let is_runtime = |frame: &Frame| {
@@ -227,9 +228,8 @@ pub(super) fn mark(site: SiteId, names: &mut dyn Names) -> Option<Mark> {
     };
     let is_named = |frame: &Frame| frame.function.is_some();
     let own = frames.iter().position(|frame| is_users(frame, names) && !is_runtime(frame));
-    let at = own
-        .or_else(|| frames.iter().position(|frame| is_named(frame) && !is_runtime(frame)))
-        .or_else(|| frames.iter().position(is_named))?;
+    let at =
+        own.or_else(|| frames.iter().position(|frame| is_named(frame) && !is_runtime(frame)))?;
     if at + 1 < frames.len() {
         return frames.get(at)?.function.clone().map(Mark::Function);
     }
