@@ -199,6 +199,18 @@ fn doctor_says_what_would_be_seen() {
 }
 
 #[test]
+fn doctor_says_what_stacks_of_a_stripped_program_show() {
+    let program = compile("early_calls.c", "early_calls.stripped", &["-s"]);
+    let said = mallocop(&["doctor", program.to_str().expect("a path")]);
+    assert_eq!(said.status, 0, "{}", said.stdout);
+    let words = "stacks show the module and a place in it (it is stripped)";
+    assert!(said.stdout.contains(words), "{}", said.stdout);
+    let program = compile("early_calls.c", "early_calls.symbols", &["-g0"]);
+    let said = mallocop(&["doctor", program.to_str().expect("a path")]);
+    assert!(said.stdout.contains("stacks show functions, without lines"), "{}", said.stdout);
+}
+
+#[test]
 fn colour_is_for_terminals_and_for_who_asks() {
     let program = compile("double_free.c", "coloured", &[]);
     let plain = finish(watched(&[], &program).env_remove("NO_COLOR"));

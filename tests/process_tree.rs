@@ -275,9 +275,10 @@ fn nothing_is_left_after_an_interrupt() {
     };
     let before = left();
     for signal in ["INT", "KILL"] {
-        // A group of its own, as a terminal's Ctrl-C finds it.
-        let mut child = Command::new(MALLOCOP)
-            .args(["run", "--", "sleep", "100"])
+        // A group of its own, as a terminal's Ctrl-C finds it. What a script has started in the
+        // background ignores that signal, and hands that down.
+        let mut child = Command::new("env")
+            .args(["--default-signal=INT", MALLOCOP, "run", "--", "sleep", "100"])
             .stderr(Stdio::null())
             .process_group(0)
             .spawn()
@@ -362,8 +363,9 @@ fn no_descriptor_is_open_but_the_programs_own() {
 #[test]
 fn an_interrupt_of_the_command_reaches_the_program() {
     let script = "trap 'echo interrupted; exit 5' INT; echo up; while :; do sleep 0.1; done";
-    let mut command = watched(&[], "sh");
-    command.args(["-c", script]).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", MALLOCOP, "run", "--", "sh", "-c", script]);
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().expect("the command");
     let mut lines =
         BufReader::new(child.stdout.take().expect("a pipe")).lines().map_while(Result::ok);

@@ -168,4 +168,8 @@ fn of_fifty_tests_side_by_side_those_that_leak_fail() {
     assert_eq!(failed, wanted, "{}", ran.stdout);
     assert!(ran.stdout.contains("memory was lost:\n\nDirect leak of"), "{}", ran.stdout);
     assert!(ran.stdout.contains("fifty::lose"), "{}", ran.stdout);
+    // A panic points to the test, not to what looks for it.
+    let places = || ran.stdout.lines().filter(|line| line.contains("panicked at "));
+    assert!(places().all(|line| line.contains("tests/fifty.rs:")), "{}", ran.stdout);
+    assert!(places().count() >= wanted.len(), "{}", ran.stdout);
 }

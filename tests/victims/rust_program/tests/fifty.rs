@@ -82,6 +82,26 @@ fn few_allocations() {
     assert!(mallocop::stats().live_bytes > 0);
 }
 
+#[inline(never)]
+fn forget(text: &str) {
+    std::mem::forget(String::from(text));
+}
+
+/// One block, whose address unoptimised code copies from frame to frame.
+#[test]
+fn a_scope_sees_what_a_call_has_lost() {
+    let scope = mallocop::leak_scope();
+    forget("lost in a call, and left on the stack below");
+    let lost = scope.check().unwrap_err().to_string();
+    assert!(lost.contains("forget"), "{lost}");
+}
+
+#[mallocop::test]
+#[should_panic(expected = "memory was lost")]
+fn a_test_that_forgets_one_block_fails() {
+    forget("lost by the test's only call");
+}
+
 #[test]
 fn scopes_nest_and_tell() {
     let outer = mallocop::leak_scope();
