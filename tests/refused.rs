@@ -80,6 +80,16 @@ fn a_sweep_holds_against_the_program_only_what_a_refusal_changes() {
     }
 }
 
+#[test]
+fn a_first_run_that_takes_longer_than_a_run_may_is_said() {
+    let mut sweep = Command::new(MALLOCOP);
+    sweep.args(["sweep", "--timeout", "1", "--", "sleep", "10"]).env("NO_COLOR", "1");
+    let ran = finish(&mut sweep);
+    let words = "mallocop: error: the first run, in which nothing is refused, did not end within \
+        1 s: --timeout has to be longer than that\n";
+    assert_eq!((ran.status, ran.stderr.as_str()), (2, words));
+}
+
 /// Ctrl-C goes to the whole group; what a sweep has started is in groups of its own.
 #[test]
 fn an_interrupted_sweep_leaves_nothing_behind() {

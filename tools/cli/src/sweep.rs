@@ -64,6 +64,13 @@ pub(crate) fn sweep(sweep: &Sweep) -> Result<u8, Failure> {
     };
     let whole_day = Duration::from_secs(86_400);
     let survey = trial("survey", 0, sweep.timeout.unwrap_or(whole_day)).run()?;
+    if survey.status.is_none() {
+        let time = sweep.timeout.unwrap_or(whole_day).as_secs();
+        return Err(Failure::Usage(format!(
+            "the first run, in which nothing is refused, did not end within {time} s: \
+            --timeout has to be longer than that"
+        )));
+    }
     let recording = survey.recording()?;
     let requests = requests(&recording, sweep.every);
     if requests.is_empty() {
