@@ -187,6 +187,16 @@ fn every_demo_shows_its_defect() {
     assert_eq!(all.stderr.matches("watching").count(), 7, "{}", all.stderr);
 }
 
+/// Not somewhere in the middle of a line, as libtest's.
+#[test]
+fn the_start_line_stands_in_front_of_what_the_program_writes() {
+    let script = "printf 'test one ... ' >&2; sleep 0.2; echo ok >&2";
+    let ran = finish(watched(&[], "sh").args(["-c", script]));
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert!(lines[0].starts_with("mallocop ") && lines[0].contains(": watching "), "{lines:?}");
+    assert_eq!(lines[1], "test one ... ok");
+}
+
 #[test]
 fn doctor_says_what_would_be_seen() {
     let sound = mallocop(&["doctor", "bash"]);
