@@ -157,8 +157,8 @@ impl<B: Bytes> Intake<B> {
             .collect()
     }
 
-    /// Does a process run of which more may come, or begin to? Ids of another pid namespace than this one cannot
-    /// be asked for.
+    /// Does a process run of which more may come, or begin to? Ids of another pid namespace than
+    /// this one cannot be asked for.
     pub(crate) fn has_running(&self, namespace: u32) -> bool {
         if self.reader.header().is_some_and(|header| header.awaits_forks) {
             return true;

@@ -50,8 +50,8 @@ impl<B: Bytes> Intake<B> {
         });
     }
 
-    /// Takes in how the first program has ended: by that signal, or by an exit of its own. Then what
-    /// has not said how it left was not killed.
+    /// Takes in how the first program has ended: by that signal, or by an exit of its own. Then
+    /// what has not said how it left was not killed.
     pub(crate) fn note_end(&mut self, signal: Option<i32>) {
         let all = self.recording.processes.iter_mut();
         for process in all.filter(|process| process.is_root && process.end == End::Killed) {
