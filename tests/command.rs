@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use harness::{MALLOCOP, Ran, compile, finish, scratch, watched};
+use harness::{MALLOCOP, Ran, compile, finish, is_ready, scratch, watched};
 use mallocop::options::TABLE;
 
 fn mallocop(arguments: &[&str]) -> Ran {
@@ -185,6 +185,26 @@ fn every_demo_shows_its_defect() {
     let all = mallocop(&["demo"]);
     assert_eq!(all.status, 0);
     assert_eq!(all.stderr.matches("watching").count(), 7, "{}", all.stderr);
+}
+
+/// Whatever runs on the machine besides.
+#[test]
+fn a_program_starts_within_300_system_calls() {
+    if !is_ready("strace", &["strace"]) {
+        return;
+    }
+    let trace = scratch().join("start.strace");
+    // So that the library is in its place.
+    assert_eq!(mallocop(&["library"]).status, 0);
+    let mut command = Command::new("strace");
+    command.args(["-f", "-o"]).arg(&trace).args([MALLOCOP, "run", "--", "/bin/true"]);
+    // Where cargo has the loader look for libraries first.
+    let ran = finish(command.env_remove("LD_LIBRARY_PATH"));
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    let text = fs::read_to_string(&trace).expect("a trace");
+    let start = "execve(\"/bin/true\"";
+    let before = text.lines().take_while(|line| !line.contains(start)).count();
+    assert!(text.contains(start) && before < 300, "{before} before the program's first one");
 }
 
 /// Not somewhere in the middle of a line, as libtest's.

@@ -1,7 +1,8 @@
 //! What is sent to the command goes to the program; what the command was started to ignore the
 //! program ignores, too.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read as _;
 
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
@@ -53,7 +54,10 @@ fn signal_for(origin: &Origin) -> Option<Signal> {
 
 /// The signals that this process ignores, as bits (proc_pid_status(5)).
 fn ignored() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // Of a file whose size is not known `fs::read` takes small pieces first.
+    let mut bytes = [0; 4096];
+    let read = File::open("/proc/self/status").and_then(|mut file| file.read(&mut bytes));
+    let status = String::from_utf8_lossy(bytes.get(..read.unwrap_or(0)).unwrap_or(&[]));
     let line = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     line.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0)
 }

@@ -2,12 +2,11 @@
 
 use std::env;
 use std::fs::{self, File};
-use std::io::Read;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt as _, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use object::read::elf::{Dyn, ElfFile64, ProgramHeader};
-use object::read::{Object, ObjectSymbol, ReadCache, ReadRef};
+use object::read::{Object, ObjectSymbol, ReadCache, ReadCacheOps, ReadRef};
 use object::{Architecture, Endianness, elf};
 
 use crate::failure::Failure;
@@ -86,9 +85,10 @@ fn check_runnable(path: &Path) -> Result<PathBuf, Failure> {
 pub(crate) fn inspect(program: &Path) -> Result<Facts, Failure> {
     let mut file = program.to_owned();
     for round in 0..MOST_INTERPRETERS {
-        match interpreter_of(&file)? {
+        let first = first_bytes(&file)?;
+        match interpreter_of(&first)? {
             Some(interpreter) => file = check_runnable(&interpreter)?,
-            None if round == 0 && is_text(&file) => {
+            None if round == 0 && is_text(&first) => {
                 let facts = inspect_elf(Path::new(SHELL), true)?;
                 return Ok(Facts { needs_shell: true, ..facts });
             }
@@ -98,12 +98,16 @@ pub(crate) fn inspect(program: &Path) -> Result<Facts, Failure> {
     Err(Failure::CannotRun(program.to_owned(), "has too many interpreters".to_owned()))
 }
 
+/// The first bytes of a program's file, at most 512.
+fn first_bytes(path: &Path) -> Result<Vec<u8>, Failure> {
+    let mut first = vec![0; 512];
+    let read = File::open(path).and_then(|file| file.read_at(&mut first, 0));
+    first.truncate(read.map_err(Failure::step(format!("read {}", path.display())))?);
+    Ok(first)
+}
+
 /// The interpreter named in a script's first line; `None` for what is no script.
-fn interpreter_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
-    let mut first = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(512).read_to_end(&mut first))
-        .map_err(Failure::step(format!("read {}", path.display())))?;
+fn interpreter_of(first: &[u8]) -> Result<Option<PathBuf>, Failure> {
     let Some(line) = first.strip_prefix(b"#!") else { return Ok(None) };
     let line = line.split(|&byte| byte == b'\n').next().unwrap_or(&[]);
     let line = String::from_utf8_lossy(line);
@@ -118,10 +122,37 @@ fn interpreter_of(path: &Path) -> Result<Option<PathBuf>, Failure> {
 }
 
 /// Is it a script without a `#!` line, as far as its first bytes tell?
-fn is_text(path: &Path) -> bool {
-    let mut first = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(512).read_to_end(&mut first));
-    read.is_ok() && !first.starts_with(b"\x7fELF") && !first.contains(&0)
+fn is_text(first: &[u8]) -> bool {
+    !first.starts_with(b"\x7fELF") && !first.contains(&0)
+}
+
+/// A file that is read at places, by one system call each.
+struct Pieces {
+    file: File,
+    at: u64,
+}
+
+impl ReadCacheOps for Pieces {
+    fn len(&mut self) -> Result<u64, ()> {
+        self.file.metadata().map(|facts| facts.len()).map_err(drop)
+    }
+
+    fn seek(&mut self, at: u64) -> Result<u64, ()> {
+        self.at = at;
+        Ok(at)
+    }
+
+    fn read(&mut self, into: &mut [u8]) -> Result<usize, ()> {
+        let count = self.file.read_at(into, self.at).map_err(drop)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+
+    fn read_exact(&mut self, into: &mut [u8]) -> Result<(), ()> {
+        self.file.read_exact_at(into, self.at).map_err(drop)?;
+        self.at += into.len() as u64;
+        Ok(())
+    }
 }
 
 fn inspect_elf(path: &Path, is_script: bool) -> Result<Facts, Failure> {
@@ -130,7 +161,7 @@ fn inspect_elf(path: &Path, is_script: bool) -> Result<Facts, Failure> {
         return Err(cannot(why));
     }
     let file = File::open(path).map_err(Failure::step(format!("read {}", path.display())))?;
-    let cache = ReadCache::new(file);
+    let cache = ReadCache::new(Pieces { file, at: 0 });
     let not_ours = "is no x86-64 program, so mallocop cannot be loaded into it";
     let elf: ElfFile64<'_, Endianness, _> =
         ElfFile64::parse(&cache).map_err(|_| cannot(not_ours))?;
