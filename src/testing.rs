@@ -139,9 +139,13 @@ fn fail(leaked: &Leaked) -> ! {
 }
 
 impl Drop for LeakScope {
+    #[inline(always)]
     fn drop(&mut self) {
-        if !self.is_over
-            && let Err(leaked) = self.finish()
+        if self.is_over {
+            return;
+        }
+        dead_stack::wipe(dead_stack::room());
+        if let Err(leaked) = self.finish()
             && !std::thread::panicking()
         {
             fail(&leaked);

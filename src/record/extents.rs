@@ -52,8 +52,11 @@ pub struct Place {
 /// Windows of the file, and as many of private memory; 0: not mapped.
 static WINDOWS: [AtomicUsize; 2 * (MOST_EXTENTS / IN_WINDOW) as usize] =
     [const { AtomicUsize::new(0) }; 2 * (MOST_EXTENTS / IN_WINDOW) as usize];
-/// Has this process found no free extent? It does not look for one again.
+/// Has this process found no free extent? It does not look for one again before some were given
+/// back.
 static IS_FULL: AtomicBool = AtomicBool::new(false);
+/// How often that had happened when it last looked.
+static GIVEN_BACK: AtomicU32 = AtomicU32::new(0);
 /// Private extents claimed so far.
 static PRIVATE: AtomicU32 = AtomicU32::new(0);
 
@@ -99,7 +102,12 @@ pub(super) fn claim_private() -> Option<Place> {
 
 /// One in the file; without an owner it belongs to itself.
 pub(super) fn claim_shared(owner: Option<u32>, kind: Kind, index: u32) -> Option<Place> {
-    let header = file::header().filter(|_| !IS_FULL.load(Ordering::Relaxed))?;
+    let header = file::header()?;
+    let given_back = header.given_back.load(Ordering::Acquire);
+    let is_as_before = GIVEN_BACK.swap(given_back, Ordering::Relaxed) == given_back;
+    if is_as_before && IS_FULL.load(Ordering::Relaxed) {
+        return None;
+    }
     let extents = file::extents();
     let first = header.hint.load(Ordering::Relaxed).clamp(FIRST_EXTENT, extents);
     let number = (first..extents).chain(FIRST_EXTENT..first).find(|&number| {

@@ -29,14 +29,15 @@ pub struct Header {
     pub used: AtomicU32,
     /// Status for findings as the root program itself asks for it, plus one; 0: it does not.
     pub exit_code: AtomicU32,
-    /// Forks that have returned to the parent, by libc's function.
-    pub forks: AtomicU32,
-    /// Children of forks that have counted themselves in, or found no room.
-    pub children: AtomicU32,
+    /// Raised when the command has given extents back.
+    pub given_back: AtomicU32,
 }
 
 /// Where in the file the extent stands from which on a free one is looked for.
 pub const HINT_AT: u64 = core::mem::offset_of!(Header, hint) as u64;
+
+/// Where in the file that counter stands.
+pub const GIVEN_BACK_AT: u64 = core::mem::offset_of!(Header, given_back) as u64;
 
 /// Bytes that are mapped at a time.
 pub(super) const WINDOW: usize = 4 << 20;

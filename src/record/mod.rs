@@ -15,7 +15,9 @@ mod process;
 pub mod read;
 
 pub use extents::{Kind, Place, unit};
-pub use file::{HINT_AT, Header, IN_WINDOW as WINDOW_EXTENTS, fresh_header, is_open};
+pub use file::{
+    GIVEN_BACK_AT, HINT_AT, Header, IN_WINDOW as WINDOW_EXTENTS, fresh_header, is_open,
+};
 pub use log::{Entry, MOST as MOST_BYTES, append};
 pub use process::{
     Image, Process, Role, SITE_SEGMENTS, State, claim_extent as claim, count_finding, count_fork,

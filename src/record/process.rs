@@ -40,7 +40,11 @@ pub struct Process {
     pub peak: AtomicU64,
     /// Serial number of the process that it was forked from: the extent may be another's by now.
     pub parent_serial: AtomicU32,
-    reserved: [u8; 180],
+    /// Forks that have returned to it, by libc's function, also those that have failed.
+    pub forks: AtomicU32,
+    /// Is it the child of one of these? Not one of clone(2) or `_Fork`.
+    pub is_counted: AtomicU32,
+    reserved: [u8; 172],
     /// Extents with the rest of the log.
     pub(super) log: [AtomicU32; LOG_PARTS],
     /// The image, if this process has called exec.
@@ -126,7 +130,7 @@ pub fn slot() -> Option<u32> {
     // SAFETY: null, or a word that stays mapped.
     let slot = unsafe { SLOT.load(Ordering::Acquire).as_ref() }?;
     match slot.load(Ordering::Relaxed) {
-        0 => claim(slot, LAST.load(Ordering::Relaxed)),
+        0 => claim(slot, LAST.load(Ordering::Relaxed), false),
         number => Some(number),
     }
 }
@@ -165,17 +169,7 @@ pub fn claim_extent(kind: Kind, index: u32) -> Option<Place> {
 
 /// Claims an extent for the calling process; `parent`: for the one it was forked from, 0: for none.
 #[cold]
-fn claim(slot: &AtomicU32, parent: u32) -> Option<u32> {
-    let claimed = claim_process(slot, parent);
-    if parent != 0
-        && let Some(header) = file::header()
-    {
-        header.children.fetch_add(1, Ordering::Release);
-    }
-    claimed
-}
-
-fn claim_process(slot: &AtomicU32, parent: u32) -> Option<u32> {
+fn claim(slot: &AtomicU32, parent: u32, is_counted: bool) -> Option<u32> {
     let header = file::header()?;
     let number = extents::claim_shared(None, Kind::Process, 0)?.number;
     let process = at(number)?;
@@ -190,6 +184,7 @@ fn claim_process(slot: &AtomicU32, parent: u32) -> Option<u32> {
     process.pid.store(process::id(), Ordering::Relaxed);
     process.parent_pid.store(process::parent_id(), Ordering::Relaxed);
     process.parent.store(parent, Ordering::Relaxed);
+    process.is_counted.store(u32::from(is_counted), Ordering::Relaxed);
     let parent_serial = if parent == 0 { 0 } else { LAST_SERIAL.load(Ordering::Relaxed) };
     process.parent_serial.store(parent_serial, Ordering::Relaxed);
     process.image.store(IMAGE.load(Ordering::Relaxed), Ordering::Relaxed);
@@ -221,7 +216,7 @@ pub fn count_in() -> Option<Role> {
     let header = file::header()?;
     extents::look_anew();
     // SAFETY: null, or a word that stays mapped.
-    claim(unsafe { SLOT.load(Ordering::Acquire).as_ref() }?, 0)?;
+    claim(unsafe { SLOT.load(Ordering::Acquire).as_ref() }?, 0, false)?;
     let pid = process::id();
     match header.root.compare_exchange(0, pid, Ordering::AcqRel, Ordering::Acquire) {
         Ok(_) => Some(Role::First),
@@ -240,15 +235,20 @@ pub fn renew_after_fork() {
             slot.store(0, Ordering::Relaxed);
         }
         if slot.load(Ordering::Relaxed) == 0 {
-            claim(slot, LAST.load(Ordering::Relaxed));
+            claim(slot, LAST.load(Ordering::Relaxed), true);
+        }
+        // It has claimed a part already if another handler has allocated.
+        let number = slot.load(Ordering::Relaxed);
+        if let Some(process) = if number == 0 { None } else { at(number) } {
+            process.is_counted.store(1, Ordering::Release);
         }
     }
 }
 
-/// In the parent, after a fork: a child will count itself in.
+/// In the parent, after a fork: a child counts itself in, now or soon.
 pub fn count_fork() {
-    if let Some(header) = file::header() {
-        header.forks.fetch_add(1, Ordering::Relaxed);
+    if let Some(process) = mine() {
+        process.forks.fetch_add(1, Ordering::Relaxed);
     }
 }
 

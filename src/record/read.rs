@@ -44,8 +44,6 @@ pub struct Header {
     pub used: u32,
     /// Status for findings that the root program itself asks for.
     pub exit_code: Option<u32>,
-    /// Have children of forks not counted themselves in yet? So it looks also where a fork failed.
-    pub awaits_forks: bool,
 }
 
 /// Whose an extent is, and what is in it.
@@ -76,6 +74,10 @@ pub struct Process {
     pub parent: Option<u32>,
     /// Serial number of that process.
     pub parent_serial: u32,
+    /// Forks that have returned to it, also those that have failed.
+    pub forks: u32,
+    /// Is it the child of one of these?
+    pub is_counted: bool,
     /// Extent of the image that it shares.
     pub image: u32,
     /// How far it has come.
@@ -160,7 +162,6 @@ impl<B: Bytes> Reader<B> {
             activity: word(&bytes, 28),
             used: word(&bytes, 36).clamp(FIRST_EXTENT, MOST_EXTENTS),
             exit_code: word(&bytes, 40).checked_sub(1),
-            awaits_forks: word(&bytes, 44).wrapping_sub(word(&bytes, 48)) as i32 > 0,
         })
     }
 
@@ -207,6 +208,8 @@ impl<B: Bytes> Reader<B> {
             parent_pid: field(2),
             parent: Some(field(3)).filter(|&parent| parent != 0),
             parent_serial: field(18),
+            forks: field(19),
+            is_counted: field(20) != 0,
             image: field(4),
             state,
             status: field(6),

@@ -41,6 +41,7 @@ pub fn emit(text: &str) {
 /// still the command's. So they stand in front of all that the program writes; the command would
 /// print them somewhere in the middle.
 pub fn emit_at_start(text: &str) {
+    let text = escape::escape_lines(text);
     if !log_file::append(text.as_bytes()) {
         output::write_stderr(text.as_bytes());
     }

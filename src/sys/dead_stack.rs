@@ -36,8 +36,15 @@ fn lowest(sp: usize) -> Option<usize> {
 pub fn room() -> usize {
     let here = 0u8;
     let sp = round_down(core::ptr::from_ref(&here) as usize, WORD);
+    let Some(lowest) = lowest(sp) else { return 0 };
+    // Only what is there: the first thread's stack grows by itself, but not by so much at once on
+    // every kernel (before Linux 5.0), nor past a limit.
+    let mut start = round_down(sp, PAGE);
+    while sp - start < DEPTH && start - PAGE > lowest && memory::is_readable(start - PAGE, start) {
+        start -= PAGE;
+    }
     // The frames of this call, and of others that look, are below the caller's.
-    lowest(sp).map_or(0, |lowest| (sp - lowest).saturating_sub(2 * PAGE).min(DEPTH))
+    (sp - start).saturating_sub(PAGE)
 }
 
 /// Clears so many bytes right below the caller's frame, as [`room`] gave them there. It has no

@@ -60,7 +60,8 @@ impl<T: Linked> List<T> {
         }
     }
 
-    /// Every item that was put in before this call, and perhaps some that are meanwhile.
+    /// Every item that was put in before this call, and perhaps some that are meanwhile. Any thread
+    /// may call it, also where items have parts of one thread: it touches the others alone.
     pub fn iter(&self) -> impl Iterator<Item = &'static T> + use<T> {
         let mut next = self.first.load(Ordering::Acquire);
         core::iter::from_fn(move || {

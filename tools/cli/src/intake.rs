@@ -61,6 +61,8 @@ pub(crate) struct Intake<B> {
     sites: HashMap<(u32, u32), SiteId>,
     /// The last program that a process has become, by namespace and id.
     executed: HashMap<(u32, u32), u32>,
+    /// Children of forks whose extents were given back, by their parent's extent and serial number.
+    forked: HashMap<(u32, u32), u32>,
     /// Processes, by extent and serial number, that were found gone in the round before.
     gone: HashSet<(u32, u32)>,
     /// Extents that were in use when processes that are gone were last looked for.
@@ -84,6 +86,7 @@ impl<B: Bytes> Intake<B> {
             frames: HashMap::new(),
             sites: HashMap::new(),
             executed: HashMap::new(),
+            forked: HashMap::new(),
             gone: HashSet::new(),
             extents: 0,
             keeps_all,
@@ -125,13 +128,7 @@ impl<B: Bytes> Intake<B> {
             return Vec::new();
         }
         self.activity = Some(header.activity);
-        let mut processes: Vec<read::Process> = self
-            .reader
-            .tags()
-            .iter()
-            .filter(|tag| tag.kind == Kind::Process)
-            .filter_map(|tag| self.reader.process(tag.number))
-            .collect();
+        let mut processes = self.processes();
         processes.sort_unstable_by_key(|process| process.serial);
         processes.iter().for_each(|process| self.register(process, header.root));
         let mut entries = Vec::new();
@@ -157,19 +154,41 @@ impl<B: Bytes> Intake<B> {
             .collect()
     }
 
+    /// The processes as they stand.
+    fn processes(&self) -> Vec<read::Process> {
+        let tags = self.reader.tags();
+        let processes = tags.iter().filter(|tag| tag.kind == Kind::Process);
+        processes.filter_map(|tag| self.reader.process(tag.number)).collect()
+    }
+
     /// Does a process run of which more may come, or begin to? Ids of another pid namespace than
     /// this one cannot be asked for.
     pub(crate) fn has_running(&self, namespace: u32) -> bool {
-        if self.reader.header().is_some_and(|header| header.awaits_forks) {
-            return true;
-        }
-        let tags = self.reader.tags();
-        let processes = tags.iter().filter(|tag| tag.kind == Kind::Process);
-        processes.filter_map(|tag| self.reader.process(tag.number)).any(|process| {
+        let first = self.processes();
+        let runs = |process: &read::Process| {
             matches!(process.state, State::Running | State::Executing)
                 && process.namespace == namespace
                 && leftovers::is_alive(process.pid)
-        })
+        };
+        if first.iter().any(runs) {
+            return true;
+        }
+        // Once more, now that they have ended: what they have forked in the end is counted.
+        let then = self.processes();
+        let children = self.children(&then);
+        then.len() > first.len() || then.iter().any(|process| awaits_forks(process, &children))
+    }
+
+    /// Number of children of forks, by their parent's extent and serial number; `all` are the
+    /// processes as they stand.
+    fn children(&self, all: &[read::Process]) -> HashMap<(u32, u32), u32> {
+        let mut children = self.forked.clone();
+        for process in all.iter().filter(|process| process.is_counted) {
+            if let Some(parent) = process.parent {
+                *children.entry((parent, process.parent_serial)).or_default() += 1;
+            }
+        }
+        children
     }
 
     /// A fork runs the program of the process that has called exec.
@@ -390,6 +409,13 @@ impl<B: Bytes> Intake<B> {
         }
         None
     }
+}
+
+/// Are there children of a process's forks that have not counted themselves in yet? So it looks also
+/// where a fork has failed, or a child has found no room.
+fn awaits_forks(process: &read::Process, children: &HashMap<(u32, u32), u32>) -> bool {
+    let known = children.get(&(process.number, process.serial)).copied();
+    process.forks > known.unwrap_or(0)
 }
 
 /// Path of a process's program, asked for where it has not said it yet.

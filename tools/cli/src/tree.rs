@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use mallocop::record::read::{Bytes, Reader, Tag};
-use mallocop::record::{self, EXTENT, HINT_AT, MOST_EXTENTS, TAGS, WINDOW_EXTENTS};
+use mallocop::record::{self, EXTENT, GIVEN_BACK_AT, HINT_AT, MOST_EXTENTS, TAGS, WINDOW_EXTENTS};
 use rustix::fs::{FallocateFlags, MemfdFlags};
 use tempfile::TempPath;
 
@@ -69,6 +69,10 @@ impl TreeFile {
         }
         if first != u32::MAX {
             let _ = self.file.write_all_at(&first.to_ne_bytes(), HINT_AT);
+            let mut times = [0; 4];
+            let _ = self.file.read_exact_at(&mut times, GIVEN_BACK_AT);
+            let times = u32::from_ne_bytes(times).wrapping_add(1);
+            let _ = self.file.write_all_at(&times.to_ne_bytes(), GIVEN_BACK_AT);
         }
     }
 

@@ -10,7 +10,7 @@ use mallocop::report::outcome::Reachable;
 use mallocop::stack::depot::SiteId;
 use mallocop::stack::totals::SiteCounts;
 
-use super::Intake;
+use super::{Intake, awaits_forks};
 use crate::leftovers;
 use crate::recording::End;
 
@@ -53,12 +53,17 @@ impl<B: Bytes> Intake<B> {
     /// Takes in how the first program has ended: by that signal, or by an exit of its own. Then
     /// what has not said how it left was not killed.
     pub(crate) fn note_end(&mut self, signal: Option<i32>) {
+        let mut last = None;
         let all = self.recording.processes.iter_mut();
-        for process in all.filter(|process| process.is_root && process.end == End::Killed) {
-            process.signal = signal;
-            if signal.is_none() {
+        for process in all.filter(|process| process.is_root && process.end != End::Replaced) {
+            if signal.is_none() && process.end == End::Killed {
                 process.end = End::Left;
             }
+            last = Some(process);
+        }
+        // It may have come after all was looked at, as SIGPIPE does when libc writes what is left.
+        if let Some(process) = last {
+            process.signal = signal;
         }
     }
 
@@ -67,6 +72,7 @@ impl<B: Bytes> Intake<B> {
     pub(crate) fn retire(&mut self, namespace: u32) -> Vec<Tag> {
         let tags = self.reader.tags();
         let before = std::mem::take(&mut self.gone);
+        let children = self.children(&self.processes());
         let mut all: HashMap<u32, Standing> = HashMap::new();
         for tag in tags.iter().filter(|tag| tag.kind == Kind::Process) {
             let process = self.reader.process(tag.number);
@@ -82,11 +88,12 @@ impl<B: Bytes> Intake<B> {
             let gone = gone.map(|(process, _)| (tag.number, process.serial));
             self.gone.extend(gone);
             let parent = process.as_ref().map(|process| (process.parent, process.image));
-            // Who is not known yet keeps those that it was forked from, too.
+            // Who has not said so much yet keeps the one that has forked it by its number there.
             let (parent, image) = parent
                 .or(seen.map(|seen| (seen.parent.map(|(parent, _)| parent), seen.image)))
                 .unwrap_or_default();
-            let is_over = gone.is_some_and(|gone| before.contains(&gone));
+            let is_over = gone.is_some_and(|gone| before.contains(&gone))
+                && !process.is_some_and(|process| awaits_forks(&process, &children));
             all.insert(tag.number, Standing { parent, image, is_over });
         }
         let over = dispensable(&all);
@@ -96,6 +103,12 @@ impl<B: Bytes> Intake<B> {
         }
         let numbers: Vec<u32> = over.iter().copied().collect();
         self.settle(&numbers, &tags, |_| false);
+        for process in numbers.iter().filter_map(|&number| self.reader.process(number)) {
+            if let (Some(parent), true) = (process.parent, process.is_counted) {
+                *self.forked.entry((parent, process.parent_serial)).or_default() += 1;
+            }
+        }
+        self.forked.retain(|(parent, _), _| !over.contains(parent));
         self.seen.retain(|number, _| !over.contains(number));
         self.sites.retain(|(image, _), _| !over.contains(image));
         self.frames.retain(|(owner, _), _| !over.contains(owner));
