@@ -106,11 +106,18 @@ fn every_write_within_16_bytes_in_front_of_a_block_is_seen() {
             }
         }
     }
+    let mut agreed = 0;
     for (cell, seen) in look("before", &cells) {
+        // The byte there is part of a checksum: in one case of 256 it has the value already.
+        if seen == Seen::Nothing && (cell.at, cell.width) == (-8, 1) {
+            agreed += 1;
+            continue;
+        }
         // Before the front canary lies the head alone: that the block's size changed may read as
         // either.
         assert!([Seen::Underflow, Seen::Overflow].contains(&seen), "{cell:?}: {seen:?}");
     }
+    assert!(agreed < 9, "{agreed} of 204");
 }
 
 /// Writes after free, while the block waits.
@@ -130,7 +137,10 @@ fn every_write_after_free_within_the_budget_is_seen() {
         }
     }
     for (cell, seen) in look("late", &cells) {
-        assert_eq!(seen, Seen::AfterFree, "{cell:?}");
+        // A block with a mapping of its own was emptied: zeros in it are what is there.
+        let is_unseen = cell.value == 0 && cell.size == 1 << 20;
+        let expected = if is_unseen { Seen::Nothing } else { Seen::AfterFree };
+        assert_eq!(seen, expected, "{cell:?}");
     }
 }
 

@@ -24,6 +24,25 @@ fn pages_that_fault_do_not_end_the_program_at_its_leak_check() {
     }
 }
 
+/// mlockall(2), mappings put in a block's place, and a limit on data: none is a write to a block
+/// that was freed, and what was freed counts against no limit.
+#[test]
+fn freed_mappings_are_not_written_to_by_whom_they_do_not_belong() {
+    let program = compile("freed_mappings.c", "freed_mappings", &[]);
+    for what in ["locked", "overlaid", "limited"] {
+        let ran = finish(watched(&["--detect-leaks=0"], &program).arg(what));
+        assert!(!ran.has_report(), "{what}: {}", ran.stderr);
+        assert_eq!((ran.status, ran.stdout.as_str()), (0, "end\n"), "{what}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_request_in_vain_takes_no_other_threads_memory_away() {
+    let ran = run("vain_requests", &["--detect-leaks=0"]);
+    assert!(!ran.has_report(), "{}", ran.stderr);
+    assert_eq!((ran.status, ran.stdout.as_str()), (0, "end\n"), "{}", ran.stderr);
+}
+
 #[test]
 fn fork_while_streams_are_read_and_flushed_does_not_hang() {
     let file = scratch().join("big");

@@ -6,8 +6,8 @@
 //!
 //! The head holds size, kind, alignment and thread. The front canary is a pattern of the block's
 //! own (keyed by its address, so that bytes copied from another block do not pass), its low 16 bits
-//! mixed with a checksum of the head. Pattern bytes have their top bit set: no NUL and no ASCII
-//! text passes for one.
+//! mixed with a checksum of the head. Pattern bytes have their top bit set and their lowest clear:
+//! no 0, no 0xff and no ASCII text passes for one.
 
 pub(super) use super::head::HeadWord;
 use super::head::end_in_chunk;
@@ -28,7 +28,9 @@ impl Canaries {
     fn pattern(self, user: usize) -> u64 {
         let mixed = u128::from(user as u64 ^ self.key) * 0x9e37_79b9_7f4a_7c15;
         // Low and high: blocks whose addresses differ in high bits alone differ in each byte, too.
-        (mixed as u64 ^ (mixed >> u64::BITS) as u64) | 0x8080_8080_8080_8080
+        // No byte is one that programs write past ends: 0, 0xff, a letter.
+        let spread = mixed as u64 ^ (mixed >> u64::BITS) as u64;
+        (spread | 0x8080_8080_8080_8080) & !0x0101_0101_0101_0101
     }
 
     #[inline(always)]
@@ -254,7 +256,7 @@ impl Canaries {
     unsafe fn front_damage(self, user: usize) -> Damage {
         let pattern = self.pattern(user);
         // The low two bytes depend on the head: they count as changed if nothing above did.
-        // SAFETY: the front canary's upper six bytes.
+        // SAFETY: the front canary's upper six bytes, then all in front of them.
         unsafe {
             let mut damage =
                 describe(Side::Before, user, user - 6, user, |at| pattern_byte(pattern, at));

@@ -13,6 +13,7 @@ use crate::finding::{Kind, Operation};
 use crate::heap::{Corrupt, Layout, Span};
 use crate::stack::capture;
 use crate::stack::depot::SiteId;
+use crate::sys::thread;
 
 /// Tries after smashed chunks were put out of use, before an allocation fails.
 const TRIES: usize = 64;
@@ -87,9 +88,11 @@ impl CheckedHeap {
     /// Gives back what is free where there is no memory for a request. `false`: that cannot help,
     /// or nothing was freed since it did not.
     fn gives_way(&self, layout: Layout) -> bool {
-        /// Frees up to the last time that nothing went, plus one.
+        /// Of the last time that nothing went: the thread, whose own freed blocks were among what
+        /// could have gone, and the frees up to then.
         static IN_VAIN: AtomicU64 = AtomicU64::new(0);
-        let now = self.totals().0.frees + 1;
+        let frees = self.totals().0.frees + 1;
+        let now = frees.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ thread::slot_address() as u64;
         if layout.size > ADDRESS_SPACE || IN_VAIN.load(Ordering::Relaxed) == now {
             return false;
         }

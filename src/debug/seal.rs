@@ -1,5 +1,5 @@
 //! Mapped blocks: listed by address while they live, kept for a while once freed, their pages given
-//! back: a page that is there again was touched late.
+//! back: a page that holds something again was written to late.
 
 use core::ptr::NonNull;
 
@@ -11,7 +11,7 @@ use crate::finding::{Block, Damage, Defect, Finding, Life, Operation, Side};
 use crate::heap::Span;
 use crate::heap::size::PAGE;
 use crate::stack::depot::SiteId;
-use crate::sys::{apart, filter, memory, pagemap, thread};
+use crate::sys::{apart, filter, memory, pagemap, process, thread};
 
 impl CheckedHeap {
     /// Writes a fresh mapped block, lists it and declares it live. Null: no memory for the list.
@@ -96,8 +96,10 @@ impl CheckedHeap {
             return;
         }
         let Span { start, len } = mapped.span;
+        // What can be written counts against a limit on data.
+        let may_stay = !filter::is_installed() && !process::limits_data();
         // SAFETY: the mapping is retired and nobody uses it.
-        let is_emptied = || unsafe { !filter::is_installed() && memory::drop_contents(start, len) };
+        let is_emptied = || may_stay && unsafe { memory::drop_contents(start, len) };
         // SAFETY: the mapping is retired and nobody uses it.
         let is_sealed = || unsafe { memory::seal(start, len) };
         let can_wait = self.is_guarded() && !list.is_full();
@@ -160,8 +162,9 @@ impl CheckedHeap {
     }
 }
 
-/// The first late write to an emptied mapping, as far as its pages tell. A page that was only read
-/// is none.
+/// The first late write to an emptied mapping, as far as its pages tell: one that holds anything
+/// but zeros. That a page is there again tells nothing: mlockall(2) brings them all, and the kernel
+/// joins them to huge ones.
 fn late_write(mapped: &MappedBlock) -> Option<Damage> {
     if filter::is_installed() {
         return None;
@@ -172,17 +175,12 @@ fn late_write(mapped: &MappedBlock) -> Option<Damage> {
             // SAFETY: a page of a mapping that nobody unmaps meanwhile.
             let damage =
                 unsafe { block::describe(Side::AfterFree, user, page, page + PAGE, |_| 0) };
-            let is_zeroed = || apart::run(|| pagemap::is_written(page)).flatten() == Some(true);
-            match damage.is_empty() {
-                false => Some(damage),
-                true if is_zeroed() => {
-                    let first = page.wrapping_sub(user) as isize;
-                    let last = first + PAGE as isize - 1;
-                    Some(Damage { first, last, changed: 1, certain: false, ..damage })
-                }
-                true => None,
-            }
+            (!damage.is_empty()).then_some((page, damage))
         });
     });
-    found
+    let (page, damage) = found?;
+    // The program may have put a file's pages in its block's place: they stay when pages are given
+    // back.
+    let is_ours = apart::run(|| pagemap::is_anonymous(page)).flatten() == Some(true);
+    is_ours.then_some(damage)
 }

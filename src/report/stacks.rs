@@ -31,15 +31,33 @@ const MOST_PADDING: usize = 32;
 fn stack_of(site: SiteId, names: &mut dyn Names) -> Stack {
     let mut stack = names.stack(site);
     stack.frames.iter_mut().for_each(escape_names);
-    let is_starter = |frame: &Frame| match frame.function.as_deref() {
-        Some(name) => STARTERS.contains(&name.split('@').next().unwrap_or(name)),
-        // Where libc's names are not installed.
-        None => library_of(frame) == Some("libc"),
+    let is_starter = |frame: &Frame| {
+        let name = frame.function.as_deref();
+        name.is_some_and(|name| STARTERS.contains(&name.split('@').next().unwrap_or(name)))
     };
     // The outermost frames, where libc called main or the thread's function.
-    let outermost = stack.frames.len().saturating_sub(4).max(1);
-    let started = stack.frames.iter().skip(outermost).position(is_starter);
-    stack.frames.truncate(started.map_or(stack.frames.len(), |position| outermost + position));
+    let frames = &mut stack.frames;
+    let outermost = frames.len().saturating_sub(4).max(1);
+    if let Some(position) = frames.iter().skip(outermost).position(is_starter) {
+        frames.truncate(outermost + position);
+    }
+    // Where libc's names are not installed: what nothing else has called, but for the program's
+    // own start, which may have no name either.
+    let is_nameless = |frame: &Frame| frame.function.is_none();
+    let is_libcs = |frame: &Frame| is_nameless(frame) && library_of(frame) == Some("libc");
+    let mut end = frames.len();
+    if let [.., inner, last] = frames.as_slice()
+        && is_nameless(last)
+        && is_libcs(inner)
+    {
+        end -= 1;
+    }
+    while end > outermost && frames.get(end - 1).is_some_and(is_libcs) {
+        end -= 1;
+    }
+    if frames.get(end).is_some_and(is_libcs) {
+        frames.truncate(end);
+    }
     stack
 }
 
@@ -265,5 +283,42 @@ pub fn write_token(out: &mut String, site: SiteId, names: &mut dyn Names) {
     };
     if !wanted.is_empty() {
         let _ = writeln!(out, "DEDUP_TOKEN: {}", wanted.join("--"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames by name, `?` for none, each in the module behind it.
+    struct Given(&'static [(&'static str, &'static str)]);
+
+    impl Names for Given {
+        fn stack(&mut self, _: SiteId) -> Stack {
+            let frame = |&(name, module): &(&str, &str)| Frame {
+                function: Some(name.to_owned()).filter(|name| name != "?"),
+                module: Some((module.to_owned(), 16)),
+                ..Frame::default()
+            };
+            Stack { frames: self.0.iter().map(frame).collect(), ending: Ending::Whole }
+        }
+    }
+
+    const LIBC: &str = "/lib/x86_64-linux-gnu/libc.so.6";
+
+    fn left_of(frames: &'static [(&str, &str)]) -> usize {
+        stack_of(SiteId(1), &mut Given(frames)).frames.len()
+    }
+
+    /// A frame of libc that has no name is its start only where nothing but that is further out.
+    #[test]
+    fn libcs_start_is_left_out_with_and_without_names() {
+        assert_eq!(left_of(&[("work", "p"), ("main", "p"), ("__libc_start_call_main", LIBC)]), 2);
+        assert_eq!(left_of(&[("main", "p"), ("?", LIBC), ("?", LIBC), ("_start", "p")]), 1);
+        assert_eq!(left_of(&[("?", "p"), ("?", LIBC), ("?", LIBC), ("?", "p")]), 1);
+        // opendir(3) in a thread's function, whose own part in libc has no name.
+        assert_eq!(left_of(&[("?", LIBC), ("?", LIBC), ("threads", "p"), ("?", LIBC)]), 3);
+        assert_eq!(left_of(&[("?", LIBC), ("threads", "p"), ("?", LIBC), ("?", LIBC)]), 2);
+        assert_eq!(left_of(&[("?", LIBC), ("?", LIBC)]), 1);
     }
 }

@@ -17,17 +17,17 @@ const IN_MEMORY: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const GUARD: u64 = 1 << 58;
 
-/// The page is the process's alone: it was written to, not only read.
-const EXCLUSIVE: u64 = 1 << 56;
+/// The page is a file's, or of shared memory.
+const OF_FILE: u64 = 1 << 61;
 
-/// Was the page at an address written to since it was mapped or emptied? `None`: the kernel does
+/// Is the page at an address there, and of private memory without a file? `None`: the kernel does
 /// not say.
-pub fn is_written(page: usize) -> Option<bool> {
+pub fn is_anonymous(page: usize) -> Option<bool> {
     let pages = PageMap::open()?;
     let mut entry = [0; 8];
     pages.0.read_exact_at(&mut entry, (page / PAGE * 8) as u64).ok()?;
     let entry = u64::from_ne_bytes(entry);
-    Some(entry & IN_MEMORY != 0 && entry & EXCLUSIVE != 0)
+    Some(entry & (IN_MEMORY | SWAPPED) != 0 && entry & OF_FILE == 0)
 }
 
 /// Where a touched page is.

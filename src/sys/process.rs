@@ -235,6 +235,14 @@ pub fn at_exit(entry: unsafe extern "C" fn(libc::c_int, *mut libc::c_void)) {
     unsafe { on_exit(entry, core::ptr::null_mut()) };
 }
 
+/// Is there a limit on writable private memory (RLIMIT_DATA)?
+pub fn limits_data() -> bool {
+    let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: 0 };
+    // SAFETY: getrlimit(2) fills the structure.
+    errno::preserve(|| unsafe { libc::getrlimit(libc::RLIMIT_DATA, &raw mut limit) });
+    limit.rlim_cur != libc::RLIM_INFINITY
+}
+
 /// The limit on address space in bytes (RLIMIT_AS); `usize::MAX` when there is none.
 pub fn address_space_limit() -> usize {
     let mut limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: 0 };

@@ -411,8 +411,8 @@ impl<B: Bytes> Intake<B> {
     }
 }
 
-/// Are there children of a process's forks that have not counted themselves in yet? So it looks also
-/// where a fork has failed, or a child has found no room.
+/// Are there children of a process's forks that have not counted themselves in yet? So it looks
+/// also where a fork has failed, or a child has found no room.
 fn awaits_forks(process: &read::Process, children: &HashMap<(u32, u32), u32>) -> bool {
     let known = children.get(&(process.number, process.serial)).copied();
     process.forks > known.unwrap_or(0)
