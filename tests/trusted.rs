@@ -48,6 +48,22 @@ fn a_directory_of_somebody_elses_is_not_used() {
     assert!(!library.starts_with(&home), "{}", library.display());
 }
 
+/// As in bubblewrap's containers: there root's directories belong to nobody.
+#[test]
+fn where_root_is_not_mapped_programs_run() {
+    let mut inside = Command::new("setpriv");
+    inside.args(["--reuid", "12345", "--clear-groups", "unshare", "-U", "-c"]);
+    inside.env_remove("HOME").env_remove("XDG_CACHE_HOME").env("NO_COLOR", "1");
+    let can = Command::new(inside.get_program()).args(inside.get_args()).arg("true").status();
+    if !can.is_ok_and(|status| status.success()) {
+        eprintln!("skipped: no user namespace can be had");
+        return;
+    }
+    let ran = finish(inside.args([MALLOCOP, "run", "--", "/bin/true"]));
+    assert_eq!(ran.status, 0, "{}", ran.stderr);
+    assert!(ran.stderr.contains("no leaks"), "{}", ran.stderr);
+}
+
 /// A function's name comes from the program's file, which may hold anything.
 #[test]
 fn control_characters_in_names_are_written_out() {

@@ -108,14 +108,26 @@ fn is_safe(directory: &Path, user: u32) -> io::Result<()> {
         let facts = fs::metadata(place)?;
         let (is_users, mode) = (facts.uid() == user, facts.mode());
         let is_private = is_users && mode & SHARED == 0;
+        let is_roots = facts.uid() == 0 || is_unmapped_roots(place, facts.uid());
         // Above the directory and the one that it is in: others may own nothing that leads there.
-        let is_guarded = (is_users || facts.uid() == 0) && (mode & OPEN == 0 || mode & STICKY != 0);
+        let is_guarded = (is_users || is_roots) && (mode & OPEN == 0 || mode & STICKY != 0);
         if if depth < 2 { !is_private } else { !is_guarded } {
             let who = format!("{} can be changed by others", place.display());
             return Err(refused(&who));
         }
     }
     Ok(())
+}
+
+/// Is it one of root's directories, where the user namespace does not map root (user_namespaces(7))?
+/// All that is not mapped belongs to one user there: of what others may own too nothing is believed.
+fn is_unmapped_roots(place: &Path, owner: u32) -> bool {
+    const ROOTS: [&str; 7] = ["/", "/tmp", "/var", "/var/tmp", "/home", "/dev", "/dev/shm"];
+    let number = |path| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
+    let is_mapped = |map: String| map.lines().any(|line| line.trim_start().starts_with("0 "));
+    ROOTS.iter().any(|known| place == Path::new(known))
+        && number("/proc/sys/kernel/overflowuid") == Some(owner)
+        && fs::read_to_string("/proc/self/uid_map").is_ok_and(|map| !is_mapped(map))
 }
 
 fn refused(why: &str) -> io::Error {
