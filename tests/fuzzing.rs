@@ -176,6 +176,9 @@ fn cargo_fuzz_on_stable_finds_saves_repeats_and_minimizes() {
     if !is_ready("cargo-fuzz", &["cargo-fuzz", "c++"]) {
         return;
     }
+    // The first build compiles 44 packages: on a busy machine that is longer than a run may take.
+    let built = cargo_fuzz(&["build"], "").args(FUZZ).output().expect("cargo");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     for (word, kind, text) in ERRORS {
         let (corpus, found) =
             (folder(&format!("rust-{word}")), folder(&format!("rust-found-{word}")));

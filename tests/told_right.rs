@@ -66,6 +66,18 @@ fn beyond_the_memory_for_stacks_their_outer_part_is_told() {
     assert!(!ran.stderr.contains("without its innermost frames"), "{}", ran.stderr);
 }
 
+/// Written into room that the block's own chunk has left over: no other block is suspected.
+#[test]
+fn a_write_into_a_chunks_own_room_suspects_no_neighbour() {
+    let ran = run("overflow_own_room", &[]);
+    let found = "memory clobbered past end of a 1100-byte block";
+    assert!(ran.stderr.contains(found), "{}", ran.stderr);
+    assert!(ran.stderr.contains("offset +1112..+1119 changed (8 bytes)"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("the block behind"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("allocated by thread").count(), 1, "{}", ran.stderr);
+    assert_eq!(ran.status, 134);
+}
+
 /// What a resize has found is told once, and the block is freed as any other.
 #[test]
 fn a_damaged_block_that_was_resized_is_freed_in_peace() {

@@ -2,7 +2,7 @@
 //! chunk has left over. The canary of a block whose size is a multiple of 16 has 8 bytes; a write 8
 //! bytes past the end shows here.
 
-use super::block::{Canaries, LEAD, pattern_of};
+use super::block::{Canaries, LEAD, describe, pattern_of};
 use super::head::end_in_chunk;
 use crate::arena::class::Class;
 use crate::finding::{Damage, Side};
@@ -86,16 +86,18 @@ impl Canaries {
             if !is_sound(self.heap_key(), chunk) {
                 return None;
             }
-            (!self.holds_behind(user, size, class)).then(|| {
-                let first = (end - user) as isize;
-                Damage {
-                    first,
-                    last: first + 7,
-                    changed: 1,
-                    certain: false,
-                    ..Damage::none(Side::Past)
-                }
-            })
+            if self.holds_behind(user, size, class) {
+                return None;
+            }
+            if chunk + size_unverified(chunk) != end {
+                // Room of the block's own chunk: nobody else's.
+                let pattern = pattern_of(self, user).to_ne_bytes();
+                let expected = |at: usize| pattern.get(at % WORD).copied().unwrap_or(0);
+                return Some(describe(Side::Past, user, end, end + WORD, expected));
+            }
+            let first = (end - user) as isize;
+            let last = first + 7;
+            Some(Damage { first, last, changed: 1, certain: false, ..Damage::none(Side::Past) })
         }
     }
 }

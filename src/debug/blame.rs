@@ -140,7 +140,11 @@ impl CheckedHeap {
         // there.
         let is_behind = damage.side == Side::Past && !damage.certain;
         let past = damage.side == Side::Past && fills && damage.changed >= super::block::TAIL;
-        let past = past || is_behind;
+        // In room that the block's own chunk has left over it has reached nobody.
+        // SAFETY: the registry says that a block is there; its damage was just read.
+        let head = unsafe { self.canaries().read_head(user) };
+        let is_own = |head: Head| user.wrapping_add_signed(damage.first) >= head.end(user);
+        let past = past && !head.is_some_and(is_own) || is_behind;
         [
             if in_front { self.neighbour_in_front(user) } else { None },
             if past || origin.followed > 0 { self.neighbour_behind(user) } else { None },
