@@ -119,8 +119,9 @@ fn is_safe(directory: &Path, user: u32) -> io::Result<()> {
     Ok(())
 }
 
-/// Is it one of root's directories, where the user namespace does not map root (user_namespaces(7))?
-/// All that is not mapped belongs to one user there: of what others may own too nothing is believed.
+/// Is it one of root's directories, where the user namespace does not map root
+/// (user_namespaces(7))? All that is not mapped belongs to one user there: of what others may own
+/// too nothing is believed.
 fn is_unmapped_roots(place: &Path, owner: u32) -> bool {
     const ROOTS: [&str; 7] = ["/", "/tmp", "/var", "/var/tmp", "/home", "/dev", "/dev/shm"];
     let number = |path| fs::read_to_string(path).ok()?.trim().parse::<u32>().ok();
