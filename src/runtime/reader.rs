@@ -192,6 +192,6 @@ fn announce(mut text: String, program: &Path) {
         );
     }
     if !text.is_empty() {
-        report::emit_at_start(&text);
+        report::emit(&text);
     }
 }
