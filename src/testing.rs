@@ -95,7 +95,7 @@ impl LeakScope {
     /// If something was.
     #[inline(always)]
     pub fn check(mut self) -> Result<(), Leaked> {
-        // What earlier calls have left there would lie between the frames of what looks now.
+        // Leftovers of earlier calls would lie between the frames of the leak check.
         dead_stack::wipe(dead_stack::room());
         self.finish()
     }

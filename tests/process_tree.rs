@@ -28,27 +28,6 @@ fn programs_are_started_as_ever() {
     assert!(ran.stderr.contains("dash 7"), "{}", ran.stderr);
 }
 
-/// What a fork has recorded is given back once it is gone, while its parent runs on: in a record
-/// with room for a third of them each of 3000 forks finds some, and the last one is seen whole.
-#[test]
-fn a_server_that_forks_often_does_not_fill_the_record() {
-    let program = compile("forking_server.c", "forking_server", &[]);
-    let script = "ulimit -f 65536; exec \"$@\"";
-    let ran = finish(
-        Command::new("bash")
-            .args(["-c", script, "-", MALLOCOP, "run", "--halt-on-error=0", "--"])
-            .args([text(&program), "3000"]),
-    );
-    assert_eq!(ran.status, 23, "{}", ran.stderr);
-    assert!(ran.stderr.contains("double free detected"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("#3 serve "), "{}", ran.stderr);
-    assert!(
-        ran.stderr.contains("3000 more processes with nothing to report: forking_server 3000"),
-        "{}",
-        ran.stderr
-    );
-}
-
 /// Of the other formats that a program can have, each runs, and it is said that it was not watched.
 #[test]
 fn programs_that_cannot_be_watched_run_all_the_same() {

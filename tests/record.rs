@@ -3,7 +3,9 @@
 
 mod harness;
 
-use harness::{Ran, compile, finish, watched};
+use std::process::Command;
+
+use harness::{MALLOCOP, Ran, compile, finish, watched};
 
 fn hoard(how: &str) -> Ran {
     hoard_with(&[], how)
@@ -96,6 +98,27 @@ fn what_a_daemon_held() {
     let ran = hoard("daemon");
     names_the_hoard(&ran, "killed");
     assert_eq!(ran.status, 0, "{}", ran.stderr);
+}
+
+/// The record of a fork is given back once it is gone, while its parent runs on: in a record
+/// with room for a third of them each of 3000 forks finds some, and the last one is seen whole.
+#[test]
+fn a_server_that_forks_often_does_not_fill_the_record() {
+    let program = compile("forking_server.c", "forking_server", &[]);
+    let script = "ulimit -f 65536; exec \"$@\"";
+    let ran = finish(
+        Command::new("bash")
+            .args(["-c", script, "-", MALLOCOP, "run", "--halt-on-error=0", "--"])
+            .args([program.as_os_str(), "3000".as_ref()]),
+    );
+    assert_eq!(ran.status, 23, "{}", ran.stderr);
+    assert!(ran.stderr.contains("double free detected"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("#3 serve "), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("3000 more processes with nothing to report: forking_server 3000"),
+        "{}",
+        ran.stderr
+    );
 }
 
 /// What children have inherited is never theirs.

@@ -96,7 +96,7 @@ impl CheckedHeap {
             return;
         }
         let Span { start, len } = mapped.span;
-        // What can be written counts against a limit on data.
+        // Writable memory counts against a limit on data, sealed memory does not.
         let may_stay = !filter::is_installed() && !process::limits_data();
         // SAFETY: the mapping is retired and nobody uses it.
         let is_emptied = || may_stay && unsafe { memory::drop_contents(start, len) };

@@ -131,7 +131,7 @@ pub struct Reader<B> {
     bytes: B,
     /// What has been read of nodes and sites, by extent.
     kept: HashMap<u32, Vec<u8>>,
-    /// Whose the extents are whose nodes were read.
+    /// Owners of the extents of nodes that were read.
     owners: HashMap<u32, u32>,
 }
 

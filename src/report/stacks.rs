@@ -41,8 +41,8 @@ fn stack_of(site: SiteId, names: &mut dyn Names) -> Stack {
     if let Some(position) = frames.iter().skip(outermost).position(is_starter) {
         frames.truncate(outermost + position);
     }
-    // Where libc's names are not installed: what nothing else has called, but for the program's
-    // own start, which may have no name either.
+    // Without libc's names: its frames at the outer end go, and with them the program's own start,
+    // which may have no name either.
     let is_nameless = |frame: &Frame| frame.function.is_none();
     let is_libcs = |frame: &Frame| is_nameless(frame) && library_of(frame) == Some("libc");
     let mut end = frames.len();

@@ -36,7 +36,7 @@ pub(super) struct Tracer {
     link: Link<Tracer>,
 }
 
-/// What only the thread that has the tracer touches, one capture at a time.
+/// The part of a tracer that its thread alone touches, one capture at a time.
 struct Own {
     memo: Memo,
     epoch: Epoch,

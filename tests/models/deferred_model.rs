@@ -30,6 +30,13 @@ fn drained(slots: &DeferredSlots<SLOTS>) -> Vec<(usize, usize)> {
     seen
 }
 
+/// Both frees were seen once, by whomever, and none waits.
+fn demand_both(slots: &DeferredSlots<SLOTS>, mut seen: Vec<(usize, usize)>) {
+    seen.sort_unstable();
+    assert_eq!(seen, [(1, 10), (2, 20)]);
+    assert!(!slots.is_waiting());
+}
+
 /// Two threads push one free each while a third drains; pointers stand for states of a slot, too.
 #[test]
 fn each_free_is_handed_out_once() {
@@ -44,9 +51,7 @@ fn each_free_is_handed_out_once() {
             assert!(pusher.join().expect("no panic"), "there is room for both");
         }
         seen.extend(drained(&slots));
-        seen.sort_unstable();
-        assert_eq!(seen, [(1, 10), (2, 20)]);
-        assert!(!slots.is_waiting());
+        demand_both(&slots, seen);
     });
 }
 
@@ -61,9 +66,7 @@ fn two_that_drain_share_what_waits() {
         };
         let mut seen = drained(&slots);
         seen.extend(other.join().expect("no panic"));
-        seen.sort_unstable();
-        assert_eq!(seen, [(1, 10), (2, 20)]);
-        assert!(!slots.is_waiting());
+        demand_both(&slots, seen);
     });
 }
 

@@ -7,7 +7,7 @@ use std::fs;
 
 use mallocop::leak::Leak;
 use mallocop::record::read::{self, Bytes, Header, Reader};
-use mallocop::record::{self, Entry, Kind, State};
+use mallocop::record::{self, Entry, Kind};
 use mallocop::report::outcome::{Outcome, Reachable, Sum};
 use mallocop::report::told::Told;
 use mallocop::stack::depot::{self, SiteId, StoredFrame};
@@ -159,36 +159,6 @@ impl<B: Bytes> Intake<B> {
         let tags = self.reader.tags();
         let processes = tags.iter().filter(|tag| tag.kind == Kind::Process);
         processes.filter_map(|tag| self.reader.process(tag.number)).collect()
-    }
-
-    /// Does a process run of which more may come, or begin to? Ids of another pid namespace than
-    /// this one cannot be asked for.
-    pub(crate) fn has_running(&self, namespace: u32) -> bool {
-        let first = self.processes();
-        let runs = |process: &read::Process| {
-            matches!(process.state, State::Running | State::Executing)
-                && process.namespace == namespace
-                && leftovers::is_alive(process.pid)
-        };
-        if first.iter().any(runs) {
-            return true;
-        }
-        // Once more, now that they have ended: what they have forked in the end is counted.
-        let then = self.processes();
-        let children = self.children(&then);
-        then.len() > first.len() || then.iter().any(|process| awaits_forks(process, &children))
-    }
-
-    /// Number of children of forks, by their parent's extent and serial number; `all` are the
-    /// processes as they stand.
-    fn children(&self, all: &[read::Process]) -> HashMap<(u32, u32), u32> {
-        let mut children = self.forked.clone();
-        for process in all.iter().filter(|process| process.is_counted) {
-            if let Some(parent) = process.parent {
-                *children.entry((parent, process.parent_serial)).or_default() += 1;
-            }
-        }
-        children
     }
 
     /// A fork runs the program of the process that has called exec.
@@ -409,13 +379,6 @@ impl<B: Bytes> Intake<B> {
         }
         None
     }
-}
-
-/// Are there children of a process's forks that have not counted themselves in yet? So it looks
-/// also where a fork has failed, or a child has found no room.
-fn awaits_forks(process: &read::Process, children: &HashMap<(u32, u32), u32>) -> bool {
-    let known = children.get(&(process.number, process.serial)).copied();
-    process.forks > known.unwrap_or(0)
 }
 
 /// Path of a process's program, asked for where it has not said it yet.

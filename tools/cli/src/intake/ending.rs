@@ -10,9 +10,16 @@ use mallocop::report::outcome::Reachable;
 use mallocop::stack::depot::SiteId;
 use mallocop::stack::totals::SiteCounts;
 
-use super::{Intake, awaits_forks};
+use super::Intake;
 use crate::leftovers;
 use crate::recording::End;
+
+/// Are there children of a process's forks that have not counted themselves in yet? So it looks
+/// also where a fork has failed, or a child has found no room.
+fn awaits_forks(process: &read::Process, children: &HashMap<(u32, u32), u32>) -> bool {
+    let known = children.get(&(process.number, process.serial)).copied();
+    process.forks > known.unwrap_or(0)
+}
 
 /// Where a process stands that has a part of the record.
 struct Standing {
@@ -40,6 +47,36 @@ fn dispensable(all: &HashMap<u32, Standing>) -> HashSet<u32> {
 }
 
 impl<B: Bytes> Intake<B> {
+    /// Does a process run of which more may come, or begin to? Ids of another pid namespace than
+    /// this one cannot be asked for.
+    pub(crate) fn has_running(&self, namespace: u32) -> bool {
+        let first = self.processes();
+        let runs = |process: &read::Process| {
+            matches!(process.state, State::Running | State::Executing)
+                && process.namespace == namespace
+                && leftovers::is_alive(process.pid)
+        };
+        if first.iter().any(runs) {
+            return true;
+        }
+        // Once more, now that they have ended: what they have forked in the end is counted.
+        let then = self.processes();
+        let children = self.children(&then);
+        then.len() > first.len() || then.iter().any(|process| awaits_forks(process, &children))
+    }
+
+    /// Number of children of forks, by their parent's extent and serial number; `all` are the
+    /// processes as they stand.
+    fn children(&self, all: &[read::Process]) -> HashMap<(u32, u32), u32> {
+        let mut children = self.forked.clone();
+        for process in all.iter().filter(|process| process.is_counted) {
+            if let Some(parent) = process.parent {
+                *children.entry((parent, process.parent_serial)).or_default() += 1;
+            }
+        }
+        children
+    }
+
     /// Settles how each process has ended that is left. `namespace` is the one whose ids can be
     /// asked for.
     pub(crate) fn conclude(&mut self, namespace: u32) {
