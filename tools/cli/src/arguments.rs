@@ -13,7 +13,8 @@ use crate::failure::Failure;
 use crate::report::Destinations;
 use crate::sweep::Sweep;
 
-/// The whole command line.
+/// The whole command line. A subcommand's own options are made once it is known to be the one: the
+/// start of a program waits for all that is made here.
 pub(crate) fn command() -> Command {
     Command::new("mallocop")
         .version(env!("CARGO_PKG_VERSION"))
@@ -36,8 +37,10 @@ pub(crate) fn command() -> Command {
         .subcommand(
             Command::new("report")
                 .about("Show recordings of `run --output` again, several as one, also on another machine")
-                .args(TABLE.iter().filter(|entry| SHOWN.contains(&entry.name)).map(flag))
-                .args(places())
+                .defer(|report| {
+                    let shown = TABLE.iter().filter(|entry| SHOWN.contains(&entry.name));
+                    report.args(shown.map(flag)).args(places())
+                })
                 .arg(
                     Arg::new("files")
                         .required(true)
@@ -95,8 +98,7 @@ fn run() -> Command {
     Command::new("run")
         .about("Run a program under mallocop; its children are watched, too")
         .override_usage("mallocop run [--OPTION=VALUE]... [--] PROGRAM [ARGUMENTS]...")
-        .args(TABLE.iter().map(flag))
-        .args(places())
+        .defer(|run| run.args(TABLE.iter().map(flag)).args(places()))
         .arg(
             Arg::new("program")
                 .required(true)
@@ -133,7 +135,9 @@ fn sweep() -> Command {
             flag("check", "Shell command that gets the output of each run that returns what the program returns, and fails if it is wrong [default: it has to be the same]")
                 .value_name("CMD"),
         )
-        .args(TABLE.iter().filter(|entry| entry.name != "fail").map(self::flag))
+        .defer(|sweep| {
+            sweep.args(TABLE.iter().filter(|entry| entry.name != "fail").map(self::flag))
+        })
         .arg(
             Arg::new("program")
                 .required(true)
