@@ -207,6 +207,16 @@ fn a_program_starts_within_300_system_calls() {
     assert!(text.contains(start) && before < 300, "{before} before the program's first one");
 }
 
+/// Not somewhere in the middle of a line, as libtest's.
+#[test]
+fn the_start_line_stands_in_front_of_what_the_program_writes() {
+    let script = "printf 'test one ... ' >&2; sleep 0.2; echo ok >&2";
+    let ran = finish(watched(&[], "sh").args(["-c", script]));
+    let lines: Vec<&str> = ran.stderr.lines().collect();
+    assert!(lines[0].starts_with("mallocop ") && lines[0].contains(": watching "), "{lines:?}");
+    assert_eq!(lines[1], "test one ... ok");
+}
+
 #[test]
 fn doctor_says_what_would_be_seen() {
     let sound = mallocop(&["doctor", "bash"]);

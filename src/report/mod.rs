@@ -37,6 +37,16 @@ pub fn emit(text: &str) {
     }
 }
 
+/// Puts lines where the reader looks, for the first program before it runs: its standard error is
+/// still the command's. So they stand in front of all that the program writes; the command would
+/// print them somewhere in the middle.
+pub fn emit_at_start(text: &str) {
+    let text = escape::escape_lines(text);
+    if !log_file::append(text.as_bytes()) {
+        output::write_stderr(text.as_bytes());
+    }
+}
+
 /// Tells a finding, as data, if somebody reads the record. `false`: nobody does.
 pub fn tell(told: &Told) -> bool {
     !log_file::is_wanted()

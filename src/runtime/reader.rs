@@ -192,6 +192,6 @@ fn announce(mut text: String, program: &Path) {
         );
     }
     if !text.is_empty() {
-        report::emit(&text);
+        report::emit_at_start(&text);
     }
 }
