@@ -3,11 +3,13 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::debug::CheckedHeap;
+use crate::abi::rust_global;
+use crate::abi::shared_heap;
+use crate::abi::shared_heap::SharedHeap;
+use crate::checks::CheckedHeap;
 use crate::inner_entries;
 use crate::options::{self, Name};
-use crate::runtime::shared_heap::{self, SharedHeap};
-use crate::runtime::{rust_calls, start};
+use crate::runtime::init;
 use crate::stack::capture::Caller;
 use crate::sys::thread::{self, ToolWork};
 use crate::sys::{brk, process};
@@ -99,7 +101,7 @@ unsafe extern "C" fn allocate_from(
     unsafe {
         match shared() {
             Some(heap) => (heap.allocate)(size, align, zeroed, caller.sp, caller.fp),
-            None => rust_calls::allocate(size, align, zeroed != 0, caller, own_heap),
+            None => rust_global::allocate(size, align, zeroed != 0, caller, own_heap),
         }
     }
 }
@@ -113,7 +115,7 @@ unsafe extern "C" fn release_from(block: *mut u8, size: usize, align: usize, cal
     unsafe {
         match shared() {
             Some(heap) => (heap.release)(block, size, align, caller.sp, caller.fp),
-            None => rust_calls::release(block, size, align, caller, own_heap),
+            None => rust_global::release(block, size, align, caller, own_heap),
         }
     }
 }
@@ -133,7 +135,7 @@ unsafe extern "C" fn resize_from(
     unsafe {
         match shared() {
             Some(heap) => (heap.resize)(block, size, align, new_size, caller.sp, caller.fp),
-            None => rust_calls::resize(block, size, align, new_size, caller, own_heap),
+            None => rust_global::resize(block, size, align, new_size, caller, own_heap),
         }
     }
 }
@@ -166,7 +168,7 @@ pub(crate) fn shared() -> Option<&'static SharedHeap> {
 #[cold]
 fn find_shared() -> Option<&'static SharedHeap> {
     #[cfg(feature = "libfuzzer")]
-    crate::weak_symbols::keep();
+    crate::abi::weak_symbols::keep();
     let found = process::find_symbol(shared_heap::SYMBOL);
     SHARED.store(if found == 0 { NONE } else { found }, Ordering::Relaxed);
     // SAFETY: null, or a table of that version, by the symbol's name.
@@ -182,13 +184,13 @@ pub(crate) fn is_used() -> bool {
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_own_heap"))]
 fn own_heap() -> Option<&'static CheckedHeap> {
     static IS_CONSTRUCTED: AtomicBool = AtomicBool::new(false);
-    let heap = start::heap(prepare)?;
+    let heap = init::heap(prepare)?;
     if !IS_CONSTRUCTED.load(Ordering::Relaxed)
         && thread::is_outside()
         && !IS_CONSTRUCTED.swap(true, Ordering::AcqRel)
     {
         let _work = ToolWork::begin();
-        start::construct(|| {});
+        init::construct(|| {});
     }
     Some(heap)
 }

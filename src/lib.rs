@@ -4,27 +4,27 @@
 //! It exports no `malloc` symbol: linking it replaces nothing. `tools/preload` makes the C and C++
 //! symbols of it (libmallocop.so), `tools/cli` the `mallocop` command that preloads those.
 //!
-//! A block's way **in**, [`debug::CheckedHeap::allocate`]:
+//! A block's way **in**, [`checks::CheckedHeap::allocate`]:
 //!
 //! 1. A signal handler that interrupted one of our locks gets memory from [`own::emergency`], the
 //!    tool itself from [`own::heap`].
 //! 2. The calling stack becomes a site ([`stack`]).
-//! 3. The block is planned ([`debug::block`]), and a chunk taken from an arena's heap
+//! 3. The block is planned ([`checks::block`]), and a chunk taken from an arena's heap
 //!    ([`arena`], [`heap`]).
 //! 4. Head and canaries are written, fresh bytes filled.
-//! 5. The registry declares the address live ([`debug::registry`]).
+//! 5. The registry declares the address live ([`checks::registry`]).
 //!
-//! Its way **out**, [`debug::CheckedHeap::free`]:
+//! Its way **out**, [`checks::CheckedHeap::free`]:
 //!
 //! 1. An address in one of our private ranges goes back there.
 //! 2. One atomic step in the registry takes the block from live to quarantined, or tells why not;
 //!    nothing is read through the pointer before. What is no live block is explained and becomes a
 //!    [`finding::Finding`].
 //! 3. Canaries, call and size are verified.
-//! 4. The block is poisoned and waits in the quarantine ([`debug::quarantine`]).
+//! 4. The block is poisoned and waits in the quarantine ([`checks::quarantine`]).
 //! 5. The oldest one there is verified once more and its chunk given back to the heap.
 //!
-//! Findings are data; [`report`] turns them into text.
+//! Findings are data; [`output`] turns them into text.
 #![warn(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -33,23 +33,23 @@
     clippy::print_stderr
 )]
 
+pub mod abi;
 pub mod arena;
-pub mod debug;
-pub mod finding;
+pub mod checks;
 mod global;
 pub mod heap;
 pub mod leak;
+pub mod model;
 pub mod options;
 pub mod own;
 pub mod program;
-pub mod record;
-pub mod report;
 pub mod runtime;
+pub mod shadow;
 pub mod stack;
 pub mod sys;
 pub mod testing;
-#[cfg(feature = "libfuzzer")]
-mod weak_symbols;
+pub mod text;
+pub mod trace;
 
 pub use global::Mallocop;
 pub use mallocop_macros::test;

@@ -42,7 +42,7 @@ pub enum Value<'a> {
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug)]
-pub struct Entry {
+pub struct OptionSpec {
     /// As written in `MALLOCOP_OPTIONS`; with `-` for `_` it is the flag of `mallocop run`.
     pub name: &'static str,
     /// What values it takes.
@@ -60,8 +60,8 @@ macro_rules! options {
         pub enum Name { $(#[doc = $help] $variant,)* }
 
         /// The table, in the order in which help shows it.
-        pub const TABLE: &[Entry] = &[
-            $(Entry { name: $name, kind: $kind, default: $default, help: $help },)*
+        pub const TABLE: &[OptionSpec] = &[
+            $(OptionSpec { name: $name, kind: $kind, default: $default, help: $help },)*
         ];
 
         const NAMES: [Name; TABLE.len()] = [$(Name::$variant,)*];
@@ -178,7 +178,7 @@ impl fmt::Display for Type {
     }
 }
 
-impl Entry {
+impl OptionSpec {
     /// The value that `text` stands for; whole words and range-checked numbers only.
     pub fn parse<'a>(&self, text: &'a str) -> Option<Value<'a>> {
         let number = match self.kind {

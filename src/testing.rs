@@ -14,12 +14,12 @@
 use core::fmt;
 use core::marker::PhantomData;
 
-pub use crate::runtime::scope::Statistics;
+pub use crate::abi::test_scope::Statistics;
 
+use crate::abi::shared_heap;
 use crate::global;
-use crate::runtime::shared_heap;
-use crate::runtime::start;
-use crate::sys::{dead_stack, thread};
+use crate::runtime::init;
+use crate::sys::{stack_clear, thread};
 
 /// What the process has allocated, all threads and, where the library is preloaded, all languages
 /// together. All zero where nobody counts.
@@ -28,7 +28,7 @@ pub fn stats() -> Statistics {
     match global::shared() {
         // SAFETY: there is room for the numbers.
         Some(heap) => unsafe { (heap.statistics)(&raw mut numbers) },
-        None if start::ready().is_some() => numbers = crate::runtime::scope::statistics(),
+        None if init::ready().is_some() => numbers = crate::abi::test_scope::statistics(),
         None => {}
     }
     numbers
@@ -96,7 +96,7 @@ impl LeakScope {
     #[inline(always)]
     pub fn check(mut self) -> Result<(), Leaked> {
         // Leftovers of earlier calls would lie between the frames of the leak check.
-        dead_stack::wipe(dead_stack::room());
+        stack_clear::wipe(stack_clear::room());
         self.finish()
     }
 
@@ -144,7 +144,7 @@ impl Drop for LeakScope {
         if self.is_over {
             return;
         }
-        dead_stack::wipe(dead_stack::room());
+        stack_clear::wipe(stack_clear::room());
         if let Err(leaked) = self.finish()
             && !std::thread::panicking()
         {

@@ -1,11 +1,11 @@
 //! Marking on the real heap: what the words in some memory lead to, at any depth, and nothing else.
 
-use mallocop::debug::{CheckedHeap, Release, Request};
-use mallocop::finding::{Finding, Operation};
-use mallocop::leak::chart::{Chart, Set};
+use mallocop::checks::{CheckedHeap, Release, Request};
 use mallocop::leak::classify::{Loss, find_lost, for_each_lost, let_go};
 use mallocop::leak::mark::{Interior, Marker};
+use mallocop::leak::mark_bitmap::{BlockSet, MarkBitmap};
 use mallocop::leak::reader::Memory;
+use mallocop::model::finding::{Finding, Operation};
 use mallocop::sys::pagemap::Presence;
 
 fn no_finding(finding: &Finding) {
@@ -90,25 +90,25 @@ fn marks_follow_words_through_blocks_of_every_size() {
         chain = block(24, chain);
     }
 
-    let chart = Chart::draw(&HEAP).expect("memory");
+    let marks = MarkBitmap::draw(&HEAP).expect("memory");
     let memory = Memory::new(Vec::new());
     let reader = memory.reader();
-    let mut marker = Marker::new(&chart, &reader, Interior::Lenient, Set::Reached);
+    let mut marker = Marker::new(&marks, &reader, Interior::Lenient, BlockSet::Reached);
     let words = [0, 1, end, usize::MAX, large - 64];
     let start = words.as_ptr() as usize;
     marker.range(start, start + size_of_val(&words), Presence::InMemory);
     marker.finish();
-    assert!(kept.iter().all(|&block| chart.contains(Set::Reached, block)));
+    assert!(kept.iter().all(|&block| marks.contains(BlockSet::Reached, block)));
     for unreachable in [lost, freed, one, two] {
-        assert!(!chart.contains(Set::Reached, unreachable));
+        assert!(!marks.contains(BlockSet::Reached, unreachable));
     }
     let mut live = 0;
-    chart.for_each_block(|_| live += 1);
+    marks.for_each_block(|_| live += 1);
     assert_eq!(live, kept.len() + 3 + 4 + 100_000);
     let mut direct = Vec::new();
     let mut indirect = 0;
-    find_lost(&chart);
-    for_each_lost(&chart, &reader, |block, loss| match loss {
+    find_lost(&marks);
+    for_each_lost(&marks, &reader, |block, loss| match loss {
         Loss::Direct => direct.push(block),
         Loss::Indirect => indirect += 1,
         Loss::Possible => unreachable!(),
@@ -119,15 +119,15 @@ fn marks_follow_words_through_blocks_of_every_size() {
     let is_one_of =
         |two: [usize; 2]| direct.iter().filter(|block| two.contains(block)).count() == 1;
     assert!(is_one_of([one, two]) && is_one_of([first, second]));
-    assert_eq!((chart.find(large - 17), chart.find(behind + 17)), (None, None));
+    assert_eq!((marks.find(large - 17), marks.find(behind + 17)), (None, None));
     // What a block leads to goes with it, and the rest is sorted as before.
     let mut gone = 0;
-    let_go(&chart, &reader, &[chain, one], |_| gone += 1);
+    let_go(&marks, &reader, &[chain, one], |_| gone += 1);
     assert_eq!(gone, 100_000 + 2);
     let mut left = 0;
-    for_each_lost(&chart, &reader, |_, _| left += 1);
+    for_each_lost(&marks, &reader, |_, _| left += 1);
     assert_eq!(left, 1 + 4);
     marker.word(two);
     marker.finish();
-    assert!(chart.contains(Set::Reached, one) && !chart.contains(Set::Reached, lost));
+    assert!(marks.contains(BlockSet::Reached, one) && !marks.contains(BlockSet::Reached, lost));
 }

@@ -7,7 +7,7 @@
 //! freed and all caches are emptied no heap has a chunk in use: none was lost on the way.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use mallocop::arena::class::Class;
+use mallocop::arena::size_class::Class;
 use mallocop::arena::{Arena, Arenas};
 use mallocop::heap::Layout;
 
@@ -149,8 +149,8 @@ impl Player {
             }
             Op::Fork { thread } => self.fork(thread),
             Op::Refuse { arena, after } => {
-                let mut books = self.some_arena(arena).lock();
-                let sim = &mut books.heap.pages().sim;
+                let mut arena_state = self.some_arena(arena).lock();
+                let sim = &mut arena_state.heap.pages().sim;
                 sim.refuse = Some(sim.requests + usize::from(after % 4));
             }
         }
@@ -178,7 +178,7 @@ impl Player {
         for _ in 0..count {
             let arena = self.arena_of(thread);
             // SAFETY: this is the arena's virtual owner, and no other turn is under way.
-            let got = unsafe { arena.turn() }.allocate(class).expect("nothing is smashed");
+            let got = unsafe { arena.owner() }.allocate(class).expect("nothing is smashed");
             let Some(payload) = got else {
                 self.tally.count("no memory");
                 return;
@@ -194,10 +194,10 @@ impl Player {
             let arena = self.arena_of(thread);
             // SAFETY: the scripts' threads take turns on one thread: no other turn of the arena
             // lives.
-            let mut turn = unsafe { arena.turn() };
-            let mut books = turn.lock_for(layout).expect("nothing is smashed");
-            books.heap.tuning.mmap_threshold = usize::MAX;
-            books.heap.allocate(layout).expect("nothing is smashed")
+            let mut owner = unsafe { arena.owner() };
+            let mut arena_state = owner.lock_for(layout).expect("nothing is smashed");
+            arena_state.heap.tuning.mmap_threshold = usize::MAX;
+            arena_state.heap.allocate(layout).expect("nothing is smashed")
         };
         match got {
             Some(payload) => self.insert(thread, payload, size, align, None),
@@ -242,7 +242,7 @@ impl Player {
             // SAFETY: no other turn of the arena lives; the payload is live, of that class and
             // arena.
             Some(class) => unsafe {
-                arena.turn().release(payload, class, home.arena, &self.arenas)
+                arena.owner().release(payload, class, home.arena, &self.arenas)
             },
             None => {
                 let owner = self.arenas.get(home.arena).expect("its arena is listed");
@@ -258,7 +258,7 @@ impl Player {
         let Some(thread) = self.thread(thread) else { return };
         let arena = self.arena_of(thread);
         // SAFETY: the scripts' threads take turns on one thread: no other turn of the arena lives.
-        unsafe { arena.turn() }.empty(&self.arenas).expect("nothing is smashed");
+        unsafe { arena.owner() }.empty(&self.arenas).expect("nothing is smashed");
         self.tally.count("emptied");
     }
 
@@ -266,7 +266,7 @@ impl Player {
         let Some(thread) = self.thread(thread) else { return };
         let arena = self.arena_of(thread);
         // SAFETY: the scripts' threads take turns on one thread: no other turn of the arena lives.
-        unsafe { arena.turn() }.leave(&self.arenas).expect("nothing is smashed");
+        unsafe { arena.owner() }.leave(&self.arenas).expect("nothing is smashed");
         self.arenas.detach(arena);
         self.threads.swap_remove(thread);
         self.tally.count("ended");
@@ -284,8 +284,8 @@ impl Player {
 
     fn check(&mut self) {
         self.arenas.for_each(|arena| {
-            let books = arena.lock();
-            books.heap.check().expect("the invariants hold");
+            let arena_state = arena.lock();
+            arena_state.heap.check().expect("the invariants hold");
         });
         self.tally.count("checks");
     }
@@ -312,10 +312,10 @@ impl Player {
         }
         self.check();
         self.arenas.for_each(|arena| {
-            let mut books = arena.lock();
-            let usage = books.heap.usage();
+            let mut arena_state = arena.lock();
+            let usage = arena_state.heap.usage();
             assert_eq!((usage.chunks, usage.in_use), (0, 0), "arena {}", arena.number());
-            assert!(!books.heap.pages().sim.misused);
+            assert!(!arena_state.heap.pages().sim.misused);
         });
     }
 }

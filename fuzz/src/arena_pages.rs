@@ -5,7 +5,7 @@ use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::RefCell;
 
 use mallocop::arena::ArenaPages;
-use mallocop::heap::sim::SimPages;
+use mallocop::heap::test_source::TestPages;
 use mallocop::heap::{PageSource, Pages};
 
 /// Memory of each arena.
@@ -38,7 +38,7 @@ impl Drop for Spare {
 /// One arena's source.
 pub struct PoolPages {
     /// What it hands out.
-    pub sim: SimPages,
+    pub sim: TestPages,
     start: usize,
 }
 
@@ -50,7 +50,7 @@ impl PoolPages {
             unsafe { alloc_zeroed(layout()) as usize }
         });
         // SAFETY: the buffer is nobody else's; the source makes zero what it hands out.
-        Self { sim: unsafe { SimPages::new(start as *mut u8, BUFFER) }, start }
+        Self { sim: unsafe { TestPages::new(start as *mut u8, BUFFER) }, start }
     }
 
     /// First byte of its memory, and first byte behind.

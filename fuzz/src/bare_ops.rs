@@ -6,7 +6,7 @@
 //! The same player as that of `checked_ops`, in a process of its own: it has one heap.
 
 use arbitrary::{Arbitrary, Result};
-use mallocop::finding::Kind;
+use mallocop::model::finding::AllocKind;
 use mallocop::options::{self, Name};
 
 use crate::checked_player::{Checks, HEAP, Player};
@@ -85,7 +85,7 @@ impl Player {
             }
             Op::AllocateLarge { size, zeroed } => self.allocate(4 * usize::from(size), 16, zeroed),
             Op::AllocateRust { size, align } => {
-                self.allocate_as(Kind::Rust, usize::from(size), 1 << (align % 12), false);
+                self.allocate_as(AllocKind::Rust, usize::from(size), 1 << (align % 12), false);
             }
             Op::Free { block } => self.on(block, Self::free),
             Op::FreeQuickly { block } => self.on(block, Self::free_quickly),
@@ -100,7 +100,7 @@ impl Player {
                 p.resize(at, size);
             }),
             Op::AskSize { block } => self.on(block, Self::ask_size),
-            Op::Attend { size } => self.attend(usize::from(size)),
+            Op::Attend { size } => self.hook(usize::from(size)),
             Op::InHandler { block, size } => {
                 self.on(block, |p, at| p.in_handler(at, usize::from(size)));
             }

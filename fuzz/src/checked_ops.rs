@@ -15,7 +15,7 @@
 //! for what waits in the quarantine.
 
 use arbitrary::{Arbitrary, Result};
-use mallocop::finding::Kind;
+use mallocop::model::finding::AllocKind;
 use mallocop::options::{self, Name};
 
 use crate::checked_player::{Checks, HEAP, KINDS, Player};
@@ -142,8 +142,8 @@ impl Player {
                 self.on(block, |p, at| p.resize_quickly(at, usize::from(size) % 3000));
             }
             Op::AllocateAs { kind, size, align } => {
-                let kind = *KINDS.get(usize::from(kind) % 12).unwrap_or(&Kind::Rust);
-                let least = if kind == Kind::Rust { 0 } else { 4 };
+                let kind = *KINDS.get(usize::from(kind) % 12).unwrap_or(&AllocKind::Rust);
+                let least = if kind == AllocKind::Rust { 0 } else { 4 };
                 self.allocate_as(kind, usize::from(size), 1 << (least + align % 9), false);
             }
             Op::FreeWrongly { block } => self.on(block, Self::free_wrongly),
@@ -193,7 +193,7 @@ impl Player {
             Op::OverrunLate { block } => self.on(block, Self::overrun_late),
             Op::SmashChunk => self.smash_chunk(),
             Op::AskWildly { which } => self.ask_wildly(which),
-            Op::Attend { size } => self.attend(usize::from(size)),
+            Op::Attend { size } => self.hook(usize::from(size)),
             Op::Count => self.count(),
             _ => {}
         }

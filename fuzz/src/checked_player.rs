@@ -2,9 +2,10 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
-use mallocop::debug::{CheckedHeap, Release, Request, search};
-use mallocop::finding::{Defect, Finding, Kind, Operation};
+use mallocop::checks::{CheckedHeap, Release, Request};
+use mallocop::model::finding::{AllocKind, Defect, Finding, Operation};
 use mallocop::options;
+use mallocop::shadow::lookup;
 use mallocop::stack::capture::Caller;
 use mallocop::sys::thread;
 
@@ -45,14 +46,14 @@ fn prepare(checks: Checks) {
 }
 
 /// All kinds.
-pub(crate) const KINDS: [Kind; 7] = [
-    Kind::Malloc,
-    Kind::Memalign,
-    Kind::New,
-    Kind::NewArray,
-    Kind::AlignedNew,
-    Kind::AlignedNewArray,
-    Kind::Rust,
+pub(crate) const KINDS: [AllocKind; 7] = [
+    AllocKind::Malloc,
+    AllocKind::Memalign,
+    AllocKind::New,
+    AllocKind::NewArray,
+    AllocKind::AlignedNew,
+    AllocKind::AlignedNewArray,
+    AllocKind::Rust,
 ];
 
 /// Without stacks nobody looks at it.
@@ -103,10 +104,10 @@ impl Player {
     }
 
     pub(crate) fn allocate(&mut self, size: usize, align: usize, zeroed: bool) {
-        self.allocate_as(Kind::Malloc, size, align, zeroed);
+        self.allocate_as(AllocKind::Malloc, size, align, zeroed);
     }
 
-    pub(crate) fn allocate_as(&mut self, kind: Kind, size: usize, align: usize, zeroed: bool) {
+    pub(crate) fn allocate_as(&mut self, kind: AllocKind, size: usize, align: usize, zeroed: bool) {
         if self.live.len() < MAX_LIVE {
             let request = Request { size, align, kind, zeroed };
             self.add(HEAP.allocate(request) as usize, request);
@@ -176,7 +177,7 @@ impl Player {
         let grown = HEAP.resize(other, Request::malloc(size + 50), &release) as usize;
         // Without checks it cannot be told how much of a live block there is to copy.
         let moved = match block.kind {
-            Kind::Malloc | Kind::Rust => {
+            AllocKind::Malloc | AllocKind::Rust => {
                 HEAP.resize(block.user, request, &block.resized()) as usize
             }
             _ => 0,
@@ -259,19 +260,19 @@ impl Player {
     }
 
     /// A block whose calls somebody attends to.
-    pub(crate) fn attend(&mut self, size: usize) {
+    pub(crate) fn hook(&mut self, size: usize) {
         if self.live.len() == MAX_LIVE {
             return;
         }
         let request = Request::malloc(size);
         // SAFETY: without stacks nobody looks at the registers.
-        let user = unsafe { HEAP.allocate_attended(request, NO_CALLER) } as usize;
+        let user = unsafe { HEAP.allocate_hooked(request, NO_CALLER) } as usize;
         self.add(user, request);
         let block = self.take(self.live.len() - 1);
         // SAFETY: without stacks nobody looks at the registers.
-        unsafe { HEAP.free_attended(block.user, &block.release(), NO_CALLER) };
+        unsafe { HEAP.free_hooked(block.user, &block.release(), NO_CALLER) };
         self.demand(&[]);
-        self.tally.count("attended");
+        self.tally.count("hooked");
     }
 
     /// The heap's own counts, and its registry, know of each block.
@@ -281,7 +282,7 @@ impl Player {
         assert!(totals.allocations - totals.frees >= live && usage.held >= usage.in_use);
         let Some(last) = self.live.last().map(|block| block.user) else { return };
         let leaf =
-            search::leaves().into_iter().find(|leaf| last.wrapping_sub(leaf.base()) < 1 << 20);
+            lookup::leaves().into_iter().find(|leaf| last.wrapping_sub(leaf.base()) < 1 << 20);
         let leaf = leaf.expect("a leaf for each block");
         let mut seen = Vec::new();
         leaf.for_each_live(|user| {
@@ -299,7 +300,7 @@ impl Player {
 
     pub(crate) fn resize_quickly(&mut self, at: usize, size: usize) {
         let Block { user, kind, .. } = self.live[at];
-        if kind != Kind::Malloc {
+        if kind != AllocKind::Malloc {
             return;
         }
         let release = Release::by(Operation::Realloc);
@@ -317,7 +318,7 @@ impl Player {
     }
 
     pub(crate) fn free_sized(&mut self, at: usize, wrong_by: usize) {
-        if !matches!(self.live[at].kind, Kind::Malloc | Kind::Memalign) {
+        if !matches!(self.live[at].kind, AllocKind::Malloc | AllocKind::Memalign) {
             return self.free(at);
         }
         let block = self.take(at);
@@ -333,13 +334,13 @@ impl Player {
 
     pub(crate) fn resize(&mut self, at: usize, size: usize) {
         let kind = self.live[at].kind;
-        if !matches!(kind, Kind::Malloc | Kind::Memalign | Kind::Rust) {
+        if !matches!(kind, AllocKind::Malloc | AllocKind::Memalign | AllocKind::Rust) {
             return;
         }
         let block = self.take(at);
         let release = block.resized();
-        let align = if kind == Kind::Rust { block.align } else { 16 };
-        let kind = if kind == Kind::Rust { kind } else { Kind::Malloc };
+        let align = if kind == AllocKind::Rust { block.align } else { 16 };
+        let kind = if kind == AllocKind::Rust { kind } else { AllocKind::Malloc };
         let request = Request { size, align, kind, zeroed: false };
         let user = HEAP.resize(block.user, request, &release) as usize;
         self.demand(&[]);

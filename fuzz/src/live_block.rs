@@ -1,14 +1,14 @@
 //! A live block of a script's on the checked heap, and what was written into it.
 
-use mallocop::debug::Release;
-use mallocop::finding::{Kind, Operation};
+use mallocop::checks::Release;
+use mallocop::model::finding::{AllocKind, Operation};
 
 /// A block as it was asked for.
 pub(crate) struct Block {
     pub(crate) user: usize,
     pub(crate) size: usize,
     pub(crate) align: usize,
-    pub(crate) kind: Kind,
+    pub(crate) kind: AllocKind,
     pub(crate) seed: u8,
 }
 
@@ -16,9 +16,11 @@ impl Block {
     /// The call that it goes back by.
     pub(crate) fn release(&self) -> Release {
         match self.kind {
-            Kind::Malloc | Kind::Memalign => Release::by(Operation::Free),
-            Kind::Rust => Release::sized(Operation::Dealloc, Some(self.size), Some(self.align)),
-            Kind::AlignedNew | Kind::AlignedNewArray => {
+            AllocKind::Malloc | AllocKind::Memalign => Release::by(Operation::Free),
+            AllocKind::Rust => {
+                Release::sized(Operation::Dealloc, Some(self.size), Some(self.align))
+            }
+            AllocKind::AlignedNew | AllocKind::AlignedNewArray => {
                 Release::sized(Operation::Delete(self.kind), Some(self.size), Some(self.align))
             }
             kind => Release::by(Operation::Delete(kind)),
@@ -28,7 +30,9 @@ impl Block {
     /// The same of one that is resized.
     pub(crate) fn resized(&self) -> Release {
         match self.kind {
-            Kind::Rust => Release::sized(Operation::Reallocate, Some(self.size), Some(self.align)),
+            AllocKind::Rust => {
+                Release::sized(Operation::Reallocate, Some(self.size), Some(self.align))
+            }
             _ => Release::by(Operation::Realloc),
         }
     }

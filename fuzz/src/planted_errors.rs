@@ -3,8 +3,8 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mallocop::debug::{Release, Request};
-use mallocop::finding::{Defect, Finding, Kind, Operation};
+use mallocop::checks::{Release, Request};
+use mallocop::model::finding::{AllocKind, Defect, Finding, Operation};
 
 use crate::checked_player::{HEAP, MAX_LIVE, Player};
 use crate::live_block::{Block, spoil};
@@ -34,9 +34,9 @@ fn wild(which: u8) -> usize {
 fn judges_operators() -> bool {
     static JUDGES: OnceLock<bool> = OnceLock::new();
     *JUDGES.get_or_init(|| {
-        let request = Request { kind: Kind::New, ..Request::malloc(8) };
+        let request = Request { kind: AllocKind::New, ..Request::malloc(8) };
         let user = HEAP.allocate(request) as usize;
-        HEAP.free(user, &Release::by(Operation::Delete(Kind::NewArray)));
+        HEAP.free(user, &Release::by(Operation::Delete(AllocKind::NewArray)));
         Player::found().iter().any(|finding| finding.defect == Defect::Mismatch)
     })
 }
@@ -45,10 +45,12 @@ impl Player {
     pub(crate) fn free_wrongly(&mut self, at: usize) {
         let kind = self.live[at].kind;
         let (operation, is_judged) = match kind {
-            Kind::Malloc | Kind::Memalign => (Operation::Dealloc, true),
-            Kind::Rust => (Operation::Free, true),
-            Kind::New | Kind::AlignedNew => (Operation::Delete(Kind::NewArray), judges_operators()),
-            _ => (Operation::Delete(Kind::New), judges_operators()),
+            AllocKind::Malloc | AllocKind::Memalign => (Operation::Dealloc, true),
+            AllocKind::Rust => (Operation::Free, true),
+            AllocKind::New | AllocKind::AlignedNew => {
+                (Operation::Delete(AllocKind::NewArray), judges_operators())
+            }
+            _ => (Operation::Delete(AllocKind::New), judges_operators()),
         };
         let block = self.take(at);
         HEAP.free(block.user, &Release::by(operation));
@@ -61,7 +63,7 @@ impl Player {
 
     /// By Rust's dealloc or realloc with another Layout.
     pub(crate) fn tell_wrong_layout(&mut self, at: usize, by: usize, align: bool) {
-        if self.live[at].kind != Kind::Rust {
+        if self.live[at].kind != AllocKind::Rust {
             return;
         }
         let block = self.take(at);

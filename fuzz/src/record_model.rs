@@ -2,22 +2,22 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mallocop::record::{Entry, Place, State};
+use mallocop::trace::{ExtentPlace, LogEntry, ProcessState};
 
 /// A program that has counted itself in.
 pub(crate) struct Program {
     /// Its extent.
     pub(crate) number: u32,
-    pub(crate) log: Vec<(Entry, Vec<u8>)>,
+    pub(crate) log: Vec<(LogEntry, Vec<u8>)>,
     /// Entries for which there was no room.
     pub(crate) lost: u32,
     pub(crate) totals: [u64; 4],
-    pub(crate) state: State,
+    pub(crate) state: ProcessState,
     pub(crate) status: u32,
     /// Words of the stacks of the sites from 1 on.
     pub(crate) stacks: Vec<Vec<u64>>,
     /// The extent with the sites' nodes.
-    pub(crate) sites: Option<Place>,
+    pub(crate) sites: Option<ExtentPlace>,
     /// Where its counts are.
     pub(crate) counts: Option<usize>,
     /// Blocks and bytes by site.
@@ -32,7 +32,7 @@ impl Program {
             log: Vec::new(),
             lost: 0,
             totals: [0; 4],
-            state: State::Running,
+            state: ProcessState::Running,
             status: 0,
             stacks: Vec::new(),
             sites: None,

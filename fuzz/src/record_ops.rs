@@ -8,8 +8,11 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use arbitrary::{Arbitrary, Result};
-use mallocop::record::read::Bytes as _;
-use mallocop::record::{self, EXTENT, Entry, FIRST_EXTENT, Kind, MOST_BYTES, State, UNIT, UNITS};
+use mallocop::trace;
+use mallocop::trace::reader::ByteSource as _;
+use mallocop::trace::{
+    EXTENT, ExtentKind, FIRST_EXTENT, LogEntry, MOST_BYTES, ProcessState, UNIT, UNITS,
+};
 
 use crate::record_model::{Model, Program};
 use crate::tally::Tally;
@@ -48,8 +51,10 @@ struct Player {
     _alone: MutexGuard<'static, ()>,
 }
 
-const KINDS: [Kind; 4] = [Kind::Nodes, Kind::Sites, Kind::Counts, Kind::Portions];
-const ENTRIES: [Entry; 4] = [Entry::Program, Entry::Text, Entry::Finding, Entry::Unwatched];
+const KINDS: [ExtentKind; 4] =
+    [ExtentKind::Nodes, ExtentKind::Sites, ExtentKind::Counts, ExtentKind::Portions];
+const ENTRIES: [LogEntry; 4] =
+    [LogEntry::Program, LogEntry::Text, LogEntry::Finding, LogEntry::Unwatched];
 
 impl Player {
     fn begin() -> Self {
@@ -75,11 +80,11 @@ impl Player {
             Op::Stack { depth } => self.store_stack(1 + usize::from(depth)),
             Op::Count { site, bytes, blocks, frees } => self.count(site, bytes, blocks, frees),
             Op::Finding => {
-                record::count_finding();
+                trace::count_finding();
                 self.model.findings += 1;
             }
             Op::ExitCode { code } => {
-                record::note_exit_code(u32::from(code));
+                trace::note_exit_code(u32::from(code));
                 self.model.exit_code = Some(u32::from(code));
             }
             _ => self.play_rarer(op),
@@ -91,21 +96,21 @@ impl Player {
             Op::Totals { blocks, bytes } => {
                 let totals = [blocks, blocks / 2, bytes, bytes / 2].map(u64::from);
                 let [allocations, frees, allocated, peak] = totals;
-                record::note_totals(allocations, frees, allocated, peak);
+                trace::note_totals(allocations, frees, allocated, peak);
                 self.model.now().totals = totals;
             }
             Op::End { state, status } => {
-                let state = State::from_code(u32::from(state) % 4 + 1).expect("a state");
-                record::end(state, u32::from(status));
+                let state = ProcessState::from_code(u32::from(state) % 4 + 1).expect("a state");
+                trace::end(state, u32::from(status));
                 let now = self.model.now();
                 (now.state, now.status) = (state, u32::from(status));
                 self.tally.count("ended");
             }
             Op::EndIfOwn { state } => {
-                let state = State::from_code(u32::from(state) % 4 + 1).expect("a state");
-                assert!(record::end_if_own(state));
+                let state = ProcessState::from_code(u32::from(state) % 4 + 1).expect("a state");
+                assert!(trace::end_if_own(state));
                 let now = self.model.now();
-                if now.state != State::Exited {
+                if now.state != ProcessState::Exited {
                     (now.state, now.status) = (state, 0);
                 }
                 self.tally.count("ended as its own");
@@ -123,9 +128,9 @@ impl Player {
 
     fn count_in(&mut self) {
         let had_room = self.has_room();
-        match record::count_in() {
+        match trace::count_in() {
             Some(_) => {
-                let number = record::slot().expect("a slot");
+                let number = trace::slot().expect("a slot");
                 self.model.take(number);
                 self.model.programs.push(Program::new(number));
                 self.tally.count("counted in");
@@ -138,7 +143,7 @@ impl Player {
         let entry = ENTRIES[usize::from(kind) % ENTRIES.len()];
         let bytes = self.model.bytes(len);
         let had_room = self.has_room();
-        if record::append(entry, &bytes) {
+        if trace::append(entry, &bytes) {
             self.model.now().log.push((entry, bytes));
             self.tally.count("appended");
         } else {
@@ -152,7 +157,7 @@ impl Player {
     fn append_together(&mut self, threads: u8, count: u8) {
         let write = |thread: u8| {
             let texts = (0..count).map(move |n| vec![thread; usize::from(n) * 16 + 1]);
-            texts.filter(|text| !record::append(Entry::Text, text)).count()
+            texts.filter(|text| !trace::append(LogEntry::Text, text)).count()
         };
         let lost: usize = std::thread::scope(|scope| {
             let writers: Vec<_> = (0..threads).map(|n| scope.spawn(move || write(n))).collect();
@@ -178,11 +183,11 @@ impl Player {
         let _claimed = self.claim_as(KINDS[usize::from(kind) % KINDS.len()], index);
     }
 
-    fn claim_as(&mut self, kind: Kind, index: u32) -> Option<record::Place> {
+    fn claim_as(&mut self, kind: ExtentKind, index: u32) -> Option<trace::ExtentPlace> {
         let had_room = self.has_room();
-        let place = record::claim(kind, index)?;
-        assert_eq!(record::unit(place.number * UNITS + 3), Some(place.address + 3 * UNIT));
-        if place.number >= record::MOST_EXTENTS {
+        let place = trace::claim(kind, index)?;
+        assert_eq!(trace::unit(place.number * UNITS + 3), Some(place.address + 3 * UNIT));
+        if place.number >= trace::MOST_EXTENTS {
             assert!(!had_room, "private memory, though there is room");
             self.tally.count("private");
             return Some(place);
@@ -203,19 +208,19 @@ impl Player {
     /// A stack of its own nodes, for the image's next site.
     fn store_stack(&mut self, depth: usize) {
         let site = self.model.now().stacks.len() as u32 + 1;
-        let image = record::image().expect("an image");
+        let image = trace::image().expect("an image");
         if image.next_site.load(std::sync::atomic::Ordering::Relaxed) > 64 {
             return;
         }
-        let Some(nodes) = self.claim_as(Kind::Nodes, 0) else { return };
+        let Some(nodes) = self.claim_as(ExtentKind::Nodes, 0) else { return };
         let sites = match self.model.now().sites {
             Some(sites) => sites,
-            None => match self.claim_as(Kind::Sites, 0) {
-                Some(place) if place.number < record::MOST_EXTENTS => place,
+            None => match self.claim_as(ExtentKind::Sites, 0) {
+                Some(place) if place.number < trace::MOST_EXTENTS => place,
                 _ => return,
             },
         };
-        if nodes.number >= record::MOST_EXTENTS {
+        if nodes.number >= trace::MOST_EXTENTS {
             return;
         }
         image.next_site.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -242,14 +247,14 @@ impl Player {
     fn count(&mut self, site: u8, bytes: u16, blocks: u8, frees: u8) {
         let at = match self.model.now().counts {
             Some(at) => at,
-            None => match self.claim_as(Kind::Counts, 0) {
-                Some(place) if place.number < record::MOST_EXTENTS => place.address,
+            None => match self.claim_as(ExtentKind::Counts, 0) {
+                Some(place) if place.number < trace::MOST_EXTENTS => place.address,
                 _ => return,
             },
         };
-        let place = at + usize::from(site) * size_of::<record::Counts>();
+        let place = at + usize::from(site) * size_of::<trace::CountRecord>();
         // SAFETY: the extent is this process's, and has room for 512 counts.
-        let counts = unsafe { &*(place as *const record::Counts) };
+        let counts = unsafe { &*(place as *const trace::CountRecord) };
         let relaxed = std::sync::atomic::Ordering::Relaxed;
         counts.bytes.fetch_add(u64::from(bytes), relaxed);
         counts.blocks.fetch_add(u32::from(blocks), relaxed);
@@ -268,26 +273,27 @@ impl Player {
         // SAFETY: the child makes only calls that are safe in one, and leaves.
         let child = unsafe { libc::fork() };
         if child == 0 {
-            record::renew_after_fork();
-            let said = record::append(Entry::Text, b"child") && record::end_if_own(State::Left);
+            trace::renew_after_fork();
+            let said =
+                trace::append(LogEntry::Text, b"child") && trace::end_if_own(ProcessState::Left);
             // SAFETY: ends this child.
             unsafe { libc::_exit(i32::from(!said)) };
         }
         let status = wait_for(child);
-        assert_eq!(record::slot(), Some(parent));
+        assert_eq!(trace::slot(), Some(parent));
         if !had_room {
             return;
         }
         assert_eq!(status, 0, "a child could not say anything");
         let reader = self.tree.reader();
-        let of_child = |tag: &record::read::Tag| tag.kind == Kind::Process;
+        let of_child = |tag: &trace::reader::Tag| tag.kind == ExtentKind::Process;
         let mut all = reader.tags().into_iter().filter(of_child).map(|tag| tag.number);
         let child = all.find(|number| !self.model.taken.contains(number)).expect("the child");
         let process = reader.process(child).expect("the child");
         let image = self.model.now().number;
         assert_eq!(
             (process.parent, process.image, process.state),
-            (Some(parent), image, State::Left)
+            (Some(parent), image, ProcessState::Left)
         );
         self.model.take(child);
         self.model.children += 1;

@@ -6,19 +6,20 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use mallocop::debug::SiteTotals;
-use mallocop::finding::{Block, Defect, Finding, Operation, Place};
+use mallocop::checks::SiteTotals;
 use mallocop::leak::Leak;
 use mallocop::leak::classify::Loss;
-use mallocop::record::read::{Bytes, DEEPEST, Process, Reader};
-use mallocop::record::{
-    EXTENT, Entry, FIRST_EXTENT, Kind, MOST_EXTENTS, Module, TAGS, UNITS, fresh_header,
-};
-use mallocop::report::names::{Names, Stack};
-use mallocop::report::outcome::{Outcome, Reachable, Sum};
-use mallocop::report::told::Told;
-use mallocop::report::{leaks, text};
+use mallocop::model::finding::{Block, Defect, Finding, Location, Operation};
+use mallocop::model::finding_report::FindingReport;
+use mallocop::model::leak_report::{LeakReport, LeakSummary, Reachable};
 use mallocop::stack::depot::SiteId;
+use mallocop::text::names::{Names, Stack};
+use mallocop::text::{finding, leaks};
+use mallocop::trace::reader::{ByteSource, DEEPEST, ProcessView, TreeReader};
+use mallocop::trace::{
+    EXTENT, ExtentKind, FIRST_EXTENT, LogEntry, MOST_EXTENTS, ModuleRecord, TAGS, UNITS,
+    fresh_header,
+};
 
 use crate::tally::Tally;
 
@@ -94,14 +95,14 @@ enum Payload {
 }
 
 impl Payload {
-    fn kind(&self) -> Entry {
+    fn kind(&self) -> LogEntry {
         match self {
-            Self::Bytes(_) | Self::Text(_) => Entry::Text,
-            Self::Finding(..) | Self::Damaged(..) => Entry::Finding,
-            Self::Leak(..) => Entry::Leak,
-            Self::Reachable(..) => Entry::Reachable,
-            Self::Sum(..) => Entry::Sum,
-            Self::Module(..) => Entry::Module,
+            Self::Bytes(_) | Self::Text(_) => LogEntry::Text,
+            Self::Finding(..) | Self::Damaged(..) => LogEntry::Finding,
+            Self::Leak(..) => LogEntry::Leak,
+            Self::Reachable(..) => LogEntry::Reachable,
+            Self::Sum(..) => LogEntry::Sum,
+            Self::Module(..) => LogEntry::Module,
         }
     }
 
@@ -110,7 +111,7 @@ impl Payload {
             Self::Bytes(bytes) => Ok(bytes.clone()),
             Self::Text(text) => Ok(text.as_bytes().to_vec()),
             Self::Finding(defect, site, pointer, size) => {
-                postcard::to_allocvec(&told(*defect, *site, *pointer, *size))
+                postcard::to_allocvec(&report(*defect, *site, *pointer, *size))
             }
             Self::Leak(site, blocks, bytes) => {
                 let totals = SiteTotals { blocks: *blocks, bytes: *bytes };
@@ -129,21 +130,21 @@ impl Payload {
             }),
             Self::Sum(speaks, is_checked, count, notes) => {
                 let (speaks, is_checked, notes) = (*speaks, *is_checked, notes.clone());
-                postcard::to_allocvec(&Sum {
+                postcard::to_allocvec(&LeakSummary {
                     speaks,
                     is_checked,
                     notes,
                     folded: *count,
-                    ..Sum::default()
+                    ..LeakSummary::default()
                 })
             }
-            Self::Module(start, end, tenant, path) => {
-                let (start, end, tenant) = (*start, *end, u32::from(*tenant));
-                postcard::to_allocvec(&Module {
+            Self::Module(start, end, generation, path) => {
+                let (start, end, generation) = (*start, *end, u32::from(*generation));
+                postcard::to_allocvec(&ModuleRecord {
                     start,
                     end,
                     bias: 0,
-                    tenant,
+                    generation,
                     build_id: &[],
                     folder: &[],
                     path,
@@ -162,7 +163,7 @@ impl Payload {
     }
 }
 
-fn told(defect: u8, site: u8, pointer: u64, size: Option<u64>) -> Told {
+fn report(defect: u8, site: u8, pointer: u64, size: Option<u64>) -> FindingReport {
     let defect = match defect % 6 {
         0 => Defect::Overflow,
         1 => Defect::WriteAfterFree,
@@ -173,10 +174,10 @@ fn told(defect: u8, site: u8, pointer: u64, size: Option<u64>) -> Told {
     };
     let site = SiteId(u32::from(site));
     let mut finding = Finding::new(defect, Operation::Free, pointer as usize, site);
-    finding.place = size.map_or(Place::Unmapped, |size| Place::Past(size as usize));
+    finding.place = size.map_or(Location::Unmapped, |size| Location::Past(size as usize));
     finding.block =
         Some(Block { size: size.map(|size| size as usize), site, ..Block::at(pointer as usize) });
-    Told::gather(&finding)
+    FindingReport::gather(&finding)
 }
 
 /// A file's first part; all behind it is zero.
@@ -186,7 +187,7 @@ struct Written {
     reads: Cell<usize>,
 }
 
-impl Bytes for &Written {
+impl ByteSource for &Written {
     fn read(&self, at: u64, into: &mut [u8]) -> bool {
         self.reads.set(self.reads.get() + 1);
         if at.saturating_add(into.len() as u64) > u64::from(MOST_EXTENTS) * EXTENT as u64 {
@@ -238,7 +239,7 @@ impl Written {
                     .for_each(|(word, at)| self.put_in(number, at * 4, &word.to_ne_bytes()));
                 let part = part.map_or(0, |part| part.of(COUNTS));
                 self.put_in(number, 256, &part.to_ne_bytes());
-                self.tag(number, number, Kind::Process as u64, 0);
+                self.tag(number, number, ExtentKind::Process as u64, 0);
             }
             Write::LogUsed(at, used) => self.put_in(at.near(PROCESSES), 28, &used.to_ne_bytes()),
             Write::Append { at, kind, is_damaged, payload } => {
@@ -249,7 +250,7 @@ impl Written {
                 let parent = extent.of(NODES).wrapping_mul(UNITS).wrapping_add(u32::from(*index));
                 self.put_in(number, at, &word.to_ne_bytes());
                 self.put_in(number, at + 8, &parent.to_ne_bytes());
-                self.tag(number, FIRST_EXTENT, Kind::Nodes as u64, 0);
+                self.tag(number, FIRST_EXTENT, ExtentKind::Nodes as u64, 0);
             }
             Write::Site { image, table, site, node: (extent, index) } => {
                 let node = extent.of(NODES).wrapping_mul(UNITS).wrapping_add(u32::from(*index));
@@ -260,7 +261,7 @@ impl Written {
             Write::Count { at, place, value } => {
                 let number = at.near(COUNTS);
                 self.put_in(number, usize::from(*place) * 8, &value.to_ne_bytes());
-                self.tag(number, FIRST_EXTENT, Kind::Counts as u64, 0);
+                self.tag(number, FIRST_EXTENT, ExtentKind::Counts as u64, 0);
             }
             Write::Any { offset, value } => {
                 let offset =
@@ -297,26 +298,26 @@ impl Names for Nameless {
 }
 
 /// Reads an entry as the command does, and writes its text.
-fn show_entry(entry: Entry, bytes: &[u8], outcome: &mut Outcome, tally: &mut Tally) {
+fn show_entry(entry: LogEntry, bytes: &[u8], report: &mut LeakReport, tally: &mut Tally) {
     match entry {
-        Entry::Finding => {
-            if let Ok(told) = postcard::from_bytes::<Told>(bytes) {
-                assert!(!text::finding(&told, &mut Nameless).is_empty());
+        LogEntry::Finding => {
+            if let Ok(report) = postcard::from_bytes::<FindingReport>(bytes) {
+                assert!(!finding::finding(&report, &mut Nameless).is_empty());
                 tally.count("findings");
             }
         }
-        Entry::Leak => outcome.leaks.extend(postcard::from_bytes::<Leak>(bytes)),
-        Entry::Reachable => outcome.reachable.extend(postcard::from_bytes::<Reachable>(bytes)),
-        Entry::Sum => {
+        LogEntry::Leak => report.leaks.extend(postcard::from_bytes::<Leak>(bytes)),
+        LogEntry::Reachable => report.reachable.extend(postcard::from_bytes::<Reachable>(bytes)),
+        LogEntry::Sum => {
             if let Ok(sum) = postcard::from_bytes(bytes) {
-                outcome.sum = sum;
-                leaks::write(outcome, &mut Nameless);
-                *outcome = Outcome::default();
+                report.sum = sum;
+                leaks::write(report, &mut Nameless);
+                *report = LeakReport::default();
                 tally.count("outcomes");
             }
         }
-        Entry::Module => {
-            if postcard::from_bytes::<Module<'_>>(bytes).is_ok() {
+        LogEntry::Module => {
+            if postcard::from_bytes::<ModuleRecord<'_>>(bytes).is_ok() {
                 tally.count("modules");
             }
         }
@@ -324,13 +325,13 @@ fn show_entry(entry: Entry, bytes: &[u8], outcome: &mut Outcome, tally: &mut Tal
     }
 }
 
-fn read_process(reader: &mut Reader<&Written>, process: &Process, tally: &mut Tally) {
-    let mut outcome = Outcome::default();
+fn read_process(reader: &mut TreeReader<&Written>, process: &ProcessView, tally: &mut Tally) {
+    let mut report = LeakReport::default();
     let mut entries = 0;
     for last in [false, true] {
         let end = reader.log(process, 0, last, |entry, bytes| {
             entries += 1;
-            show_entry(entry, bytes, &mut outcome, tally);
+            show_entry(entry, bytes, &mut report, tally);
         });
         assert!(end as usize <= process.log_used as usize + 2 * EXTENT);
     }
@@ -369,7 +370,7 @@ pub fn body(bytes: &[u8]) -> Result<Tally> {
     file.put(0, &fresh_header(MOST_EXTENTS));
     file.put(36, &(FIRST_EXTENT + EXTENTS).to_ne_bytes());
     writes.iter().for_each(|write| file.apply(write));
-    let mut reader = Reader::new(&file);
+    let mut reader = TreeReader::new(&file);
     if reader.header().is_none() {
         tally.count("refused");
         return Ok(tally);

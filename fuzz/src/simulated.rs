@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::ptr;
 
 use mallocop::heap::Heap;
-use mallocop::heap::sim::SimPages;
+use mallocop::heap::test_source::TestPages;
 
 use crate::source::LedgerPages;
 
@@ -29,7 +29,7 @@ impl Simulated {
     pub fn new(bytes: usize, key: u64) -> Self {
         let memory = Memory::take(bytes);
         // SAFETY: the memory is zero and goes to nobody but the source.
-        let sim = unsafe { SimPages::new(memory.start, bytes) };
+        let sim = unsafe { TestPages::new(memory.start, bytes) };
         // As those do it who learn the key late.
         let mut heap = Box::new(Heap::new(LedgerPages::new(sim), 0));
         heap.set_key(key);

@@ -4,8 +4,8 @@
 use std::ops::Range;
 
 use arbitrary::Arbitrary;
-use mallocop::heap::sim::SimPages;
 use mallocop::heap::size::PAGE;
+use mallocop::heap::test_source::TestPages;
 use mallocop::heap::{PageSource, Pages};
 
 /// What discarded pages hold.
@@ -29,9 +29,9 @@ impl Refusals {
     }
 }
 
-/// [`SimPages`] that refuses what it is told to and remembers what is handed out.
+/// [`TestPages`] that refuses what it is told to and remembers what is handed out.
 pub struct LedgerPages {
-    sim: SimPages,
+    sim: TestPages,
     /// What is refused from now on.
     pub refusals: Refusals,
     /// Number of one more request to refuse.
@@ -53,7 +53,7 @@ pub struct LedgerPages {
 
 impl LedgerPages {
     /// Over the memory of `sim`, refusing nothing.
-    pub fn new(sim: SimPages) -> Self {
+    pub fn new(sim: TestPages) -> Self {
         let (start, end) = sim.range();
         Self {
             sim,
@@ -118,7 +118,7 @@ impl LedgerPages {
     }
 }
 
-// SAFETY: the memory is what `SimPages` hands out, which keeps the trait's promise.
+// SAFETY: the memory is what `TestPages` hands out, which keeps the trait's promise.
 unsafe impl PageSource for LedgerPages {
     fn grow(&mut self, end: usize, bytes: usize) -> Option<Pages> {
         if self.refuses() {

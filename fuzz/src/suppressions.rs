@@ -4,7 +4,7 @@
 
 use arbitrary::{Arbitrary, Error, Result, Unstructured};
 use mallocop::leak::classify::Loss;
-use mallocop::leak::suppress::{Frame, Rule, read};
+use mallocop::leak::suppress::{FrameNames, Suppression, read};
 
 use crate::tally::Tally;
 
@@ -157,9 +157,9 @@ pub fn body(data: &[u8]) -> Result<Tally> {
 }
 
 /// Holds a rule against a stack of these names.
-fn hold(rule: &Rule, names: &[Name; 4]) -> bool {
+fn hold(rule: &Suppression, names: &[Name; 4]) -> bool {
     let [Name(one), Name(two), Name(three), Name(module)] = names;
-    let frame = |function| Frame {
+    let frame = |function| FrameNames {
         function: Some(function),
         symbol: None,
         file: None,
@@ -171,7 +171,7 @@ fn hold(rule: &Rule, names: &[Name; 4]) -> bool {
 
 /// Says of a rule that was read from a line what it matches by trying everything, and by reading it
 /// once more.
-fn compare(rule: &Rule, names: &[Name; 4], matches: bool) {
+fn compare(rule: &Suppression, names: &[Name; 4], matches: bool) {
     let Some(pattern) = rule.text.strip_prefix("leak:") else { return };
     let expected = names.iter().any(|Name(name)| found(pattern, name));
     assert_eq!(matches, expected, "{pattern:?} {names:?}");

@@ -6,8 +6,9 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _};
 use std::os::unix::fs::FileExt as _;
 use std::sync::OnceLock;
 
-use mallocop::record::read::{Bytes, Reader};
-use mallocop::record::{self, EXTENT, Entry, fresh_header};
+use mallocop::trace;
+use mallocop::trace::reader::{ByteSource, TreeReader};
+use mallocop::trace::{EXTENT, LogEntry, fresh_header};
 
 /// Extents of the file: two windows of 4 MiB.
 pub(crate) const EXTENTS: u32 = 512;
@@ -24,9 +25,9 @@ impl Tree {
             let tree = Self(file);
             tree.empty();
             let other = CString::new(format!("/proc/self/fd/{}", tree.0.as_raw_fd()));
-            assert!(record::enter(c"/dev/null").is_none() && record::slot().is_none());
-            assert!(!record::append(Entry::Text, b"nowhere"));
-            assert!(record::enter(&other.expect("a path")).is_some());
+            assert!(trace::enter(c"/dev/null").is_none() && trace::slot().is_none());
+            assert!(!trace::append(LogEntry::Text, b"nowhere"));
+            assert!(trace::enter(&other.expect("a path")).is_some());
             tree
         })
     }
@@ -43,12 +44,12 @@ impl Tree {
         self.0.write_all_at(&fresh_header(EXTENTS), 0).expect("a header");
     }
 
-    pub(crate) fn reader(&self) -> Reader<&Self> {
-        Reader::new(self)
+    pub(crate) fn reader(&self) -> TreeReader<&Self> {
+        TreeReader::new(self)
     }
 }
 
-impl Bytes for &Tree {
+impl ByteSource for &Tree {
     fn read(&self, at: u64, into: &mut [u8]) -> bool {
         self.0.read_exact_at(into, at).is_ok()
     }

@@ -4,10 +4,10 @@
 use std::cell::Cell;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use mallocop::stack::cfi;
-use mallocop::stack::memo::Memo;
-use mallocop::stack::rule::{Kind, Parts, Rule, Saved};
-use mallocop::stack::unwind::{EXACT, Frame, GUESSED, Source};
+use mallocop::stack::unwind::cfi;
+use mallocop::stack::unwind::frame_cache::FrameCache;
+use mallocop::stack::unwind::rule::{RuleKind, RuleParts, Saved, UnwindRule};
+use mallocop::stack::unwind::step::{CallFrame, EXACT, GUESSED, Source};
 
 use crate::tally::Tally;
 
@@ -57,30 +57,35 @@ enum Function {
 }
 
 impl Function {
-    fn rule(self, by_section: Rule) -> Rule {
-        let parts = |kind, offset, saved| Parts { kind, register: 7, offset, plus: 0, saved };
+    fn rule(self, by_section: UnwindRule) -> UnwindRule {
+        let parts = |kind, offset, saved| RuleParts { kind, register: 7, offset, plus: 0, saved };
         match self {
             Self::Stack { words, saved } => {
                 let offset = i64::from(words % 16 + 1) * 8;
                 let saved = saved.map_or(Saved::Same, |at| {
                     Saved::Cfa(-16 - i64::from(at) % offset.max(16) / 8 * 8)
                 });
-                Rule::of(parts(Kind::Stack, offset, saved))
+                UnwindRule::of(parts(RuleKind::Stack, offset, saved))
             }
             Self::Frame { saved } => {
                 let saved = if saved { Saved::Cfa(-16) } else { Saved::Same };
-                Rule::of(parts(Kind::Frame, 16, saved))
+                UnwindRule::of(parts(RuleKind::Frame, 16, saved))
             }
             Self::Realigned { at } => {
-                let parts = parts(Kind::InFrame, i64::from(at) * 8, Saved::Frame(0));
-                Rule::of(parts)
+                let parts = parts(RuleKind::InFrame, i64::from(at) * 8, Saved::Frame(0));
+                UnwindRule::of(parts)
             }
-            Self::Signal => Rule::SIGNAL,
-            Self::End => Rule::END,
-            Self::Unknown => Rule::UNKNOWN,
+            Self::Signal => UnwindRule::SIGNAL,
+            Self::End => UnwindRule::END,
+            Self::Unknown => UnwindRule::UNKNOWN,
             Self::Any { kind, register, offset, plus, base, slot } => {
-                let kinds =
-                    [Kind::Stack, Kind::Frame, Kind::InStack, Kind::InFrame, Kind::Register];
+                let kinds = [
+                    RuleKind::Stack,
+                    RuleKind::Frame,
+                    RuleKind::InStack,
+                    RuleKind::InFrame,
+                    RuleKind::Register,
+                ];
                 let (offset, slot) = (i64::from(offset), i64::from(slot));
                 let saved = match base % 4 {
                     0 => Saved::Same,
@@ -89,7 +94,7 @@ impl Function {
                     _ => Saved::Stack(slot),
                 };
                 let kind = kinds[usize::from(kind) % kinds.len()];
-                Rule::of(Parts { kind, register, offset, plus: i64::from(plus), saved })
+                UnwindRule::of(RuleParts { kind, register, offset, plus: i64::from(plus), saved })
             }
             Self::BySection => by_section,
         }
@@ -100,7 +105,7 @@ impl Function {
 /// that no compiler would have changed.
 #[derive(Clone, Debug)]
 struct Walk {
-    returns: u8,
+    coalesce_queue: u8,
     calls: Vec<Call>,
     writes: Vec<(u16, Value)>,
     somewhere: Option<(u8, u16, Value)>,
@@ -119,7 +124,7 @@ impl<'a> Arbitrary<'a> for Walk {
         let calls = (0..count).map(|_| u.arbitrary()).collect::<Result<_>>()?;
         let writes = if u.ratio(1, 4)? { vec![u.arbitrary()?, u.arbitrary()?] } else { Vec::new() };
         let somewhere = if u.ratio(1, 8)? { Some(u.arbitrary()?) } else { None };
-        Ok(Self { returns: u.arbitrary()?, calls, writes, somewhere })
+        Ok(Self { coalesce_queue: u.arbitrary()?, calls, writes, somewhere })
     }
 }
 
@@ -178,7 +183,7 @@ fn append(section: &mut Vec<u8>, body: &[u8]) {
 /// The simulated process.
 struct Simulated {
     stack: Vec<usize>,
-    rules: Vec<Rule>,
+    rules: Vec<UnwindRule>,
     /// Is the stack another one than the thread's own, of which no more is known at first than the
     /// page rsp is on?
     is_another: bool,
@@ -187,10 +192,10 @@ struct Simulated {
 }
 
 impl Source for Simulated {
-    fn rule(&self, pc: usize) -> Rule {
+    fn rule(&self, pc: usize) -> UnwindRule {
         self.lookups.set(self.lookups.get() + 1);
         let number = (pc & !(EXACT | GUESSED)).wrapping_sub(CODE) / 16;
-        self.rules.get(number).copied().unwrap_or(Rule::UNKNOWN)
+        self.rules.get(number).copied().unwrap_or(UnwindRule::UNKNOWN)
     }
 
     fn saved(&self, pc: usize, register: u16) -> Option<Saved> {
@@ -248,25 +253,25 @@ impl Simulated {
 
     /// A call from `caller` of a function with that rule: what the two leave on the stack. `None`
     /// if there is no room, or the rule is nothing that is called.
-    fn call(&mut self, caller: Frame, function: usize, more: usize) -> Option<Frame> {
+    fn call(&mut self, caller: CallFrame, function: usize, more: usize) -> Option<CallFrame> {
         let rule = *self.rules.get(function)?;
         let top = caller.sp;
         let pc = CODE + function * 16;
-        let mut frame = Frame { pc, sp: top.checked_sub(600)?, fp: caller.fp };
+        let mut frame = CallFrame { pc, sp: top.checked_sub(600)?, fp: caller.fp };
         match rule.kind() {
-            Kind::Stack => frame.sp = top.checked_sub(rule.offset() as usize)?,
-            Kind::Frame | Kind::Unknown => {
+            RuleKind::Stack => frame.sp = top.checked_sub(rule.offset() as usize)?,
+            RuleKind::Frame | RuleKind::Unknown => {
                 frame.fp = top - 16;
                 frame.sp = frame.fp - more * 8;
                 self.write(frame.fp, caller.fp);
             }
-            Kind::InFrame => {
+            RuleKind::InFrame => {
                 frame.fp = (top - 256) & !63;
                 self.write(frame.fp, caller.fp);
                 self.write(frame.fp.wrapping_add_signed(rule.offset()), top);
                 frame.sp = frame.fp - 64 - more * 8;
             }
-            Kind::Signal => {
+            RuleKind::Signal => {
                 frame.sp = top - 256;
                 self.write(frame.sp + 120, caller.fp);
                 self.write(frame.sp + 160, caller.sp);
@@ -283,8 +288,8 @@ impl Simulated {
     }
 }
 
-fn frames(memo: &Memo) -> (Vec<usize>, bool) {
-    ((0..memo.depth()).map(|index| memo.pc(index)).collect(), memo.is_lost())
+fn frames(frame_cache: &FrameCache) -> (Vec<usize>, bool) {
+    ((0..frame_cache.depth()).map(|index| frame_cache.pc(index)).collect(), frame_cache.is_lost())
 }
 
 /// Plays the script that the bytes make.
@@ -297,25 +302,25 @@ pub fn body(data: &[u8]) -> Result<Tally> {
         return Err(arbitrary::Error::NotEnoughData);
     }
     let mut tally = Tally::default();
-    let mut by_section = Rule::UNKNOWN;
+    let mut by_section = UnwindRule::UNKNOWN;
     for &pc in &script.pcs {
         let pc = CODE + usize::from(pc);
         let rule = cfi::rule_by_entry(&script.section, SECTION, script.offset, pc);
-        tally.count(if rule == Rule::UNKNOWN { "no rule" } else { "rules" });
-        if rule != Rule::UNKNOWN {
+        tally.count(if rule == UnwindRule::UNKNOWN { "no rule" } else { "rules" });
+        if rule != UnwindRule::UNKNOWN {
             by_section = rule;
         }
     }
     let rules = script.functions.iter().map(|function| function.rule(by_section));
     // The outermost one ends nearly every stack.
-    let rules = [Rule::END].into_iter().chain(rules).take(FUNCTIONS).collect();
+    let rules = [UnwindRule::END].into_iter().chain(rules).take(FUNCTIONS).collect();
     let stack = script.stack.iter().map(|value| value.word()).collect();
     let is_another = script.walks.len() % 2 == 1;
     let mut process = Simulated { stack, rules, is_another, lookups: Cell::new(0) };
-    let mut chain = vec![Frame { pc: CODE, sp: STACK_END - 64, fp: 0 }];
-    let mut memo = Memo::new();
+    let mut chain = vec![CallFrame { pc: CODE, sp: STACK_END - 64, fp: 0 }];
+    let mut frame_cache = FrameCache::new();
     for walk in &script.walks {
-        chain.truncate(1 + usize::from(walk.returns) % chain.len());
+        chain.truncate(1 + usize::from(walk.coalesce_queue) % chain.len());
         for call in &walk.calls {
             let number = usize::from(call.function) % FUNCTIONS;
             let caller = *chain.last().unwrap_or(&chain[0]);
@@ -327,23 +332,23 @@ pub fn body(data: &[u8]) -> Result<Tally> {
         let mut start = *chain.last().unwrap_or(&chain[0]);
         if let Some((number, place, fp)) = walk.somewhere {
             let pc = CODE + usize::from(number) % FUNCTIONS * 16;
-            start = Frame { pc, sp: STACK + usize::from(place) % WORDS * 8, fp: fp.word() };
+            start = CallFrame { pc, sp: STACK + usize::from(place) % WORDS * 8, fp: fp.word() };
         }
-        look(&process, &mut memo, start, &mut tally);
+        look(&process, &mut frame_cache, start, &mut tally);
     }
     Ok(tally)
 }
 
 /// Walks with the memo and with an empty one.
-fn look(process: &Simulated, memo: &mut Memo, start: Frame, tally: &mut Tally) {
+fn look(process: &Simulated, frame_cache: &mut FrameCache, start: CallFrame, tally: &mut Tally) {
     process.lookups.set(0);
-    memo.walk(process, start);
+    frame_cache.walk(process, start);
     let with = process.lookups.replace(0);
-    let mut fresh = Memo::new();
+    let mut fresh = FrameCache::new();
     fresh.walk(process, start);
     let without = process.lookups.get();
-    assert_eq!(frames(memo), frames(&fresh), "the memo differs");
-    assert_eq!(memo.hash(0, memo.depth() - 1), fresh.hash(0, fresh.depth() - 1));
+    assert_eq!(frames(frame_cache), frames(&fresh), "the memo differs");
+    assert_eq!(frame_cache.hash(0, frame_cache.depth() - 1), fresh.hash(0, fresh.depth() - 1));
     tally.count("walks");
     tally.add("frames", fresh.depth());
     tally.add("guessed", frames(&fresh).0.iter().filter(|&&pc| pc & GUESSED != 0).count());

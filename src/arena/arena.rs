@@ -4,11 +4,11 @@
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8};
 
-use super::books::Books;
-use super::cache::Cache;
-use super::inbox::Inbox;
-use super::ledger::Ledger;
-use super::outbox::{Outbox, chunk_of};
+use crate::arena::arena_state::ArenaState;
+use crate::arena::remote_free_batch::{RemoteFreeBatches, chunk_of};
+use crate::arena::remote_free_queue::RemoteFreeQueue;
+use crate::arena::stats::ThreadStats;
+use crate::arena::thread_cache::ThreadCache;
 use crate::heap::{Corrupt, PageSource};
 use crate::sys::atomic::AtomicUsize;
 use crate::sys::lock::{Guard, Lock};
@@ -17,9 +17,9 @@ use crate::sys::lock::{Guard, Lock};
 const PLACES: usize = 1024;
 
 /// What only the owner touches.
-pub(super) struct Own {
-    pub(super) cache: Cache,
-    pub(super) outbox: Outbox,
+pub(super) struct OwnerPart {
+    pub(super) cache: ThreadCache,
+    pub(super) remote_batches: RemoteFreeBatches,
     /// Bytes that went between cache and heap since the cache was emptied.
     pub(super) moved: usize,
 }
@@ -27,10 +27,10 @@ pub(super) struct Own {
 /// One heap with one owner at a time. `L` is what the owner keeps beside it.
 pub struct Arena<P, L> {
     number: u32,
-    pub(super) books: Lock<Books<P>>,
-    pub(super) inbox: Inbox<PLACES>,
-    ledger: Ledger,
-    pub(super) own: UnsafeCell<Own>,
+    pub(super) arena_state: Lock<ArenaState<P>>,
+    pub(super) remote_queue: RemoteFreeQueue<PLACES>,
+    stats: ThreadStats,
+    pub(super) own: UnsafeCell<OwnerPart>,
     local: L,
     pub(super) is_owned: AtomicBool,
     /// Level of the fork that holds the lock; 0: none does.
@@ -45,16 +45,20 @@ unsafe impl<P: Send, L: Sync> Sync for Arena<P, L> {}
 impl<P: PageSource, L> Arena<P, L> {
     /// An arena without an owner, over `pages`.
     pub const fn new(number: u32, pages: P, local: L) -> Self {
-        let own = Own { cache: Cache::new(), outbox: Outbox::new(), moved: 0 };
+        let own = OwnerPart {
+            cache: ThreadCache::new(),
+            remote_batches: RemoteFreeBatches::new(),
+            moved: 0,
+        };
         Self {
             number,
-            books: Lock::new(Books::new(pages)),
-            inbox: Inbox {
+            arena_state: Lock::new(ArenaState::new(pages)),
+            remote_queue: RemoteFreeQueue {
                 tail: AtomicUsize::new(0),
                 head: AtomicUsize::new(0),
                 places: [const { AtomicUsize::new(0) }; PLACES],
             },
-            ledger: Ledger::new(),
+            stats: ThreadStats::new(),
             own: UnsafeCell::new(own),
             local,
             is_owned: AtomicBool::new(false),
@@ -71,7 +75,7 @@ impl<P: PageSource, L> Arena<P, L> {
         // SAFETY: by the caller's word; the other fields are atomics, counters and a free lock.
         unsafe {
             (&raw mut (*place).number).write(number);
-            (*place).books.as_ptr().write(Books::new(pages));
+            (*place).arena_state.as_ptr().write(ArenaState::new(pages));
             (*(*place).own.get()).cache.prepare();
         }
     }
@@ -87,43 +91,43 @@ impl<P: PageSource, L> Arena<P, L> {
     }
 
     /// The owner's counts.
-    pub const fn ledger(&self) -> &Ledger {
-        &self.ledger
+    pub const fn stats(&self) -> &ThreadStats {
+        &self.stats
     }
 
     /// Waits for the heap.
-    pub fn lock(&self) -> Guard<'_, Books<P>> {
-        self.books.lock()
+    pub fn lock(&self) -> Guard<'_, ArenaState<P>> {
+        self.arena_state.lock()
     }
 
-    pub(super) const fn books(&self) -> &Lock<Books<P>> {
-        &self.books
+    pub(super) const fn arena_state(&self) -> &Lock<ArenaState<P>> {
+        &self.arena_state
     }
 
     /// In a forked child: what no sender will finish is given up.
     pub(super) fn repair_inbox(&self) {
-        self.inbox.repair();
+        self.remote_queue.repair();
     }
 }
 
 impl<P: PageSource, L> Arena<P, L> {
     /// Frees what is in the inbox. The lock is held.
-    pub(super) fn receive_into_heap(&self, books: &mut Books<P>) -> Result<(), Corrupt> {
+    pub(super) fn receive_into_heap(&self, arena_state: &mut ArenaState<P>) -> Result<(), Corrupt> {
         let mut result = Ok(());
-        self.inbox.receive(|entry| {
+        self.remote_queue.receive(|entry| {
             if let Some((payload, _)) = chunk_of(entry) {
                 // SAFETY: what is in the inbox is a chunk of this arena that was freed.
-                result = unsafe { books.heap.put_back(payload) };
+                result = unsafe { arena_state.heap.put_back(payload) };
             }
             result.is_ok()
         });
         result
     }
 
-    /// Takes in what others have freed, and trims the heap: see [`Books::trim`].
+    /// Takes in what others have freed, and trims the heap: see [`ArenaState::trim`].
     pub fn trim(&self, keep: usize) -> Result<bool, Corrupt> {
-        let mut books = self.lock();
-        self.receive_into_heap(&mut books)?;
-        books.trim(keep)
+        let mut arena_state = self.lock();
+        self.receive_into_heap(&mut arena_state)?;
+        arena_state.trim(keep)
     }
 }

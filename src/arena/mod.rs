@@ -11,23 +11,23 @@
     reason = "Arena lives in arena::arena, as Heap does in heap::heap"
 )]
 mod arena;
-mod books;
-mod cache;
-pub mod class;
-mod inbox;
-pub mod ledger;
-mod outbox;
-mod returns;
-mod stock;
-mod turn;
+mod arena_state;
+mod central_free_list;
+mod coalesce_queue;
+mod owner;
+mod remote_free_batch;
+mod remote_free_queue;
+pub mod size_class;
+pub mod stats;
+mod thread_cache;
 
 use core::ptr;
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
+pub use crate::arena::arena_state::ArenaState;
+pub use crate::arena::owner::Owner;
+pub use crate::arena::stats::{HeapStats, ThreadStats};
 pub use arena::Arena;
-pub use books::Books;
-pub use ledger::{Ledger, Totals};
-pub use turn::Turn;
 
 use crate::heap::{PageSource, Tuning};
 use crate::sys::lock::{Hold, Lock};
@@ -43,14 +43,14 @@ pub trait ArenaPages: PageSource + Sized {
 }
 
 /// What arenas are made with, and those without an owner.
-struct Registry<P, L> {
+struct ArenaDefaults<P, L> {
     key: u64,
     tuning: Tuning,
     orphans: *mut Arena<P, L>,
 }
 
 // SAFETY: the pointer is to an arena, which lives for ever and may be used by any thread.
-unsafe impl<P, L> Send for Registry<P, L> {}
+unsafe impl<P, L> Send for ArenaDefaults<P, L> {}
 
 /// All arenas of the process. `L` is what an arena's owner keeps beside its heap; all-zero memory
 /// is to be a valid value of it.
@@ -60,7 +60,7 @@ pub struct Arenas<P: 'static, L: 'static> {
     /// Number of arenas, the main one included.
     count: AtomicUsize,
     owners: AtomicUsize,
-    shared: Lock<Registry<P, L>>,
+    shared: Lock<ArenaDefaults<P, L>>,
     shared_held_at: AtomicU8,
     /// Chunks from this size on are mapped on their own, by the main arena's heap.
     mmap_threshold: AtomicUsize,
@@ -78,7 +78,7 @@ unsafe impl ZeroIsEmpty for () {}
 impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
     /// Arenas that hold nothing yet; the main one over `pages`.
     pub const fn new(pages: P, local: L) -> Self {
-        let shared = Registry { key: 0, tuning: Tuning::DEFAULT, orphans: ptr::null_mut() };
+        let shared = ArenaDefaults { key: 0, tuning: Tuning::DEFAULT, orphans: ptr::null_mut() };
         Self {
             main: Arena::new(0, pages, local),
             others: [const { AtomicPtr::new(ptr::null_mut()) }; MOST],
@@ -179,9 +179,9 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
             &*place
         };
         {
-            let mut books = arena.lock();
-            books.set_key(shared.key);
-            books.heap.tuning = unmapped(shared.tuning);
+            let mut arena_state = arena.lock();
+            arena_state.set_key(shared.key);
+            arena_state.heap.tuning = unmapped(shared.tuning);
         }
         arena.is_owned.store(true, Ordering::Release);
         slot.store(place, Ordering::Release);
@@ -213,7 +213,7 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
             Hold::Busy => all = false,
         };
         note(self.shared.hold_over_fork(), &self.shared_held_at);
-        self.for_each(|arena| note(arena.books().hold_over_fork(), &arena.held_at));
+        self.for_each(|arena| note(arena.arena_state().hold_over_fork(), &arena.held_at));
         all
     }
 
@@ -231,9 +231,9 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
             ours
         };
         self.for_each(|arena| {
-            if take_back(&arena.held_at, arena.books().is_mine()) {
+            if take_back(&arena.held_at, arena.arena_state().is_mine()) {
                 // SAFETY: this thread took it; in the child it is that thread's copy.
-                unsafe { arena.books().release_after_fork() };
+                unsafe { arena.arena_state().release_after_fork() };
             }
         });
         if take_back(&self.shared_held_at, self.shared.is_mine()) {
@@ -245,7 +245,7 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
     /// In a forked child, after [`Arenas::release_after_fork`]: locks of threads that are not there
     /// are free.
     pub fn renew_locks(&self) {
-        self.for_each(|arena| arena.books().renew());
+        self.for_each(|arena| arena.arena_state().renew());
         self.shared.renew();
     }
 

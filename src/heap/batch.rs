@@ -2,7 +2,7 @@
 
 use core::ptr::NonNull;
 
-use super::chunk::{Corrupt, Head};
+use super::chunk::{ChunkHeader, Corrupt};
 use super::heap::{Heap, payload_of};
 use super::pages::PageSource;
 use super::size::{Layout, MIN_CHUNK};
@@ -100,7 +100,7 @@ impl<P: PageSource> Heap<P> {
             let chunk = run + index * need;
             let size = if index + 1 == count { last } else { need };
             // SAFETY: inside the run; what stands in front of each is in use.
-            unsafe { self.key.write(chunk, Head::used(size, true)) };
+            unsafe { self.key.write(chunk, ChunkHeader::used(size, true)) };
             if let Some(payload) = NonNull::new(payload_of(chunk) as *mut u8) {
                 each(payload);
             }

@@ -11,7 +11,7 @@
 //! - **I9** the usage counters are what the walk sees.
 
 use super::bins::{bin_of, check_free};
-use super::chunk::{Head, footer, read_links};
+use super::chunk::{ChunkHeader, footer, read_links};
 use super::heap::{Heap, Usage};
 use super::pages::PageSource;
 use super::segments::Segment;
@@ -61,7 +61,7 @@ impl<P: PageSource> Heap<P> {
             // SAFETY: `chunk` is at or below the fence of a segment, 8 mod 16.
             let Ok(head) = (unsafe { self.key.read(chunk) }) else { return broken(1) };
             if chunk == segment.fence() {
-                let expected = Head { prev_in_use: head.prev_in_use, ..Head::FENCE };
+                let expected = ChunkHeader { prev_in_use: head.prev_in_use, ..ChunkHeader::FENCE };
                 return if head == expected { Ok(()) } else { broken(2) };
             }
             if head.size < MIN_CHUNK || head.mapped || head.size > segment.fence() - chunk {
@@ -87,7 +87,7 @@ impl<P: PageSource> Heap<P> {
     fn check_free_chunk(
         &self,
         chunk: usize,
-        head: Head,
+        head: ChunkHeader,
         segment: &Segment,
         seen: &mut Seen,
     ) -> Result<(), Broken> {

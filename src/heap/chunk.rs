@@ -65,7 +65,7 @@ impl fmt::Display for Corruption {
 
 /// A decoded chunk word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct ChunkHeader {
     pub(super) size: usize,
     pub(super) in_use: bool,
     pub(super) prev_in_use: bool,
@@ -79,17 +79,17 @@ const SPARE: u64 = 8;
 const CHECK_SHIFT: u32 = 40;
 const LOW: u64 = (1 << CHECK_SHIFT) - 1;
 
-impl Head {
-    pub(super) const FENCE: Head =
-        Head { size: 0, in_use: true, prev_in_use: false, mapped: false };
+impl ChunkHeader {
+    pub(super) const FENCE: ChunkHeader =
+        ChunkHeader { size: 0, in_use: true, prev_in_use: false, mapped: false };
 
-    pub(super) const fn used(size: usize, prev_in_use: bool) -> Head {
-        Head { size, in_use: true, prev_in_use, mapped: false }
+    pub(super) const fn used(size: usize, prev_in_use: bool) -> ChunkHeader {
+        ChunkHeader { size, in_use: true, prev_in_use, mapped: false }
     }
 
-    pub(super) const fn free(size: usize) -> Head {
+    pub(super) const fn free(size: usize) -> ChunkHeader {
         // Free neighbours coalesce at once (I4), so the chunk in front is in use.
-        Head { size, in_use: false, prev_in_use: true, mapped: false }
+        ChunkHeader { size, in_use: false, prev_in_use: true, mapped: false }
     }
 
     const fn bits(self) -> u64 {
@@ -99,8 +99,8 @@ impl Head {
             | if self.mapped { MAPPED } else { 0 }
     }
 
-    const fn from_bits(low: u64) -> Head {
-        Head {
+    const fn from_bits(low: u64) -> ChunkHeader {
+        ChunkHeader {
             size: (low & !0xf) as usize,
             in_use: low & IN_USE != 0,
             prev_in_use: low & PREV_IN_USE != 0,
@@ -127,14 +127,14 @@ impl Key {
     /// # Safety
     /// `chunk` is 8-aligned and 8 bytes there are readable.
     #[inline]
-    pub(super) unsafe fn read(self, chunk: usize) -> Result<Head, Corrupt> {
+    pub(super) unsafe fn read(self, chunk: usize) -> Result<ChunkHeader, Corrupt> {
         // SAFETY: the caller says the word is readable and aligned.
         let word = unsafe { word_at(chunk) }.load(Ordering::Relaxed);
         let low = word & LOW;
         if word & !LOW != self.checksum(chunk, low) || low & SPARE != 0 {
             return Err(Corrupt { chunk, what: Corruption::Word });
         }
-        Ok(Head::from_bits(low))
+        Ok(ChunkHeader::from_bits(low))
     }
 
     /// Writes the word at `chunk`.
@@ -142,7 +142,7 @@ impl Key {
     /// # Safety
     /// `chunk` is 8-aligned and 8 bytes there are the heap's to write.
     #[inline]
-    pub(super) unsafe fn write(self, chunk: usize, head: Head) {
+    pub(super) unsafe fn write(self, chunk: usize, head: ChunkHeader) {
         let low = head.bits();
         // SAFETY: the caller says the word is writable and aligned.
         unsafe { word_at(chunk) }.store(low | self.checksum(chunk, low), Ordering::Relaxed);
@@ -253,7 +253,7 @@ mod tests {
         let at = core::ptr::from_mut(&mut slot) as usize;
         for size in [0, 32, 4096, (1 << 40) - 16] {
             for flags in 0..8 {
-                let head = Head {
+                let head = ChunkHeader {
                     size,
                     in_use: flags & 1 != 0,
                     prev_in_use: flags & 2 != 0,
@@ -277,7 +277,7 @@ mod tests {
         for bit in 0..64 {
             // SAFETY: `slot` is a local word.
             let result = unsafe {
-                key.write(at, Head::used(96, true));
+                key.write(at, ChunkHeader::used(96, true));
                 (at as *mut u64).write((at as *const u64).read() ^ (1 << bit));
                 key.read(at)
             };

@@ -1,7 +1,7 @@
 //! Free neighbours: joined when a chunk is freed, taken in when one grows.
 
 use super::bins::check_free;
-use super::chunk::{Corrupt, Corruption, Head};
+use super::chunk::{ChunkHeader, Corrupt, Corruption};
 use super::heap::Heap;
 use super::pages::PageSource;
 use super::size::{MIN_CHUNK, WORD};
@@ -14,7 +14,7 @@ impl<P: PageSource> Heap<P> {
     pub(super) unsafe fn extend(
         &mut self,
         chunk: usize,
-        head: Head,
+        head: ChunkHeader,
         need: usize,
     ) -> Result<Option<usize>, Corrupt> {
         let next = chunk + head.size;
@@ -29,7 +29,7 @@ impl<P: PageSource> Heap<P> {
             self.usage.chunks -= 1;
             // SAFETY: the carved chunk lies directly behind and becomes part of this one.
             unsafe {
-                self.key.write(chunk, Head { size: need, ..head });
+                self.key.write(chunk, ChunkHeader { size: need, ..head });
                 self.key.erase(next);
             }
             return Ok(Some(need));
@@ -45,7 +45,7 @@ impl<P: PageSource> Heap<P> {
             }
             self.bins.unlink(self.key, &self.segments, next, more)?;
             let size = head.size + more;
-            self.key.write(chunk, Head { size, ..head });
+            self.key.write(chunk, ChunkHeader { size, ..head });
             self.key.erase(next);
             self.set_prev_in_use(chunk + size, true);
             self.usage.in_use += more;
@@ -57,7 +57,11 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Safety
     /// `chunk` is a chunk in use with the word `head`, the one behind it verified.
-    pub(super) unsafe fn free_chunk(&mut self, chunk: usize, head: Head) -> Result<(), Corrupt> {
+    pub(super) unsafe fn free_chunk(
+        &mut self,
+        chunk: usize,
+        head: ChunkHeader,
+    ) -> Result<(), Corrupt> {
         let next = chunk + head.size;
         let mut start = chunk;
         // SAFETY: every address read is in a segment: the neighbours of a verified chunk, and
@@ -113,7 +117,7 @@ impl<P: PageSource> Heap<P> {
     unsafe fn free_in_front(
         &self,
         chunk: usize,
-        head: Head,
+        head: ChunkHeader,
     ) -> Result<Option<(usize, usize)>, Corrupt> {
         if head.prev_in_use {
             return Ok(None);

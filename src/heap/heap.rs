@@ -3,7 +3,7 @@
 use core::ptr::NonNull;
 
 use super::bins::Bins;
-use super::chunk::{Corrupt, Corruption, Head, Key, footer, is_chunk_address};
+use super::chunk::{ChunkHeader, Corrupt, Corruption, Key, footer, is_chunk_address};
 use super::pages::PageSource;
 use super::segments::Segments;
 use super::size::{Layout, MIN_CHUNK, WORD, round_up};
@@ -209,7 +209,7 @@ impl<P: PageSource> Heap<P> {
             let Some(size) = (unsafe { self.extend(chunk, head, need)? }) else {
                 return Ok(false);
             };
-            let head = Head { size, ..head };
+            let head = ChunkHeader { size, ..head };
             // SAFETY: the chunk is ours and reaches that far now.
             unsafe { self.shorten(chunk, head, need)? };
             return Ok(true);
@@ -224,7 +224,10 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Safety
     /// The segments are mapped.
-    pub(super) unsafe fn used_chunk(&self, payload: NonNull<u8>) -> Result<(usize, Head), Corrupt> {
+    pub(super) unsafe fn used_chunk(
+        &self,
+        payload: NonNull<u8>,
+    ) -> Result<(usize, ChunkHeader), Corrupt> {
         let chunk = payload.as_ptr() as usize - WORD;
         let fail = |what| Err(Corrupt { chunk, what });
         let Some(segment) = self.segments.find(chunk).filter(|_| is_chunk_address(chunk)) else {
@@ -264,7 +267,7 @@ impl<P: PageSource> Heap<P> {
         let chunk = self.top;
         // SAFETY: the top lies in the last segment.
         let found = unsafe { self.key.read(chunk) };
-        if found != Ok(Head::free(self.top_size)) {
+        if found != Ok(ChunkHeader::free(self.top_size)) {
             // What lies behind cannot be trusted to be ours any more: start anew elsewhere.
             self.top = 0;
             self.top_size = 0;
@@ -274,7 +277,7 @@ impl<P: PageSource> Heap<P> {
         // SAFETY: the top reaches from `chunk` on for more than `need` bytes.
         unsafe {
             self.set_top(chunk + need, self.top_size - need);
-            self.key.write(chunk, Head::used(need, true));
+            self.key.write(chunk, ChunkHeader::used(need, true));
         }
         self.count_used(need);
         self.last_is_zero = chunk >= self.untouched;
@@ -303,9 +306,9 @@ impl<P: PageSource> Heap<P> {
                 return Ok(Some(chunk));
             }
             let aligned = chunk + gap;
-            let rest = Head::used(head.size - gap, true);
+            let rest = ChunkHeader::used(head.size - gap, true);
             self.key.write(aligned, rest);
-            let front = Head { size: gap, ..head };
+            let front = ChunkHeader { size: gap, ..head };
             self.key.write(chunk, front);
             self.usage.chunks += 1;
             self.free_chunk(chunk, front)?;
@@ -324,12 +327,12 @@ impl<P: PageSource> Heap<P> {
         // SAFETY: all words written lie in the chunk, or are the verified word behind it.
         unsafe {
             if rest >= MIN_CHUNK {
-                self.key.write(chunk, Head::used(need, true));
+                self.key.write(chunk, ChunkHeader::used(need, true));
                 self.set_free(chunk + need, rest);
                 self.bins.push(self.key, &self.segments, chunk + need, rest);
                 self.count_used(need);
             } else {
-                self.key.write(chunk, Head::used(size, true));
+                self.key.write(chunk, ChunkHeader::used(size, true));
                 self.set_prev_in_use(chunk + size, true);
                 self.count_used(size);
             }
@@ -341,7 +344,12 @@ impl<P: PageSource> Heap<P> {
     ///
     /// # Safety
     /// `chunk` is a chunk in use with the word `head`, the one behind it verified.
-    unsafe fn shorten(&mut self, chunk: usize, head: Head, need: usize) -> Result<(), Corrupt> {
+    unsafe fn shorten(
+        &mut self,
+        chunk: usize,
+        head: ChunkHeader,
+        need: usize,
+    ) -> Result<(), Corrupt> {
         let rest = head.size - need;
         if rest < MIN_CHUNK {
             return Ok(());
@@ -350,7 +358,7 @@ impl<P: PageSource> Heap<P> {
         // SAFETY: the rest lies in the chunk, and what is free behind is unlinked by then.
         unsafe {
             let behind = self.unlink_behind(next)?;
-            self.key.write(chunk, Head { size: need, ..head });
+            self.key.write(chunk, ChunkHeader { size: need, ..head });
             self.usage.forget_used(rest, 0);
             self.join(chunk + need, next, behind);
         }
@@ -363,7 +371,7 @@ impl<P: PageSource> Heap<P> {
         self.top = chunk;
         self.top_size = size;
         // SAFETY: the caller says that it is ours.
-        unsafe { self.key.write(chunk, Head::free(size)) };
+        unsafe { self.key.write(chunk, ChunkHeader::free(size)) };
     }
 
     /// Writes word and footer of a free chunk.
@@ -373,8 +381,8 @@ impl<P: PageSource> Heap<P> {
     pub(super) unsafe fn set_free(&mut self, chunk: usize, size: usize) {
         // SAFETY: the caller says that it is ours.
         unsafe {
-            self.key.write(chunk, Head::free(size));
-            self.key.write(footer(chunk, size), Head::free(size));
+            self.key.write(chunk, ChunkHeader::free(size));
+            self.key.write(footer(chunk, size), ChunkHeader::free(size));
         }
     }
 
@@ -384,7 +392,7 @@ impl<P: PageSource> Heap<P> {
         // SAFETY: the caller says that a word is there.
         unsafe {
             if let Ok(head) = self.key.read(chunk) {
-                self.key.write(chunk, Head { prev_in_use, ..head });
+                self.key.write(chunk, ChunkHeader { prev_in_use, ..head });
             }
         }
     }

@@ -5,7 +5,7 @@
 
 use core::ptr::NonNull;
 
-use super::chunk::{Corrupt, Corruption, Head, Key, is_chunk_address};
+use super::chunk::{ChunkHeader, Corrupt, Corruption, Key, is_chunk_address};
 use super::heap::Heap;
 use super::pages::PageSource;
 use super::size::{GRANULE, Layout, MAX_PAYLOAD, PAGE, WORD, round_up};
@@ -126,8 +126,8 @@ fn first_offset(align: usize, lead: usize) -> usize {
 /// `payload` is in `span`, FRONT bytes or more behind its start, and the span is the heap's.
 unsafe fn write_words(key: Key, payload: usize, span: Span) {
     let chunk = payload - WORD;
-    let reach = Head { mapped: true, ..Head::used(span.end() - payload, true) };
-    let front = Head { mapped: true, ..Head::used(chunk - WORD - span.start, true) };
+    let reach = ChunkHeader { mapped: true, ..ChunkHeader::used(span.end() - payload, true) };
+    let front = ChunkHeader { mapped: true, ..ChunkHeader::used(chunk - WORD - span.start, true) };
     // SAFETY: both words lie in the span, by the caller's word.
     unsafe {
         key.write(chunk, reach);

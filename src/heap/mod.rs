@@ -12,24 +12,24 @@ mod bins;
 mod check;
 mod chunk;
 mod coalesce;
+mod free_sorted;
+mod granule_index;
 // The module holds the type it is named for.
 #[allow(clippy::module_inception, reason = "Heap lives in heap::heap, as design.md names it")]
 mod heap;
 mod mapped;
 mod pages;
-mod places;
-mod run;
 mod segments;
-pub mod sim;
 pub mod size;
+pub mod test_source;
 mod top;
 mod tuning;
 
+pub use crate::heap::free_sorted::FreedSorted;
 pub use check::Broken;
 pub use chunk::{Corrupt, Corruption, capacity_by_word, is_sound, size_unverified};
 pub use heap::{Heap, Usage};
 pub use mapped::Span;
 pub use pages::{PageSource, Pages};
-pub use run::PutBack;
 pub use size::Layout;
 pub use tuning::Tuning;

@@ -1,7 +1,7 @@
 //! The heap's top: where memory comes in and where it goes back.
 
 use super::bins::{bin_of, check_free};
-use super::chunk::{Corrupt, Head, footer, read_links};
+use super::chunk::{ChunkHeader, Corrupt, footer, read_links};
 use super::heap::Heap;
 use super::pages::{PageSource, Pages};
 use super::size::{MIN_CHUNK, PAGE, WORD, round_down, round_up};
@@ -79,7 +79,7 @@ impl<P: PageSource> Heap<P> {
             self.usage.held -= spare;
             self.set_top(self.top, self.top_size - spare);
             self.untouched = self.untouched.min(end - WORD);
-            self.key.write(end - WORD, Head::FENCE);
+            self.key.write(end - WORD, ChunkHeader::FENCE);
         }
         true
     }
@@ -122,7 +122,7 @@ impl<P: PageSource> Heap<P> {
                 (fence as *mut u64).write(0);
                 // Without a top the chunk in front of the fence is in use (a free one is the top).
                 self.set_top(top, new_end - WORD - top);
-                self.key.write(new_end - WORD, Head::FENCE);
+                self.key.write(new_end - WORD, ChunkHeader::FENCE);
                 return true;
             }
             if self.segments.is_full() {
@@ -136,7 +136,7 @@ impl<P: PageSource> Heap<P> {
             let first = pages.start + WORD;
             self.untouched = first;
             self.set_top(first, new_end - WORD - first);
-            self.key.write(new_end - WORD, Head::FENCE);
+            self.key.write(new_end - WORD, ChunkHeader::FENCE);
         }
         true
     }
@@ -152,7 +152,7 @@ impl<P: PageSource> Heap<P> {
         // SAFETY: the top is a free chunk in no bin; behind it is the segment's fence.
         unsafe {
             self.set_free(chunk, size);
-            self.key.write(chunk + size, Head { prev_in_use: false, ..Head::FENCE });
+            self.key.write(chunk + size, ChunkHeader { prev_in_use: false, ..ChunkHeader::FENCE });
             self.bins.push(self.key, &self.segments, chunk, size);
         }
     }

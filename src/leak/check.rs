@@ -1,21 +1,22 @@
 //! The leak check: stops the world, marks, sorts what is lost, and lets the world go on before
 //! anything is said.
 
-use super::chart::{Chart, Set};
 use super::classify::{self, Loss, find_lost};
 use super::mark::{Interior, Marker};
 use super::reader::Memory;
 use super::roots::Roots;
-use super::space::Space;
 use super::stop::{self, Reason};
-use crate::debug::{CheckedHeap, SiteTotals, deferred, registry, search};
+use crate::checks::{CheckedHeap, SiteTotals, deferred_free};
+use crate::leak::mappings::AddressSpace;
+use crate::leak::mark_bitmap::{BlockSet, MarkBitmap};
 use crate::options::{self, Name};
 use crate::own;
-use crate::stack::caller::Point;
+use crate::shadow::{block_table, lookup};
 use crate::stack::depot::{self, SiteId};
 use crate::stack::modules;
-use crate::sys::plain_hash::PlainMap;
-use crate::sys::{filter, thread};
+use crate::stack::unwind::entry_point::Point;
+use crate::sys::stable_hash::StableMap;
+use crate::sys::{seccomp, thread};
 
 /// Blocks of one site that are lost in one way.
 #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
@@ -44,7 +45,7 @@ pub struct Verdict {
 
 /// Why there is no verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Obstacle {
+pub enum LeakCheckObstacle {
     /// The kernel does not say what is mapped.
     NoMappings,
     /// There is no memory for the marks.
@@ -68,7 +69,7 @@ const BYTES_BESIDES: usize = 8 << 20;
 /// A check that was made: the world goes on, and what is lost can be looked at. The heap stays
 /// frozen.
 pub struct Check<'a> {
-    chart: Chart<'a>,
+    marks: MarkBitmap<'a>,
     memory: Memory,
     /// What is reached, or doubtful.
     reached: Groups,
@@ -83,48 +84,48 @@ pub struct Check<'a> {
 impl<'a> Check<'a> {
     /// Checks. The heap is frozen; `caller` is where the calling thread's stack begins to be the
     /// program's.
-    pub fn make(heap: &'a CheckedHeap, caller: &Point) -> Result<Self, Obstacle> {
-        if filter::is_installed() {
-            return Err(Obstacle::Filter);
+    pub fn make(heap: &'a CheckedHeap, caller: &Point) -> Result<Self, LeakCheckObstacle> {
+        if seccomp::is_installed() {
+            return Err(LeakCheckObstacle::Filter);
         }
         if !heap.notes_exemption() && thread::is_forked() {
-            return Err(Obstacle::Inherited);
+            return Err(LeakCheckObstacle::Inherited);
         }
         let mut stopped = stop::stop();
         // Blocks that handlers have freed in vain are taken for lost where they cannot be noted.
-        stopped.is_blind |= !heap.notes_exemption() && deferred::lost() > 0;
+        stopped.is_blind |= !heap.notes_exemption() && deferred_free::lost() > 0;
         if !own::heap::has_room(room_for_marks()) {
-            return Err(Obstacle::NoMemory);
+            return Err(LeakCheckObstacle::NoMemory);
         }
-        let mut space = Space::read(heap).ok_or(Obstacle::NoMappings)?;
+        let mut space = AddressSpace::read(heap).ok_or(LeakCheckObstacle::NoMappings)?;
         let memory = Memory::new(space.take_hidden(heap));
-        let chart = Chart::draw(heap).ok_or(Obstacle::NoMemory)?;
+        let marks = MarkBitmap::draw(heap).ok_or(LeakCheckObstacle::NoMemory)?;
         let reader = memory.reader();
-        let roots = Roots::new(&space, &reader, &chart, &stopped, caller);
-        let mark = |interior, set| roots.mark(&mut Marker::new(&chart, &reader, interior, set));
-        mark(Interior::Lenient, Set::Reached);
+        let roots = Roots::new(&space, &reader, &marks, &stopped, caller);
+        let mark = |interior, set| roots.mark(&mut Marker::new(&marks, &reader, interior, set));
+        mark(Interior::Lenient, BlockSet::Reached);
         let unread_pages = memory.unread();
         let is_strict = options::number(Name::Interior) == 1;
         if is_strict {
-            mark(Interior::Strict(&space.constants), Set::Certain);
+            mark(Interior::Strict(&space.constants), BlockSet::Certain);
         }
-        find_lost(&chart);
+        find_lost(&marks);
         let mut reached = Groups::default();
-        chart.for_each_in(Set::Reached, |block| {
+        marks.for_each_in(BlockSet::Reached, |block| {
             let is_doubtful =
-                is_strict && !chart.contains(Set::Certain, block) && !is_loaders(block);
+                is_strict && !marks.contains(BlockSet::Certain, block) && !is_loaders(block);
             reached.add(heap, block, is_doubtful.then_some(Loss::Possible));
         });
         drop(reader);
         stopped.resume();
         let (missed, is_blind) = (core::mem::take(&mut stopped.missed), stopped.is_blind);
-        Ok(Self { chart, memory, reached, missed, is_blind, unread_pages })
+        Ok(Self { marks, memory, reached, missed, is_blind, unread_pages })
     }
 
     /// Is anything lost?
     pub fn has_lost(&self) -> bool {
         let mut any = false;
-        self.chart.for_each_in(Set::Lost, |_| any = true);
+        self.marks.for_each_in(BlockSet::Lost, |_| any = true);
         any
     }
 
@@ -148,8 +149,8 @@ impl<'a> Check<'a> {
                 blocks.push(block);
             }
         });
-        let heap = self.chart.heap();
-        classify::let_go(&self.chart, &self.memory.reader(), &blocks, |block| {
+        let heap = self.marks.heap();
+        classify::let_go(&self.marks, &self.memory.reader(), &blocks, |block| {
             suppressed.add(heap, block, None)
         });
         let mut lost = Groups::default();
@@ -170,7 +171,7 @@ impl<'a> Check<'a> {
     /// The same for the blocks that are wanted alone; `with_reached`: what can be reached is
     /// listed, too.
     pub fn verdict_of(&self, is_wanted: impl Fn(usize) -> bool, with_reached: bool) -> Verdict {
-        let heap = self.chart.heap();
+        let heap = self.marks.heap();
         let (mut lost, mut reached) = (Groups::default(), Groups::default());
         self.for_each_lost(|block, loss| {
             if is_wanted(block) {
@@ -178,7 +179,7 @@ impl<'a> Check<'a> {
             }
         });
         if with_reached {
-            self.chart.for_each_in(Set::Reached, |block| {
+            self.marks.for_each_in(BlockSet::Reached, |block| {
                 if is_wanted(block) {
                     reached.add(heap, block, None);
                 }
@@ -195,21 +196,21 @@ impl<'a> Check<'a> {
 
     fn for_each_lost(&self, mut each: impl FnMut(usize, Loss)) {
         let is_certain = self.is_certain();
-        classify::for_each_lost(&self.chart, &self.memory.reader(), |block, loss| {
+        classify::for_each_lost(&self.marks, &self.memory.reader(), |block, loss| {
             each(block, if is_certain { loss } else { Loss::Possible });
         });
     }
 }
 
 fn room_for_marks() -> usize {
-    let leaves = search::leaves();
+    let leaves = lookup::leaves();
     let mut blocks = 0;
     leaves.iter().for_each(|leaf| leaf.for_each_live(|_| blocks += 1));
     BYTES_BESIDES + leaves.len() * BYTES_A_LEAF + blocks * BYTES_A_BLOCK
 }
 
 fn site_of(block: usize) -> SiteId {
-    registry::word(block).map_or(SiteId::NONE, |word| word.site)
+    block_table::word(block).map_or(SiteId::NONE, |word| word.site)
 }
 
 /// Was the block allocated by the dynamic loader, which keeps pointers in ways of its own?
@@ -234,7 +235,7 @@ impl Group {
 
 /// Blocks by site and by how they are lost, if they are.
 #[derive(Default)]
-struct Groups(PlainMap<usize, Group>);
+struct Groups(StableMap<usize, Group>);
 
 /// Site and fate in one number: the hasher likes one.
 const FATES: [Option<Loss>; 4] =

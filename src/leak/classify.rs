@@ -7,10 +7,10 @@
 //! none before it has led to is direct (Kosaraju's order: what leads to a cycle is finished after
 //! it).
 
-use super::chart::{Chart, Set};
 use super::mark::{LARGE, each_in};
-use super::reader::Reader;
+use super::reader::MemoryReader;
 use crate::heap::size::{WORD, round_down, round_up};
+use crate::leak::mark_bitmap::{BlockSet, MarkBitmap};
 
 /// How a block is lost.
 #[derive(
@@ -25,42 +25,46 @@ pub enum Loss {
     Possible,
 }
 
-/// Puts every live block that is not [`Set::Reached`] into [`Set::Lost`]. What is reached has been
+/// Puts every live block that is not [`BlockSet::Reached`] into [`BlockSet::Lost`]. What is reached has been
 /// marked.
-pub fn find_lost(chart: &Chart<'_>) {
-    chart.for_each_block(|block| {
-        if !chart.contains(Set::Reached, block) {
-            chart.add(Set::Lost, block);
+pub fn find_lost(marks: &MarkBitmap<'_>) {
+    marks.for_each_block(|block| {
+        if !marks.contains(BlockSet::Reached, block) {
+            marks.add(BlockSet::Lost, block);
         }
     });
 }
 
-/// Calls `each` with every block in [`Set::Lost`].
-pub fn for_each_lost(chart: &Chart<'_>, reader: &Reader<'_>, mut each: impl FnMut(usize, Loss)) {
+/// Calls `each` with every block in [`BlockSet::Lost`].
+pub fn for_each_lost(
+    marks: &MarkBitmap<'_>,
+    reader: &MemoryReader<'_>,
+    mut each: impl FnMut(usize, Loss),
+) {
     let mut finished = Vec::new();
     let mut path = Vec::new();
-    chart.clear(Set::Seen);
-    chart.clear(Set::Held);
-    chart.for_each_in(Set::Lost, |block| {
-        visit(chart, reader, Set::Seen, block, &mut path, |block| finished.push(block));
+    marks.clear(BlockSet::Seen);
+    marks.clear(BlockSet::Held);
+    marks.for_each_in(BlockSet::Lost, |block| {
+        visit(marks, reader, BlockSet::Seen, block, &mut path, |block| finished.push(block));
     });
     while let Some(block) = finished.pop() {
-        visit(chart, reader, Set::Held, block, &mut path, |held| {
+        visit(marks, reader, BlockSet::Held, block, &mut path, |held| {
             each(held, if held == block { Loss::Direct } else { Loss::Indirect });
         });
     }
 }
 
-/// Takes these blocks and all that they lead to out of [`Set::Lost`]; `each` gets them.
+/// Takes these blocks and all that they lead to out of [`BlockSet::Lost`]; `each` gets them.
 pub fn let_go(
-    chart: &Chart<'_>,
-    reader: &Reader<'_>,
+    marks: &MarkBitmap<'_>,
+    reader: &MemoryReader<'_>,
     blocks: &[usize],
     mut each: impl FnMut(usize),
 ) {
     let mut waiting = Vec::new();
     let mut take = |block: usize, waiting: &mut Vec<usize>| {
-        if chart.remove(Set::Lost, block) {
+        if marks.remove(BlockSet::Lost, block) {
             each(block);
             waiting.push(block);
         }
@@ -68,8 +72,8 @@ pub fn let_go(
     for &block in blocks {
         take(block, &mut waiting);
         while let Some(block) = waiting.pop() {
-            each_in(chart, reader, block, |word| {
-                if let Some(next) = chart.follow(word) {
+            each_in(marks, reader, block, |word| {
+                if let Some(next) = marks.follow(word) {
                     take(next, &mut waiting);
                 }
             });
@@ -90,20 +94,25 @@ struct Open {
 const PIECE: usize = 1 << 20;
 
 impl Open {
-    fn new(chart: &Chart<'_>, block: usize) -> Self {
-        let end = block + chart.heap().extent(block);
+    fn new(marks: &MarkBitmap<'_>, block: usize) -> Self {
+        let end = block + marks.heap().extent(block);
         Self { block, at: block, until: block, end: round_down(end, WORD) }
     }
 
     /// The next lost block that is led to and not in `set`.
-    fn next(&mut self, chart: &Chart<'_>, reader: &Reader<'_>, set: Set) -> Option<usize> {
+    fn next(
+        &mut self,
+        marks: &MarkBitmap<'_>,
+        reader: &MemoryReader<'_>,
+        set: BlockSet,
+    ) -> Option<usize> {
         loop {
             while self.at < self.until {
                 let word = reader.word(self.at);
                 self.at += WORD;
-                if let Some(next) = word.and_then(|word| chart.follow(word))
-                    && chart.contains(Set::Lost, next)
-                    && !chart.contains(set, next)
+                if let Some(next) = word.and_then(|word| marks.follow(word))
+                    && marks.contains(BlockSet::Lost, next)
+                    && !marks.contains(set, next)
                 {
                     return Some(next);
                 }
@@ -116,7 +125,7 @@ impl Open {
     }
 
     /// Goes on to the next words that can be read, or past a piece without any.
-    fn find_readable(&mut self, reader: &Reader<'_>) {
+    fn find_readable(&mut self, reader: &MemoryReader<'_>) {
         let from = self.until;
         if self.end - from < LARGE && reader.memory().sees_all() {
             self.until = self.end;
@@ -136,22 +145,22 @@ impl Open {
 /// with each when all behind it are. `path` is empty before and after; it is as deep as the longest
 /// way.
 fn visit(
-    chart: &Chart<'_>,
-    reader: &Reader<'_>,
-    set: Set,
+    marks: &MarkBitmap<'_>,
+    reader: &MemoryReader<'_>,
+    set: BlockSet,
     first: usize,
     path: &mut Vec<Open>,
     mut done: impl FnMut(usize),
 ) {
-    if !chart.contains(Set::Lost, first) || !chart.add(set, first) {
+    if !marks.contains(BlockSet::Lost, first) || !marks.add(set, first) {
         return;
     }
-    path.push(Open::new(chart, first));
+    path.push(Open::new(marks, first));
     while let Some(open) = path.last_mut() {
-        match open.next(chart, reader, set) {
+        match open.next(marks, reader, set) {
             Some(next) => {
-                chart.add(set, next);
-                path.push(Open::new(chart, next));
+                marks.add(set, next);
+                path.push(Open::new(marks, next));
             }
             None => {
                 done(open.block);

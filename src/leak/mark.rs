@@ -3,10 +3,10 @@
 
 use core::ops::ControlFlow;
 
-use super::chart::{Chart, Set};
-use super::interior;
-use super::reader::Reader;
+use super::reader::MemoryReader;
 use crate::heap::size::WORD;
+use crate::leak::interior_pointers;
+use crate::leak::mark_bitmap::{BlockSet, MarkBitmap};
 use crate::sys::memory;
 use crate::sys::pagemap::Presence;
 
@@ -32,10 +32,10 @@ pub enum Interior<'a> {
 
 /// Marks what can be reached.
 pub struct Marker<'a> {
-    chart: &'a Chart<'a>,
-    reader: &'a Reader<'a>,
+    marks: &'a MarkBitmap<'a>,
+    reader: &'a MemoryReader<'a>,
     interior: Interior<'a>,
-    set: Set,
+    set: BlockSet,
     /// Found and not looked through yet.
     waiting: Vec<usize>,
     /// The next of these, on their way into the cache.
@@ -49,18 +49,18 @@ pub struct Marker<'a> {
 impl<'a> Marker<'a> {
     /// One that has marked nothing, and will put what is reached into `set`.
     pub fn new(
-        chart: &'a Chart<'a>,
-        reader: &'a Reader<'a>,
+        marks: &'a MarkBitmap<'a>,
+        reader: &'a MemoryReader<'a>,
         interior: Interior<'a>,
-        set: Set,
+        set: BlockSet,
     ) -> Self {
         let (waiting, ahead, words) = (Vec::new(), [0; AHEAD], [0; WORDS]);
-        Self { chart, reader, interior, set, waiting, ahead, next: 0, words, next_word: 0 }
+        Self { marks, reader, interior, set, waiting, ahead, next: 0, words, next_word: 0 }
     }
 
     /// Marks what a word leads to, if that is a block.
     pub fn word(&mut self, word: usize) {
-        if let Some(block) = self.chart.follow(word) {
+        if let Some(block) = self.marks.follow(word) {
             self.led_to(block, word);
         }
     }
@@ -68,7 +68,7 @@ impl<'a> Marker<'a> {
     /// The same, some words later.
     #[inline(always)]
     fn word_later(&mut self, word: usize) {
-        self.chart.foresee(word);
+        self.marks.foresee(word);
         let slot = self.next_word;
         self.next_word = (slot + 1) % WORDS;
         let Some(place) = self.words.get_mut(slot) else { return };
@@ -88,7 +88,7 @@ impl<'a> Marker<'a> {
     fn led_to(&mut self, block: usize, word: usize) {
         match self.interior {
             Interior::Strict(constants)
-                if !interior::counts(self.chart, self.reader, constants, block, word) => {}
+                if !interior_pointers::counts(self.marks, self.reader, constants, block, word) => {}
             _ => self.block(block),
         }
     }
@@ -96,14 +96,14 @@ impl<'a> Marker<'a> {
     /// Marks a live block.
     #[inline(always)]
     pub fn block(&mut self, block: usize) {
-        if self.chart.add(self.set, block) {
+        if self.marks.add(self.set, block) {
             self.waiting.push(block);
         }
     }
 
     /// Marks what the words in `[start, end)` lead to, which are so present.
     pub fn range(&mut self, start: usize, end: usize, presence: Presence) {
-        let (window, reader) = (self.chart.window(), self.reader);
+        let (window, reader) = (self.marks.window(), self.reader);
         let _ = reader.words((start, end, presence), window, |_, word| {
             self.word_later(word);
             ControlFlow::Continue(())
@@ -125,8 +125,8 @@ impl<'a> Marker<'a> {
             }
             let block = core::mem::replace(place, fresh.unwrap_or(0));
             if block != 0 {
-                let (chart, reader) = (self.chart, self.reader);
-                each_in(chart, reader, block, |word| self.word_later(word));
+                let (marks, reader) = (self.marks, self.reader);
+                each_in(marks, reader, block, |word| self.word_later(word));
             } else if fresh.is_none() && self.ahead.iter().all(|&block| block == 0) {
                 self.judge_words();
                 if self.waiting.is_empty() {
@@ -139,12 +139,12 @@ impl<'a> Marker<'a> {
 
 /// Calls `each` with the words in a block that may lead to others.
 pub(super) fn each_in(
-    chart: &Chart<'_>,
-    reader: &Reader<'_>,
+    marks: &MarkBitmap<'_>,
+    reader: &MemoryReader<'_>,
     block: usize,
     mut each: impl FnMut(usize),
 ) {
-    let (window, end) = (chart.window(), block + chart.heap().extent(block));
+    let (window, end) = (marks.window(), block + marks.heap().extent(block));
     let mut each = |_, word| {
         each(word);
         ControlFlow::Continue(())

@@ -2,16 +2,17 @@
 //! pages behind a protection key, pages of a file that has become shorter, pages in swap.
 //!
 //! In place only pages are read that are in memory; a fault there costs nothing, since a
-//! [`FaultNet`] is spread. All others are copied by the kernel; those that even the kernel cannot
+//! [`FaultGuard`] is spread. All others are copied by the kernel; those that even the kernel cannot
 //! read are counted.
 
 use core::cell::Cell;
 use core::ops::ControlFlow;
 
 use crate::heap::size::{PAGE, WORD, round_down, round_up};
-use crate::sys::fault_net::{self, FaultNet, Window};
-use crate::sys::kernel_read::KernelReader;
 use crate::sys::pagemap::{PageMap, Presence};
+use crate::sys::safe_read;
+use crate::sys::safe_read::{FaultGuard, Window};
+use crate::sys::vm_read::KernelReader;
 
 /// Bytes copied at a time.
 const PIECE: usize = 64 << 10;
@@ -26,9 +27,9 @@ pub struct Memory {
 }
 
 /// Reads it, while one lives. Other threads may write to it meanwhile.
-pub struct Reader<'a> {
+pub struct MemoryReader<'a> {
     memory: &'a Memory,
-    net: FaultNet,
+    net: FaultGuard,
 }
 
 impl Memory {
@@ -41,8 +42,8 @@ impl Memory {
 
     /// Begins to read, on the calling thread.
     #[must_use]
-    pub fn reader(&self) -> Reader<'_> {
-        Reader { memory: self, net: FaultNet::spread() }
+    pub fn reader(&self) -> MemoryReader<'_> {
+        MemoryReader { memory: self, net: FaultGuard::spread() }
     }
 
     /// Has the program protected none of the heap's memory?
@@ -99,7 +100,7 @@ impl Memory {
     }
 }
 
-impl Reader<'_> {
+impl MemoryReader<'_> {
     /// The memory that it reads.
     pub const fn memory(&self) -> &Memory {
         self.memory
@@ -108,7 +109,7 @@ impl Reader<'_> {
     /// The word at `at`, a multiple of 8; `None`: it cannot be read.
     #[inline]
     pub fn word(&self, at: usize) -> Option<usize> {
-        fault_net::read_word(&self.net, at).or_else(|| {
+        safe_read::read_word(&self.net, at).or_else(|| {
             let mut bytes = [0; WORD];
             let got = self.memory.kernel.read(at, &mut bytes);
             (got == WORD).then(|| usize::from_ne_bytes(bytes))
@@ -127,7 +128,7 @@ impl Reader<'_> {
     ) -> ControlFlow<()> {
         let (mut at, end) = (round_up(start, WORD), round_down(end, WORD));
         while at < end {
-            match fault_net::for_each_word(&self.net, at, end, window, &mut each) {
+            match safe_read::for_each_word(&self.net, at, end, window, &mut each) {
                 Ok(flow) => return flow,
                 Err(fault) => {
                     let next = end.min(round_down(fault, PAGE) + PAGE);
@@ -162,11 +163,11 @@ impl Reader<'_> {
                 continue;
             }
             let copy = copy as usize;
-            let told =
-                fault_net::for_each_word(&self.net, copy, copy + got, window, |place, word| {
+            let report =
+                safe_read::for_each_word(&self.net, copy, copy + got, window, |place, word| {
                     each(at + (place - copy), word)
                 });
-            if let Ok(ControlFlow::Break(())) = told {
+            if let Ok(ControlFlow::Break(())) = report {
                 return ControlFlow::Break(());
             }
             at += got;

@@ -1,30 +1,31 @@
 //! Roots: where the program keeps what it can still use. Words there that lead to blocks are
 //! marked.
 
-use super::chart::Chart;
+use super::kernel_words;
 use super::mark::Marker;
-use super::reader::Reader;
-use super::space::{Backing, Mapping, Space};
+use super::reader::MemoryReader;
 use super::stop::Stopped;
-use super::threads::Threads;
-use super::{kernel_words, regions};
+use crate::leak::live_stacks::LiveStacks;
+use crate::leak::mappings::{AddressSpace, Backing, WritableMapping};
+use crate::leak::mark_bitmap::MarkBitmap;
+use crate::leak::root_regions;
 use crate::options::{self, Name};
 use crate::own::{early, emergency};
-use crate::stack::caller::Point;
-use crate::sys::descriptor;
+use crate::stack::unwind::entry_point::Point;
+use crate::sys::glibc::thread_descriptor;
 use crate::sys::pagemap::Presence;
 
 /// Start of the calling thread's alternate signal stack, which the kernel alone may know; 0: it has
 /// none.
 fn alt_stack() -> usize {
-    descriptor::alternate_stack().map_or(0, |(start, _)| start)
+    thread_descriptor::alternate_stack().map_or(0, |(start, _)| start)
 }
 
 /// Marks from all roots.
 pub struct Roots<'a> {
-    space: &'a Space,
-    reader: &'a Reader<'a>,
-    chart: &'a Chart<'a>,
+    space: &'a AddressSpace,
+    reader: &'a MemoryReader<'a>,
+    marks: &'a MarkBitmap<'a>,
     stopped: &'a Stopped,
     caller: &'a Point,
 }
@@ -32,13 +33,13 @@ pub struct Roots<'a> {
 impl<'a> Roots<'a> {
     /// Of this process; `caller` is where the calling thread's stack begins to be the program's.
     pub const fn new(
-        space: &'a Space,
-        reader: &'a Reader<'a>,
-        chart: &'a Chart<'a>,
+        space: &'a AddressSpace,
+        reader: &'a MemoryReader<'a>,
+        marks: &'a MarkBitmap<'a>,
         stopped: &'a Stopped,
         caller: &'a Point,
     ) -> Self {
-        Self { space, reader, chart, stopped, caller }
+        Self { space, reader, marks, stopped, caller }
     }
 
     /// Marks what is reachable from all of them.
@@ -57,7 +58,7 @@ impl<'a> Roots<'a> {
         let (emergency, early) = (emergency::used(), early::used());
         mark_all(emergency.0, emergency.1);
         mark_all(early.0, early.1);
-        regions::for_each(mark_all);
+        root_regions::for_each(mark_all);
         for (start, end) in self.threads().joined_heads() {
             marker.range(start, end, Presence::InMemory);
         }
@@ -67,8 +68,8 @@ impl<'a> Roots<'a> {
 
     /// Blocks that nobody wants to hear of, and what they lead to.
     fn mark_exempt(&self, marker: &mut Marker<'_>) {
-        self.chart.for_each_block(|block| {
-            if self.chart.heap().facts(block).is_exempt {
+        self.marks.for_each_block(|block| {
+            if self.marks.heap().facts(block).is_exempt {
                 marker.block(block);
             }
         });
@@ -96,11 +97,11 @@ impl<'a> Roots<'a> {
         }
     }
 
-    const fn threads(&self) -> Threads<'_> {
-        Threads { stopped: self.stopped, caller: self.caller, reader: self.reader }
+    const fn threads(&self) -> LiveStacks<'_> {
+        LiveStacks { stopped: self.stopped, caller: self.caller, reader: self.reader }
     }
 
-    fn mark_mapping(&self, marker: &mut Marker<'_>, mapping: Mapping) {
+    fn mark_mapping(&self, marker: &mut Marker<'_>, mapping: WritableMapping) {
         let threads = self.threads();
         let kind = match mapping.backing {
             Backing::File | Backing::Bss => Name::UseGlobals,
@@ -112,13 +113,13 @@ impl<'a> Roots<'a> {
         }
     }
 
-    fn mark_span(&self, marker: &mut Marker<'_>, span: Mapping) {
+    fn mark_span(&self, marker: &mut Marker<'_>, span: WritableMapping) {
         self.space.for_each_own(span.start, span.end, |start, end| {
-            self.mark_part(marker, Mapping { start, end, ..span });
+            self.mark_part(marker, WritableMapping { start, end, ..span });
         });
     }
 
-    fn mark_part(&self, marker: &mut Marker<'_>, part: Mapping) {
+    fn mark_part(&self, marker: &mut Marker<'_>, part: WritableMapping) {
         // While threads go on a mapping may go away. What has a file behind it may become shorter
         // at any time.
         let in_place = part.backing != Backing::File && self.stopped.is_complete();

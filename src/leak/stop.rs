@@ -3,9 +3,10 @@
 
 use std::time::{Duration, Instant};
 
-use crate::sys::park::{Parking, Place, State};
-use crate::sys::tasks::{self, Reach};
-use crate::sys::{process, single, thread};
+use crate::sys::stop_signal::{ParkState, ParkedThread, Parking};
+use crate::sys::thread_list;
+use crate::sys::thread_list::SignalReach;
+use crate::sys::{process, single_threaded, thread};
 
 /// Longest time for all of it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -28,7 +29,7 @@ pub enum Reason {
 #[derive(Default)]
 pub struct Stopped {
     parking: Option<Parking>,
-    places: Vec<&'static Place>,
+    places: Vec<&'static ParkedThread>,
     /// Threads that go on, by kernel id.
     pub missed: Vec<(u32, Reason)>,
     /// May there be more threads that nobody knows of?
@@ -42,8 +43,8 @@ impl Stopped {
     }
 
     /// The threads that do.
-    pub fn parked(&self) -> impl Iterator<Item = &Place> {
-        self.places.iter().copied().filter(|place| place.state() == State::Parked)
+    pub fn parked(&self) -> impl Iterator<Item = &ParkedThread> {
+        self.places.iter().copied().filter(|place| place.state() == ParkState::Parked)
     }
 
     /// Lets them go on.
@@ -63,11 +64,11 @@ impl Drop for Stopped {
 /// Stops all threads but the calling one.
 pub fn stop() -> Stopped {
     let mut stopped = Stopped::default();
-    if single::is_single() {
+    if single_threaded::is_single() {
         return stopped;
     }
     let me = thread::current_tid();
-    match tasks::all() {
+    match thread_list::all() {
         Some(tids) if tids == [me] => return stopped,
         Some(_) => {}
         None => stopped.is_blind = true,
@@ -85,7 +86,7 @@ pub fn stop() -> Stopped {
             break;
         }
     }
-    let late = stopped.places.iter().filter(|place| place.state() != State::Parked);
+    let late = stopped.places.iter().filter(|place| place.state() != ParkState::Parked);
     let late: Vec<_> =
         late.map(|place| place.tid()).filter(|&tid| is_missed_yet(&stopped, tid)).collect();
     stopped
@@ -100,12 +101,12 @@ fn is_missed_yet(stopped: &Stopped, tid: u32) -> bool {
 }
 
 fn is_there(tid: u32) -> bool {
-    tasks::reach(tid, crate::sys::park::SIGNAL) != Reach::Gone
+    thread_list::reach(tid, crate::sys::stop_signal::SIGNAL) != SignalReach::Gone
 }
 
 /// Asks threads that are not known yet. While threads end, the kernel's list may leave others out.
 fn ask_new(stopped: &mut Stopped, parking: &Parking, me: u32) {
-    let Some(tids) = tasks::all() else {
+    let Some(tids) = thread_list::all() else {
         stopped.is_blind = true;
         return;
     };
@@ -114,7 +115,7 @@ fn ask_new(stopped: &mut Stopped, parking: &Parking, me: u32) {
         if tid == me || is_known || !is_there(tid) {
             continue;
         }
-        let place = Place::take(tid, tasks::asleep(tid));
+        let place = ParkedThread::take(tid, thread_list::asleep(tid));
         if parking.ask(place) {
             stopped.places.push(place);
         } else {
@@ -128,7 +129,7 @@ fn ask_new(stopped: &mut Stopped, parking: &Parking, me: u32) {
 fn are_all_known(stopped: &Stopped) -> bool {
     let first_has_ended = !is_there(process::id());
     let known = 1 + stopped.parked().count() + stopped.missed.len() + usize::from(first_has_ended);
-    tasks::count().is_none_or(|count| count <= known)
+    thread_list::count().is_none_or(|count| count <= known)
 }
 
 /// Waits a moment for those who were asked, and asks again who was in the middle of our own work.
@@ -139,20 +140,21 @@ fn settle(stopped: &mut Stopped, parking: &Parking, started: Instant) -> bool {
     let mut blocked = Vec::new();
     for place in &stopped.places {
         match place.state() {
-            State::Parked => {}
-            State::Inside => {
+            ParkState::Parked => {}
+            ParkState::Inside => {
                 parking.ask(place);
                 settled = false;
             }
-            State::Asked | State::Left if !is_missed_yet(stopped, place.tid()) => {}
-            State::Asked | State::Left => match tasks::reach(place.tid(), crate::sys::park::SIGNAL)
-            {
-                Reach::Gone => {}
-                Reach::Blocked if started.elapsed() > BLOCKED_PATIENCE => {
-                    blocked.push((place.tid(), Reason::Blocked));
+            ParkState::Asked | ParkState::Left if !is_missed_yet(stopped, place.tid()) => {}
+            ParkState::Asked | ParkState::Left => {
+                match thread_list::reach(place.tid(), crate::sys::stop_signal::SIGNAL) {
+                    SignalReach::Gone => {}
+                    SignalReach::Blocked if started.elapsed() > BLOCKED_PATIENCE => {
+                        blocked.push((place.tid(), Reason::Blocked));
+                    }
+                    SignalReach::Blocked | SignalReach::Open => settled = false,
                 }
-                Reach::Blocked | Reach::Open => settled = false,
-            },
+            }
         }
     }
     stopped.missed.extend(blocked);

@@ -1,11 +1,14 @@
 //! fork: every lock of the malloc path is held over it, so that the child finds the heap whole.
 
-use crate::record;
 use crate::stack::capture;
-use crate::sys::{fault_net, output, process, single, stream_list, thread};
+use crate::sys::glibc::stream_list;
+use crate::sys::{output, process, safe_read, single_threaded, thread};
+use crate::trace;
 
-use super::attendance::refusal;
-use super::{HEAP, death, ending, reader, reporter, scope};
+use super::{HEAP, reporter};
+use crate::abi::test_scope;
+use crate::runtime::hooked::fault_injection;
+use crate::runtime::{abort, config, exit};
 
 /// Registers the handlers. With the first block, so that others' handlers find malloc unlocked:
 /// what is registered first prepares last and is the first to run behind the fork, as glibc's own
@@ -23,7 +26,7 @@ extern "C" fn prepare() {
     thread::begin_fork();
     loop {
         // In glibc's order. With one thread nobody else can be at the list.
-        let streams = !single::is_single() && stream_list::lock();
+        let streams = !single_threaded::is_single() && stream_list::lock();
         let (held, all) = HEAP.hold_over_fork();
         let bits = held.iter().rev().fold(0, |bits, &one| (bits << 1) | u8::from(one));
         thread::set_held(bits | if streams { STREAMS } else { 0 });
@@ -51,7 +54,7 @@ fn release() -> bool {
 }
 
 extern "C" fn parent() {
-    record::count_fork();
+    trace::count_fork();
     if release() {
         // SAFETY: `prepare` locked it, in this thread.
         unsafe { stream_list::unlock() };
@@ -77,15 +80,15 @@ extern "C" fn child() {
     HEAP.renew_locks();
     capture::renew_after_fork();
     thread::renew_after_fork();
-    record::renew_after_fork();
+    trace::renew_after_fork();
     HEAP.inherit_arenas();
     HEAP.thaw_after_fork();
-    fault_net::renew_after_fork();
-    reader::forget_root();
+    safe_read::renew_after_fork();
+    config::forget_root();
     output::drop_copy();
     reporter::renew_after_fork();
-    ending::renew_after_fork();
-    refusal::renew_after_fork();
-    death::renew_after_fork();
-    scope::renew_after_fork();
+    exit::renew_after_fork();
+    fault_injection::renew_after_fork();
+    abort::renew_after_fork();
+    test_scope::renew_after_fork();
 }

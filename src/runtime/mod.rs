@@ -2,30 +2,23 @@
 //! programs its calls (`tools/preload` by the C and C++ symbols, [`crate::Mallocop`] as Rust's
 //! global allocator) begins here.
 //!
-//! `start` makes it ready, `reader` knows the options and who reads, `reporter` turns findings into
-//! text, `ending` looks for leaks and sums up, `fork` keeps it whole over fork, `hooks` and
-//! `rules_for_leaks` are what the program has to say to that, `entry` the entries of the calls,
-//! `attendance` what stands beside them.
+//! `init` makes it ready, `config` knows the options and who reads the reports, `reporter` turns
+//! findings into reports, `report_sink` is where they go, `exit` looks for leaks and sums up, `abort`
+//! ends the program, `fork` keeps the heap whole over fork, `leak_rules` are the rules against
+//! leaks, `hooked` is the way of calls that a hook or a plan listens to.
 
-mod afl;
-pub mod attendance;
-pub mod death;
-pub mod ending;
-pub mod entry;
-pub mod exports;
+pub mod abort;
+pub mod config;
+pub mod exit;
 mod fork;
-pub mod hooks;
-pub mod leak_calls;
-pub mod reader;
+pub mod hooked;
+pub mod init;
+mod leak_rules;
+mod log_file;
+pub mod report_sink;
 pub mod reporter;
-mod rules_for_leaks;
-pub mod rust_calls;
-pub mod sanitizer_calls;
-pub mod scope;
-pub mod shared_heap;
-pub mod start;
 
-use crate::debug::CheckedHeap;
+use crate::checks::CheckedHeap;
 
 /// The program's heap.
 pub static HEAP: CheckedHeap = CheckedHeap::new(reporter::on_finding);

@@ -2,23 +2,24 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-use crate::finding::{Defect, Finding, Operation};
+use crate::model::finding::{Defect, Finding, Operation};
+use crate::model::finding_report::FindingReport;
 use crate::options::{self, Name};
-use crate::record;
-use crate::report::told::Told;
-use crate::report::{self, text};
+use crate::runtime::report_sink;
 use crate::stack::depot::SiteId;
-use crate::stack::symbolize::Symbolizer;
+use crate::stack::symbolize::ProcessSymbolizer;
 use crate::sys::{errno, thread};
+use crate::text::finding;
+use crate::trace;
 use parking_lot::Mutex;
 
-use super::{death, reader};
+use crate::runtime::{abort, config};
 
 /// Sites whose warnings are remembered, so that each speaks once.
 const MOST_WARNED: usize = 256;
 
 struct Reporter {
-    symbolizer: Option<Symbolizer>,
+    symbolizer: Option<ProcessSymbolizer>,
 }
 
 static REPORTER: Mutex<Reporter> = Mutex::new(Reporter { symbolizer: None });
@@ -36,7 +37,7 @@ pub fn has_found() -> bool {
 /// Notes that an error was found.
 pub fn note_error() {
     FOUND.store(true, Ordering::Relaxed);
-    record::count_finding();
+    trace::count_finding();
 }
 
 /// Runs `f` as the one reporter. `None` when this thread is reporting already (a signal handler
@@ -54,7 +55,7 @@ fn as_reporter<T>(f: impl FnOnce(&mut Reporter) -> T) -> Option<T> {
 }
 
 /// Runs `f` with the symbolizer.
-pub fn with_symbolizer<T>(f: impl FnOnce(&mut Symbolizer) -> T) -> Option<T> {
+pub fn with_symbolizer<T>(f: impl FnOnce(&mut ProcessSymbolizer) -> T) -> Option<T> {
     as_reporter(|reporter| f(reporter.symbolizer.get_or_insert_default()))
 }
 
@@ -67,7 +68,7 @@ pub fn renew_after_fork() {
 
 /// Reports a finding. Does not return when it ends the program.
 pub fn on_finding(finding: &Finding) {
-    reader::find();
+    config::find();
     errno::preserve(|| {
         let fatal = is_fatal(finding);
         if finding.is_error() || fatal {
@@ -75,20 +76,20 @@ pub fn on_finding(finding: &Finding) {
         }
         as_reporter(|reporter| {
             if finding.is_error() || note_warning(finding) {
-                let told = Told::gather(finding);
-                if !report::tell(&told) {
+                let report = FindingReport::gather(finding);
+                if !report_sink::tell(&report) {
                     let symbolizer = reporter.symbolizer.get_or_insert_default();
-                    report::emit(&text::finding(&told, symbolizer));
+                    report_sink::emit(&finding::finding(&report, symbolizer));
                 }
             }
             if fatal {
-                death::die();
+                abort::die();
             }
         })
         .unwrap_or_else(|| {
-            report::emit(&text::short(&Told::gather(finding)));
+            report_sink::emit(&finding::short(&FindingReport::gather(finding)));
             if fatal {
-                death::die();
+                abort::die();
             }
         });
     });

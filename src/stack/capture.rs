@@ -4,15 +4,17 @@
 use core::arch::naked_asm;
 
 use super::depot::{self, SiteId};
-use super::link_maps;
 use super::modules;
-use super::rules;
-use super::tenants;
-use super::totals::{self, SiteCounts};
-use super::tracer::{self, Tracer};
-use super::unwind::Frame;
 use crate::options::{self, Name};
-use crate::sys::{shared, thread, thread_end};
+use crate::stack::module_generations;
+use crate::stack::site_counts;
+use crate::stack::site_counts::SiteCounts;
+use crate::stack::unwind::rule_table;
+use crate::stack::unwind::step::CallFrame;
+use crate::stack::unwind::thread_unwinder;
+use crate::stack::unwind::thread_unwinder::ThreadUnwinder;
+use crate::stack::unwind::watched_modules;
+use crate::sys::{shared_map, thread, thread_exit};
 
 /// The registers at the entry of a function that the program called: where the stack above us
 /// begins.
@@ -26,7 +28,7 @@ pub struct Caller {
 }
 
 /// Most frames of a stack that are stored.
-pub const MAX_FRAMES: usize = super::prefix_hash::MOST_ASKED;
+pub const MAX_FRAMES: usize = crate::stack::depot::prefix_hash::MOST_ASKED;
 
 /// The site of the caller's stack, as much of it as is wanted; none if that is nothing.
 ///
@@ -51,12 +53,12 @@ pub unsafe fn site(caller: Caller) -> SiteId {
 pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId {
     // SAFETY: the return address, by the caller's word.
     let pc = unsafe { (caller.sp as *const usize).read() };
-    let start = Frame { pc, sp: caller.sp + 8, fp: caller.fp };
+    let start = CallFrame { pc, sp: caller.sp + 8, fp: caller.fp };
     note_free(pc, freed);
     thread::enter_critical();
     let site = match mine() {
         // SAFETY: the slot names a tracer that this thread has taken.
-        Some(tracer) => unsafe { tracer.site(start, most) },
+        Some(unwinder) => unsafe { unwinder.site(start, most) },
         None => first_site(start.pc, start.sp, start.fp, most),
     };
     thread::leave_critical();
@@ -68,15 +70,15 @@ pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId 
 #[inline(never)]
 extern "C" fn first_site(pc: usize, sp: usize, fp: usize, most: usize) -> SiteId {
     // SAFETY: the tracer was taken for this thread just now.
-    with_first_tracer(|tracer| unsafe { tracer.site_apart(Frame { pc, sp, fp }, most) })
+    with_first_tracer(|unwinder| unsafe { unwinder.site_apart(CallFrame { pc, sp, fp }, most) })
 }
 
 /// To be told of each free, by the address that called and the block: rules end with a module.
 #[inline(always)]
 fn note_free(caller: usize, block: usize) {
-    if block != 0 && modules::is_loader(caller) && link_maps::forget(block) {
-        tenants::end(block);
-        rules::end_epoch();
+    if block != 0 && modules::is_loader(caller) && watched_modules::forget(block) {
+        module_generations::end(block);
+        rule_table::end_epoch();
     }
 }
 
@@ -105,27 +107,27 @@ pub fn full_site() -> SiteId {
     if options::number(Name::MallocContextSize) == 0 {
         // Frees tell nobody then of modules that go: what an earlier finding has learnt is not
         // believed.
-        rules::end_epoch();
+        rule_table::end_epoch();
     }
     site_outside(MAX_FRAMES, 0)
 }
 
 #[inline(never)]
 fn site_outside(most: usize, freed: usize) -> SiteId {
-    let mut here = Frame { pc: 0, sp: 0, fp: 0 };
+    let mut here = CallFrame { pc: 0, sp: 0, fp: 0 };
     note_registers(&mut here);
     // SAFETY: both callers below pass a tracer that this thread has taken.
-    let work = |tracer: &Tracer| match unsafe { tracer.leave_own(here) } {
+    let work = |unwinder: &ThreadUnwinder| match unsafe { unwinder.leave_own(here) } {
         Some(frame) => {
             note_free(frame.pc, freed);
             // SAFETY: this thread's, as one line up.
-            unsafe { tracer.site_apart(frame, most) }
+            unsafe { unwinder.site_apart(frame, most) }
         }
         None => SiteId::NONE,
     };
     thread::enter_critical();
     let site = match mine() {
-        Some(tracer) => work(tracer),
+        Some(unwinder) => work(unwinder),
         None => with_first_tracer(work),
     };
     thread::leave_critical();
@@ -134,7 +136,7 @@ fn site_outside(most: usize, freed: usize) -> SiteId {
 
 /// The caller's frame as it is.
 #[unsafe(naked)]
-extern "C" fn note_registers(frame: &mut Frame) {
+extern "C" fn note_registers(frame: &mut CallFrame) {
     naked_asm!(
         "mov rax, [rsp]",
         "mov [rdi + {pc}], rax",
@@ -142,9 +144,9 @@ extern "C" fn note_registers(frame: &mut Frame) {
         "mov [rdi + {sp}], rax",
         "mov [rdi + {fp}], rbp",
         "ret",
-        pc = const core::mem::offset_of!(Frame, pc),
-        sp = const core::mem::offset_of!(Frame, sp),
-        fp = const core::mem::offset_of!(Frame, fp),
+        pc = const core::mem::offset_of!(CallFrame, pc),
+        sp = const core::mem::offset_of!(CallFrame, sp),
+        fp = const core::mem::offset_of!(CallFrame, fp),
     )
 }
 
@@ -152,16 +154,16 @@ extern "C" fn note_registers(frame: &mut Frame) {
 /// no stacks.
 #[cold]
 #[inline(never)]
-fn with_first_tracer(work: impl FnOnce(&Tracer) -> SiteId) -> SiteId {
-    let Some(tracer) = Tracer::take() else { return SiteId::NONE };
-    let site = work(tracer);
+fn with_first_tracer(work: impl FnOnce(&ThreadUnwinder) -> SiteId) -> SiteId {
+    let Some(unwinder) = ThreadUnwinder::take() else { return SiteId::NONE };
+    let site = work(unwinder);
     if thread::has_ended() {
         // SAFETY: taken above, and not used any more.
-        unsafe { tracer.leave() };
+        unsafe { unwinder.leave() };
     } else {
         // Its end has to be told even if it never has an arena.
-        thread_end::watch();
-        thread::set_tracer(core::ptr::from_ref(tracer) as usize);
+        thread_exit::watch();
+        thread::set_tracer(core::ptr::from_ref(unwinder) as usize);
     }
     site
 }
@@ -170,8 +172,8 @@ fn with_first_tracer(work: impl FnOnce(&Tracer) -> SiteId) -> SiteId {
 /// The thread is in a critical section; one that has taken no stack yet is not counted.
 #[inline(always)]
 pub fn count_block(site: SiteId, bytes: usize) {
-    if let Some(tracer) = mine() {
-        tracer.counts().add_block(site, bytes);
+    if let Some(unwinder) = mine() {
+        unwinder.counts().add_block(site, bytes);
     }
 }
 
@@ -179,42 +181,42 @@ pub fn count_block(site: SiteId, bytes: usize) {
 #[inline(always)]
 pub fn count_free(site: SiteId, bytes: usize) {
     match mine() {
-        Some(tracer) => tracer.counts().remove_block(site, bytes),
-        None if site != SiteId::NONE => totals::remove_block_of_ended(site, bytes),
+        Some(unwinder) => unwinder.counts().remove_block(site, bytes),
+        None if site != SiteId::NONE => site_counts::remove_block_of_ended(site, bytes),
         None => {}
     }
 }
 
 #[inline(always)]
-fn mine() -> Option<&'static Tracer> {
+fn mine() -> Option<&'static ThreadUnwinder> {
     // SAFETY: 0, or what `with_first_tracer` has put there: a tracer, which stays mapped.
-    unsafe { (thread::tracer() as *const Tracer).as_ref() }
+    unsafe { (thread::unwinder() as *const ThreadUnwinder).as_ref() }
 }
 
 /// What a site has allocated, over all threads.
 pub fn counts_of(site: SiteId) -> SiteCounts {
-    tracer::counts_of(site)
+    thread_unwinder::counts_of(site)
 }
 
 /// The calling thread ends: others can have its tracer.
 pub fn end_thread() {
     thread::enter_critical();
     thread::note_end();
-    let tracer = mine();
+    let unwinder = mine();
     thread::set_tracer(0);
-    if let Some(tracer) = tracer {
+    if let Some(unwinder) = unwinder {
         // SAFETY: this thread has taken it, and has just forgotten it.
-        unsafe { tracer.leave() };
+        unsafe { unwinder.leave() };
     }
     thread::leave_critical();
 }
 
 /// In a forked child: what other threads had begun is over.
 pub fn renew_after_fork() {
-    rules::renew_after_fork();
+    rule_table::renew_after_fork();
     depot::renew_after_fork();
-    if !shared::wipes_on_fork() {
-        Tracer::renew_all_after_fork();
-        totals::renew_after_fork();
+    if !shared_map::wipes_on_fork() {
+        ThreadUnwinder::renew_all_after_fork();
+        site_counts::renew_after_fork();
     }
 }

@@ -11,9 +11,9 @@ use object::read::{Object, ObjectSegment, ObjectSymbol, ReadCache};
 
 use super::debug_check;
 use super::demangle::demangle;
-use crate::sys::filter;
-use crate::sys::loader;
+use crate::sys::glibc::find_object;
 use crate::sys::maps::{self, Lookup};
+use crate::sys::seccomp;
 
 static OWN_START: AtomicUsize = AtomicUsize::new(0);
 static OWN_END: AtomicUsize = AtomicUsize::new(0);
@@ -88,14 +88,14 @@ fn find_remembered(address: usize) -> Option<Module> {
 
 /// The module that `address` is in, if a file is mapped there.
 pub fn find(address: usize) -> Option<Module> {
-    if filter::is_installed() {
+    if seccomp::is_installed() {
         return find_remembered(address);
     }
     match maps::find(address) {
         Lookup::Mapped(mapping) if mapping.is_file() => Some(Module {
             path: mapping.path_text().to_owned(),
             // A file may be mapped a second time, to be read.
-            base: loader::find_object(address)
+            base: find_object::find_object(address)
                 .map(|object| object.start)
                 .or_else(|| maps::first_of(mapping.path()))
                 .unwrap_or(mapping.start),
@@ -113,7 +113,7 @@ pub fn find(address: usize) -> Option<Module> {
 
 /// Opens a module's file. `None`: it is no regular file, or a filter may forbid it.
 fn open(path: &str) -> Option<File> {
-    if filter::is_installed() {
+    if seccomp::is_installed() {
         return None;
     }
     fs::metadata(path).ok().filter(fs::Metadata::is_file)?;

@@ -3,11 +3,11 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use super::memo::Memo;
 use super::modules;
-use super::rule::Rule;
-use super::rules;
-use super::unwind::{EXACT, GUESSED};
+use crate::stack::unwind::frame_cache::FrameCache;
+use crate::stack::unwind::rule::UnwindRule;
+use crate::stack::unwind::rule_table;
+use crate::stack::unwind::step::{EXACT, GUESSED};
 use crate::sys::{output, process};
 
 static COMPARED: AtomicU64 = AtomicU64::new(0);
@@ -17,9 +17,9 @@ static GUESSES: AtomicU64 = AtomicU64::new(0);
 static LOST: AtomicU64 = AtomicU64::new(0);
 
 /// Compares the memo's stack, which is the caller's, with libgcc's.
-pub(super) fn compare(memo: &mut Memo) {
-    BY_RULE.fetch_add(core::mem::take(&mut memo.by_rule), Ordering::Relaxed);
-    let mut ours = (0..memo.depth()).rev().map(|index| memo.pc(index));
+pub(super) fn compare(frame_cache: &mut FrameCache) {
+    BY_RULE.fetch_add(core::mem::take(&mut frame_cache.by_rule), Ordering::Relaxed);
+    let mut ours = (0..frame_cache.depth()).rev().map(|index| frame_cache.pc(index));
     let mut inside = true;
     let mut ended = false;
     let mut same = true;
@@ -44,21 +44,26 @@ pub(super) fn compare(memo: &mut Memo) {
     let rest = ours.next();
     let left_over = !ended && rest.is_some_and(|pc| pc & GUESSED == 0);
     if !same || left_over {
-        tell_difference(memo);
+        tell_difference(frame_cache);
     }
     COMPARED.fetch_add(1, Ordering::Relaxed);
-    FRAMES.fetch_add(memo.depth() as u64, Ordering::Relaxed);
+    FRAMES.fetch_add(frame_cache.depth() as u64, Ordering::Relaxed);
     GUESSES.fetch_add(u64::from(rest.is_some()), Ordering::Relaxed);
-    LOST.fetch_add(u64::from(memo.is_lost()), Ordering::Relaxed);
+    LOST.fetch_add(u64::from(frame_cache.is_lost()), Ordering::Relaxed);
 }
 
 #[cold]
-fn tell_difference(memo: &Memo) {
-    let mut text = format!("oracle: stacks differ; lost: {}\nours\n", memo.is_lost());
-    for index in (0..memo.depth()).rev().take(400) {
-        let pc = memo.pc(index);
-        let rule = rules::rule_for(pc & !GUESSED, rules::Epoch::now()).unwrap_or(Rule::UNKNOWN);
-        text.push_str(&format!("  {:#018x} {}\n", memo.pc(index), memo.describe(index, rule)));
+fn tell_difference(frame_cache: &FrameCache) {
+    let mut text = format!("oracle: stacks differ; lost: {}\nours\n", frame_cache.is_lost());
+    for index in (0..frame_cache.depth()).rev().take(400) {
+        let pc = frame_cache.pc(index);
+        let rule = rule_table::rule_for(pc & !GUESSED, rule_table::Epoch::now())
+            .unwrap_or(UnwindRule::UNKNOWN);
+        text.push_str(&format!(
+            "  {:#018x} {}\n",
+            frame_cache.pc(index),
+            frame_cache.describe(index, rule)
+        ));
     }
     text.push_str("libgcc's\n");
     // SAFETY: nothing that the unwinder touches is changed meanwhile; it reads this thread's stack.

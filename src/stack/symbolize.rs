@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::debug_check;
 use super::demangle::demangle;
 use super::depot::StoredFrame;
-use super::{modules, tenants};
+use super::modules;
 use crate::own;
-use crate::sys::plain_hash::PlainMap;
-use crate::sys::{filter, process};
+use crate::stack::module_generations;
+use crate::sys::stable_hash::StableMap;
+use crate::sys::{process, seccomp};
 
 /// Milliseconds of CPU time that one process spends on names; after that frames show module and
 /// offset. A debug build of a small Rust program with this crate in it takes 400 in all; beside
@@ -50,21 +51,21 @@ pub fn forgo_names() {
 
 /// Remembers what it has looked up, and how long that took.
 #[derive(Default)]
-pub struct Symbolizer {
-    known: PlainMap<(usize, u32), Vec<Frame>>,
+pub struct ProcessSymbolizer {
+    known: StableMap<(usize, u32), Vec<Frame>>,
     /// Modules whose debug information can be read, and others, by first address.
-    sound: PlainMap<usize, bool>,
+    sound: StableMap<usize, bool>,
     spent: u64,
 }
 
-impl Symbolizer {
+impl ProcessSymbolizer {
     /// The frames at a stored frame's pc, innermost first; never empty.
     pub fn frames_at(&mut self, stored: StoredFrame) -> &[Frame] {
         // Looked up is the instruction in front of a return address, but that at an exact pc.
         let pc = stored.pc() + usize::from(stored.is_exact());
-        let key = (pc, stored.tenant());
+        let key = (pc, stored.generation());
         if !self.known.contains_key(&key) {
-            let mut frames = self.look_up(pc, stored.tenant());
+            let mut frames = self.look_up(pc, stored.generation());
             for frame in &mut frames {
                 (frame.pc, frame.is_guessed) = (stored.pc(), stored.is_guessed());
             }
@@ -73,13 +74,16 @@ impl Symbolizer {
         self.known.get(&key).map_or(&[], Vec::as_slice)
     }
 
-    fn look_up(&mut self, pc: usize, tenant: u32) -> Vec<Frame> {
-        if !tenants::is_loaded(pc - 1, tenant) {
+    fn look_up(&mut self, pc: usize, generation: u32) -> Vec<Frame> {
+        if !module_generations::is_loaded(pc - 1, generation) {
             // Whatever is there now is not what was there then.
-            return vec![Frame { module: tenants::module_at(pc - 1, tenant), ..Frame::default() }];
+            return vec![Frame {
+                module: module_generations::module_at(pc - 1, generation),
+                ..Frame::default()
+            }];
         }
         // With a filter no file can be opened any more.
-        if filter::is_installed() || self.is_out_of_time() || !own::heap::has_room(ROOM) {
+        if seccomp::is_installed() || self.is_out_of_time() || !own::heap::has_room(ROOM) {
             return vec![module_frame(pc)];
         }
         let started = process::thread_milliseconds();

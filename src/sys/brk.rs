@@ -4,11 +4,12 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::errno;
-use super::huge::{self, HUGE_PAGE, LARGE, MOST_AT_ONCE};
 use super::memory::{drop_contents, map_apart, remap, unmap_apart};
 use super::regions::RegionPages;
 use crate::heap::size::{PAGE, round_down, round_up};
 use crate::heap::{PageSource, Pages};
+use crate::sys::huge_pages;
+use crate::sys::huge_pages::{HUGE_PAGE, LARGE, MOST_AT_ONCE};
 
 /// Is the break another allocator's?
 static LEAVES_BREAK: AtomicBool = AtomicBool::new(false);
@@ -49,7 +50,7 @@ impl BrkPages {
     /// Bytes at the ends of which the break stands: huge pages where there is much of it.
     fn brk_step(&self) -> usize {
         let is_large = self.brk_end - self.brk_start >= LARGE;
-        if is_large && huge::is_wanted() { HUGE_PAGE } else { PAGE }
+        if is_large && huge_pages::is_wanted() { HUGE_PAGE } else { PAGE }
     }
 
     /// Moves the break up by `bytes` or some more, if it is where we left it.
@@ -62,7 +63,7 @@ impl BrkPages {
         }
         match pages {
             Some(Pages { start, len }) => {
-                huge::ask(start, start + len);
+                huge_pages::ask(start, start + len);
                 pages
             }
             // Where little is left, what is needed may fit.
@@ -125,7 +126,7 @@ unsafe impl PageSource for BrkPages {
     }
 
     fn expect(&mut self, chunk: usize) {
-        self.is_dense = huge::are_dense(chunk);
+        self.is_dense = huge_pages::are_dense(chunk);
         self.regions.expect(chunk);
     }
 
@@ -172,7 +173,7 @@ unsafe impl PageSource for BrkPages {
             // From the huge page's start on, so that there are no more mappings than huge pages;
             // but what is below the heap is the program's.
             let from = round_down(start, HUGE_PAGE).max(round_up(self.brk_start, PAGE));
-            huge::decline(from, start + bytes);
+            huge_pages::decline(from, start + bytes);
         }
     }
 }

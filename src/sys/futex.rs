@@ -4,7 +4,7 @@ use core::ptr;
 use core::sync::atomic::{AtomicU32, AtomicUsize};
 use core::time::Duration;
 
-use super::kernel;
+use crate::sys::raw_syscall;
 
 /// Times that a lock is tried for before its waiter sleeps.
 pub(super) const SPINS: u32 = 100;
@@ -61,6 +61,9 @@ fn call(word: *const AtomicU32, operation: i32, value: u32, time: *const libc::t
     let operation = (operation | libc::FUTEX_PRIVATE_FLAG) as usize;
     // SAFETY: futex(2) on a word that the caller has, with a time that lives, or none.
     unsafe {
-        kernel::call(libc::SYS_futex, [word as usize, operation, value as usize, time as usize]);
+        raw_syscall::call(
+            libc::SYS_futex,
+            [word as usize, operation, value as usize, time as usize],
+        );
     }
 }

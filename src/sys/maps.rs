@@ -1,6 +1,7 @@
 //! The process's mappings, read from /proc/self/maps without allocating.
 
-use super::{errno, filter};
+use super::errno;
+use crate::sys::seccomp;
 
 /// Longest path that is kept.
 const MAX_PATH: usize = 256;
@@ -165,7 +166,7 @@ pub fn maps_file(pid: u32, name: &[u8]) -> bool {
 /// Calls `each` with every line of a file until it returns false. Lines over 1 KiB are cut.
 /// `path` ends in a NUL. Says whether the file could be read.
 fn visit(path: &str, mut each: impl FnMut(&[u8]) -> bool) -> bool {
-    if filter::is_installed() {
+    if seccomp::is_installed() {
         return false;
     }
     errno::preserve(|| {

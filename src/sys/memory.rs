@@ -5,9 +5,10 @@ use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
-use super::publish::load_or_publish;
-use super::{errno, holdings, kernel};
+use super::errno;
 use crate::heap::size::{PAGE, round_down, round_up};
+use crate::sys::once_pointer::load_or_publish;
+use crate::sys::{owned_maps, raw_syscall};
 
 /// Maps `bytes` of fresh memory, anywhere, for the tool or one of its heaps. `None` when the kernel
 /// has none.
@@ -22,14 +23,14 @@ pub(super) fn map_apart(bytes: usize) -> Option<usize> {
 
 /// Notes a mapping as the tool's, or has it no more.
 fn hold(start: usize, bytes: usize) -> Option<usize> {
-    if holdings::note(start, bytes) {
+    if owned_maps::note(start, bytes) {
         return Some(start);
     }
-    if let Some(table) = map_apart(holdings::TABLE_BYTES) {
+    if let Some(table) = map_apart(owned_maps::TABLE_BYTES) {
         // SAFETY: fresh zeroed memory that is left to the list.
-        unsafe { holdings::extend(table) };
-        holdings::note(table, holdings::TABLE_BYTES);
-        if holdings::note(start, bytes) {
+        unsafe { owned_maps::extend(table) };
+        owned_maps::note(table, owned_maps::TABLE_BYTES);
+        if owned_maps::note(start, bytes) {
             return Some(start);
         }
     }
@@ -107,7 +108,7 @@ pub fn map_aligned(bytes: usize, align: usize) -> Option<usize> {
 /// The pages are ours and nothing in them is used any more.
 pub unsafe fn unmap(start: usize, bytes: usize) {
     // Before the addresses can be somebody else's.
-    holdings::forget(start, bytes);
+    owned_maps::forget(start, bytes);
     // SAFETY: as the caller says.
     unsafe { unmap_apart(start, bytes) };
 }
@@ -160,7 +161,7 @@ pub fn for_each_touched(start: usize, end: usize, mut each: impl FnMut(usize)) -
         let bytes = (end - at).min(AT_ONCE * PAGE);
         let arguments = [at, bytes, present.as_mut_ptr() as usize, 0];
         // SAFETY: mincore(2) writes a byte for each page.
-        if unsafe { kernel::call(libc::SYS_mincore, arguments) } != 0 {
+        if unsafe { raw_syscall::call(libc::SYS_mincore, arguments) } != 0 {
             return false;
         }
         let pages = present.iter().take(bytes.div_ceil(PAGE)).enumerate();
@@ -235,7 +236,7 @@ fn is_readable_page(start: usize) -> bool {
     // SAFETY: rt_sigprocmask(2) reads a set of signals before it refuses what is to be done with
     // it.
     let refused =
-        unsafe { kernel::call(libc::SYS_rt_sigprocmask, [NO_SUCH_CHANGE, start, 0, SET]) };
+        unsafe { raw_syscall::call(libc::SYS_rt_sigprocmask, [NO_SUCH_CHANGE, start, 0, SET]) };
     refused == -(libc::EINVAL as isize)
 }
 

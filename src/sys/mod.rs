@@ -2,42 +2,39 @@
 //! process facts. Nothing here allocates but `broken_pipe`, which the command alone has, and errno
 //! is what it was after every call.
 
-pub mod apart;
+pub mod alt_stack;
 pub mod atomic;
 pub mod brk;
-#[cfg(feature = "command")]
-pub mod broken_pipe;
-pub mod dead_stack;
-pub mod descriptor;
-pub mod ended;
 pub mod errno;
-pub mod fault_net;
-pub mod filter;
+pub mod exec_check;
+pub mod exited_threads;
 mod futex;
-pub mod holdings;
-pub mod huge;
-mod kernel;
-pub mod kernel_read;
-pub mod link_map;
-pub mod loader;
+pub mod glibc;
+pub mod huge_pages;
 pub mod lock;
 mod lock_word;
 pub mod maps;
 pub mod memory;
+pub mod once_pointer;
 pub mod output;
+pub mod owned_maps;
 pub mod pagemap;
-pub mod park;
-pub mod plain_hash;
 pub mod process;
-pub mod publish;
+mod raw_syscall;
 pub mod regions;
-pub mod shared;
+pub mod safe_read;
+pub mod seccomp;
+pub mod shared_map;
 mod signal;
-pub mod single;
-pub mod stream_list;
-pub mod target;
-pub mod tasks;
+#[cfg(feature = "command")]
+pub mod sigpipe;
+pub mod single_threaded;
+pub mod stable_hash;
+pub mod stack_clear;
+pub mod stop_signal;
 pub mod thread;
-pub mod thread_end;
+pub mod thread_exit;
+pub mod thread_list;
 mod thread_number;
 mod vector_registers;
+pub mod vm_read;

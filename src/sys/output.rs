@@ -3,7 +3,8 @@
 
 use core::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 
-use super::{errno, filter};
+use super::errno;
+use crate::sys::seccomp;
 
 /// A copy of our own lies here or above, out of the way of programs that count descriptors.
 const HIGH_FD: i32 = 1000;
@@ -83,7 +84,7 @@ fn is_noted(fd: i32) -> bool {
 fn descriptor() -> Option<i32> {
     let known = [&COPY, &CHOSEN].map(|fd| fd.load(Ordering::Relaxed));
     // A filter may forbid to ask.
-    known.into_iter().find(|&fd| fd >= 0 && (filter::is_installed() || is_noted(fd)))
+    known.into_iter().find(|&fd| fd >= 0 && (seccomp::is_installed() || is_noted(fd)))
 }
 
 /// Writes `text` there, all of it, or as much as the file takes.
@@ -98,7 +99,7 @@ pub fn write_stderr(text: &[u8]) {
 /// Keeps a SIGPIPE that `write` causes from the program, which did not write.
 fn without_sigpipe(write: impl FnOnce()) {
     // A filter may forbid all of that.
-    if filter::is_installed() {
+    if seccomp::is_installed() {
         return write();
     }
     // SAFETY: signal sets are made before they are used; masks are the calling thread's own.

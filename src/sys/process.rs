@@ -3,14 +3,15 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::{errno, filter, kernel};
+use super::errno;
+use crate::sys::{raw_syscall, seccomp};
 
 /// What [`id`] says where it must not ask.
 static ID: AtomicU32 = AtomicU32::new(0);
 
 /// The process id.
 pub fn id() -> u32 {
-    if filter::is_installed() {
+    if seccomp::is_installed() {
         return ID.load(Ordering::Relaxed);
     }
     // SAFETY: getpid(2) cannot fail.
@@ -18,7 +19,7 @@ pub fn id() -> u32 {
 }
 
 /// Keeps the process id for when it must not be asked for any more; to be called in front of
-/// [`filter::note`].
+/// [`seccomp::note`].
 pub fn keep_id() {
     set_id(id());
 }
@@ -148,7 +149,7 @@ pub fn find_next_symbol(name: &CStr) -> usize {
 
 /// Lets other threads have the processor; nothing where a filter may forbid that.
 pub fn give_way() {
-    if !filter::is_installed() {
+    if !seccomp::is_installed() {
         std::thread::yield_now();
     }
 }
@@ -163,7 +164,7 @@ pub fn abort() -> ! {
 pub fn exit_at_once(status: i32) -> ! {
     loop {
         // SAFETY: exit_group(2) touches no memory, and does not return.
-        unsafe { kernel::call(libc::SYS_exit_group, [status as usize, 0, 0, 0]) };
+        unsafe { raw_syscall::call(libc::SYS_exit_group, [status as usize, 0, 0, 0]) };
     }
 }
 
@@ -292,7 +293,7 @@ pub fn exists(id: u32) -> bool {
 /// Number of the namespace that the process's id is of (pid_namespaces(7)); 0 where that cannot be
 /// asked for.
 pub fn namespace() -> u32 {
-    if filter::is_installed() {
+    if seccomp::is_installed() {
         return 0;
     }
     // SAFETY: stat(2) with a C string fills the structure when it returns 0.
@@ -307,7 +308,7 @@ pub fn namespace() -> u32 {
 
 /// The parent's process id; 0 where it must not be asked for.
 pub fn parent_id() -> u32 {
-    if filter::is_installed() {
+    if seccomp::is_installed() {
         return 0;
     }
     // SAFETY: getppid(2) cannot fail.

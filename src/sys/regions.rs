@@ -1,9 +1,10 @@
 //! Memory for a heap that is not brk's: mapped regions, of which the last one grows in place.
 
-use super::huge::{self, HUGE_PAGE, LARGE, MOST_AT_ONCE};
 use super::memory::{REGION_ALIGN, drop_contents, map_aligned};
 use crate::heap::size::{PAGE, round_down, round_up};
 use crate::heap::{PageSource, Pages};
+use crate::sys::huge_pages;
+use crate::sys::huge_pages::{HUGE_PAGE, LARGE, MOST_AT_ONCE};
 
 /// First region and the largest that is mapped without being asked for so much.
 const FIRST: usize = REGION_ALIGN;
@@ -40,7 +41,7 @@ unsafe impl PageSource for RegionPages {
     fn grow(&mut self, _end: usize, bytes: usize) -> Option<Pages> {
         let len = round_up(bytes, PAGE);
         if self.limit - self.end < len {
-            let is_huge = self.next >= LARGE && bytes <= MOST_AT_ONCE && huge::is_wanted();
+            let is_huge = self.next >= LARGE && bytes <= MOST_AT_ONCE && huge_pages::is_wanted();
             let align = if is_huge { HUGE_PAGE } else { REGION_ALIGN };
             let map = |bytes: usize| {
                 let region = round_up(bytes, align);
@@ -53,20 +54,20 @@ unsafe impl PageSource for RegionPages {
             self.limit = start + region;
             self.is_huge = is_huge;
             if is_huge {
-                huge::ask(start, self.limit);
+                huge_pages::ask(start, self.limit);
             }
         }
         let start = self.end;
         let step = if self.is_dense { self.step() } else { PAGE };
         self.end = round_up(start + len, step).min(self.limit);
         if self.is_huge && (bytes > MOST_AT_ONCE || !self.is_dense) {
-            huge::decline(start, self.end);
+            huge_pages::decline(start, self.end);
         }
         Some(Pages { start, len: self.end - start })
     }
 
     fn expect(&mut self, chunk: usize) {
-        self.is_dense = huge::are_dense(chunk);
+        self.is_dense = huge_pages::are_dense(chunk);
     }
 
     fn step(&self) -> usize {
@@ -98,9 +99,9 @@ unsafe impl PageSource for RegionPages {
     unsafe fn discard(&mut self, start: usize, bytes: usize) {
         // SAFETY: as the caller says. Whether they go matters to nobody but the system.
         unsafe { drop_contents(start, bytes) };
-        if self.next > LARGE && huge::is_wanted() {
+        if self.next > LARGE && huge_pages::is_wanted() {
             // As at the break; all regions begin at such a multiple, whatever lies below them.
-            huge::decline(round_down(start, REGION_ALIGN), start + bytes);
+            huge_pages::decline(round_down(start, REGION_ALIGN), start + bytes);
         }
     }
 }
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn large_regions_are_of_whole_huge_pages() {
-        huge::set_wanted(true);
+        huge_pages::set_wanted(true);
         let mut source = RegionPages { next: LARGE, ..RegionPages::new() };
         let first = source.grow(0, 4096).expect("memory");
         assert_eq!((first.start % HUGE_PAGE, first.len), (0, HUGE_PAGE));
@@ -167,7 +168,7 @@ mod tests {
     /// The huge page that is given back of may begin below the region, in the program's memory.
     #[test]
     fn huge_pages_are_not_declined_below_a_region() {
-        huge::set_wanted(true);
+        huge_pages::set_wanted(true);
         let below = map_aligned(2 * REGION_ALIGN, HUGE_PAGE).expect("memory");
         let region = below + REGION_ALIGN;
         let mut source = RegionPages { next: LAST, ..RegionPages::new() };

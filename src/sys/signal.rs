@@ -4,7 +4,7 @@
 use core::arch::naked_asm;
 use core::ffi::c_int;
 
-use super::kernel;
+use crate::sys::raw_syscall;
 
 /// The kernel's `struct sigaction` (asm/signal.h), which differs from libc's.
 #[repr(C)]
@@ -54,7 +54,8 @@ pub(super) fn set_action(signal: c_int, new: &Action) -> Option<Action> {
     let mut old = Action::DEFAULT;
     let (new, place) = (core::ptr::from_ref(new) as usize, &raw mut old as usize);
     // SAFETY: rt_sigaction(2) reads one kernel structure and writes the other; a set has 8 bytes.
-    let result = unsafe { kernel::call(libc::SYS_rt_sigaction, [signal as usize, new, place, 8]) };
+    let result =
+        unsafe { raw_syscall::call(libc::SYS_rt_sigaction, [signal as usize, new, place, 8]) };
     (result == 0).then_some(old)
 }
 
@@ -85,6 +86,6 @@ fn change_mask(how: c_int, signals: u64) -> u64 {
     let mut before = 0u64;
     let (new, old) = (core::ptr::from_ref(&signals) as usize, &raw mut before as usize);
     // SAFETY: rt_sigprocmask(2) with 8-byte sets.
-    unsafe { kernel::call(libc::SYS_rt_sigprocmask, [how as usize, new, old, 8]) };
+    unsafe { raw_syscall::call(libc::SYS_rt_sigprocmask, [how as usize, new, old, 8]) };
     before
 }

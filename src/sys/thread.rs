@@ -24,7 +24,7 @@ global_asm!(
 
 /// What is known of the calling thread. All zero at its start.
 #[repr(C, align(64))]
-struct Slot {
+struct ThreadSlot {
     /// Two depths: in the low half that of sections that hold a lock of ours, in which nothing
     /// calls out; in the high half that of our own work that may call libc (unwinding, reporting).
     inside: Cell<u64>,
@@ -37,10 +37,10 @@ struct Slot {
     /// Address of the arena that the thread owns; 0: none.
     arena: Cell<usize>,
     /// The same, if the thread may take the shortest way through it. Another thread may write 0
-    /// here: [`attend`].
+    /// here: [`hook`].
     quick: AtomicUsize,
     /// Address of what the thread keeps for capturing stacks; 0: nothing yet.
-    tracer: Cell<usize>,
+    unwinder: Cell<usize>,
     /// How often the thread has asked that its blocks be exempt from the leak check.
     blind: Cell<u32>,
     /// Blocks that the thread has asked Rust's global allocator for, modulo 2^32.
@@ -53,12 +53,12 @@ struct Slot {
     held: [Cell<u8>; DEEPEST_FORK],
 }
 
-const _: () = assert!(size_of::<Slot>() == 64);
+const _: () = assert!(size_of::<ThreadSlot>() == 64);
 
 /// Forks inside each other whose locks are remembered.
 const DEEPEST_FORK: usize = 7;
 
-/// One section, one piece of work in [`Slot::inside`].
+/// One section, one piece of work in [`ThreadSlot::inside`].
 const CRITICAL: u64 = 1;
 const TOOL: u64 = 1 << 32;
 
@@ -129,10 +129,10 @@ pub fn is_new() -> bool {
 }
 
 #[inline]
-fn slot() -> &'static Slot {
+fn slot() -> &'static ThreadSlot {
     // SAFETY: the slot lives as long as its thread. Of another thread's slot nothing but `quick`,
-    // an atomic, is ever reached (`attend`), so that the cells are this thread's alone.
-    unsafe { &*(slot_address() as *const Slot) }
+    // an atomic, is ever reached (`hook`), so that the cells are this thread's alone.
+    unsafe { &*(slot_address() as *const ThreadSlot) }
 }
 
 /// Enters a section that holds a lock, or that a handler must keep out of for another reason.
@@ -177,7 +177,7 @@ pub fn set_arena(arena: usize, quick: bool) {
     slot.quick.store(quick, Ordering::Relaxed);
     // Whoever attends since `quick` was found out may have been here before.
     compiler_fence(Ordering::SeqCst);
-    if is_attended() {
+    if is_hooked() {
         slot.quick.store(0, Ordering::Relaxed);
     }
 }
@@ -185,13 +185,13 @@ pub fn set_arena(arena: usize, quick: bool) {
 /// Does somebody attend to the program's calls, so that no thread takes the shortest way?
 static ATTENDED: AtomicBool = AtomicBool::new(false);
 
-/// Says so, for ever. Threads that have an arena already are to be told by [`attend`].
-pub fn note_attended() {
+/// Says so, for ever. Threads that have an arena already are to be told by [`hook`].
+pub fn note_hooked() {
     ATTENDED.store(true, Ordering::Release);
 }
 
-/// Has [`note_attended`] been called?
-pub fn is_attended() -> bool {
+/// Has [`note_hooked`] been called?
+pub fn is_hooked() -> bool {
     ATTENDED.load(Ordering::Relaxed)
 }
 
@@ -199,8 +199,8 @@ pub fn is_attended() -> bool {
 ///
 /// # Safety
 /// It is the calling thread, or one that stands still and has not ended.
-pub unsafe fn attend(descriptor: usize) {
-    let place = descriptor.wrapping_add_signed(slot_offset()) as *const Slot;
+pub unsafe fn hook(descriptor: usize) {
+    let place = descriptor.wrapping_add_signed(slot_offset()) as *const ThreadSlot;
     // SAFETY: each thread's slot is at that offset from its descriptor (x86-64 TLS ABI) and lives
     // as long as the thread, which has not ended by the caller's word. The reference is to the one
     // atomic, not to the cells beside it.
@@ -235,13 +235,13 @@ pub fn quick_arena() -> usize {
 
 /// Address of what the thread keeps for capturing stacks; 0: nothing.
 #[inline]
-pub fn tracer() -> usize {
-    slot().tracer.get()
+pub fn unwinder() -> usize {
+    slot().unwinder.get()
 }
 
 /// Notes it.
-pub fn set_tracer(tracer: usize) {
-    slot().tracer.set(tracer);
+pub fn set_tracer(unwinder: usize) {
+    slot().unwinder.set(unwinder);
 }
 
 /// Stack pointer at the entry of the program's call, where code of ours lies in the program itself,

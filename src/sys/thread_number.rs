@@ -2,7 +2,9 @@
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::{descriptor, filter, kernel, process, thread};
+use super::{process, thread};
+use crate::sys::glibc::thread_descriptor;
+use crate::sys::{raw_syscall, seccomp};
 
 /// Threads are numbered from 0 in the order of their first allocation; later ones than this share
 /// the last number.
@@ -63,11 +65,11 @@ fn note_thread(number: usize) {
 /// The calling thread's kernel id.
 pub fn current_tid() -> u32 {
     // A filter may forbid the call.
-    if filter::is_installed() {
-        return descriptor::noted_tid(thread::pointer()).unwrap_or(0);
+    if seccomp::is_installed() {
+        return thread_descriptor::noted_tid(thread::pointer()).unwrap_or(0);
     }
     // SAFETY: gettid(2) touches no memory and cannot fail.
-    unsafe { kernel::call(libc::SYS_gettid, [0; 4]) as u32 }
+    unsafe { raw_syscall::call(libc::SYS_gettid, [0; 4]) as u32 }
 }
 
 /// Was the number given out?
@@ -96,7 +98,7 @@ const LOOKS: u32 = 50;
 /// Kernel id of a thread with its stack pointer in `[start, end)`. The kernel tells that of threads
 /// that sleep; one that runs is given up to 50 ms to do so. Reads /proc; may allocate.
 pub fn with_stack_in(start: usize, end: usize) -> Option<u32> {
-    if filter::is_installed() {
+    if seccomp::is_installed() {
         return None;
     }
     for _ in 0..LOOKS {

@@ -1,6 +1,6 @@
 //! Frees that wait: each is handed out once, with what was pushed.
 
-#[path = "../../src/debug/deferred_slots.rs"]
+#[path = "../../src/checks/deferred_slots.rs"]
 mod deferred_slots;
 
 use std::array;

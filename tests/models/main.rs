@@ -2,12 +2,12 @@
 //! preemptions), and every value that an atomic read may see. The files are the crate's own; what
 //! they know as `crate::sys::atomic` and the like is here.
 
+mod concurrent_map_model;
 mod deferred_model;
 mod free_list_model;
-mod inbox_model;
 mod lock_model;
-mod pairs_model;
-mod publish_model;
+mod once_pointer_model;
+mod remote_free_model;
 
 mod sys {
     /// Loom's in place of the machine's.

@@ -8,14 +8,15 @@ mod pattern;
 mod read;
 mod rule;
 mod valgrind;
+pub mod verdict;
 
 pub use file::read_file;
 pub use limits::{Date, Limits};
 pub use read::{Malformed, read};
-pub use rule::{Frame, Rule, Stack};
+pub use rule::{FrameNames, StackNames, Suppression};
 
 use super::classify::Loss;
-use crate::debug::SiteTotals;
+use crate::checks::SiteTotals;
 
 /// The rules that are always there, for what libraries leave behind that no program can help. Each
 /// says why.
@@ -23,9 +24,9 @@ pub const BUILT_IN: &str = include_str!("built_in.supp");
 /// Name of that file in messages.
 pub const BUILT_IN_NAME: &str = "built-in";
 
-/// Rules, and what each of them has matched.
-pub struct Rules {
-    rules: Vec<Rule>,
+/// Suppressions, and what each of them has matched.
+pub struct Suppressions {
+    rules: Vec<Suppression>,
     used: Vec<SiteTotals>,
 }
 
@@ -38,16 +39,21 @@ pub enum Refused {
     TooMuch(u64, u64),
 }
 
-impl Rules {
+impl Suppressions {
     /// These and the built-in ones.
-    pub fn new(mut rules: Vec<Rule>) -> Self {
+    pub fn new(mut rules: Vec<Suppression>) -> Self {
         rules.extend(read(BUILT_IN, BUILT_IN_NAME).unwrap_or_default());
         let used = vec![SiteTotals::default(); rules.len()];
         Self { rules, used }
     }
 
     /// The first rule that matches a leak; it is charged with it.
-    pub fn charge(&mut self, stack: &Stack<'_>, loss: Loss, totals: SiteTotals) -> Option<usize> {
+    pub fn charge(
+        &mut self,
+        stack: &StackNames<'_>,
+        loss: Loss,
+        totals: SiteTotals,
+    ) -> Option<usize> {
         let at = self.rules.iter().position(|rule| rule.matches(stack, loss))?;
         let used = self.used.get_mut(at)?;
         used.blocks += totals.blocks;
@@ -72,7 +78,7 @@ impl Rules {
     }
 
     /// The rules with what they were charged with.
-    pub fn all(&self) -> impl Iterator<Item = (usize, &Rule, SiteTotals)> {
+    pub fn all(&self) -> impl Iterator<Item = (usize, &Suppression, SiteTotals)> {
         self.rules.iter().zip(&self.used).enumerate().map(|(at, (rule, used))| (at, rule, *used))
     }
 }

@@ -4,7 +4,7 @@ use core::fmt;
 
 use super::limits::Limits;
 use super::pattern::Pattern;
-use super::rule::{Rule, Scope};
+use super::rule::{Scope, Suppression};
 use super::valgrind;
 
 /// Bytes of a line that are taken.
@@ -28,7 +28,7 @@ impl fmt::Display for Malformed {
 }
 
 /// The rules in `text`; `file` is named where one is wrong.
-pub fn read(text: &str, file: &str) -> Result<Vec<Rule>, Malformed> {
+pub fn read(text: &str, file: &str) -> Result<Vec<Suppression>, Malformed> {
     let malformed = |line: usize, why: String| Malformed { file: file.to_owned(), line, why };
     let mut rules = Vec::new();
     let mut lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
@@ -52,7 +52,7 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Rule>, Malformed> {
 }
 
 /// `leak:pattern [count<=N] [bytes<=N] [expires=YYYY-MM-DD] [reason=all the rest]`
-fn read_line(line: &str, place: (String, usize)) -> Result<Rule, String> {
+fn read_line(line: &str, place: (String, usize)) -> Result<Suppression, String> {
     let Some(rest) = line.strip_prefix("leak:") else {
         return Err(format!(
             "`{line}` is no rule: leak:PATTERN, or a block of Valgrind's in {{ }}"
@@ -75,16 +75,23 @@ fn read_line(line: &str, place: (String, usize)) -> Result<Rule, String> {
         return Err("there is no pattern behind `leak:`".to_owned());
     }
     let scope = Scope::Anywhere(Pattern::sanitizer(pattern));
-    Ok(Rule { place, text: format!("leak:{pattern}"), reason, limits, scope, losses: Vec::new() })
+    Ok(Suppression {
+        place,
+        text: format!("leak:{pattern}"),
+        reason,
+        limits,
+        scope,
+        losses: Vec::new(),
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::rule::Frame;
+    use super::super::rule::FrameNames;
     use super::*;
     use crate::leak::classify::Loss;
 
-    fn one(line: &str) -> Rule {
+    fn one(line: &str) -> Suppression {
         let rules = read(line, "file").unwrap_or_else(|why| panic!("{line}: {why}"));
         assert_eq!(rules.len(), 1, "{line}");
         rules.into_iter().next().expect("a rule")
@@ -98,7 +105,7 @@ mod tests {
         let expires = Some((2027, 1, 31));
         assert_eq!(rule.limits, Limits { count: Some(3), bytes: Some(100), expires });
         assert_eq!(rule.reason.as_deref(), Some("is fixed in 2.0, see count<=1"));
-        let frame = |function, module| Frame { function, module, ..Frame::default() };
+        let frame = |function, module| FrameNames { function, module, ..FrameNames::default() };
         let inner = frame(Some("shop::Cart<int>::fill(unsigned int)"), None);
         assert!(rule.matches(&[frame(None, None), inner], Loss::Direct));
         assert!(!rule.matches(&[frame(Some("fill"), Some("/lib/x.so"))], Loss::Direct));

@@ -6,7 +6,7 @@ use crate::leak::classify::Loss;
 
 /// The names of one frame of a stack.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Frame<'a> {
+pub struct FrameNames<'a> {
     /// Function as a reader sees it.
     pub function: Option<&'a str>,
     /// Function as it stands in the file.
@@ -20,7 +20,7 @@ pub struct Frame<'a> {
 }
 
 /// A stack, innermost frame first.
-pub type Stack<'a> = [Frame<'a>];
+pub type StackNames<'a> = [FrameNames<'a>];
 
 /// What of a frame a Valgrind rule looks at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub(super) enum Scope {
 
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct Suppression {
     /// File it is from, and the line there, from 1.
     pub place: (String, usize),
     /// As it is written, or its name.
@@ -57,9 +57,9 @@ pub struct Rule {
     pub(super) losses: Vec<Loss>,
 }
 
-impl Rule {
+impl Suppression {
     /// Is the rule for such a leak?
-    pub fn matches(&self, stack: &Stack<'_>, loss: Loss) -> bool {
+    pub fn matches(&self, stack: &StackNames<'_>, loss: Loss) -> bool {
         if !self.losses.is_empty() && !self.losses.contains(&loss) {
             return false;
         }
@@ -104,7 +104,7 @@ const ALLOCATORS: [&str; 10] = [
 const VALGRINDS: &str = "/usr/libexec/valgrind/vgpreload_memcheck-amd64-linux.so";
 
 /// Do the first frames fit these lines, one by one? Time of their product at most.
-fn begins_with(stack: &Stack<'_>, lines: &[Line]) -> bool {
+fn begins_with(stack: &StackNames<'_>, lines: &[Line]) -> bool {
     let (mut line, mut at) = (0, 0);
     let mut retry = None;
     loop {
@@ -129,7 +129,7 @@ fn begins_with(stack: &Stack<'_>, lines: &[Line]) -> bool {
 }
 
 impl Line {
-    fn fits(&self, frame: &Frame<'_>) -> bool {
+    fn fits(&self, frame: &FrameNames<'_>) -> bool {
         let fits =
             |pattern: &Pattern, name: Option<&str>| name.is_some_and(|name| pattern.matches(name));
         match self {

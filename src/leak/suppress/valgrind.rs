@@ -2,7 +2,7 @@
 
 use super::limits::Limits;
 use super::pattern::Pattern;
-use super::rule::{Line, Rule, Scope};
+use super::rule::{Line, Scope, Suppression};
 use crate::leak::classify::Loss;
 
 /// Reads the rest of a block behind its `{`, with what is wrong and where. `None`: it is sound, but
@@ -10,7 +10,7 @@ use crate::leak::classify::Loss;
 pub(super) fn read<'a>(
     lines: &mut impl Iterator<Item = (usize, &'a str)>,
     place: (String, usize),
-) -> Result<Option<Rule>, (usize, String)> {
+) -> Result<Option<Suppression>, (usize, String)> {
     let mut last = place.1;
     let mut next = || -> Result<(usize, &'a str), (usize, String)> {
         let found = lines.by_ref().find(|(_, line)| !line.is_empty() && !line.starts_with('#'));
@@ -28,7 +28,7 @@ pub(super) fn read<'a>(
     let (limits, losses) = (Limits::default(), Vec::new());
     let mut frames = Vec::new();
     let mut rule =
-        Rule { place, text, reason: None, limits, scope: Scope::From(Vec::new()), losses };
+        Suppression { place, text, reason: None, limits, scope: Scope::From(Vec::new()), losses };
     loop {
         let (at, line) = next()?;
         if line == "}" {
@@ -42,7 +42,7 @@ pub(super) fn read<'a>(
     Ok(is_ours.then_some(rule))
 }
 
-fn read_entry(line: &str, rule: &mut Rule, frames: &mut Vec<Line>) -> Result<(), String> {
+fn read_entry(line: &str, rule: &mut Suppression, frames: &mut Vec<Line>) -> Result<(), String> {
     if line == "..." {
         // Two in a row say no more than one.
         if frames.last() != Some(&Line::Ellipsis) {
@@ -98,11 +98,11 @@ fn read_kinds(value: &str, losses: &mut Vec<Loss>) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Frame, Stack, read};
+    use super::super::{FrameNames, StackNames, read};
     use super::*;
 
-    fn frame<'a>(symbol: &'a str, module: &'a str, file: &'a str) -> Frame<'a> {
-        Frame {
+    fn frame<'a>(symbol: &'a str, module: &'a str, file: &'a str) -> FrameNames<'a> {
+        FrameNames {
             symbol: Some(symbol),
             module: Some(module),
             file: Some(file),
@@ -111,7 +111,7 @@ mod tests {
         }
     }
 
-    fn matches(lines: &str, stack: &Stack<'_>, loss: Loss) -> bool {
+    fn matches(lines: &str, stack: &StackNames<'_>, loss: Loss) -> bool {
         let rules = read(&format!("{{\nname\nMemcheck:Leak\n{lines}\n}}\n"), "file");
         rules.expect(lines)[0].matches(stack, loss)
     }

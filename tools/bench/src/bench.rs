@@ -163,8 +163,8 @@ impl Bench<'_> {
     fn failures(&self, row: &Row) -> String {
         let outcomes = self.columns.iter().zip(&row.outcomes);
         outcomes
-            .filter_map(|(column, outcome)| {
-                Some(format!(", {}: {}", column.entry.name, outcome.as_ref().err()?))
+            .filter_map(|(column, report)| {
+                Some(format!(", {}: {}", column.entry.name, report.as_ref().err()?))
             })
             .collect()
     }

@@ -25,8 +25,8 @@ impl Csv {
 
     /// Adds a row's columns.
     pub(crate) fn add(&mut self, section: &str, row: &Row, columns: &[Column]) -> io::Result<()> {
-        for (column, outcome) in columns.iter().zip(&row.outcomes) {
-            let values = values(outcome, row.base());
+        for (column, report) in columns.iter().zip(&row.outcomes) {
+            let values = values(report, row.base());
             writeln!(self.0, "{section},{},{},{values}", row.name, column.entry.name)?;
         }
         // A bench that is interrupted leaves what it has.
@@ -45,8 +45,8 @@ fn head() -> String {
 }
 
 /// The values behind the names; empty where there are none.
-fn values(outcome: &Outcome, base: Option<&Measured>) -> String {
-    match outcome {
+fn values(report: &Outcome, base: Option<&Measured>) -> String {
+    match report {
         Err(failure) => {
             let empty = ",".repeat(5 * MEASURES.len());
             format!("\"{}\",0{empty}", failure.to_string().replace('"', "'"))
@@ -74,12 +74,12 @@ fn values(outcome: &Outcome, base: Option<&Measured>) -> String {
 mod tests {
     use super::*;
     use crate::measure::Failure;
-    use crate::table::tests::outcome;
+    use crate::table::tests::report;
 
     #[test]
     fn every_line_has_as_many_fields_as_the_head() {
         let fields = |line: &str| line.split(',').count();
-        let measured = outcome(2.0);
+        let measured = report(2.0);
         let base = measured.as_ref().ok();
         assert_eq!(fields(&values(&measured, base)) + 3, fields(&head()));
         assert_eq!(fields(&values(&measured, None)) + 3, fields(&head()));

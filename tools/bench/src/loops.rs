@@ -232,17 +232,17 @@ mod tests {
     #[test]
     fn every_loop_allocates_and_frees_everything() {
         for entry in &TABLE {
-            let ledger = (entry.run)(5000);
-            assert!(ledger.allocated > 0, "{}", entry.name);
-            assert_eq!(ledger.allocated, ledger.freed, "{}", entry.name);
+            let stats = (entry.run)(5000);
+            assert!(stats.allocated > 0, "{}", entry.name);
+            assert_eq!(stats.allocated, stats.freed, "{}", entry.name);
         }
     }
 
     #[test]
     fn every_loop_does_about_as_many_operations_as_asked() {
         for entry in TABLE.iter().filter(|entry| entry.name != "realloc-growth") {
-            let ledger = (entry.run)(100_000);
-            let done = ledger.allocated + ledger.freed;
+            let stats = (entry.run)(100_000);
+            let done = stats.allocated + stats.freed;
             assert!((90_000..=130_000).contains(&done), "{}: {done}", entry.name);
         }
     }

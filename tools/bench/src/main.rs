@@ -66,8 +66,8 @@ fn main() -> ExitCode {
 /// Runs a loop, which is to free what it allocates.
 fn run_loop(name: &str, operations: u64) -> Result<(), String> {
     let entry = loops::named(name).ok_or("no such loop")?;
-    let ledger = (entry.run)(operations);
-    if ledger.allocated == ledger.freed { Ok(()) } else { Err(format!("{name}: {ledger:?}")) }
+    let stats = (entry.run)(operations);
+    if stats.allocated == stats.freed { Ok(()) } else { Err(format!("{name}: {stats:?}")) }
 }
 
 /// Names programs, loops and columns.

@@ -5,7 +5,8 @@ use std::io::Write;
 use std::thread;
 use std::time::Instant;
 
-use mallocop::debug::registry::{self, State};
+use mallocop::shadow::block_table;
+use mallocop::shadow::block_table::BlockState;
 use mallocop::stack::depot::SiteId;
 
 use crate::random::Random;
@@ -55,18 +56,18 @@ fn measure(threads: usize, regions: usize, alone: bool) -> Result<f64, String> {
 
 fn pass(thread: usize, regions: usize, alone: bool) -> Option<f64> {
     let start = BASE + thread * 64 * REGION;
-    if !registry::cover_for(thread as u32, start, regions * REGION) {
+    if !block_table::cover_for(thread as u32, start, regions * REGION) {
         return None;
     }
     let mut random = Random::new(7);
     let blocks: Vec<usize> =
         (0..BLOCKS).map(|_| start + random.below(regions * REGION / 64) * 64).collect();
-    let class = mallocop::arena::class::Class::from_index(2);
+    let class = mallocop::arena::size_class::Class::from_index(2);
     let before = Instant::now();
     for _ in 0..ROUNDS {
         for &block in &blocks {
-            registry::set_live(block, class, SiteId::NONE);
-            if registry::take(block, State::Evicted, alone).is_err() {
+            block_table::set_live(block, class, SiteId::NONE);
+            if block_table::take(block, BlockState::Evicted, alone).is_err() {
                 return None;
             }
         }

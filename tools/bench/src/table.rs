@@ -72,7 +72,7 @@ pub(crate) fn render(rows: &[Row], columns: &[Column], measure: Measure) -> Stri
 
 /// A row's: what glibc's took, then the others' ratios to it.
 fn cells(row: &Row, base: &Measured, measure: Measure) -> Vec<String> {
-    let others = row.outcomes.iter().skip(1).map(|outcome| match outcome {
+    let others = row.outcomes.iter().skip(1).map(|report| match report {
         Ok(measured) => number(measure.ratio(measured)),
         Err(failure) => failure.to_string(),
     });
@@ -128,7 +128,7 @@ pub(crate) mod tests {
         TABLE.iter().take(3).filter_map(|entry| entry.find(Path::new("/none"))).collect()
     }
 
-    pub(crate) fn outcome(seconds: f64) -> Outcome {
+    pub(crate) fn report(seconds: f64) -> Outcome {
         outcome_against(seconds, seconds)
     }
 
@@ -145,12 +145,12 @@ pub(crate) mod tests {
     #[test]
     fn a_table_has_ratios_failures_means_and_spreads() {
         let rows = [
-            row("a", vec![outcome(2.0), outcome_against(4.0, 2.0), outcome_against(1.0, 2.0)]),
+            row("a", vec![report(2.0), outcome_against(4.0, 2.0), outcome_against(1.0, 2.0)]),
             row(
                 "b",
-                vec![outcome(1.0), outcome_against(8.0, 1.0), Err(Failure::Crash(libc::SIGSEGV))],
+                vec![report(1.0), outcome_against(8.0, 1.0), Err(Failure::Crash(libc::SIGSEGV))],
             ),
-            row("c", vec![Err(Failure::Exit(1)), outcome(8.0), outcome(8.0)]),
+            row("c", vec![Err(Failure::Exit(1)), report(8.0), report(8.0)]),
         ];
         let expected = "\
 | CPU time | glibc | checks off | all checks, no stacks |

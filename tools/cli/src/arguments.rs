@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
-use mallocop::options::{self, Entry, TABLE, Type};
+use mallocop::options::{self, OptionSpec, TABLE, Type};
 
 use crate::demo;
 use crate::failure::Failure;
@@ -204,7 +204,7 @@ pub(crate) fn destinations(matches: &ArgMatches) -> Destinations {
 }
 
 /// The flag of an option: its name with dashes; the name as in `MALLOCOP_OPTIONS` works as well.
-fn flag(entry: &'static Entry) -> Arg {
+fn flag(entry: &'static OptionSpec) -> Arg {
     let arg = Arg::new(entry.name)
         .long(entry.name.replace('_', "-"))
         .alias(entry.name)

@@ -60,8 +60,8 @@ fn run_one(demo: &Demo) -> Result<u8, Failure> {
     fs::write(directory.path().join(format!("{}.c", demo.file)), demo.source).map_err(make())?;
     fs::write(&program, demo.program).map_err(make())?;
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).map_err(make())?;
-    let told = demo.source.lines().next().unwrap_or("").trim_start_matches("// ");
-    printer::say(&format!("demo {}: {told}", demo.name));
+    let report = demo.source.lines().next().unwrap_or("").trim_start_matches("// ");
+    printer::say(&format!("demo {}: {report}", demo.name));
     // Its stacks have the sources' names as of there.
     let here = env::current_dir();
     env::set_current_dir(directory.path()).map_err(make())?;

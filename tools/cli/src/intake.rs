@@ -6,12 +6,14 @@ use std::collections::{HashMap, HashSet};
 use std::fs;
 
 use mallocop::leak::Leak;
-use mallocop::record::read::{self, Bytes, Header, Reader};
-use mallocop::record::{self, Entry, Kind};
-use mallocop::report::outcome::{Outcome, Reachable, Sum};
-use mallocop::report::told::Told;
+use mallocop::model::finding_report::FindingReport;
+use mallocop::model::leak_report::{LeakReport, LeakSummary, Reachable};
 use mallocop::stack::depot::{self, SiteId, StoredFrame};
-use mallocop::sys::target::Obstacle;
+use mallocop::sys::exec_check::PreloadObstacle;
+use mallocop::trace;
+use mallocop::trace::reader;
+use mallocop::trace::reader::{ByteSource, HeaderView, TreeReader};
+use mallocop::trace::{ExtentKind, LogEntry};
 
 use crate::debug_file;
 use crate::leftovers;
@@ -32,7 +34,7 @@ struct Loaded {
     start: u64,
     end: u64,
     bias: u64,
-    tenant: u32,
+    generation: u32,
     /// Empty: the program itself.
     path: String,
     build_id: String,
@@ -54,7 +56,7 @@ struct Seen {
 
 /// Reads a tree file.
 pub(crate) struct Intake<B> {
-    reader: Reader<B>,
+    reader: TreeReader<B>,
     activity: Option<u32>,
     seen: HashMap<u32, Seen>,
     frames: HashMap<(u32, u64), u32>,
@@ -70,15 +72,15 @@ pub(crate) struct Intake<B> {
     /// Are all lists kept, not only what is shown of them?
     keeps_all: bool,
     /// The header as it was last.
-    known: Header,
+    known: HeaderView,
     /// Id of the process that was started.
     started: u32,
     /// What is known so far.
     pub(crate) recording: Recording,
 }
 
-impl<B: Bytes> Intake<B> {
-    pub(crate) fn new(reader: Reader<B>, keeps_all: bool) -> Self {
+impl<B: ByteSource> Intake<B> {
+    pub(crate) fn new(reader: TreeReader<B>, keeps_all: bool) -> Self {
         Self {
             reader,
             activity: None,
@@ -90,20 +92,20 @@ impl<B: Bytes> Intake<B> {
             gone: HashSet::new(),
             extents: 0,
             keeps_all,
-            known: Header::default(),
+            known: HeaderView::default(),
             started: 0,
             recording: Recording::new(),
         }
     }
 
     /// The file's header as it is now, or was last.
-    pub(crate) fn header(&mut self) -> Header {
+    pub(crate) fn header(&mut self) -> HeaderView {
         // The program may write over it: a root that is known stays.
         let known = self.known.root;
-        let is_sound = |header: &Header| known == 0 || header.root == known;
+        let is_sound = |header: &HeaderView| known == 0 || header.root == known;
         if let Some(header) = self.reader.header().filter(is_sound) {
             let findings = header.findings.max(self.known.findings);
-            self.known = Header { findings, ..header };
+            self.known = HeaderView { findings, ..header };
         }
         if self.known.root == 0 && self.known.processes != 0 {
             self.known.root = self.started;
@@ -155,9 +157,9 @@ impl<B: Bytes> Intake<B> {
     }
 
     /// The processes as they stand.
-    fn processes(&self) -> Vec<read::Process> {
+    fn processes(&self) -> Vec<reader::ProcessView> {
         let tags = self.reader.tags();
-        let processes = tags.iter().filter(|tag| tag.kind == Kind::Process);
+        let processes = tags.iter().filter(|tag| tag.kind == ExtentKind::Process);
         processes.filter_map(|tag| self.reader.process(tag.number)).collect()
     }
 
@@ -177,7 +179,7 @@ impl<B: Bytes> Intake<B> {
         }
     }
 
-    fn register(&mut self, process: &read::Process, root: u32) {
+    fn register(&mut self, process: &reader::ProcessView, root: u32) {
         if self.seen.get(&process.number).is_some_and(|seen| seen.serial == process.serial) {
             return;
         }
@@ -213,40 +215,40 @@ impl<B: Bytes> Intake<B> {
     }
 
     /// Takes an entry that says where code is.
-    fn take_place(&mut self, number: u32, entry: Entry, bytes: &[u8]) -> bool {
+    fn take_place(&mut self, number: u32, entry: LogEntry, bytes: &[u8]) -> bool {
         let Some(seen) = self.seen.get_mut(&number) else { return true };
         match entry {
-            Entry::Program => {
+            LogEntry::Program => {
                 if let Some(process) = self.recording.processes.get_mut(seen.number) {
                     process.program = String::from_utf8_lossy(bytes).into_owned();
                 }
             }
-            Entry::Module => seen.modules.extend(postcard::from_bytes(bytes).ok().map(load)),
+            LogEntry::Module => seen.modules.extend(postcard::from_bytes(bytes).ok().map(load)),
             _ => return false,
         }
         true
     }
 
-    fn take(&mut self, number: u32, entry: Entry, bytes: &[u8]) -> Option<News> {
+    fn take(&mut self, number: u32, entry: LogEntry, bytes: &[u8]) -> Option<News> {
         match entry {
-            Entry::Text => return Some(News::Text(String::from_utf8_lossy(bytes).into_owned())),
-            Entry::Finding => {
-                let told = self.translate_finding(number, postcard::from_bytes(bytes).ok()?);
+            LogEntry::Text => return Some(News::Text(String::from_utf8_lossy(bytes).into_owned())),
+            LogEntry::Finding => {
+                let report = self.translate_finding(number, postcard::from_bytes(bytes).ok()?);
                 let process = self.seen.get(&number)?.number;
                 let findings = &mut self.recording.processes.get_mut(process)?.findings;
-                findings.push(told);
+                findings.push(report);
                 return Some(News::Finding(process, findings.len() - 1));
             }
-            Entry::Leak => {
+            LogEntry::Leak => {
                 let mut leak: Leak = postcard::from_bytes(bytes).ok()?;
                 leak.site = self.translate(number, leak.site);
                 self.seen.get_mut(&number)?.leaks.push(leak);
             }
-            Entry::Object => {
+            LogEntry::Object => {
                 let object = postcard::from_bytes(bytes).ok()?;
                 self.seen.get_mut(&number)?.leaks.last_mut()?.objects.push(object);
             }
-            Entry::Reachable => {
+            LogEntry::Reachable => {
                 let mut reachable: Reachable = postcard::from_bytes(bytes).ok()?;
                 if !self.keeps_all {
                     // Of thousands of processes only the sum is shown.
@@ -262,36 +264,37 @@ impl<B: Bytes> Intake<B> {
                 reachable.site = self.translate(number, reachable.site);
                 self.seen.get_mut(&number)?.reachable.push(reachable);
             }
-            Entry::Sum => {
-                let sum: Sum = postcard::from_bytes(bytes).ok()?;
+            LogEntry::Sum => {
+                let sum: LeakSummary = postcard::from_bytes(bytes).ok()?;
                 let seen = self.seen.get_mut(&number)?;
                 let (leaks, reachable) =
                     (std::mem::take(&mut seen.leaks), std::mem::take(&mut seen.reachable));
                 let is_news = !sum.is_final;
                 let process = seen.number;
                 let outcomes = &mut self.recording.processes.get_mut(process)?.outcomes;
-                outcomes.push(Outcome { leaks, reachable, sum });
+                outcomes.push(LeakReport { leaks, reachable, sum });
                 return is_news.then(|| News::Outcome(process, outcomes.len() - 1));
             }
-            Entry::Unwatched => {
-                let (obstacle, path) = postcard::from_bytes::<(Obstacle, &[u8])>(bytes).ok()?;
+            LogEntry::Unwatched => {
+                let (obstacle, path) =
+                    postcard::from_bytes::<(PreloadObstacle, &[u8])>(bytes).ok()?;
                 let path = String::from_utf8_lossy(path).into_owned();
                 self.recording.unwatched.push((path, obstacle));
             }
-            Entry::Program | Entry::Module => {}
+            LogEntry::Program | LogEntry::Module => {}
         }
         None
     }
 
-    fn translate_finding(&mut self, number: u32, mut told: Told) -> Told {
-        let finding = &mut told.finding;
+    fn translate_finding(&mut self, number: u32, mut report: FindingReport) -> FindingReport {
+        let finding = &mut report.finding;
         finding.site = self.translate(number, finding.site);
         let beside = finding.beside.iter_mut().flatten();
         for block in finding.block.iter_mut().chain(beside) {
             block.site = self.translate(number, block.site);
             block.free_site = self.translate(number, block.free_site);
         }
-        told
+        report
     }
 
     /// A process's site as the recording has it.
@@ -316,9 +319,9 @@ impl<B: Bytes> Intake<B> {
             let stored = StoredFrame::from_word(node.word);
             stack.frames.push(self.frame(node.owner, node.word, stored));
             stack.ending = match stored.ending() {
-                depot::Ending::Whole => Ending::Whole,
-                depot::Ending::Lost => Ending::Lost,
-                depot::Ending::Cut => Ending::Cut,
+                depot::StackEnd::Whole => Ending::Whole,
+                depot::StackEnd::Lost => Ending::Lost,
+                depot::StackEnd::Cut => Ending::Cut,
             };
         }
         if !is_known {
@@ -337,7 +340,7 @@ impl<B: Bytes> Intake<B> {
         let pc = stored.pc() as u64;
         let place = pc.wrapping_sub(u64::from(!stored.is_exact()));
         let found = self
-            .module_at(owner, place, stored.tenant())
+            .module_at(owner, place, stored.generation())
             .map(|(module, bias)| (self.recording.module(module), pc.wrapping_sub(bias)));
         let frame = Frame {
             module: found.map(|(module, _)| module),
@@ -363,10 +366,10 @@ impl<B: Bytes> Intake<B> {
     }
 
     /// The module that a process, or one that it was forked from, had at a place.
-    fn module_at(&self, owner: u32, place: u64, tenant: u32) -> Option<(Module, u64)> {
+    fn module_at(&self, owner: u32, place: u64, generation: u32) -> Option<(Module, u64)> {
         for (_, seen) in self.lineage(owner) {
             let is_there = |loaded: &&Loaded| {
-                (loaded.start..loaded.end).contains(&place) && loaded.tenant == tenant
+                (loaded.start..loaded.end).contains(&place) && loaded.generation == generation
             };
             if let Some(loaded) = seen.modules.iter().rev().find(is_there) {
                 let process = self.recording.processes.get(seen.number)?;
@@ -390,12 +393,12 @@ fn program_of(process: &Process) -> String {
     link.to_string_lossy().into_owned()
 }
 
-fn load(module: record::Module<'_>) -> Loaded {
-    let record::Module { start, end, bias, tenant, build_id, folder, path } = module;
+fn load(module: trace::ModuleRecord<'_>) -> Loaded {
+    let trace::ModuleRecord { start, end, bias, generation, build_id, folder, path } = module;
     let path = String::from_utf8_lossy(path).into_owned();
     let path = match folder.is_empty() {
         true => path,
         false => format!("{}/{path}", String::from_utf8_lossy(folder)),
     };
-    Loaded { start, end, bias, tenant, path, build_id: debug_file::hex(build_id) }
+    Loaded { start, end, bias, generation, path, build_id: debug_file::hex(build_id) }
 }

@@ -1,13 +1,14 @@
 //! A report for programs: what a reader sees as text, as JSON (docs/json.md).
 
-use mallocop::debug::SiteTotals;
-use mallocop::finding::Block;
+use mallocop::checks::SiteTotals;
 use mallocop::leak::classify::Loss;
-use mallocop::report::names::{self, Names as _};
-use mallocop::report::outcome::Reachable;
-use mallocop::report::text;
-use mallocop::report::told::Told;
+use mallocop::model::finding::Block;
+use mallocop::model::finding_report::FindingReport;
+use mallocop::model::leak_report::Reachable;
 use mallocop::stack::depot::SiteId;
+use mallocop::text::finding;
+use mallocop::text::names;
+use mallocop::text::names::Names as _;
 use serde::Serialize;
 
 use crate::recording::{End, Process, Recording};
@@ -54,7 +55,7 @@ struct ProcessReport {
     end: &'static str,
     /// The signal that ended it; null where none did, or nobody saw.
     signal: Option<i32>,
-    findings: Vec<FindingReport>,
+    findings: Vec<JsonFinding>,
     leaks: Vec<Leak>,
     /// Can be reached, where a leak check was made; else in use, not classified.
     in_use: Vec<InUse>,
@@ -70,7 +71,7 @@ struct ProcessReport {
 }
 
 #[derive(Serialize)]
-struct FindingReport {
+struct JsonFinding {
     /// Stable, AddressSanitizer's where that has one.
     id: &'static str,
     /// error or warning.
@@ -169,13 +170,13 @@ fn stack(stack: names::Stack) -> Stack {
 }
 
 fn process(process: &Process) -> ProcessReport {
-    let outcome = process.final_outcome();
+    let report = process.final_outcome();
     let known = |reachable: &Reachable| InUse {
         blocks: reachable.totals.blocks,
         bytes: reachable.totals.bytes,
         stack: place(reachable.site),
     };
-    let ledger = outcome.map(|outcome| outcome.sum.ledger);
+    let stats = report.map(|report| report.sum.stats);
     let counted = Some(process.allocations).filter(|&allocations| allocations != 0);
     ProcessReport {
         pid: process.pid,
@@ -190,18 +191,18 @@ fn process(process: &Process) -> ProcessReport {
         },
         signal: process.signal,
         findings: process.findings.iter().map(finding).collect(),
-        leaks: outcome.map_or_else(Vec::new, |outcome| outcome.leaks.iter().map(leak).collect()),
-        in_use: outcome
-            .map_or(&process.in_use, |outcome| &outcome.reachable)
+        leaks: report.map_or_else(Vec::new, |report| report.leaks.iter().map(leak).collect()),
+        in_use: report
+            .map_or(&process.in_use, |report| &report.reachable)
             .iter()
             .map(known)
             .collect(),
-        is_classified: outcome.is_some_and(|outcome| outcome.sum.is_checked),
-        suppressed: totals(outcome.map(|outcome| outcome.sum.suppressed).unwrap_or_default()),
-        allocations: ledger.map(|ledger| ledger.allocations).max(counted),
-        frees: ledger.map(|ledger| ledger.frees),
-        allocated_bytes: ledger.map(|ledger| ledger.allocated),
-        peak_bytes: ledger.map(|ledger| ledger.peak),
+        is_classified: report.is_some_and(|report| report.sum.is_checked),
+        suppressed: totals(report.map(|report| report.sum.suppressed).unwrap_or_default()),
+        allocations: stats.map(|stats| stats.allocations).max(counted),
+        frees: stats.map(|stats| stats.frees),
+        allocated_bytes: stats.map(|stats| stats.allocated),
+        peak_bytes: stats.map(|stats| stats.peak),
         lost_entries: process.lost,
     }
 }
@@ -219,11 +220,11 @@ fn leak(leak: &mallocop::leak::Leak) -> Leak {
     }
 }
 
-fn finding(told: &Told) -> FindingReport {
-    let found = &told.finding;
-    let message = text::short(told);
+fn finding(report: &FindingReport) -> JsonFinding {
+    let found = &report.finding;
+    let message = finding::short(report);
     let message = message.trim_end().split_once("mallocop: ").map_or("", |(_, message)| message);
-    FindingReport {
+    JsonFinding {
         id: found.defect.id(),
         severity: if found.is_error() { "error" } else { "warning" },
         message: message.to_owned(),

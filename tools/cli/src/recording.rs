@@ -4,11 +4,11 @@ use std::collections::HashMap;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
-use mallocop::finding::Finding;
-use mallocop::report::outcome::{Outcome, Reachable};
-use mallocop::report::told::Told;
+use mallocop::model::finding::Finding;
+use mallocop::model::finding_report::FindingReport;
+use mallocop::model::leak_report::{LeakReport, Reachable};
 use mallocop::stack::depot::SiteId;
-use mallocop::sys::target::Obstacle;
+use mallocop::sys::exec_check::PreloadObstacle;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -28,7 +28,7 @@ pub(crate) struct Recording {
     pub(crate) stacks: Vec<Stack>,
     pub(crate) processes: Vec<Process>,
     /// Programs that were started and could not be watched, with the reason.
-    pub(crate) unwatched: Vec<(String, Obstacle)>,
+    pub(crate) unwatched: Vec<(String, PreloadObstacle)>,
     #[serde(skip)]
     known: Known,
 }
@@ -121,9 +121,9 @@ pub(crate) struct Process {
     /// The signal that ended it, where the command has seen that: of the first program.
     #[serde(default)]
     pub(crate) signal: Option<i32>,
-    pub(crate) findings: Vec<Told>,
+    pub(crate) findings: Vec<FindingReport>,
     /// What it said at its end, and what it was asked for on the way.
-    pub(crate) outcomes: Vec<Outcome>,
+    pub(crate) outcomes: Vec<LeakReport>,
     /// What it had in use by its own counts, where it came to no end.
     pub(crate) in_use: Vec<Reachable>,
     /// Allocations, if it did not come to its end.
@@ -245,22 +245,22 @@ impl Recording {
 
 impl Process {
     /// What it has said at its end.
-    pub(crate) fn final_outcome(&self) -> Option<&Outcome> {
-        self.outcomes.iter().rev().find(|outcome| outcome.sum.is_final)
+    pub(crate) fn final_outcome(&self) -> Option<&LeakReport> {
+        self.outcomes.iter().rev().find(|report| report.sum.is_final)
     }
 
     /// Gives all of its sites other numbers.
     fn renumber(&mut self, site: impl Fn(SiteId) -> SiteId) {
-        for told in &mut self.findings {
-            told.finding.site = site(told.finding.site);
-            let Finding { block, beside, .. } = &mut told.finding;
+        for report in &mut self.findings {
+            report.finding.site = site(report.finding.site);
+            let Finding { block, beside, .. } = &mut report.finding;
             for block in block.iter_mut().chain(beside.iter_mut().flatten()) {
                 (block.site, block.free_site) = (site(block.site), site(block.free_site));
             }
         }
-        for outcome in &mut self.outcomes {
-            outcome.leaks.iter_mut().for_each(|leak| leak.site = site(leak.site));
-            outcome.reachable.iter_mut().for_each(|known| known.site = site(known.site));
+        for report in &mut self.outcomes {
+            report.leaks.iter_mut().for_each(|leak| leak.site = site(leak.site));
+            report.reachable.iter_mut().for_each(|known| known.site = site(known.site));
         }
         self.in_use.iter_mut().for_each(|known| known.site = site(known.site));
     }

@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use mallocop::report::text;
+use mallocop::text::finding;
 
 use crate::failure::Failure;
 use crate::recording::Recording;
@@ -60,16 +60,16 @@ pub(crate) fn show(
     let mut symbols = Symbols::new(to.debuginfod);
     let findings = || recording.processes.iter().flat_map(|process| &process.findings);
     symbols.prepare(&recording, findings().flat_map(told_sites));
-    for told in findings() {
-        printer::print(&text::finding(
-            told,
+    for report in findings() {
+        printer::print(&finding::finding(
+            report,
             &mut Named { recording: &recording, symbols: &mut symbols },
         ));
     }
     printer::print(&summary::write(&recording, &mut symbols));
     to.write(&recording, &mut symbols)?;
     let mut outcomes = recording.processes.iter().flat_map(|process| &process.outcomes);
-    let has_error = findings().any(|told| told.finding.is_error())
-        || outcomes.any(|outcome| outcome.is_error());
+    let has_error = findings().any(|report| report.finding.is_error())
+        || outcomes.any(|report| report.is_error());
     Ok(exitcode.filter(|_| has_error).unwrap_or(0))
 }

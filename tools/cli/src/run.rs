@@ -12,13 +12,13 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use mallocop::finding::Defect;
 use mallocop::leak::suppress;
+use mallocop::model::finding::Defect;
+use mallocop::model::finding_report::FindingReport;
+use mallocop::model::leak_report::LeakReport;
 use mallocop::options::{self, Name, TABLE, Value};
-use mallocop::report::outcome::Outcome;
-use mallocop::report::told::Told;
-use mallocop::report::{leaks, text};
-use mallocop::sys::broken_pipe;
+use mallocop::sys::sigpipe;
+use mallocop::text::{finding, leaks};
 use rustix::process::Pid;
 
 use crate::failure::Failure;
@@ -93,7 +93,7 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
 
 /// Starts the program; signals that come go to it.
 fn start(command: &mut Command, program: &Path) -> Result<Child, Failure> {
-    broken_pipe::pass_on(command);
+    sigpipe::pass_on(command);
     let signals = Signals::hold()?;
     let cannot = |error: std::io::Error| Failure::CannotRun(program.to_owned(), error.to_string());
     let child = command.spawn().map_err(cannot)?;
@@ -235,8 +235,8 @@ impl<'a> Watch<'a> {
     fn print(&mut self, news: &News) {
         let recording = &self.intake.recording;
         if let News::Finding(process, number) = news
-            && let Some(told) = finding(recording, *process, *number)
-            && matches!(told.finding.defect, Defect::Surveyed { .. })
+            && let Some(report) = finding(recording, *process, *number)
+            && matches!(report.finding.defect, Defect::Surveyed { .. })
         {
             // There may be thousands, for `mallocop sweep`.
             return;
@@ -244,18 +244,18 @@ impl<'a> Watch<'a> {
         let sites = match news {
             News::Text(text) => return printer::print(text),
             News::Finding(process, number) => finding(recording, *process, *number).map(told_sites),
-            News::Outcome(process, number) => outcome(recording, *process, *number)
-                .map(|outcome| outcome.leaks.iter().map(|leak| leak.site).collect()),
+            News::Outcome(process, number) => report(recording, *process, *number)
+                .map(|report| report.leaks.iter().map(|leak| leak.site).collect()),
         };
         self.symbols.prepare(recording, sites.unwrap_or_default().into_iter());
         let names = &mut Named { recording, symbols: &mut self.symbols };
         let text = match news {
             News::Text(_) => None,
             News::Finding(process, number) => {
-                finding(recording, *process, *number).map(|told| text::finding(told, names))
+                finding(recording, *process, *number).map(|report| finding::finding(report, names))
             }
             News::Outcome(process, number) => {
-                outcome(recording, *process, *number).map(|outcome| leaks::write(outcome, names))
+                report(recording, *process, *number).map(|report| leaks::write(report, names))
             }
         };
         text.iter().for_each(|text| printer::print(text));
@@ -288,10 +288,10 @@ impl<'a> Watch<'a> {
     }
 }
 
-fn finding(recording: &Recording, process: usize, number: usize) -> Option<&Told> {
+fn finding(recording: &Recording, process: usize, number: usize) -> Option<&FindingReport> {
     recording.processes.get(process)?.findings.get(number)
 }
 
-fn outcome(recording: &Recording, process: usize, number: usize) -> Option<&Outcome> {
+fn report(recording: &Recording, process: usize, number: usize) -> Option<&LeakReport> {
     recording.processes.get(process)?.outcomes.get(number)
 }

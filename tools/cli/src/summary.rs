@@ -5,15 +5,15 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-use mallocop::debug::SiteTotals;
+use mallocop::checks::SiteTotals;
 use mallocop::leak::Leak;
 use mallocop::leak::classify::Loss;
+use mallocop::model::leak_report::{LeakReport, LeakSummary, Reachable};
 use mallocop::options::{self, Name};
-use mallocop::report::escape::escape;
-use mallocop::report::outcome::{Outcome, Reachable, Sum};
-use mallocop::report::summary::{plural, write_sites};
-use mallocop::report::{leaks, stacks};
 use mallocop::stack::depot::SiteId;
+use mallocop::text::escape::escape;
+use mallocop::text::summary::{plural, write_sites};
+use mallocop::text::{leaks, stacks};
 
 use crate::recording::{End, Process, Recording};
 use crate::symbols::{Named, Symbols};
@@ -61,7 +61,7 @@ fn write_outcomes(
     names: &mut Named<'_>,
 ) {
     let outcomes = || processes.iter().filter_map(|process| process.final_outcome());
-    let leaking: Vec<&Outcome> = outcomes().filter(|outcome| !outcome.leaks.is_empty()).collect();
+    let leaking: Vec<&LeakReport> = outcomes().filter(|report| !report.leaks.is_empty()).collect();
     if let Some((first, rest)) = leaking.split_first() {
         let whole = merge(first, rest);
         if has_several || !rest.is_empty() {
@@ -69,17 +69,17 @@ fn write_outcomes(
         }
         out.push_str(&leaks::write(&whole, names));
     }
-    for outcome in outcomes().filter(|outcome| outcome.leaks.is_empty()) {
-        out.push_str(&leaks::write(outcome, names));
+    for report in outcomes().filter(|report| report.leaks.is_empty()) {
+        out.push_str(&leaks::write(report, names));
     }
 }
 
 /// `in 3 processes of cc1 (pid 12, 15, 18):`
-fn of_processes(program: &str, leaking: &[&Outcome]) -> String {
+fn of_processes(program: &str, leaking: &[&LeakReport]) -> String {
     const MOST: usize = 8;
     let name = name_of(program);
     let pids: Vec<String> =
-        leaking.iter().take(MOST).map(|outcome| outcome.sum.pid.to_string()).collect();
+        leaking.iter().take(MOST).map(|report| report.sum.pid.to_string()).collect();
     let more = if leaking.len() > MOST { ", ..." } else { "" };
     match leaking.len() {
         1 => format!("in {name} (pid {}):", pids.join("")),
@@ -88,7 +88,7 @@ fn of_processes(program: &str, leaking: &[&Outcome]) -> String {
 }
 
 /// The leaks of several processes as those of one.
-fn merge(first: &Outcome, rest: &[&Outcome]) -> Outcome {
+fn merge(first: &LeakReport, rest: &[&LeakReport]) -> LeakReport {
     let mut all = first.clone();
     let mut leaks: HashMap<(SiteId, Loss), usize> = HashMap::new();
     let mut sites: HashMap<SiteId, usize> = HashMap::new();
@@ -128,12 +128,12 @@ fn add_reachable(to: &mut Reachable, from: &Reachable) {
     to.counts.peak = to.counts.peak.max(from.counts.peak);
 }
 
-fn add_sum(to: &mut Sum, from: &Sum) {
+fn add_sum(to: &mut LeakSummary, from: &LeakSummary) {
     to.suppressed.add(from.suppressed);
-    to.ledger.allocations = to.ledger.allocations.saturating_add(from.ledger.allocations);
-    to.ledger.frees = to.ledger.frees.saturating_add(from.ledger.frees);
-    to.ledger.allocated = to.ledger.allocated.saturating_add(from.ledger.allocated);
-    to.ledger.peak = to.ledger.peak.max(from.ledger.peak);
+    to.stats.allocations = to.stats.allocations.saturating_add(from.stats.allocations);
+    to.stats.frees = to.stats.frees.saturating_add(from.stats.frees);
+    to.stats.allocated = to.stats.allocated.saturating_add(from.stats.allocated);
+    to.stats.peak = to.stats.peak.max(from.stats.peak);
     to.missed.extend_from_slice(&from.missed);
     to.is_blind |= from.is_blind;
     to.unread_pages = to.unread_pages.saturating_add(from.unread_pages);
@@ -209,7 +209,7 @@ fn write_silent(out: &mut String, recording: &Recording) {
         .iter()
         .filter(|process| !process.is_root && process.findings.is_empty())
         .filter(|process| unjudged(process).is_none() && !has_own_malloc(process))
-        .filter(|process| process.final_outcome().is_none_or(|outcome| outcome.leaks.is_empty()))
+        .filter(|process| process.final_outcome().is_none_or(|report| report.leaks.is_empty()))
         .collect();
     if others.is_empty() {
         return;
@@ -229,7 +229,7 @@ fn write_silent(out: &mut String, recording: &Recording) {
 
 /// Did its allocations go elsewhere?
 fn has_own_malloc(process: &Process) -> bool {
-    process.final_outcome().is_some_and(|outcome| outcome.sum.has_own_malloc)
+    process.final_outcome().is_some_and(|report| report.sum.has_own_malloc)
 }
 
 /// Who was not watched, and why.
@@ -268,11 +268,10 @@ fn sites(recording: &Recording) -> Vec<SiteId> {
     let lists = options::flag(Name::ShowReachable);
     let mut sites = Vec::new();
     for process in &recording.processes {
-        for outcome in &process.outcomes {
-            sites.extend(outcome.leaks.iter().map(|leak| leak.site));
-            sites.extend(
-                outcome.reachable.iter().filter(|_| lists).take(most).map(|site| site.site),
-            );
+        for report in &process.outcomes {
+            sites.extend(report.leaks.iter().map(|leak| leak.site));
+            sites
+                .extend(report.reachable.iter().filter(|_| lists).take(most).map(|site| site.site));
         }
         sites.extend(process.in_use.iter().take(most.max(1)).map(|site| site.site));
     }

@@ -14,7 +14,7 @@ use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use mallocop::finding::Defect;
+use mallocop::model::finding::Defect;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::failure::Failure;
@@ -94,9 +94,9 @@ pub(crate) fn sweep(sweep: &Sweep) -> Result<u8, Failure> {
 /// Numbers of the requests that can be refused.
 fn requests(survey: &Recording, every: bool) -> Vec<u64> {
     let root = survey.processes.iter().filter(|process| process.is_root);
-    let told = root.flat_map(|process| &process.findings);
-    let surveyed = told.filter_map(|told| match told.finding.defect {
-        Defect::Surveyed { ordinal, size } => Some((ordinal, size, told.finding.site)),
+    let report = root.flat_map(|process| &process.findings);
+    let surveyed = report.filter_map(|report| match report.finding.defect {
+        Defect::Surveyed { ordinal, size } => Some((ordinal, size, report.finding.site)),
         _ => None,
     });
     let (mut first, mut last) = (Vec::new(), 0);

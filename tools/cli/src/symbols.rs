@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use addr2line::Loader;
 use indicatif::{ProgressBar, ProgressStyle};
-use mallocop::report::names::{self, Names};
-use mallocop::report::told::Told;
+use mallocop::model::finding_report::FindingReport;
 use mallocop::stack::debug_check;
 use mallocop::stack::demangle::demangle;
 use mallocop::stack::depot::SiteId;
 use mallocop::stack::symbolize;
+use mallocop::text::names;
+use mallocop::text::names::Names;
 use object::read::{Object as _, ObjectSymbol as _, ReadCache};
 
 use crate::debug_file;
@@ -274,8 +275,8 @@ impl Progress {
 }
 
 /// The sites that a finding speaks of.
-pub(crate) fn told_sites(told: &Told) -> Vec<SiteId> {
-    let finding = &told.finding;
+pub(crate) fn told_sites(report: &FindingReport) -> Vec<SiteId> {
+    let finding = &report.finding;
     let blocks = finding.block.iter().chain(finding.beside.iter().flatten());
     let mut sites = vec![finding.site];
     blocks.for_each(|block| sites.extend([block.site, block.free_site]));

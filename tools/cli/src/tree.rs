@@ -6,8 +6,9 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use mallocop::record::read::{Bytes, Reader, Tag};
-use mallocop::record::{self, EXTENT, GIVEN_BACK_AT, HINT_AT, MOST_EXTENTS, TAGS, WINDOW_EXTENTS};
+use mallocop::trace;
+use mallocop::trace::reader::{ByteSource, Tag, TreeReader};
+use mallocop::trace::{EXTENT, GIVEN_BACK_AT, HINT_AT, MOST_EXTENTS, TAGS, WINDOW_EXTENTS};
 use rustix::fs::{FallocateFlags, MemfdFlags};
 use tempfile::TempPath;
 
@@ -77,16 +78,16 @@ impl TreeFile {
     }
 
     /// Starts to read it.
-    pub(crate) fn reader(&self) -> Result<Reader<Source>, Failure> {
+    pub(crate) fn reader(&self) -> Result<TreeReader<Source>, Failure> {
         let file = self.file.try_clone().map_err(Failure::step("read the file for findings"))?;
-        Ok(Reader::new(Source(file)))
+        Ok(TreeReader::new(Source(file)))
     }
 }
 
 /// The file as the reader wants it.
 pub(crate) struct Source(File);
 
-impl Bytes for Source {
+impl ByteSource for Source {
     fn read(&self, at: u64, into: &mut [u8]) -> bool {
         self.0.read_exact_at(into, at).is_ok()
     }
@@ -98,7 +99,7 @@ fn create_in_memory() -> std::io::Result<TreeFile> {
     let mut file = File::from(rustix::fs::memfd_create("mallocop", MemfdFlags::CLOEXEC)?);
     let extents = within_limit(MOST_EXTENTS)?;
     file.set_len(u64::from(extents) * EXTENT as u64)?;
-    file.write_all(&record::fresh_header(extents))?;
+    file.write_all(&trace::fresh_header(extents))?;
     let path = PathBuf::from(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()));
     // Without /proc nobody could open it.
     File::open(&path)?;
@@ -127,6 +128,6 @@ fn create_in(place: &Path) -> std::io::Result<TreeFile> {
     let extents = within_limit(EXTENTS_ON_DISK)?;
     let bytes = u64::from(extents) * EXTENT as u64;
     rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
-    file.write_all(&record::fresh_header(extents))?;
+    file.write_all(&trace::fresh_header(extents))?;
     Ok(TreeFile { file, extents, path: path.to_path_buf(), named: Some(path) })
 }

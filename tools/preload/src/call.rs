@@ -1,7 +1,7 @@
 //! The C calls that allocate, by what they have in common.
 
-use mallocop::debug::Request;
-use mallocop::finding::Kind;
+use mallocop::checks::Request;
+use mallocop::model::finding::AllocKind;
 
 /// A call that allocates. One byte: the short path keeps it in a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +38,8 @@ impl Call {
     #[inline(always)]
     pub(crate) const fn request(self, size: usize, align: usize) -> Request {
         let kind = match self {
-            Self::Malloc | Self::Calloc | Self::Realloc | Self::Reallocarray => Kind::Malloc,
-            _ => Kind::Memalign,
+            Self::Malloc | Self::Calloc | Self::Realloc | Self::Reallocarray => AllocKind::Malloc,
+            _ => AllocKind::Memalign,
         };
         Request { size, align, kind, zeroed: matches!(self, Self::Calloc) }
     }

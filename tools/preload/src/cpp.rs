@@ -5,9 +5,9 @@
 use core::ffi::c_void;
 use core::mem;
 
-use mallocop::debug::{Release, Request};
-use mallocop::finding::{Kind, Operation};
-use mallocop::runtime::attendance::refusal;
+use mallocop::checks::{Release, Request};
+use mallocop::model::finding::{AllocKind, Operation};
+use mallocop::runtime::hooked::fault_injection;
 use mallocop::stack::capture::Caller;
 
 use crate::malloc::{free, try_allocate};
@@ -27,7 +27,7 @@ type Handler = unsafe extern "C-unwind" fn();
 ///
 /// # Safety
 /// `caller` holds the registers at the entry of the program's call.
-unsafe fn try_new(size: usize, align: usize, kind: Kind, caller: Caller) -> *mut c_void {
+unsafe fn try_new(size: usize, align: usize, kind: AllocKind, caller: Caller) -> *mut c_void {
     // operator new(0) is a block of its own, as malloc(0) is.
     if isize::try_from(size).is_err() || !align.is_power_of_two() {
         return core::ptr::null_mut();
@@ -40,7 +40,7 @@ unsafe fn try_new(size: usize, align: usize, kind: Kind, caller: Caller) -> *mut
 ///
 /// # Safety
 /// As for [`try_new`].
-unsafe fn new(size: usize, align: usize, kind: Kind, caller: Caller) -> *mut c_void {
+unsafe fn new(size: usize, align: usize, kind: AllocKind, caller: Caller) -> *mut c_void {
     loop {
         // SAFETY: as the caller says.
         let block = unsafe { try_new(size, align, kind, caller) };
@@ -82,7 +82,7 @@ unsafe fn throw_bad_alloc() {
 /// As for [`try_new`].
 unsafe fn delete(
     block: *mut c_void,
-    kind: Kind,
+    kind: AllocKind,
     size: Option<usize>,
     align: Option<usize>,
     caller: Caller,
@@ -107,7 +107,7 @@ macro_rules! or_behind {
     ($block:expr, $symbol:literal, $kind:ty, ($($argument:expr),*)) => {{
         let block = $block;
         // Behind it the same request would be made once more, and another one refused.
-        let asks_behind = block.is_null() && !refusal::is_planned();
+        let asks_behind = block.is_null() && !fault_injection::is_planned();
         let behind = if asks_behind { look_behind($symbol) } else { core::ptr::null_mut() };
         if behind.is_null() {
             return block;
@@ -143,13 +143,13 @@ entries! {
 
 unsafe extern "C-unwind" fn new_from(size: usize, caller: Caller) -> *mut c_void {
     // SAFETY: the entry gives the registers.
-    unsafe { new(size, 16, Kind::New, caller) }
+    unsafe { new(size, 16, AllocKind::New, caller) }
 }
 
 unsafe extern "C-unwind" fn new_array_from(size: usize, caller: Caller) -> *mut c_void {
     forward!(NewArray, New, (size));
     // SAFETY: the entry gives the registers.
-    unsafe { new(size, 16, Kind::NewArray, caller) }
+    unsafe { new(size, 16, AllocKind::NewArray, caller) }
 }
 
 unsafe extern "C-unwind" fn new_nothrow_from(
@@ -159,7 +159,7 @@ unsafe extern "C-unwind" fn new_nothrow_from(
 ) -> *mut c_void {
     forward!(NewNothrow, NewNothrow, (size, tag));
     // SAFETY: the entry gives the registers.
-    let block = unsafe { try_new(size, 16, Kind::New, caller) };
+    let block = unsafe { try_new(size, 16, AllocKind::New, caller) };
     or_behind!(block, c"_ZnwmRKSt9nothrow_t", NewNothrow, (size, tag))
 }
 
@@ -170,7 +170,7 @@ unsafe extern "C-unwind" fn new_array_nothrow_from(
 ) -> *mut c_void {
     forward!(NewArrayNothrow, NewNothrow, (size, tag));
     // SAFETY: the entry gives the registers.
-    let block = unsafe { try_new(size, 16, Kind::NewArray, caller) };
+    let block = unsafe { try_new(size, 16, AllocKind::NewArray, caller) };
     or_behind!(block, c"_ZnamRKSt9nothrow_t", NewNothrow, (size, tag))
 }
 
@@ -180,7 +180,7 @@ unsafe extern "C-unwind" fn aligned_new_from(
     caller: Caller,
 ) -> *mut c_void {
     // SAFETY: the entry gives the registers.
-    unsafe { new(size, align, Kind::AlignedNew, caller) }
+    unsafe { new(size, align, AllocKind::AlignedNew, caller) }
 }
 
 unsafe extern "C-unwind" fn aligned_new_array_from(
@@ -190,7 +190,7 @@ unsafe extern "C-unwind" fn aligned_new_array_from(
 ) -> *mut c_void {
     forward!(AlignedNewArray, AlignedNew, (size, align));
     // SAFETY: the entry gives the registers.
-    unsafe { new(size, align, Kind::AlignedNewArray, caller) }
+    unsafe { new(size, align, AllocKind::AlignedNewArray, caller) }
 }
 
 unsafe extern "C-unwind" fn aligned_new_nothrow_from(
@@ -201,7 +201,7 @@ unsafe extern "C-unwind" fn aligned_new_nothrow_from(
 ) -> *mut c_void {
     forward!(AlignedNewNothrow, AlignedNewNothrow, (size, align, tag));
     // SAFETY: the entry gives the registers.
-    let block = unsafe { try_new(size, align, Kind::AlignedNew, caller) };
+    let block = unsafe { try_new(size, align, AllocKind::AlignedNew, caller) };
     or_behind!(block, c"_ZnwmSt11align_val_tRKSt9nothrow_t", AlignedNewNothrow, (size, align, tag))
 }
 
@@ -213,25 +213,25 @@ unsafe extern "C-unwind" fn aligned_new_array_nothrow_from(
 ) -> *mut c_void {
     forward!(AlignedNewArrayNothrow, AlignedNewNothrow, (size, align, tag));
     // SAFETY: the entry gives the registers.
-    let block = unsafe { try_new(size, align, Kind::AlignedNewArray, caller) };
+    let block = unsafe { try_new(size, align, AllocKind::AlignedNewArray, caller) };
     or_behind!(block, c"_ZnamSt11align_val_tRKSt9nothrow_t", AlignedNewNothrow, (size, align, tag))
 }
 
 unsafe extern "C-unwind" fn delete_from(block: *mut c_void, caller: Caller) {
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::New, None, None, caller) };
+    unsafe { delete(block, AllocKind::New, None, None, caller) };
 }
 
 unsafe extern "C-unwind" fn delete_array_from(block: *mut c_void, caller: Caller) {
     forward!(DeleteArray, Delete, (block));
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::NewArray, None, None, caller) };
+    unsafe { delete(block, AllocKind::NewArray, None, None, caller) };
 }
 
 unsafe extern "C-unwind" fn delete_sized_from(block: *mut c_void, size: usize, caller: Caller) {
     forward!(DeleteSized, DeleteWord, (block, size));
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::New, Some(size), None, caller) };
+    unsafe { delete(block, AllocKind::New, Some(size), None, caller) };
 }
 
 unsafe extern "C-unwind" fn delete_array_sized_from(
@@ -241,13 +241,13 @@ unsafe extern "C-unwind" fn delete_array_sized_from(
 ) {
     forward!(DeleteArraySized, DeleteWord, (block, size));
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::NewArray, Some(size), None, caller) };
+    unsafe { delete(block, AllocKind::NewArray, Some(size), None, caller) };
 }
 
 unsafe extern "C-unwind" fn delete_nothrow_from(block: *mut c_void, tag: usize, caller: Caller) {
     forward!(DeleteNothrow, DeleteWord, (block, tag));
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::New, None, None, caller) };
+    unsafe { delete(block, AllocKind::New, None, None, caller) };
 }
 
 unsafe extern "C-unwind" fn delete_array_nothrow_from(
@@ -257,12 +257,12 @@ unsafe extern "C-unwind" fn delete_array_nothrow_from(
 ) {
     forward!(DeleteArrayNothrow, DeleteWord, (block, tag));
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::NewArray, None, None, caller) };
+    unsafe { delete(block, AllocKind::NewArray, None, None, caller) };
 }
 
 unsafe extern "C-unwind" fn aligned_delete_from(block: *mut c_void, align: usize, caller: Caller) {
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::AlignedNew, None, Some(align), caller) };
+    unsafe { delete(block, AllocKind::AlignedNew, None, Some(align), caller) };
 }
 
 unsafe extern "C-unwind" fn aligned_delete_array_from(
@@ -272,7 +272,7 @@ unsafe extern "C-unwind" fn aligned_delete_array_from(
 ) {
     forward!(AlignedDeleteArray, DeleteWord, (block, align));
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::AlignedNewArray, None, Some(align), caller) };
+    unsafe { delete(block, AllocKind::AlignedNewArray, None, Some(align), caller) };
 }
 
 unsafe extern "C-unwind" fn aligned_delete_sized_from(
@@ -283,7 +283,7 @@ unsafe extern "C-unwind" fn aligned_delete_sized_from(
 ) {
     forward!(AlignedDeleteSized, DeleteTwoWords, (block, size, align));
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::AlignedNew, Some(size), Some(align), caller) };
+    unsafe { delete(block, AllocKind::AlignedNew, Some(size), Some(align), caller) };
 }
 
 unsafe extern "C-unwind" fn aligned_delete_array_sized_from(
@@ -294,7 +294,7 @@ unsafe extern "C-unwind" fn aligned_delete_array_sized_from(
 ) {
     forward!(AlignedDeleteArraySized, DeleteTwoWords, (block, size, align));
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::AlignedNewArray, Some(size), Some(align), caller) };
+    unsafe { delete(block, AllocKind::AlignedNewArray, Some(size), Some(align), caller) };
 }
 
 unsafe extern "C-unwind" fn aligned_delete_nothrow_from(
@@ -305,7 +305,7 @@ unsafe extern "C-unwind" fn aligned_delete_nothrow_from(
 ) {
     forward!(AlignedDeleteNothrow, DeleteTwoWords, (block, align, tag));
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::AlignedNew, None, Some(align), caller) };
+    unsafe { delete(block, AllocKind::AlignedNew, None, Some(align), caller) };
 }
 
 unsafe extern "C-unwind" fn aligned_delete_array_nothrow_from(
@@ -316,5 +316,5 @@ unsafe extern "C-unwind" fn aligned_delete_array_nothrow_from(
 ) {
     forward!(AlignedDeleteArrayNothrow, DeleteTwoWords, (block, align, tag));
     // SAFETY: the entry gives the registers.
-    unsafe { delete(block, Kind::AlignedNewArray, None, Some(align), caller) };
+    unsafe { delete(block, AllocKind::AlignedNewArray, None, Some(align), caller) };
 }

@@ -6,8 +6,8 @@ use core::ffi::{CStr, c_char, c_int};
 use core::ptr;
 
 use mallocop::heap::size::{PAGE, round_down, round_up};
-use mallocop::report;
-use mallocop::sys::{memory, target};
+use mallocop::runtime::report_sink;
+use mallocop::sys::{exec_check, memory};
 
 /// Texts, ended by null: arguments or an environment.
 pub(crate) type Texts = *const *const c_char;
@@ -132,9 +132,9 @@ pub(crate) unsafe fn with_environment(
     run: impl FnOnce(Texts) -> c_int,
 ) -> c_int {
     let is_watched = has_us(environment);
-    let obstacle = path.filter(|_| is_watched).and_then(target::find_obstacle);
+    let obstacle = path.filter(|_| is_watched).and_then(exec_check::find_obstacle);
     let Some((obstacle, path)) = obstacle.zip(path) else { return run(environment) };
-    report::tell_unwatched(obstacle, path.to_bytes());
+    report_sink::tell_unwatched(obstacle, path.to_bytes());
     if obstacle.is_harmful() {
         // SAFETY: as the caller says.
         unsafe { without_us(environment, run) }

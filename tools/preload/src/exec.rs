@@ -9,8 +9,9 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use mallocop::record::{self, State};
 use mallocop::sys::{errno, process};
+use mallocop::trace;
+use mallocop::trace::ProcessState;
 
 use crate::environment::{Texts, is_readable_path, with_environment};
 
@@ -67,10 +68,10 @@ unsafe extern "C" {
 
 /// Becomes another program by `run`, which returns only if that fails.
 fn become_another(run: impl FnOnce() -> c_int) -> c_int {
-    let is_noted = record::end_if_own(State::Executing);
+    let is_noted = trace::end_if_own(ProcessState::Executing);
     let result = run();
     if is_noted {
-        errno::preserve(|| record::end_if_own(State::Running));
+        errno::preserve(|| trace::end_if_own(ProcessState::Running));
     }
     result
 }
@@ -297,7 +298,7 @@ unsafe extern "C" fn execle_from(path: *const c_char, arguments: Texts) -> c_int
 /// Leaves without exit handlers: noted, so that the process is not taken for killed.
 #[unsafe(no_mangle)]
 extern "C" fn _exit(status: c_int) -> ! {
-    record::end_if_own(State::Left);
+    trace::end_if_own(ProcessState::Left);
     process::exit_at_once(status)
 }
 

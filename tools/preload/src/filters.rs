@@ -7,7 +7,7 @@ use core::ffi::c_long;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use mallocop::stack::modules;
-use mallocop::sys::{apart, filter, process};
+use mallocop::sys::{alt_stack, process, seccomp};
 
 static PRCTL: AtomicUsize = AtomicUsize::new(0);
 static SYSCALL: AtomicUsize = AtomicUsize::new(0);
@@ -21,10 +21,10 @@ pub(crate) fn find() {
 /// A filter is about to be installed: what is needed later is found out now. Returns where to go
 /// on.
 extern "C" fn note_filter(real: &AtomicUsize) -> usize {
-    if !filter::is_installed() {
+    if !seccomp::is_installed() {
         process::keep_id();
-        apart::run(modules::remember);
-        filter::note();
+        alt_stack::run(modules::remember);
+        seccomp::note();
     }
     find_real(real)
 }

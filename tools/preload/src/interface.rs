@@ -2,9 +2,9 @@
 
 use core::ffi::{c_int, c_void};
 
-use mallocop::debug::Release;
-use mallocop::finding::Operation;
+use mallocop::checks::Release;
 use mallocop::heap::size::{GRANULE, PAGE};
+use mallocop::model::finding::Operation;
 use mallocop::stack::capture::Caller;
 
 use crate::call::Call;

@@ -2,16 +2,17 @@
 
 use core::ptr::{self, NonNull};
 
-use mallocop::debug::registry::Sites;
-use mallocop::debug::{Release, Request};
-use mallocop::finding::{BadRequest, Defect, Finding, Operation};
+use mallocop::checks::{Release, Request};
 use mallocop::heap::size::GRANULE;
+use mallocop::model::finding::{BadRequest, Defect, Finding, Operation};
 use mallocop::options::{self, Name};
 use mallocop::own::early;
+use mallocop::shadow::block_table::Sites;
 use mallocop::stack::capture::{self, Caller};
 use mallocop::sys::{errno, thread};
 
-use mallocop::runtime::{attendance, reporter, scope};
+use mallocop::abi::test_scope;
+use mallocop::runtime::{hooked, reporter};
 
 use crate::call::Call;
 use crate::{HEAP, rules, start};
@@ -35,11 +36,11 @@ pub(crate) unsafe fn try_allocate(request: Request, caller: Caller) -> *mut u8 {
 #[inline(never)]
 unsafe fn allocate_fully(request: Request, caller: Caller) -> *mut u8 {
     if thread::is_relocated() {
-        scope::note_thread();
+        test_scope::note_thread();
     }
     match start::heap() {
         // SAFETY: as the caller says.
-        Some(_) if attendance::is_on() => unsafe { attendance::allocate(request, caller) },
+        Some(_) if hooked::is_on() => unsafe { hooked::allocate(request, caller) },
         Some(heap) => heap.allocate(request),
         None => early::allocate(request.size, request.align),
     }
@@ -194,7 +195,7 @@ pub(crate) fn warn(bad: BadRequest) {
     if reporter::is_told(&finding) {
         return;
     }
-    mallocop::sys::apart::run(|| reporter::on_finding(&finding));
+    mallocop::sys::alt_stack::run(|| reporter::on_finding(&finding));
 }
 
 /// An aligned block for a call that takes any alignment.
@@ -320,7 +321,7 @@ unsafe extern "C" fn free_fully(pointer: *mut u8, release: &Release, caller: Cal
     // Before there is a heap, all there is comes from the early buffer, which keeps it.
     match start::heap() {
         // SAFETY: as the caller says.
-        Some(_) if attendance::is_on() => unsafe { attendance::free(pointer, release, caller) },
+        Some(_) if hooked::is_on() => unsafe { hooked::free(pointer, release, caller) },
         Some(heap) => heap.free(pointer as usize, release),
         None => {}
     }
@@ -351,9 +352,7 @@ pub(crate) unsafe fn resize(call: Call, pointer: *mut u8, size: usize, caller: C
     }
     let block = match start::heap() {
         // SAFETY: as the caller says.
-        Some(_) if attendance::is_on() => unsafe {
-            attendance::resize(pointer, request, release, caller)
-        },
+        Some(_) if hooked::is_on() => unsafe { hooked::resize(pointer, request, release, caller) },
         Some(heap) => heap.resize(pointer as usize, request, release),
         None => ptr::null_mut(),
     };

@@ -1,7 +1,7 @@
 //! Which arguments the allocating calls take. Pure: says what is wrong, does nothing about it.
 
-use mallocop::finding::BadRequest;
 use mallocop::heap::size::PAGE;
+use mallocop::model::finding::BadRequest;
 
 /// `count` times `size` bytes, if that can be.
 pub(crate) fn product(call: &'static str, count: usize, size: usize) -> Result<usize, BadRequest> {

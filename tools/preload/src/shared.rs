@@ -1,7 +1,7 @@
 //! The table by which Rust's global allocator in the program finds this heap.
 
-use mallocop::runtime::rust_calls;
-use mallocop::runtime::shared_heap::{SharedHeap, begin_scope, end_scope, statistics};
+use mallocop::abi::rust_global;
+use mallocop::abi::shared_heap::{SharedHeap, begin_scope, end_scope, statistics};
 use mallocop::stack::capture::Caller;
 use mallocop::sys::thread::Call;
 
@@ -21,13 +21,13 @@ unsafe extern "C" fn allocate(
 ) -> *mut u8 {
     let _call = Call::begin(sp);
     // SAFETY: the caller gives the registers at its own entry.
-    unsafe { rust_calls::allocate(size, align, zeroed != 0, Caller { sp, fp }, start::heap) }
+    unsafe { rust_global::allocate(size, align, zeroed != 0, Caller { sp, fp }, start::heap) }
 }
 
 unsafe extern "C" fn release(block: *mut u8, size: usize, align: usize, sp: usize, fp: usize) {
     let _call = Call::begin(sp);
     // SAFETY: the caller gives the registers at its own entry.
-    unsafe { rust_calls::release(block, size, align, Caller { sp, fp }, start::heap) }
+    unsafe { rust_global::release(block, size, align, Caller { sp, fp }, start::heap) }
 }
 
 unsafe extern "C" fn resize(
@@ -40,5 +40,5 @@ unsafe extern "C" fn resize(
 ) -> *mut u8 {
     let _call = Call::begin(sp);
     // SAFETY: the caller gives the registers at its own entry.
-    unsafe { rust_calls::resize(block, size, align, new_size, Caller { sp, fp }, start::heap) }
+    unsafe { rust_global::resize(block, size, align, new_size, Caller { sp, fp }, start::heap) }
 }

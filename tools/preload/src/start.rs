@@ -3,18 +3,18 @@
 use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 
-use mallocop::debug::CheckedHeap;
-use mallocop::runtime::start;
+use mallocop::checks::CheckedHeap;
+use mallocop::runtime::init;
 use mallocop::stack::modules;
 use mallocop::sys::process;
 use mallocop::sys::thread::ToolWork;
 
 use crate::{exec, filters, operators, shims};
 
-/// The heap, made ready if this is the first call; see [`start::heap`].
+/// The heap, made ready if this is the first call; see [`init::heap`].
 #[inline]
 pub(crate) fn heap() -> Option<&'static CheckedHeap> {
-    start::heap(note_own_range)
+    init::heap(note_own_range)
 }
 
 /// Says where this library lies.
@@ -34,13 +34,13 @@ extern "C" fn begin() {
         return;
     }
     let _work = ToolWork::begin();
-    start::construct(|| {
+    init::construct(|| {
         filters::find();
         exec::find();
         shims::prepare();
         operators::ensure_resolved();
         if is_defined_elsewhere(process::find_symbol(c"malloc")) {
-            start::note_own_malloc();
+            init::note_own_malloc();
         }
     });
 }

@@ -3,15 +3,15 @@
 use core::ffi::{c_char, c_int};
 use std::ffi::CString;
 
-use mallocop::arena::Totals;
+use mallocop::arena::HeapStats;
 use mallocop::heap::Usage;
-use mallocop::sys::apart;
+use mallocop::sys::alt_stack;
 use mallocop::sys::output;
 use mallocop::sys::thread::ToolWork;
 
 use crate::start;
 
-fn totals() -> (Totals, Usage) {
+fn totals() -> (HeapStats, Usage) {
     start::heap().map(|heap| heap.totals()).unwrap_or_default()
 }
 
@@ -31,7 +31,7 @@ fn mapped_bytes() -> usize {
 
 #[unsafe(no_mangle)]
 extern "C" fn mallinfo2() -> libc::mallinfo2 {
-    let (ledger, usage) = totals();
+    let (stats, usage) = totals();
     libc::mallinfo2 {
         arena: usage.held,
         ordblks: 0,
@@ -41,7 +41,7 @@ extern "C" fn mallinfo2() -> libc::mallinfo2 {
         usmblks: 0,
         fsmblks: 0,
         // Without the mapped blocks, which have a field of their own.
-        uordblks: (ledger.live as usize).saturating_sub(mapped_bytes()),
+        uordblks: (stats.live as usize).saturating_sub(mapped_bytes()),
         fordblks: usage.held - usage.in_use,
         keepcost: 0,
     }
@@ -69,17 +69,17 @@ extern "C" fn mallinfo() -> libc::mallinfo {
 extern "C" fn malloc_stats() {
     // As glibc's, it is no cancellation point.
     let _work = ToolWork::begin();
-    let (ledger, usage) = totals();
+    let (stats, usage) = totals();
     let text = format!(
         "mallocop: {} bytes in use in {} blocks; heap {} bytes, mapped {} bytes in {} blocks\n",
-        ledger.live,
-        ledger.allocations - ledger.frees,
+        stats.live,
+        stats.allocations - stats.frees,
         usage.held,
         usage.mapped,
         usage.mapped_chunks
     );
     // malloc_stats(3) prints on standard error, whatever that is now.
-    apart::without_cancellation(|| output::write_all(2, text.as_bytes()));
+    alt_stack::without_cancellation(|| output::write_all(2, text.as_bytes()));
 }
 
 /// malloc_info(3): XML on a stream.
@@ -88,7 +88,7 @@ unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::FILE) -> c_i
     if options != 0 {
         return libc::EINVAL;
     }
-    let (ledger, usage) = totals();
+    let (stats, usage) = totals();
     let text = {
         let _work = ToolWork::begin();
         CString::new(format!(
@@ -99,13 +99,13 @@ unsafe extern "C" fn malloc_info(options: c_int, stream: *mut libc::FILE) -> c_i
             usage.mapped_chunks,
             usage.mapped,
             usage.held,
-            ledger.allocations - ledger.frees,
-            ledger.live
+            stats.allocations - stats.frees,
+            stats.live
         ))
     };
     let Ok(text) = text else { return -1 };
     let text: *const c_char = text.as_ptr();
     // SAFETY: the caller gives an open stream; the text is a live C string.
-    let printed = apart::without_cancellation(|| unsafe { libc::fputs(text, stream) });
+    let printed = alt_stack::without_cancellation(|| unsafe { libc::fputs(text, stream) });
     if printed < 0 { -1 } else { 0 }
 }

@@ -9,14 +9,14 @@ const LIVE: usize = 64;
 
 /// What the calls hand down.
 struct Work {
-    ledger: Ledger,
+    stats: Ledger,
     blocks: [Option<Block>; LIVE],
     step: usize,
 }
 
 impl Work {
     fn new() -> Self {
-        Self { ledger: Ledger::default(), blocks: [const { None }; LIVE], step: 0 }
+        Self { stats: Ledger::default(), blocks: [const { None }; LIVE], step: 0 }
     }
 
     /// Frees the oldest block and allocates one.
@@ -25,14 +25,14 @@ impl Work {
         let place = self.step % LIVE;
         self.step += 1;
         if let Some(old) = self.blocks[place].take() {
-            self.ledger.release(old);
+            self.stats.release(old);
         }
-        self.blocks[place] = Some(self.ledger.allocate(64));
+        self.blocks[place] = Some(self.stats.allocate(64));
     }
 
     fn end(mut self) -> Ledger {
-        release_all(&mut self.ledger, &mut self.blocks);
-        self.ledger
+        release_all(&mut self.stats, &mut self.blocks);
+        self.stats
     }
 }
 

@@ -51,7 +51,7 @@ fn hand_on<const ROLES: usize>(
     mut roles: [Random; ROLES],
     operations: u64,
 ) -> Ledger {
-    let mut ledger = Ledger::default();
+    let mut stats = Ledger::default();
     let mut memory = vec![0u8; PLACES * PLACE];
     let places: Vec<_> = memory.chunks_exact_mut(PLACE).map(<[u8]>::as_mut_ptr).collect();
     let mut places = places.iter().copied().cycle();
@@ -65,18 +65,18 @@ fn hand_on<const ROLES: usize>(
                 place.write_volatile(1);
                 place.add(size % PLACE).write_volatile(2);
             }
-            ledger.allocated += 1;
+            stats.allocated += 1;
             black_box(shared[random.below(SLOTS)].swap(place, Ordering::AcqRel));
-            ledger.freed += 1;
+            stats.freed += 1;
         }
     }
-    ledger
+    stats
 }
 
 /// Runs it in this process and in a forked one at once, each on a core of its own.
 fn in_two_processes(work: impl Fn() -> Ledger) -> Ledger {
     match run_in_two_processes(work) {
-        Ok(ledger) => ledger,
+        Ok(stats) => stats,
         Err(error) => {
             eprintln!("mallocop-bench: {error}");
             process::exit(1)

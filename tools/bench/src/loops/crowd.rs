@@ -15,7 +15,7 @@ const LEFT: usize = 40;
 /// Two threads at a time; each frees what an earlier one left.
 pub(crate) fn threads_come_and_go(operations: u64) -> Ledger {
     let left = slots(2 * LEFT);
-    let mut ledger = Ledger::default();
+    let mut stats = Ledger::default();
     for round in 0..operations.div_ceil(4 * BLOCKS as u64) {
         let one = |which| {
             let left = &left;
@@ -25,31 +25,31 @@ pub(crate) fn threads_come_and_go(operations: u64) -> Ledger {
         thread::scope(|scope| {
             for thread in [scope.spawn(one(0)), scope.spawn(one(1))] {
                 match thread.join() {
-                    Ok(theirs) => ledger = std::mem::take(&mut ledger).merge(&theirs),
+                    Ok(theirs) => stats = std::mem::take(&mut stats).merge(&theirs),
                     Err(panic) => std::panic::resume_unwind(panic),
                 }
             }
         });
     }
     for block in left.iter().filter_map(|slot| slot.swap(None)) {
-        ledger.release(block);
+        stats.release(block);
     }
-    ledger
+    stats
 }
 
 /// What a thread does.
 fn live(left: &[Slot], seed: u64) -> Ledger {
-    let mut ledger = Ledger::default();
+    let mut stats = Ledger::default();
     let mut random = Random::new(seed);
     let mut blocks: [Option<Block>; BLOCKS] = [const { None }; BLOCKS];
     for block in &mut blocks {
-        *block = Some(ledger.allocate(random.by_magnitude(3, 11)));
+        *block = Some(stats.allocate(random.by_magnitude(3, 11)));
     }
     for block in blocks.iter_mut().take(LEFT) {
         if let Some(earlier) = left[random.below(left.len())].swap(block.take()) {
-            ledger.release(earlier);
+            stats.release(earlier);
         }
     }
-    release_all(&mut ledger, &mut blocks);
-    ledger
+    release_all(&mut stats, &mut blocks);
+    stats
 }

@@ -31,19 +31,19 @@ impl Population {
         Self { blocks, sizes, bytes: 0 }
     }
 
-    fn add(&mut self, ledger: &mut Ledger, size: usize) {
-        self.blocks.push(ledger.allocate_used(size, size));
+    fn add(&mut self, stats: &mut Ledger, size: usize) {
+        self.blocks.push(stats.allocate_used(size, size));
         self.sizes.push(size as u32);
         self.bytes += size;
     }
 
-    fn remove(&mut self, ledger: &mut Ledger, which: usize) {
-        ledger.release(self.blocks.swap_remove(which));
+    fn remove(&mut self, stats: &mut Ledger, which: usize) {
+        stats.release(self.blocks.swap_remove(which));
         self.bytes -= self.sizes.swap_remove(which) as usize;
     }
 
-    fn clear(&mut self, ledger: &mut Ledger) {
-        self.blocks.drain(..).for_each(|block| ledger.release(block));
+    fn clear(&mut self, stats: &mut Ledger) {
+        self.blocks.drain(..).for_each(|block| stats.release(block));
     }
 }
 
@@ -53,7 +53,7 @@ pub(crate) fn drift(operations: u64, mut sample: impl FnMut(u64)) -> Ledger {
     // The smallest phase's mean is 170 bytes or so: neither list grows beyond this.
     let mut short = Population::with_capacity(LIVE / 64);
     let mut long = Population::with_capacity(LONG_LIVED / 64);
-    let mut ledger = Ledger::default();
+    let mut stats = Ledger::default();
     let mut random = Random::new(8);
     let interval = (operations / SAMPLES).max(1);
     for operation in 0..operations {
@@ -61,19 +61,19 @@ pub(crate) fn drift(operations: u64, mut sample: impl FnMut(u64)) -> Ledger {
             let (low, high) = PHASES[(operation / PHASE) as usize % PHASES.len()];
             let size = random.by_magnitude(low, high);
             let lives_long = random.below(LONG_LIVED_SHARE) == 0;
-            if lives_long { &mut long } else { &mut short }.add(&mut ledger, size);
+            if lives_long { &mut long } else { &mut short }.add(&mut stats, size);
         } else {
             let chosen = if long.bytes > LONG_LIVED { &mut long } else { &mut short };
             let which = random.below(chosen.blocks.len());
-            chosen.remove(&mut ledger, which);
+            chosen.remove(&mut stats, which);
         }
         if (operation + 1).is_multiple_of(interval) {
             sample(operation + 1);
         }
     }
-    short.clear(&mut ledger);
-    long.clear(&mut ledger);
-    ledger
+    short.clear(&mut stats);
+    long.clear(&mut stats);
+    stats
 }
 
 #[cfg(test)]
@@ -83,8 +83,8 @@ mod tests {
     #[test]
     fn drift_samples_ten_times_and_frees_everything() {
         let mut samples = Vec::new();
-        let ledger = drift(1_000_000, |operations| samples.push(operations));
+        let stats = drift(1_000_000, |operations| samples.push(operations));
         assert_eq!(samples, (1..=10).map(|sample| sample * 100_000).collect::<Vec<_>>());
-        assert_eq!(ledger.allocated, ledger.freed);
+        assert_eq!(stats.allocated, stats.freed);
     }
 }

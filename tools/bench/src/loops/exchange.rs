@@ -27,24 +27,24 @@ pub(crate) fn producer_consumer(operations: u64) -> Ledger {
     let place = |number: u64| &ring[number as usize % SLOTS];
     in_two_threads(
         || {
-            let mut ledger = Ledger::default();
+            let mut stats = Ledger::default();
             let mut random = Random::new(5);
             for number in 0..blocks {
-                let block = ledger.allocate(small(&mut random));
+                let block = stats.allocate(small(&mut random));
                 wait_until(|| place(number).is_empty());
                 place(number).swap(Some(block));
             }
-            ledger
+            stats
         },
         || {
-            let mut ledger = Ledger::default();
+            let mut stats = Ledger::default();
             for number in 0..blocks {
                 wait_until(|| !place(number).is_empty());
                 if let Some(block) = place(number).swap(None) {
-                    ledger.release(block);
+                    stats.release(block);
                 }
             }
-            ledger
+            stats
         },
     )
 }
@@ -52,18 +52,18 @@ pub(crate) fn producer_consumer(operations: u64) -> Ledger {
 /// Two threads put blocks into shared places and free what was there.
 pub(crate) fn swap_two_threads(operations: u64) -> Ledger {
     let shared = slots(SLOTS);
-    let ledger = in_two_threads(
+    let stats = in_two_threads(
         || swap(&shared, [6].map(Random::new), operations / 2),
         || swap(&shared, [7].map(Random::new), operations / 2),
     );
-    clear(ledger, &shared)
+    clear(stats, &shared)
 }
 
 /// One thread does what the two do, in turns.
 pub(crate) fn swap_one_thread(operations: u64) -> Ledger {
     let shared = slots(SLOTS);
-    let ledger = swap(&shared, [6, 7].map(Random::new), operations);
-    clear(ledger, &shared)
+    let stats = swap(&shared, [6, 7].map(Random::new), operations);
+    clear(stats, &shared)
 }
 
 /// Swaps in each of the roles in turn.
@@ -72,24 +72,24 @@ fn swap<const ROLES: usize>(
     mut roles: [Random; ROLES],
     operations: u64,
 ) -> Ledger {
-    let mut ledger = Ledger::default();
+    let mut stats = Ledger::default();
     for _ in 0..operations / 2 / ROLES as u64 {
         for random in &mut roles {
-            let block: Block = ledger.allocate(small(random));
+            let block: Block = stats.allocate(small(random));
             if let Some(previous) = shared[random.below(SLOTS)].swap(Some(block)) {
-                ledger.release(previous);
+                stats.release(previous);
             }
         }
     }
-    ledger
+    stats
 }
 
 /// Frees what the places still hold.
-fn clear(mut ledger: Ledger, shared: &[Slot]) -> Ledger {
+fn clear(mut stats: Ledger, shared: &[Slot]) -> Ledger {
     for block in shared.iter().filter_map(|slot| slot.swap(None)) {
-        ledger.release(block);
+        stats.release(block);
     }
-    ledger
+    stats
 }
 
 pub(super) fn small(random: &mut Random) -> usize {

@@ -25,65 +25,65 @@ struct Branch {
 
 /// Builds a list and a tree, tears them down, and does so again.
 pub(crate) fn structures(operations: u64) -> Ledger {
-    let mut ledger = Ledger::default();
+    let mut stats = Ledger::default();
     for _ in 0..operations.div_ceil(2 * NODES) {
-        let list = build_list(&mut ledger);
-        let tree = build_tree(&mut ledger, LEVELS - 1);
-        tear_down_list(&mut ledger, list);
-        tear_down_tree(&mut ledger, tree);
+        let list = build_list(&mut stats);
+        let tree = build_tree(&mut stats, LEVELS - 1);
+        tear_down_list(&mut stats, list);
+        tear_down_tree(&mut stats, tree);
     }
-    ledger
+    stats
 }
 
-fn build_list(ledger: &mut Ledger) -> Option<NonNull<Link>> {
+fn build_list(stats: &mut Ledger) -> Option<NonNull<Link>> {
     (0..LENGTH).fold(None, |next, position| {
         let size = if position % 3 == 0 { 72 } else { 24 };
-        Some(ledger.place(size, Link { next }))
+        Some(stats.place(size, Link { next }))
     })
 }
 
-fn tear_down_list(ledger: &mut Ledger, mut list: Option<NonNull<Link>>) {
+fn tear_down_list(stats: &mut Ledger, mut list: Option<NonNull<Link>>) {
     while let Some(link) = list {
         // SAFETY: the list's nodes were placed by build_list, and each is freed once it is read.
         list = unsafe { link.read() }.next;
         // SAFETY: the node was placed by build_list and is read already; no pointer to it is left.
-        unsafe { release(ledger, link) };
+        unsafe { release(stats, link) };
     }
 }
 
 /// A full tree; each leaf that is a left child has a payload, from calloc, in place of the right.
-fn build_tree(ledger: &mut Ledger, levels: u32) -> Option<NonNull<Branch>> {
+fn build_tree(stats: &mut Ledger, levels: u32) -> Option<NonNull<Branch>> {
     if levels == 0 {
-        let payload = Some(ledger.allocate_zeroed(100));
-        return Some(ledger.place(48, Branch { children: [None, None], payload }));
+        let payload = Some(stats.allocate_zeroed(100));
+        return Some(stats.place(48, Branch { children: [None, None], payload }));
     }
-    let left = build_tree(ledger, levels - 1);
+    let left = build_tree(stats, levels - 1);
     // The payloads' number is the lowest level's, which the right half of it makes up for.
-    let right = if levels == 1 { None } else { build_tree(ledger, levels - 1) };
-    Some(ledger.place(48, Branch { children: [left, right], payload: None }))
+    let right = if levels == 1 { None } else { build_tree(stats, levels - 1) };
+    Some(stats.place(48, Branch { children: [left, right], payload: None }))
 }
 
-fn tear_down_tree(ledger: &mut Ledger, tree: Option<NonNull<Branch>>) {
+fn tear_down_tree(stats: &mut Ledger, tree: Option<NonNull<Branch>>) {
     let Some(branch) = tree else { return };
     // SAFETY: the tree's nodes were placed by build_tree, and each is freed once it is read.
     let Branch { children, payload } = unsafe { branch.read() };
     for child in children {
-        tear_down_tree(ledger, child);
+        tear_down_tree(stats, child);
     }
     if let Some(payload) = payload {
-        ledger.release(payload);
+        stats.release(payload);
     }
     // SAFETY: the node was placed by build_tree and is read already; no pointer to it is left.
-    unsafe { release(ledger, branch) };
+    unsafe { release(stats, branch) };
 }
 
 /// Frees a node.
 ///
 /// # Safety
 /// The node is from `Ledger::place`, and this is the last use of its address.
-unsafe fn release<T>(ledger: &mut Ledger, node: NonNull<T>) {
+unsafe fn release<T>(stats: &mut Ledger, node: NonNull<T>) {
     // SAFETY: a placed node is at the start of its block, whose address the caller gives up.
     if let Some(block) = unsafe { Block::from_raw(node.as_ptr().cast()) } {
-        ledger.release(block);
+        stats.release(block);
     }
 }

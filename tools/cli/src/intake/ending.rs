@@ -3,12 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mallocop::debug::SiteTotals;
-use mallocop::record::read::{self, Bytes, Tag};
-use mallocop::record::{Kind, State};
-use mallocop::report::outcome::Reachable;
+use mallocop::checks::SiteTotals;
+use mallocop::model::leak_report::Reachable;
 use mallocop::stack::depot::SiteId;
-use mallocop::stack::totals::SiteCounts;
+use mallocop::stack::site_counts::SiteCounts;
+use mallocop::trace::reader;
+use mallocop::trace::reader::{ByteSource, Tag};
+use mallocop::trace::{ExtentKind, ProcessState};
 
 use super::Intake;
 use crate::leftovers;
@@ -16,7 +17,7 @@ use crate::recording::End;
 
 /// Are there children of a process's forks that have not counted themselves in yet? So it looks
 /// also where a fork has failed, or a child has found no room.
-fn awaits_forks(process: &read::Process, children: &HashMap<(u32, u32), u32>) -> bool {
+fn awaits_forks(process: &reader::ProcessView, children: &HashMap<(u32, u32), u32>) -> bool {
     let known = children.get(&(process.number, process.serial)).copied();
     process.forks > known.unwrap_or(0)
 }
@@ -46,13 +47,13 @@ fn dispensable(all: &HashMap<u32, Standing>) -> HashSet<u32> {
     all.keys().copied().filter(|number| !needed.contains(number)).collect()
 }
 
-impl<B: Bytes> Intake<B> {
+impl<B: ByteSource> Intake<B> {
     /// Does a process run of which more may come, or begin to? Ids of another pid namespace than
     /// this one cannot be asked for.
     pub(crate) fn has_running(&self, namespace: u32) -> bool {
         let first = self.processes();
-        let runs = |process: &read::Process| {
-            matches!(process.state, State::Running | State::Executing)
+        let runs = |process: &reader::ProcessView| {
+            matches!(process.state, ProcessState::Running | ProcessState::Executing)
                 && process.namespace == namespace
                 && leftovers::is_alive(process.pid)
         };
@@ -67,7 +68,7 @@ impl<B: Bytes> Intake<B> {
 
     /// Number of children of forks, by their parent's extent and serial number; `all` are the
     /// processes as they stand.
-    fn children(&self, all: &[read::Process]) -> HashMap<(u32, u32), u32> {
+    fn children(&self, all: &[reader::ProcessView]) -> HashMap<(u32, u32), u32> {
         let mut children = self.forked.clone();
         for process in all.iter().filter(|process| process.is_counted) {
             if let Some(parent) = process.parent {
@@ -111,7 +112,7 @@ impl<B: Bytes> Intake<B> {
         let before = std::mem::take(&mut self.gone);
         let children = self.children(&self.processes());
         let mut all: HashMap<u32, Standing> = HashMap::new();
-        for tag in tags.iter().filter(|tag| tag.kind == Kind::Process) {
+        for tag in tags.iter().filter(|tag| tag.kind == ExtentKind::Process) {
             let process = self.reader.process(tag.number);
             let seen = self.seen.get(&tag.number);
             let gone = process.as_ref().zip(seen).filter(|(process, seen)| {
@@ -165,23 +166,28 @@ impl<B: Bytes> Intake<B> {
     }
 
     /// Has the process become another program, which has told of itself?
-    fn is_replaced(&self, process: &read::Process) -> bool {
+    fn is_replaced(&self, process: &reader::ProcessView) -> bool {
         let last = self.executed.get(&(process.namespace, process.pid));
         last.is_some_and(|&last| last > process.serial)
     }
 
-    fn settle(&mut self, numbers: &[u32], tags: &[Tag], is_alive: impl Fn(&read::Process) -> bool) {
+    fn settle(
+        &mut self,
+        numbers: &[u32],
+        tags: &[Tag],
+        is_alive: impl Fn(&reader::ProcessView) -> bool,
+    ) {
         let mut tags_of: HashMap<u32, Vec<Tag>> = HashMap::new();
         tags.iter().for_each(|tag| tags_of.entry(tag.owner).or_default().push(*tag));
         for &number in numbers {
             let Some(process) = self.reader.process(number) else { continue };
             let end = match process.state {
-                State::Exited => End::Exited,
-                State::Left => End::Left,
-                State::Executing => End::Replaced,
-                State::Running if self.is_replaced(&process) => End::Replaced,
-                State::Running if is_alive(&process) => End::Running,
-                State::Running => End::Killed,
+                ProcessState::Exited => End::Exited,
+                ProcessState::Left => End::Left,
+                ProcessState::Executing => End::Replaced,
+                ProcessState::Running if self.is_replaced(&process) => End::Replaced,
+                ProcessState::Running if is_alive(&process) => End::Running,
+                ProcessState::Running => End::Killed,
             };
             let in_use = match (end, tags_of.get(&number)) {
                 (End::Exited, _) | (_, None) => Vec::new(),

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::process::Command;
 
-use mallocop::finding::{Defect, Finding};
-use mallocop::report::stacks;
+use mallocop::model::finding::{Defect, Finding};
 use mallocop::stack::depot::SiteId;
+use mallocop::text::stacks;
 
 use super::file;
 use super::trial::Tried;
@@ -72,8 +72,8 @@ fn root(recording: &Recording) -> impl Iterator<Item = &Process> {
 fn leaks(recording: &Recording) -> impl Iterator<Item = SiteId> + '_ {
     let outcomes = root(recording).filter_map(Process::final_outcome);
     outcomes
-        .filter(|outcome| outcome.is_error())
-        .flat_map(|outcome| &outcome.leaks)
+        .filter(|report| report.is_error())
+        .flat_map(|report| &report.leaks)
         .map(|leak| leak.site)
 }
 
@@ -147,7 +147,7 @@ fn hung(tried: &Tried) -> Fault {
 }
 
 fn findings(recording: &Recording) -> impl Iterator<Item = &Finding> {
-    root(recording).flat_map(|process| &process.findings).map(|told| &told.finding)
+    root(recording).flat_map(|process| &process.findings).map(|report| &report.finding)
 }
 
 fn errors(recording: &Recording) -> impl Iterator<Item = SiteId> + '_ {

@@ -1,0 +1,412 @@
+//! `CheckedHeap`: allocate, free, usable_size. The only place that calls heap, registry, block and
+//! quarantine in their order.
+
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use crate::arena::size_class::Class;
+use crate::arena::{Arenas, Owner};
+use crate::checks::deferred_free;
+use crate::checks::layout;
+use crate::checks::layout::{BlockHeader, Canaries};
+use crate::checks::poison;
+use crate::checks::program_pages::ProgramPages;
+use crate::checks::quarantine::Quarantine;
+use crate::checks::trailing_word;
+use crate::heap::{Layout, Tuning};
+use crate::model::finding::{AllocKind, Finding, Operation};
+use crate::options::{self, Name};
+use crate::own::{self, Region};
+use crate::shadow::block_table;
+use crate::shadow::block_table::BlockState;
+use crate::shadow::mapped_blocks::MappedBlocks;
+use crate::shadow::shadowed_pages::ShadowedPages;
+use crate::stack::capture;
+use crate::stack::depot::SiteId;
+use crate::sys::lock::Lock;
+use crate::sys::{alt_stack, brk, huge_pages, process, single_threaded, thread};
+
+/// What the program asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    /// Bytes.
+    pub size: usize,
+    /// Alignment, a power of two.
+    pub align: usize,
+    /// The call.
+    pub kind: AllocKind,
+    /// Must the bytes be zero?
+    pub zeroed: bool,
+}
+
+impl Request {
+    /// `size` bytes by malloc.
+    pub const fn malloc(size: usize) -> Self {
+        Self { size, align: 16, kind: AllocKind::Malloc, zeroed: false }
+    }
+}
+
+/// How the program gives a block back.
+#[derive(Clone, Copy, Debug)]
+pub struct Release {
+    pub(crate) operation: Operation,
+    pub(crate) size: Option<usize>,
+    pub(crate) align: Option<usize>,
+    /// The kinds of block that the call is right for, a bit each.
+    pub(crate) kinds: u8,
+}
+
+impl Release {
+    /// By a call that says nothing of size or alignment.
+    pub const fn by(operation: Operation) -> Self {
+        Self::sized(operation, None, None)
+    }
+
+    /// By a call that says what size and alignment the block has.
+    pub const fn sized(operation: Operation, size: Option<usize>, align: Option<usize>) -> Self {
+        let kinds = match operation {
+            Operation::Delete(kind) => 1 << kind as u8,
+            Operation::Dealloc | Operation::Reallocate => 1 << AllocKind::Rust as u8,
+            _ => 1 << AllocKind::Malloc as u8 | 1 << AllocKind::Memalign as u8,
+        };
+        Self { operation, size, align, kinds }
+    }
+}
+
+/// What is true of a payload fresh from a heap.
+#[derive(Clone, Copy)]
+pub(crate) struct Fresh {
+    /// Its class; `None` for one that is not cached.
+    pub(crate) class: Option<Class>,
+    /// Has it a mapping of its own?
+    pub(crate) mapped: bool,
+    /// Does it read as zero?
+    pub(crate) is_zero: bool,
+}
+
+/// Where the heaps of the program's arenas get their memory.
+pub(crate) type Pages = ShadowedPages<ProgramPages>;
+
+/// The program's heap with all its checks. One per process.
+pub struct CheckedHeap {
+    pub(crate) arenas: Arenas<Pages, Quarantine>,
+    pub(crate) mapped: Lock<MappedBlocks>,
+    pub(crate) key: AtomicU64,
+    /// Bytes that may wait in one thread's quarantine.
+    pub(crate) quarantine_limit: AtomicUsize,
+    /// Looks at everything under way: while there is one, no memory goes away.
+    pub(crate) frozen: AtomicUsize,
+    /// Do both ends of operator new and delete come to us?
+    operators_are_ours: AtomicBool,
+    on_finding: fn(&Finding),
+}
+
+impl CheckedHeap {
+    /// An empty heap. `on_finding` gets every finding, with no lock held; it may not return.
+    pub const fn new(on_finding: fn(&Finding)) -> Self {
+        let pages = ShadowedPages { arena: 0, pages: ProgramPages::main() };
+        Self {
+            arenas: Arenas::new(pages, Quarantine::new()),
+            mapped: Lock::new(MappedBlocks::new()),
+            key: AtomicU64::new(0),
+            quarantine_limit: AtomicUsize::new(0),
+            frozen: AtomicUsize::new(0),
+            operators_are_ours: AtomicBool::new(true),
+            on_finding,
+        }
+    }
+
+    /// To be called once, before any other call and after the options are known.
+    pub fn prepare(&self) {
+        let key = process::random_key();
+        self.key.store(key, Ordering::Relaxed);
+        own::heap::prepare(key.rotate_left(17));
+        own::emergency::prepare();
+        // The tables for the heap's first MiB and the first thread's number: what the first
+        // malloc then asks the system for is memory alone.
+        if let Some(start) = brk::heap_start() {
+            block_table::cover_for(0, start, 1 << 20);
+        }
+        thread::number();
+        huge_pages::set_wanted(options::flag(Name::HugePages));
+        self.arenas.prepare(trailing_word::heap_key(key), tuning());
+    }
+
+    /// Says whether operator new and delete both come to us; if not, mismatches are not looked for.
+    pub fn set_operators_are_ours(&self, ours: bool) {
+        self.operators_are_ours.store(ours, Ordering::Relaxed);
+    }
+
+    /// A block, or null when there is no memory. Sizes are checked against the heap's limits only.
+    #[inline]
+    pub fn allocate(&self, request: Request) -> *mut u8 {
+        if !thread::is_outside() {
+            return self.allocate_inside(request);
+        }
+        self.do_deferred();
+        self.allocate_at(request, capture::site_from_here())
+    }
+
+    /// A block for a signal handler that interrupted us, or for the tool itself.
+    #[cold]
+    fn allocate_inside(&self, request: Request) -> *mut u8 {
+        let block = if thread::is_critical() {
+            own::emergency::allocate(request.size, request.align)
+        } else {
+            own::heap::allocate(request.size, request.align)
+        };
+        if request.zeroed && !block.is_null() {
+            // SAFETY: the block has that many bytes.
+            unsafe { block.write_bytes(0, request.size) };
+        }
+        block
+    }
+
+    #[inline]
+    pub(crate) fn allocate_at(&self, request: Request, site: SiteId) -> *mut u8 {
+        let Some(layout) = self.plan(request.size, request.align) else {
+            return core::ptr::null_mut();
+        };
+        if let Some(class) = Class::of(layout)
+            && let Some(mut owner) = self.owner()
+            && let Some(payload) = owner.pop(class)
+        {
+            // SAFETY: the payload is fresh, of that class, and was planned for the request.
+            return unsafe { self.hand_out_cached(owner, payload, class, request, site) };
+        }
+        self.allocate_slowly(request, layout, site)
+    }
+
+    /// Counts and hands out a payload from the thread's cache.
+    ///
+    /// # Safety
+    /// The payload is fresh, of that class, and was planned for the request.
+    #[inline]
+    pub(crate) unsafe fn hand_out_cached(
+        &self,
+        owner: Owner<'_, Pages, Quarantine>,
+        payload: NonNull<u8>,
+        class: Class,
+        request: Request,
+        site: SiteId,
+    ) -> *mut u8 {
+        let counted = if self.is_guarded() { request.size } else { class.capacity() };
+        owner.arena().stats().count_allocation(counted);
+        drop(owner);
+        let fresh = Fresh { class: Some(class), mapped: false, is_zero: false };
+        // SAFETY: as the caller says.
+        unsafe { self.hand_out(payload.as_ptr() as usize + self.lead(), request, fresh, site) }
+    }
+
+    /// Writes a fresh block and declares it live.
+    ///
+    /// # Safety
+    /// The payload under `user` was planned for the request and is the caller's alone; `fresh` is
+    /// true of it.
+    #[inline]
+    pub(crate) unsafe fn hand_out(
+        &self,
+        user: usize,
+        request: Request,
+        fresh: Fresh,
+        site: SiteId,
+    ) -> *mut u8 {
+        let block = user as *mut u8;
+        // SAFETY: `size` bytes at `user` and a tail behind are in the payload; nobody else has the
+        // address.
+        unsafe { self.fill_fresh(block, request, fresh.is_zero) };
+        if self.is_guarded() {
+            let Request { size, kind, align, .. } = request;
+            let (thread, exempt) = (thread::number(), thread::is_blind());
+            let mapped = fresh.mapped;
+            let align = layout::noted_align(kind, align);
+            let head = BlockHeader { size, kind, align, mapped, thread, exempt };
+            // SAFETY: the payload was planned for this head and is ours alone.
+            unsafe {
+                self.canaries().write(user, head);
+                if !mapped {
+                    self.canaries().write_behind(user, size, fresh.class);
+                }
+            }
+            thread::enter_critical();
+            capture::count_block(site, size);
+            thread::leave_critical();
+        }
+        block_table::set_live(user, fresh.class, site);
+        block
+    }
+
+    /// Frees the block at `user`, any value at all: whatever is wrong with it or the block is a
+    /// finding. Never changes errno.
+    #[inline]
+    pub fn free(&self, user: usize, release: &Release) {
+        if thread::is_critical() {
+            return self.free_inside(user, release);
+        }
+        self.do_deferred();
+        self.free_now(user, release);
+    }
+
+    #[inline]
+    pub(crate) fn free_now(&self, user: usize, release: &Release) {
+        let guarded = self.is_guarded();
+        let into = if guarded { BlockState::Busy } else { BlockState::Evicted };
+        match block_table::take(user, into, single_threaded::is_single()) {
+            Ok(taken) if guarded => {
+                self.retire(user, taken, release, capture::free_site_from_here(user));
+            }
+            Ok(taken) => match (taken.class, taken.arena()) {
+                (Some(class), Some(from)) => {
+                    block_table::set_free_site(user, capture::free_site_from_here(user));
+                    self.put(user, class, from, Some(class.capacity()));
+                }
+                _ => self.retire_large(user, taken, release),
+            },
+            Err(_) => self.free_apart(user, release),
+        }
+    }
+
+    /// No block of the heap: one of the private ranges', or nobody's.
+    #[cold]
+    fn free_apart(&self, user: usize, release: &Release) {
+        let block = user as *mut u8;
+        match own::region_of(user) {
+            // SAFETY: libc gives back what it got from us; an address in the range is trusted.
+            Some(Region::Own) => unsafe { own::heap::release(block) },
+            // SAFETY: the address is in the emergency region, which takes any of its addresses.
+            Some(Region::Emergency) => unsafe { own::emergency::release(block) },
+            Some(Region::Early) => {}
+            None => self.refuse(user, release.operation),
+        }
+    }
+
+    /// In a signal handler that interrupted us: what would need a lock is done later.
+    #[cold]
+    fn free_inside(&self, user: usize, release: &Release) {
+        match own::region_of(user) {
+            Some(Region::Emergency | Region::Early) => self.free_apart(user, release),
+            Some(Region::Own) | None => {
+                let waits = deferred_free::push(user, code_of(release.operation));
+                if !waits && matches!(block_table::state(user), Some(BlockState::Live(_))) {
+                    // The program has done its part: that is not its leak.
+                    self.exempt(user);
+                }
+            }
+        }
+    }
+
+    /// Does the frees that signal handlers left.
+    #[inline]
+    pub(crate) fn do_deferred(&self) {
+        if deferred_free::is_waiting() && thread::is_outside() {
+            deferred_free::drain(|pointer, code| self.free_deferred(pointer, code));
+        }
+    }
+
+    /// One of those.
+    pub(crate) fn free_deferred(&self, pointer: usize, code: usize) {
+        self.free_now(pointer, &Release::by(operation_of(code)));
+    }
+
+    /// Fills a block whose canaries are not written yet.
+    ///
+    /// # Safety
+    /// `request.size` bytes at `user` are fresh and ours, up to a multiple of 16; `is_zero` says
+    /// whether they are zero.
+    #[inline]
+    unsafe fn fill_fresh(&self, user: *mut u8, request: Request, is_zero: bool) {
+        let Request { size, zeroed, .. } = request;
+        // SAFETY: all within `size` bytes.
+        unsafe {
+            if zeroed {
+                if !is_zero {
+                    user.write_bytes(0, size);
+                }
+            } else if self.is_guarded() {
+                let most = options::number(Name::MaxMallocFillSize);
+                let byte = options::number(Name::MallocFillByte) as u8;
+                poison::fill(user as usize, size.min(most), byte);
+            }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Relaxed) != 0
+    }
+
+    /// Are blocks checked? Fixed before the first one is made.
+    #[inline(always)]
+    pub fn is_guarded(&self) -> bool {
+        options::number(Name::Checks) == 0
+    }
+
+    pub(crate) fn operators_are_ours(&self) -> bool {
+        self.operators_are_ours.load(Ordering::Relaxed)
+    }
+
+    #[inline]
+    pub(crate) fn canaries(&self) -> Canaries {
+        Canaries { key: self.key.load(Ordering::Relaxed) }
+    }
+
+    #[inline]
+    pub(crate) fn free_byte(&self) -> u8 {
+        options::number(Name::FreeFillByte) as u8
+    }
+
+    #[inline]
+    pub(crate) fn lead(&self) -> usize {
+        if self.is_guarded() { layout::LEAD } else { 0 }
+    }
+
+    #[inline]
+    pub(crate) fn plan(&self, size: usize, align: usize) -> Option<Layout> {
+        if self.is_guarded() {
+            return layout::plan(size, align);
+        }
+        Some(Layout { size, align: align.max(16), lead: 0 })
+    }
+
+    /// The stack of a finding that the program's current call is to blame for; an eviction and the
+    /// sweep at exit only happen to find it.
+    pub(crate) fn operation_site(&self, operation: Operation) -> SiteId {
+        match operation {
+            Operation::Exit => SiteId::NONE,
+            _ => capture::full_site(),
+        }
+    }
+
+    /// Hands a finding on. No lock of ours is held.
+    pub(crate) fn deliver(&self, finding: &Finding) {
+        alt_stack::run(|| (self.on_finding)(finding));
+    }
+}
+
+fn tuning() -> Tuning {
+    let fixed = |name| Some(options::number(name)).filter(|&value| value != 0);
+    let (mmap, trim) = (fixed(Name::MmapThreshold), fixed(Name::TrimThreshold));
+    Tuning {
+        mmap_threshold: mmap.unwrap_or(Tuning::DEFAULT.mmap_threshold),
+        trim_threshold: trim.unwrap_or(Tuning::DEFAULT.trim_threshold),
+        dynamic: mmap.is_none() && trim.is_none(),
+        ..Tuning::DEFAULT
+    }
+}
+
+/// The part of a release that a deferred free keeps.
+fn code_of(operation: Operation) -> usize {
+    match operation {
+        Operation::Delete(kind) => 1 + kind as usize,
+        Operation::Dealloc => 1 + AllocKind::Rust as usize,
+        _ => 0,
+    }
+}
+
+fn operation_of(code: usize) -> Operation {
+    match code {
+        0 => Operation::Free,
+        code if code == 1 + AllocKind::Rust as usize => Operation::Dealloc,
+        code => Operation::Delete(AllocKind::from_code((code - 1) as u8)),
+    }
+}

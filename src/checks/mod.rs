@@ -1,0 +1,32 @@
+//! The debug layer round the core: what a block looks like, whose an address is, where freed
+//! blocks wait, and [`CheckedHeap`], the only place that puts these in order.
+
+mod attribute;
+mod body_checksum;
+mod control;
+pub mod deferred_free;
+mod deferred_slots;
+mod fast_path;
+mod freed_mappings;
+pub mod header;
+pub mod heap;
+mod large_quarantine;
+pub mod layout;
+mod leak_view;
+mod locate;
+mod poison;
+mod program_pages;
+pub mod quarantine;
+mod realloc;
+mod release;
+mod release_rules;
+mod slow_path;
+mod thread_attach;
+mod trailing_word;
+mod unchecked_path;
+mod usable_size;
+mod verify_all;
+
+pub use crate::checks::heap::{CheckedHeap, Release, Request};
+pub use crate::checks::leak_view::{Facts, Large};
+pub use crate::checks::verify_all::SiteTotals;

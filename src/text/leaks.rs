@@ -1,0 +1,328 @@
+//! The leak check's verdict as text. Words as LeakSanitizer's, the lines of the sum as Valgrind's.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crate::checks::SiteTotals;
+use crate::leak::check::LeakCheckObstacle;
+use crate::leak::classify::Loss;
+use crate::leak::stop::Reason;
+use crate::leak::{Leak, Verdict};
+use crate::model::leak_report::{LeakReport, LeakSummary};
+use crate::options::{self, Name};
+use crate::stack::symbolize::Frame;
+use crate::text::names::Names;
+use crate::text::stacks;
+use crate::text::stacks::Mark;
+use crate::text::summary::{counts, plural, write_in_use, write_limits, write_sites};
+
+/// What a process says at its end, or when it was asked to look: empty where there is nothing to
+/// say.
+pub fn write(report: &LeakReport, names: &mut dyn Names) -> String {
+    let LeakReport { leaks, reachable, sum } = report;
+    let mut text = String::new();
+    if !leaks.is_empty() {
+        write_leaks(&mut text, report, names);
+    }
+    if sum.speaks && options::flag(Name::ShowReachable) {
+        let what = if sum.is_checked { "still reachable" } else { "in use at exit" };
+        write_sites(&mut text, what, reachable, names);
+    }
+    if let Some(obstacle) = sum.obstacle.filter(|_| sum.speaks) {
+        text.push_str(&write_obstacle(obstacle));
+    }
+    if !leaks.is_empty() {
+        write_sum(&mut text, report);
+    } else if sum.speaks && sum.has_own_malloc {
+        text.push_str(OWN_MALLOC);
+    } else if sum.speaks && sum.is_checked {
+        write_clean(&mut text, report);
+    } else if sum.speaks {
+        write_in_use(&mut text, report);
+    }
+    if !text.is_empty() {
+        text.push_str(&sum.notes);
+        write_doubts(&mut text, sum);
+        write_limits(&mut text, sum, names);
+    }
+    if report.is_error() {
+        let lost = totals_of(leaks, |_| true);
+        let _ = writeln!(
+            text,
+            "SUMMARY: mallocop: {} byte(s) leaked in {} allocation(s).",
+            lost.bytes, lost.blocks
+        );
+        if let Some(leak) = leaks.first() {
+            stacks::write_token(&mut text, leak.site, names);
+        }
+    }
+    text
+}
+
+/// What is lost of a scope, or still there; empty: nothing. Not counted is what Rust's standard
+/// library keeps of its own: what was printed and is captured, and the threads themselves.
+pub fn write_scope(verdict: &Verdict, names: &mut dyn Names) -> String {
+    let mut text = String::new();
+    for leak in &verdict.leaks {
+        write_leak(&mut text, leak, names);
+    }
+    for &(site, totals) in &verdict.reachable {
+        let frames = stacks::named_frames(site, names);
+        // Without names there is no telling what the library keeps: better nothing than what is not
+        // so.
+        let is_unknown =
+            names.is_exhausted() && frames.iter().all(|frame| frame.function.is_none());
+        if !is_unknown && !is_kept_by_std(&frames) {
+            let SiteTotals { blocks, bytes } = totals;
+            let _ = writeln!(
+                text,
+                "{bytes} byte(s) in {blocks} object(s) still reachable, allocated from:"
+            );
+            stacks::write_stack(&mut text, site, names);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Was it printed, or does the way from the user's code to the allocator lead through what keeps
+/// such blocks?
+fn is_kept_by_std(frames: &[Frame]) -> bool {
+    let begins = |frame: &Frame, start: &str| {
+        frame
+            .function
+            .as_deref()
+            .is_some_and(|name| name.trim_start_matches('<').starts_with(start))
+    };
+    let mut inner = frames.iter().take_while(|frame| stacks::library_of(frame).is_some());
+    frames.iter().any(|frame| begins(frame, "std::io::stdio::"))
+        || inner.any(|frame| STD_KEEPS.iter().any(|start| begins(frame, start)))
+}
+
+/// How the names of such functions begin.
+const STD_KEEPS: [&str; 2] = ["std::thread::", "std::sys::thread_local::"];
+
+/// What is said of a program that was not seen.
+const OWN_MALLOC: &str = "mallocop: the program defines malloc itself: its blocks were not seen, and nothing was checked\n";
+
+fn write_clean(out: &mut String, report: &LeakReport) {
+    let SiteTotals { blocks, bytes } = report.reachable();
+    let (s, ss) = (plural(bytes), plural(blocks));
+    let _ = write!(
+        out,
+        "mallocop: no leaks: {}; {bytes} byte{s} in {blocks} block{ss} still reachable",
+        counts(&report.sum.stats)
+    );
+    let SiteTotals { blocks, bytes } = report.sum.suppressed;
+    if blocks != 0 {
+        let (s, ss) = (plural(bytes), plural(blocks));
+        let _ = write!(out, ", {bytes} byte{s} in {blocks} block{ss} suppressed");
+    }
+    out.push('\n');
+}
+
+/// Why there is no verdict.
+fn write_obstacle(obstacle: LeakCheckObstacle) -> String {
+    let why = match obstacle {
+        LeakCheckObstacle::NoMappings => "the kernel does not say what is mapped (/proc/self/maps)",
+        LeakCheckObstacle::NoMemory => "there is no memory for that",
+        LeakCheckObstacle::Inherited => {
+            "without checks inherited blocks cannot be told from the child's own"
+        }
+        LeakCheckObstacle::TurnedOff => "the program's __lsan_is_turned_off says so",
+        LeakCheckObstacle::Filter => {
+            "the program has installed a seccomp filter, which may end it for what that takes"
+        }
+    };
+    format!("mallocop: leaks were not looked for: {why}\n")
+}
+
+fn write_leaks(out: &mut String, report: &LeakReport, names: &mut dyn Names) {
+    let (leaks, pid) = (&report.leaks, report.sum.pid);
+    let _ = match report.is_error() {
+        true => writeln!(out, "=={pid}==ERROR: mallocop: detected memory leaks\n"),
+        false => writeln!(out, "=={pid}==WARNING: mallocop: possible memory leaks\n"),
+    };
+    let most = options::number(Name::MaxSites);
+    let leaks = &merged(leaks, names);
+    for leak in leaks.iter().take(most) {
+        write_leak(out, leak, names);
+    }
+    let rest = leaks.get(most..).unwrap_or(&[]);
+    if !rest.is_empty() {
+        let bytes = totals_of(rest, |_| true).bytes;
+        let _ = writeln!(
+            out,
+            "{} more with {bytes} byte(s) not shown (--max-sites shows more)\n",
+            rest.len()
+        );
+    }
+}
+
+fn write_leak(out: &mut String, leak: &Leak, names: &mut dyn Names) {
+    let kind = match leak.loss {
+        Loss::Direct => "Direct",
+        Loss::Indirect => "Indirect",
+        Loss::Possible => "Possible",
+    };
+    let SiteTotals { blocks, bytes } = leak.totals;
+    let _ = writeln!(out, "{kind} leak of {bytes} byte(s) in {blocks} object(s) allocated from:");
+    stacks::write_stack(out, leak.site, names);
+    match stacks::mark(leak.site, names) {
+        Some(Mark::Function(name)) => {
+            let _ = writeln!(out, "    suppress with: leak:{name}");
+        }
+        Some(Mark::Innermost(frames)) => write_block(out, &frames),
+        None => {}
+    }
+    if !leak.objects.is_empty() {
+        out.push_str("Objects leaked above:\n");
+        for (address, bytes) in &leak.objects {
+            let _ = writeln!(out, "{address:#x} ({bytes} bytes)");
+        }
+    }
+    out.push('\n');
+}
+
+/// A rule as Valgrind has them: `leak:main` would hide every leak of the program.
+fn write_block(out: &mut String, frames: &[String]) {
+    let outermost = frames.last().map_or("?", String::as_str);
+    let _ =
+        writeln!(out, "    suppress with:\n    {{\n      leak in {outermost}\n      Memcheck:Leak");
+    out.push_str("      fun:*alloc*\n");
+    for frame in frames {
+        let _ = writeln!(out, "      fun:{frame}");
+    }
+    out.push_str("    }\n");
+}
+
+/// Leaks that read the same are one: a loop that the compiler has unrolled has several sites on one
+/// line.
+fn merged(leaks: &[Leak], names: &mut dyn Names) -> Vec<Leak> {
+    /// More than are ever shown are as they are.
+    const MOST: usize = 2000;
+    let mut whole: Vec<Leak> = Vec::new();
+    let mut places: BTreeMap<(Loss, String), usize> = BTreeMap::new();
+    for leak in leaks.iter().take(MOST) {
+        let mut stack = String::new();
+        stacks::write_stack(&mut stack, leak.site, names);
+        let at = *places.entry((leak.loss, stack)).or_insert(whole.len());
+        match whole.get_mut(at) {
+            Some(known) => {
+                known.totals.add(leak.totals);
+                known.objects.extend_from_slice(&leak.objects);
+            }
+            None => whole.push(leak.clone()),
+        }
+    }
+    whole.extend_from_slice(leaks.get(MOST..).unwrap_or(&[]));
+    whole
+}
+
+fn totals_of(leaks: &[Leak], wanted: impl Fn(Loss) -> bool) -> SiteTotals {
+    let chosen = leaks.iter().filter(|leak| wanted(leak.loss));
+    let mut sum = SiteTotals::default();
+    chosen.for_each(|leak| sum.add(leak.totals));
+    sum
+}
+
+fn write_sum(out: &mut String, report: &LeakReport) {
+    let of = |loss| totals_of(&report.leaks, |found| found == loss);
+    let shown_by = "      (--show-reachable lists them)";
+    let rows = [
+        ("definitely lost", of(Loss::Direct), ""),
+        ("indirectly lost", of(Loss::Indirect), ""),
+        ("possibly lost", of(Loss::Possible), ""),
+        ("still reachable", report.reachable(), shown_by),
+        ("suppressed", report.sum.suppressed, ""),
+    ];
+    for (what, SiteTotals { blocks, bytes }, rest) in rows {
+        let (s, ss) = (plural(bytes), plural(blocks));
+        let _ = writeln!(out, "  {what:>15}: {bytes} byte{s} in {blocks} block{ss}{rest}");
+    }
+    let _ = writeln!(out, "  {:>15}: {}", "total", counts(&report.sum.stats));
+}
+
+/// Threads and pages that were not looked at, and what that means.
+fn write_doubts(out: &mut String, sum: &LeakSummary) {
+    if sum.is_blind {
+        out.push_str(
+            "mallocop: other threads could not be stopped: what is only in their registers or is \
+            being moved is listed as possible leak, and changes no status\n",
+        );
+    }
+    if sum.unread_pages != 0 {
+        let (pages, s) = (sum.unread_pages, plural(sum.unread_pages));
+        let _ = writeln!(
+            out,
+            "mallocop: {pages} page{s} could not be read: pointers in them were not followed"
+        );
+    }
+    for (tid, reason) in &sum.missed {
+        let why = match reason {
+            Reason::Blocked => "it blocks the signal for that",
+            Reason::Late => "it did not answer in time",
+        };
+        let _ = writeln!(
+            out,
+            "mallocop: thread {tid} was not stopped ({why}): what is only in its registers or is being \
+            moved is listed as possible leak, and changes no status"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::depot::SiteId;
+    use crate::text::names::Stack;
+
+    struct Nameless;
+
+    impl Names for Nameless {
+        fn stack(&mut self, _site: SiteId) -> Stack {
+            Stack::default()
+        }
+    }
+
+    /// Names for which there was no time.
+    struct TooLate;
+
+    impl Names for TooLate {
+        fn stack(&mut self, _site: SiteId) -> Stack {
+            Stack { frames: vec![Frame::default()], ..Stack::default() }
+        }
+
+        fn is_exhausted(&self) -> bool {
+            true
+        }
+    }
+
+    /// What Rust's library keeps is known by names: without them all of it was told.
+    #[test]
+    fn what_cannot_be_named_is_not_called_still_reachable() {
+        let totals = SiteTotals { blocks: 1, bytes: 16 };
+        let leak = Leak { site: SiteId(1), loss: Loss::Direct, totals, objects: Vec::new() };
+        let reachable = vec![(SiteId(2), totals)];
+        let mut verdict = Verdict { reachable, ..Verdict::default() };
+        assert_eq!(write_scope(&verdict, &mut TooLate), "");
+        assert!(write_scope(&verdict, &mut Nameless).contains("still reachable"));
+        verdict.leaks.push(leak);
+        let text = write_scope(&verdict, &mut TooLate);
+        assert!(text.contains("Direct leak") && !text.contains("still reachable"), "{text}");
+    }
+
+    /// A record that somebody has written over may say anything.
+    #[test]
+    fn sums_out_of_all_bounds_are_told() {
+        let totals = SiteTotals { blocks: u64::MAX, bytes: u64::MAX };
+        let leak = Leak { site: SiteId(1), loss: Loss::Direct, totals, objects: Vec::new() };
+        let reachable = crate::model::leak_report::Reachable { totals, ..Default::default() };
+        let sum = LeakSummary { speaks: true, is_checked: true, ..LeakSummary::default() };
+        let report =
+            LeakReport { leaks: vec![leak.clone(), leak], reachable: vec![reachable; 2], sum };
+        let text = write(&report, &mut Nameless);
+        let words = "SUMMARY: mallocop: 18446744073709551615 byte(s) leaked in 18446744073709551615 allocation(s).";
+        assert!(text.contains(words), "{text}");
+    }
+}

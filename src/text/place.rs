@@ -1,0 +1,95 @@
+//! What a pointer points to, in words.
+
+use std::fmt::Write as _;
+
+use crate::model::finding::{Life, Location};
+use crate::model::finding_report::FindingReport;
+use crate::stack::modules;
+use crate::text::escape::escape;
+
+/// What the pointer points to, as the end of a sentence that starts with the pointer.
+pub(crate) fn write_place(out: &mut String, report: &FindingReport) {
+    let finding = &report.finding;
+    let block = finding.block.map_or_else(String::new, |block| {
+        let freed = block.life == Life::Freed;
+        let life = if freed { "freed " } else { "" };
+        match block.size {
+            Some(size) if !freed => format!("{} {size}-byte block", article(size)),
+            Some(size) => format!("a {life}{size}-byte block"),
+            None => format!("a {life}block"),
+        }
+    });
+    let bytes = |n: usize| if n == 1 { "1 byte".to_owned() } else { format!("{n} bytes") };
+    let _ = match finding.place {
+        Location::Start => write!(out, "is {block}"),
+        Location::Inside(offset) => write!(out, "is {} inside {block}", bytes(offset)),
+        Location::Before(distance) => {
+            write!(out, "is {} before the start of {block}", bytes(distance))
+        }
+        Location::Past(0) => write!(out, "is right behind the end of {block}"),
+        Location::Past(distance) => write!(out, "is {} past the end of {block}", bytes(distance)),
+        Location::Heap => write!(out, "is in the heap but near no block"),
+        Location::Stack(owner) => write!(out, "is on the stack of {}", report.thread(owner)),
+        Location::StackOf(tid) => write!(out, "is on the stack of another thread (tid {tid})"),
+        Location::Mapping { executable, writable, file } => {
+            write_mapping(out, report, executable, writable, file)
+        }
+        Location::Unmapped => write!(out, "points to no mapped memory"),
+        Location::NonCanonical => write!(out, "is no address a program can have"),
+        Location::Unknown => write!(out, "is no block of ours"),
+    };
+    if !finding.pointer.is_multiple_of(16)
+        && matches!(finding.place, Location::Unmapped | Location::Heap)
+    {
+        out.push_str(", and no block starts at an address that is not a multiple of 16");
+    }
+}
+
+fn write_mapping(
+    out: &mut String,
+    report: &FindingReport,
+    executable: bool,
+    writable: bool,
+    file: bool,
+) -> std::fmt::Result {
+    let Some(module) = &report.module else {
+        return write!(out, "is in mapped memory that malloc did not give");
+    };
+    let name = escape(module.name()).into_owned();
+    let symbol = modules::symbol_at(module, report.finding.pointer);
+    let at = symbol.map(|symbol| match symbol.offset {
+        0 => escape(&symbol.name).into_owned(),
+        offset => format!("{}+{offset}", escape(&symbol.name)),
+    });
+    match at {
+        Some(at) if executable => write!(out, "is code: {at} in {name}"),
+        Some(at) => write!(out, "is the global {at} (in {name})"),
+        None if executable => write!(out, "is code of {name}"),
+        None if writable || !file => write!(out, "is in the data of {name}"),
+        None => write!(out, "is in a file mapping of {}", escape(&module.path)),
+    }
+}
+
+/// "an" in front of eight, eleven, eighteen and what starts with eight.
+pub(crate) fn article(number: usize) -> &'static str {
+    let digits = number.to_string();
+    let leading = digits.get(..(digits.len() - 1) % 3 + 1).unwrap_or("");
+    if leading.starts_with('8') || leading == "11" || leading == "18" { "an" } else { "a" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_have_their_article() {
+        for (number, expected) in [(1, "a"), (8, "an"), (11, "an"), (18, "an"), (80, "an")] {
+            assert_eq!(article(number), expected, "{number}");
+        }
+        for (number, expected) in
+            [(110, "a"), (811, "an"), (1800, "a"), (11_000, "an"), (81_000_000, "an")]
+        {
+            assert_eq!(article(number), expected, "{number}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Stacks as a reader sees them: function, file, line, column; the source line under the first
+//! frame of the user's own code.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::options::{self, Name};
+use crate::stack::demangle::is_rusts;
+use crate::stack::depot::SiteId;
+use crate::stack::symbolize::Frame;
+use crate::sys::seccomp;
+use crate::text::escape::escape;
+use crate::text::names::{Ending, Names, Stack};
+
+/// What libc puts under main and under a thread's first function.
+const STARTERS: [&str; 8] = [
+    "_start",
+    "__libc_start_main",
+    "__libc_start_main_impl",
+    "__libc_start_call_main",
+    "start_thread",
+    "clone",
+    "clone3",
+    "__clone3",
+];
+/// Function names are padded to a common width up to this.
+const MOST_PADDING: usize = 32;
+
+/// The stack of a site without what libc adds at its outer end, its names as they can be printed.
+fn stack_of(site: SiteId, names: &mut dyn Names) -> Stack {
+    let mut stack = names.stack(site);
+    stack.frames.iter_mut().for_each(escape_names);
+    let is_starter = |frame: &Frame| {
+        let name = frame.function.as_deref();
+        name.is_some_and(|name| STARTERS.contains(&name.split('@').next().unwrap_or(name)))
+    };
+    // The outermost frames, where libc called main or the thread's function.
+    let frames = &mut stack.frames;
+    let outermost = frames.len().saturating_sub(4).max(1);
+    if let Some(position) = frames.iter().skip(outermost).position(is_starter) {
+        frames.truncate(outermost + position);
+    }
+    // Without libc's names: its frames at the outer end go, and with them the program's own start,
+    // which may have no name either.
+    let is_nameless = |frame: &Frame| frame.function.is_none();
+    let is_libcs = |frame: &Frame| is_nameless(frame) && library_of(frame) == Some("libc");
+    let mut end = frames.len();
+    if let [.., inner, last] = frames.as_slice()
+        && is_nameless(last)
+        && is_libcs(inner)
+    {
+        end -= 1;
+    }
+    while end > outermost && frames.get(end - 1).is_some_and(is_libcs) {
+        end -= 1;
+    }
+    if frames.get(end).is_some_and(is_libcs) {
+        frames.truncate(end);
+    }
+    stack
+}
+
+fn escape_names(frame: &mut Frame) {
+    let module = frame.module.as_mut().map(|(path, _)| path);
+    let names = [frame.function.as_mut(), frame.file.as_mut(), module];
+    for name in names.into_iter().flatten() {
+        if let Cow::Owned(escaped) = escape(name) {
+            *name = escaped;
+        }
+    }
+}
+
+/// Appends the stack of a site, a line each, or why there is none.
+pub fn write_stack(out: &mut String, site: SiteId, names: &mut dyn Names) {
+    let Stack { frames, ending } = stack_of(site, names);
+    if frames.is_empty() {
+        out.push_str(match options::number(Name::MallocContextSize) {
+            0 => "    (no stack: malloc_context_size=0)\n",
+            _ => "    (no stack was stored)\n",
+        });
+        return;
+    }
+    let width = |frame: &Frame| frame.function.as_deref().map_or(0, |name| name.chars().count());
+    let padding = frames.iter().map(width).filter(|&width| width <= MOST_PADDING);
+    let padding = padding.max().unwrap_or(0);
+    let own = frames.iter().position(|frame| is_users(frame, names));
+    let here = here();
+    let mut number = 0;
+    while let Some(frame) = frames.get(number) {
+        let folded = folded_from(frames.get(number..).unwrap_or(&[]));
+        if folded > 1 && own.is_none_or(|own| !(number..number + folded).contains(&own)) {
+            write_folded(out, number, frames.get(number..number + folded).unwrap_or(&[]));
+            number += folded;
+            continue;
+        }
+        let _ = write!(out, "    #{number} ");
+        if options::flag(Name::Addresses) {
+            let _ = write!(out, "{:#014x} in ", frame.pc);
+        }
+        write_frame(out, frame, padding, &here);
+        if frame.is_guessed {
+            out.push_str(" (guessed by the frame pointer)");
+        }
+        out.push('\n');
+        if Some(number) == own
+            && let Some(text) = names.source_line(frame)
+        {
+            let _ = writeln!(out, "    {:>6} |     {}", frame.line, escape(text.trim()));
+        }
+        number += 1;
+    }
+    match ending {
+        Ending::Whole => {}
+        Ending::Cut => out.push_str("    (more frames are not stored: malloc_context_size)\n"),
+        Ending::Lost(module) => {
+            let place = if module.is_empty() { "code of no file" } else { &module };
+            let _ = writeln!(out, "    truncated (no unwind info in {place})");
+        }
+    }
+}
+
+/// Is the frame in the user's own code: has it a source that is there, and is it in no library that
+/// all have?
+fn is_users(frame: &Frame, names: &mut dyn Names) -> bool {
+    library_of(frame).is_none() && names.source_line(frame).is_some()
+}
+
+/// The library that all programs have in common and that a frame is in.
+pub(crate) fn library_of(frame: &Frame) -> Option<&'static str> {
+    let file = frame.file.as_deref().unwrap_or("");
+    let path = frame.module.as_ref().map_or("", |(path, _)| path.as_str());
+    let module = path.rsplit('/').next().unwrap_or(path);
+    let function = frame.function.as_deref().unwrap_or("").trim_start_matches('<');
+    // C++'s library has names in `std::`, too: its symbols tell.
+    let is_rusts =
+        ["core::", "alloc::", "std::", "__rustc"].iter().any(|start| function.starts_with(start))
+            && frame.symbol.as_deref().is_none_or(is_rusts);
+    // The names of inlined functions are short.
+    let is_ours = file.ends_with("src/global.rs")
+        && ["alloc", "alloc_zeroed", "dealloc", "realloc"].contains(&function);
+    let begins = |start: &&str| function.starts_with(*start);
+    let is_ours = is_ours || ["__rustc::", "mallocop::global::"].iter().any(begins);
+    let is_rustcs = file.contains("/rustc/") && file.contains("/library/");
+    if is_ours || is_rustcs || file.is_empty() && is_rusts {
+        Some("Rust's library")
+    } else if file.contains("/include/c++/") || module.starts_with("libstdc++.so") {
+        Some("the C++ library")
+    } else if module.starts_with("libc.so") || module.starts_with("ld-linux") {
+        Some("libc")
+    } else {
+        None
+    }
+}
+
+/// How many of these frames are one line: those in front that are in one library.
+fn folded_from(frames: &[Frame]) -> usize {
+    let library = frames.first().and_then(library_of);
+    if library.is_none() || options::flag(Name::FullStacks) || options::flag(Name::Addresses) {
+        return 1;
+    }
+    frames.iter().take_while(|frame| library_of(frame) == library).count()
+}
+
+/// Several frames of one library as one line, under the name that was called.
+fn write_folded(out: &mut String, number: usize, frames: &[Frame]) {
+    let (last, count) = (number + frames.len() - 1, frames.len());
+    let called = frames.last();
+    let library = called.and_then(library_of).unwrap_or("a library");
+    let name = called.and_then(|frame| frame.function.as_deref()).unwrap_or("...");
+    let _ = writeln!(out, "    #{number}-#{last} {name} ({count} frames of {library})");
+}
+
+fn write_frame(out: &mut String, frame: &Frame, padding: usize, here: &Path) {
+    let place = place_of(frame, here);
+    match &frame.function {
+        Some(function) => {
+            let _ = write!(out, "{function:padding$} {place}");
+        }
+        None => out.push_str(&place),
+    }
+}
+
+/// `file:line:column`, or the module and the address in it where there is no line.
+fn place_of(frame: &Frame, here: &Path) -> String {
+    match (&frame.file, &frame.module) {
+        (Some(file), _) if frame.line != 0 => {
+            let file = shorten(file, here);
+            match frame.column {
+                0 => format!("{file}:{}", frame.line),
+                column => format!("{file}:{}:{column}", frame.line),
+            }
+        }
+        (_, Some((path, offset))) => {
+            let name = path.rsplit('/').next().unwrap_or(path);
+            if frame.function.is_some() {
+                format!("({name})")
+            } else {
+                format!("({name}+{offset:#x})")
+            }
+        }
+        _ => "(code of no file)".to_owned(),
+    }
+}
+
+/// The working directory; empty where it must not be asked for.
+fn here() -> PathBuf {
+    if seccomp::is_installed() {
+        PathBuf::new()
+    } else {
+        std::env::current_dir().unwrap_or_default()
+    }
+}
+
+/// A path without the working directory in front.
+fn shorten<'a>(file: &'a str, here: &Path) -> &'a str {
+    let short = Path::new(file).strip_prefix(here).ok().and_then(Path::to_str).unwrap_or(file);
+    short.strip_prefix("./").unwrap_or(short)
+}
+
+/// The names of a site's frames, innermost first, all that libc adds at the outer end left out.
+pub fn named_frames(site: SiteId, names: &mut dyn Names) -> Vec<Frame> {
+    stack_of(site, names).frames
+}
+
+/// How a leak is told from all others in a list of suppressions.
+pub(crate) enum Mark {
+    /// By a function on its stack.
+    Function(String),
+    /// By its innermost functions: what is on the stack besides is on all stacks.
+    Innermost(Vec<String>),
+}
+
+/// What to name in a rule for a site: the function of the first frame of the user's own code, else
+/// of the first that has a name and is not in the libraries that all programs allocate by; with
+/// those in front of it where it is the outermost one, such as `main`. `None`: none is left, as of
+/// a stack of which only libc's start is stored.
+pub(crate) fn mark(site: SiteId, names: &mut dyn Names) -> Option<Mark> {
+    let frames = named_frames(site, names);
+    let is_runtime = |frame: &Frame| {
+        let path = frame.module.as_ref().map_or("", |(path, _)| path.as_str());
+        let name = path.rsplit('/').next().unwrap_or(path);
+        ["libc.so", "libstdc++.so", "libc++.so", "ld-linux"]
+            .iter()
+            .any(|known| name.starts_with(known))
+    };
+    let is_named = |frame: &Frame| frame.function.is_some();
+    let own = frames.iter().position(|frame| is_users(frame, names) && !is_runtime(frame));
+    let at =
+        own.or_else(|| frames.iter().position(|frame| is_named(frame) && !is_runtime(frame)))?;
+    if at + 1 < frames.len() {
+        return frames.get(at)?.function.clone().map(Mark::Function);
+    }
+    // Rules of this form go by symbols where they are mangled.
+    let symbol_of = |frame: &Frame| frame.symbol.clone().or_else(|| frame.function.clone());
+    Some(Mark::Innermost(
+        frames.iter().map(|frame| symbol_of(frame).unwrap_or_else(|| "*".to_owned())).collect(),
+    ))
+}
+
+/// `file:line:column in function` of the first frame of the user's own code, for a SUMMARY line.
+pub fn headline(site: SiteId, names: &mut dyn Names) -> String {
+    let frames = named_frames(site, names);
+    let own = frames.iter().find(|frame| is_users(frame, names));
+    let named = || frames.iter().find(|frame| frame.file.is_some());
+    let here = here();
+    match own.or_else(named).or(frames.first()) {
+        Some(frame) => match &frame.function {
+            Some(function) => format!("{} in {function}", place_of(frame, &here)),
+            None => place_of(frame, &here),
+        },
+        None => "at an unknown place".to_owned(),
+    }
+}
+
+/// The line by which libFuzzer tells errors apart, of the innermost functions, if that is wanted.
+pub fn write_token(out: &mut String, site: SiteId, names: &mut dyn Names) {
+    let length = options::number(Name::DedupTokenLength);
+    let functions = |frame: &Frame| frame.function.clone().unwrap_or_else(|| "?".to_owned());
+    let wanted: Vec<_> = match length {
+        0 => return,
+        _ => named_frames(site, names).iter().take(length).map(functions).collect(),
+    };
+    if !wanted.is_empty() {
+        let _ = writeln!(out, "DEDUP_TOKEN: {}", wanted.join("--"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Frames by name, `?` for none, each in the module behind it.
+    struct Given(&'static [(&'static str, &'static str)]);
+
+    impl Names for Given {
+        fn stack(&mut self, _: SiteId) -> Stack {
+            let frame = |&(name, module): &(&str, &str)| Frame {
+                function: Some(name.to_owned()).filter(|name| name != "?"),
+                module: Some((module.to_owned(), 16)),
+                ..Frame::default()
+            };
+            Stack { frames: self.0.iter().map(frame).collect(), ending: Ending::Whole }
+        }
+    }
+
+    const LIBC: &str = "/lib/x86_64-linux-gnu/libc.so.6";
+
+    fn left_of(frames: &'static [(&str, &str)]) -> usize {
+        stack_of(SiteId(1), &mut Given(frames)).frames.len()
+    }
+
+    /// A frame of libc that has no name is its start only where nothing but that is further out.
+    #[test]
+    fn libcs_start_is_left_out_with_and_without_names() {
+        assert_eq!(left_of(&[("work", "p"), ("main", "p"), ("__libc_start_call_main", LIBC)]), 2);
+        assert_eq!(left_of(&[("main", "p"), ("?", LIBC), ("?", LIBC), ("_start", "p")]), 1);
+        assert_eq!(left_of(&[("?", "p"), ("?", LIBC), ("?", LIBC), ("?", "p")]), 1);
+        // opendir(3) in a thread's function, whose own part in libc has no name.
+        assert_eq!(left_of(&[("?", LIBC), ("?", LIBC), ("threads", "p"), ("?", LIBC)]), 3);
+        assert_eq!(left_of(&[("?", LIBC), ("threads", "p"), ("?", LIBC), ("?", LIBC)]), 2);
+        assert_eq!(left_of(&[("?", LIBC), ("?", LIBC)]), 1);
+    }
+}

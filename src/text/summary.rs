@@ -1,0 +1,109 @@
+//! The summary at exit: what is in use, and from where.
+
+use std::fmt::Write as _;
+
+use crate::arena::HeapStats;
+use crate::checks::SiteTotals;
+use crate::model::leak_report::{LeakReport, LeakSummary, Reachable};
+use crate::options::{self, Name};
+use crate::stack::site_counts::SiteCounts;
+use crate::text::names::Names;
+use crate::text::stacks;
+
+/// A number of bytes as people read it.
+pub fn readable(bytes: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = bytes as f64;
+    let mut unit = "bytes";
+    for next in units {
+        if value < 1024.0 {
+            break;
+        }
+        value /= 1024.0;
+        unit = next;
+    }
+    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") }
+}
+
+/// `s`, but not behind one.
+pub const fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// What is in use, without a word on whether it is lost.
+pub(crate) fn write_in_use(out: &mut String, report: &LeakReport) {
+    let SiteTotals { blocks, bytes } = report.reachable();
+    let _ = writeln!(
+        out,
+        "mallocop: in use at exit: {bytes} byte{} in {blocks} block{}",
+        plural(bytes),
+        plural(blocks)
+    );
+    let _ = writeln!(out, "mallocop: total: {}", counts(&report.sum.stats));
+}
+
+/// The largest sites with their stacks.
+pub fn write_sites(out: &mut String, what: &str, sites: &[Reachable], names: &mut dyn Names) {
+    let most = options::number(Name::MaxSites);
+    for Reachable { site, totals, counts } in sites.iter().take(most) {
+        let SiteTotals { blocks, bytes } = *totals;
+        let (s, ss) = (plural(bytes), plural(blocks));
+        let _ = writeln!(
+            out,
+            "mallocop: {what}: {bytes} byte{s} in {blocks} block{ss} allocated from:"
+        );
+        stacks::write_stack(out, *site, names);
+        write_site_counts(out, counts);
+    }
+    if sites.len() > most && most > 0 {
+        let rest = sites.get(most..).unwrap_or(&[]);
+        let bytes = rest.iter().fold(0u64, |sum, site| sum.saturating_add(site.totals.bytes));
+        let _ = writeln!(
+            out,
+            "mallocop: {} smaller sites with {bytes} bytes not shown (--max-sites shows more)",
+            rest.len()
+        );
+    }
+}
+
+/// What in a process's reports is not whole, and why.
+pub(crate) fn write_limits(out: &mut String, sum: &LeakSummary, names: &dyn Names) {
+    if names.is_exhausted() {
+        out.push_str("mallocop: some frames have no names: 1 second of looking up was used up\n");
+    }
+    if sum.lost_frees > 0 {
+        let _ = writeln!(
+            out,
+            "mallocop: {} blocks freed in signal handlers were never released: too many at once",
+            sum.lost_frees
+        );
+    }
+    if sum.folded > 0 {
+        let _ = writeln!(
+            out,
+            "mallocop: {} times a stack was stored without its innermost frames: no room for more",
+            sum.folded
+        );
+    }
+}
+
+/// What the site has allocated in all, if that is known.
+fn write_site_counts(out: &mut String, counts: &SiteCounts) {
+    let SiteCounts { blocks, bytes, peak, .. } = *counts;
+    if blocks != 0 {
+        let (s, bytes, peak) = (plural(blocks), readable(bytes), readable(peak));
+        let _ = writeln!(out, "    in all {blocks} block{s}, {bytes}; at most {peak} at once");
+    }
+}
+
+/// What the process has allocated and freed.
+pub fn counts(stats: &HeapStats) -> String {
+    let HeapStats { allocations, frees, allocated, peak, .. } = *stats;
+    format!(
+        "{allocations} allocation{}, {frees} free{}, {} allocated, peak {}",
+        plural(allocations),
+        plural(frees),
+        readable(allocated),
+        readable(peak)
+    )
+}
