@@ -4,6 +4,7 @@
 
 mod plan;
 mod rejected;
+mod style;
 mod texts;
 
 use core::fmt;
@@ -11,6 +12,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 pub use plan::Plan;
 pub use rejected::Rejected;
+pub use style::style;
 use texts::MAX_TEXT;
 pub use texts::{copy_text, set_text, text};
 

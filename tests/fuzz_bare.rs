@@ -7,7 +7,7 @@ use mallocop_fuzz::{bare_ops, play_seeded};
 fn bare_ops_over_seeded_scripts() {
     play_seeded(bare_ops::body, 0xba5e_0000, 20, 2048).demand(&[
         ("allocated", 2_000),
-        ("attended", 100),
+        ("hooked", 100),
         ("freed", 1_000),
         ("freed quickly", 100),
         ("freed twice", 100),

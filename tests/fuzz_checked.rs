@@ -33,7 +33,7 @@ fn checked_ops_over_seeded_scripts() {
         ("overrun late", 2),
         ("smashed", 20),
         ("asked wildly", 40),
-        ("attended", 40),
+        ("hooked", 40),
         ("counted", 40),
     ]);
 }

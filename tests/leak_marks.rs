@@ -1,11 +1,12 @@
 //! Marking on the real heap: what the words in some memory lead to, at any depth, and nothing else.
 
 use mallocop::checks::{CheckedHeap, Release, Request};
-use mallocop::leak::classify::{Loss, find_lost, for_each_lost, let_go};
+use mallocop::leak::classify::{find_lost, for_each_lost, let_go};
 use mallocop::leak::mark::{Interior, Marker};
 use mallocop::leak::mark_bitmap::{BlockSet, MarkBitmap};
 use mallocop::leak::reader::Memory;
 use mallocop::model::finding::{Finding, Operation};
+use mallocop::model::leak_report::Loss;
 use mallocop::sys::pagemap::Presence;
 
 fn no_finding(finding: &Finding) {

@@ -6,14 +6,15 @@ use std::cell::Cell;
 use std::collections::HashMap;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
-use mallocop::checks::SiteTotals;
-use mallocop::leak::Leak;
-use mallocop::leak::classify::Loss;
 use mallocop::model::finding::{Block, Defect, Finding, Location, Operation};
 use mallocop::model::finding_report::FindingReport;
+use mallocop::model::leak_report::Leak;
+use mallocop::model::leak_report::Loss;
 use mallocop::model::leak_report::{LeakReport, LeakSummary, Reachable};
-use mallocop::stack::depot::SiteId;
-use mallocop::text::names::{Names, Stack};
+use mallocop::model::site::ProcessSite;
+use mallocop::model::site::SiteTotals;
+use mallocop::text::style::{Renderer, Style};
+use mallocop::text::symbolizer::Nameless;
 use mallocop::text::{finding, leaks};
 use mallocop::trace::reader::{ByteSource, DEEPEST, ProcessView, TreeReader};
 use mallocop::trace::{
@@ -115,7 +116,7 @@ impl Payload {
             }
             Self::Leak(site, blocks, bytes) => {
                 let totals = SiteTotals { blocks: *blocks, bytes: *bytes };
-                let site = SiteId(u32::from(*site));
+                let site = ProcessSite(u32::from(*site));
                 postcard::to_allocvec(&Leak {
                     site,
                     loss: Loss::Direct,
@@ -124,7 +125,7 @@ impl Payload {
                 })
             }
             Self::Reachable(site, blocks, bytes) => postcard::to_allocvec(&Reachable {
-                site: SiteId(u32::from(*site)),
+                site: ProcessSite(u32::from(*site)),
                 totals: SiteTotals { blocks: *blocks, bytes: *bytes },
                 ..Reachable::default()
             }),
@@ -172,12 +173,12 @@ fn report(defect: u8, site: u8, pointer: u64, size: Option<u64>) -> FindingRepor
         4 => Defect::DeleteMismatch { size: size.map(|size| size as usize), align: None },
         _ => Defect::BadFree,
     };
-    let site = SiteId(u32::from(site));
-    let mut finding = Finding::new(defect, Operation::Free, pointer as usize, site);
+    let site = ProcessSite(u32::from(site));
+    let mut finding = Finding::new(defect, Operation::Free, pointer as usize, 0, site);
     finding.place = size.map_or(Location::Unmapped, |size| Location::Past(size as usize));
     finding.block =
         Some(Block { size: size.map(|size| size as usize), site, ..Block::at(pointer as usize) });
-    FindingReport::gather(&finding)
+    FindingReport { pid: 1, finding, threads: Vec::new(), module: None }
 }
 
 /// A file's first part; all behind it is zero.
@@ -288,21 +289,14 @@ impl Written {
     }
 }
 
-/// Knows no names.
-struct Nameless;
-
-impl Names for Nameless {
-    fn stack(&mut self, _site: SiteId) -> Stack {
-        Stack::default()
-    }
-}
-
 /// Reads an entry as the command does, and writes its text.
 fn show_entry(entry: LogEntry, bytes: &[u8], report: &mut LeakReport, tally: &mut Tally) {
     match entry {
         LogEntry::Finding => {
             if let Ok(report) = postcard::from_bytes::<FindingReport>(bytes) {
-                assert!(!finding::finding(&report, &mut Nameless).is_empty());
+                let (mut symbolizer, style) = (Nameless, Style::default());
+                let mut with = Renderer { symbolizer: &mut symbolizer, style: &style };
+                assert!(!finding::write(&report, &mut with).is_empty());
                 tally.count("findings");
             }
         }
@@ -311,7 +305,9 @@ fn show_entry(entry: LogEntry, bytes: &[u8], report: &mut LeakReport, tally: &mu
         LogEntry::Sum => {
             if let Ok(sum) = postcard::from_bytes(bytes) {
                 report.sum = sum;
-                leaks::write(report, &mut Nameless);
+                let (mut symbolizer, style) = (Nameless, Style::default());
+                let mut with = Renderer { symbolizer: &mut symbolizer, style: &style };
+                leaks::write(report, &mut with);
                 *report = LeakReport::default();
                 tally.count("outcomes");
             }

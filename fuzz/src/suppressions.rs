@@ -3,8 +3,8 @@
 //! says.
 
 use arbitrary::{Arbitrary, Error, Result, Unstructured};
-use mallocop::leak::classify::Loss;
 use mallocop::leak::suppress::{FrameNames, Suppression, read};
+use mallocop::model::leak_report::Loss;
 
 use crate::tally::Tally;
 

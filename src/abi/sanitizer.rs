@@ -2,21 +2,27 @@
 //! allocator_interface.h): what is behind those symbols. libFuzzer takes them where they are there,
 //! as weak symbols.
 
+use crate::model::stack::DataSymbol;
+use crate::model::stack::Module;
+use crate::text::page::Page;
+use crate::text::style::Renderer;
+use crate::text::symbolizer::Symbolizer;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
 use std::fmt::Write as _;
 
 use crate::heap::size::WORD;
+use crate::model::site::ProcessSite;
+use crate::model::stack::Frame;
+use crate::model::stack::Stack;
 use crate::options::{self, Name};
 use crate::runtime::hooked::alloc_hooks;
 use crate::runtime::{HEAP, init, reporter};
 use crate::stack::capture;
-use crate::stack::depot::SiteId;
 use crate::stack::modules;
-use crate::stack::symbolize::{Frame, ProcessSymbolizer};
+use crate::stack::symbolize::ProcessSymbolizer;
 use crate::stack::unwind::entry_point::Registers;
 use crate::sys::{alt_stack, output, thread};
-use crate::text::names::{Names, Stack};
 use crate::text::stacks;
 use crate::with_registers;
 
@@ -52,24 +58,34 @@ extern "C" fn print_stack_trace_from(registers: &Registers) {
         capture::full_site()
     };
     alt_stack::run(|| {
-        let mut text = String::new();
-        reporter::with_symbolizer(|names| {
-            stacks::write_stack(&mut text, site, &mut Outside(names))
+        let mut text = Page::new();
+        reporter::with_renderer(|with| {
+            let style = with.style;
+            let mut outside = Renderer { symbolizer: &mut Outside(&mut *with.symbolizer), style };
+            stacks::write_stack(&mut text, site, &mut outside);
         });
-        output::write_stderr(text.as_bytes());
+        output::write_stderr(text.text().as_bytes());
     });
 }
 
 /// Stacks without what lies further in than the program's call of this library: a hook that asks
 /// for one is called by us.
-struct Outside<'a>(&'a mut ProcessSymbolizer);
+struct Outside<'a>(&'a mut dyn Symbolizer<ProcessSite>);
 
-impl Names for Outside<'_> {
-    fn stack(&mut self, site: SiteId) -> Stack {
+impl Symbolizer<ProcessSite> for Outside<'_> {
+    fn stack(&mut self, site: ProcessSite) -> Stack {
         let mut stack = self.0.stack(site);
         let own = stack.frames.iter().rposition(|frame| modules::is_own(frame.pc));
         stack.frames.drain(..own.map_or(0, |last| last + 1));
         stack
+    }
+
+    fn source_line(&mut self, frame: &Frame) -> Option<String> {
+        self.0.source_line(frame)
+    }
+
+    fn data_symbol(&mut self, module: &Module, address: usize) -> Option<DataSymbol> {
+        self.0.data_symbol(module, address)
     }
 }
 
@@ -87,8 +103,9 @@ pub extern "C" fn print_memory_profile(percent: usize, most: usize) {
         let sites = HEAP.in_use_by_site();
         let all: u64 = sites.iter().map(|(_, totals)| totals.bytes).sum();
         let blocks: u64 = sites.iter().map(|(_, totals)| totals.blocks).sum();
-        let mut text =
-            format!("mallocop: {all} bytes in use in {blocks} blocks, most of them from:\n");
+        let mut text = Page::new();
+        let _ =
+            writeln!(text, "mallocop: {all} bytes in use in {blocks} blocks, most of them from:");
         let mut shown = 0;
         for &(site, totals) in sites.iter().take(most.min(MOST_SITES)) {
             if shown * 100 >= all * percent as u64 {
@@ -100,9 +117,9 @@ pub extern "C" fn print_memory_profile(percent: usize, most: usize) {
                 "  {} bytes in {} blocks, allocated here:",
                 totals.bytes, totals.blocks
             );
-            reporter::with_symbolizer(|names| stacks::write_stack(&mut text, site, names));
+            reporter::with_renderer(|with| stacks::write_stack(&mut text, site, with));
         }
-        output::write_stderr(text.as_bytes());
+        output::write_stderr(text.text().as_bytes());
     });
 }
 

@@ -5,6 +5,8 @@
 //! scope. A new thread belongs to the scope of the block that its starting function is given, which
 //! Rust's threads always have.
 
+use crate::model::site::ProcessSite;
+use crate::text::style::Renderer;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
@@ -209,11 +211,13 @@ fn look_at(scope: u16, strict: bool, caller: &Point) -> String {
     let verdict = Check::make(&HEAP, caller)
         .map(|check| check.verdict_of(|block| is_in(scope, block), strict))
         .unwrap_or_default();
-    let write = |names: &mut ProcessSymbolizer| leaks::write_scope(&verdict, names);
+    let write = |with: &mut Renderer<'_, ProcessSite>| leaks::write_scope(&verdict, with);
     let named = reporter::with_symbolizer(|names| {
         // Each check is a report of its own, and goes by names.
         names.renew();
-        write(names)
+        reporter::render(names, write)
     });
-    named.unwrap_or_else(|| write(&mut ProcessSymbolizer::without_names()))
+    let page =
+        named.unwrap_or_else(|| reporter::render(&mut ProcessSymbolizer::without_names(), write));
+    page.into_text()
 }

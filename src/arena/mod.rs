@@ -26,7 +26,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 pub use crate::arena::arena_state::ArenaState;
 pub use crate::arena::owner::Owner;
-pub use crate::arena::stats::{HeapStats, ThreadStats};
+pub use crate::arena::stats::ThreadStats;
 pub use arena::Arena;
 
 use crate::heap::{PageSource, Tuning};

@@ -1,6 +1,7 @@
 //! Counts of what the program asked for; sizes in bytes as requested. Each thread keeps its own;
 //! who wants the sums reads them all.
 
+use crate::model::site::HeapStats;
 use core::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 /// Net bytes of one thread that the process's sum may lag behind.
@@ -17,21 +18,6 @@ struct ProcessSums {
 }
 
 static SUMS: ProcessSums = ProcessSums { live: AtomicI64::new(0), peak: AtomicI64::new(0) };
-
-/// Sums over the process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct HeapStats {
-    /// Blocks handed out so far.
-    pub allocations: u64,
-    /// Blocks given back so far.
-    pub frees: u64,
-    /// Bytes handed out so far.
-    pub allocated: u64,
-    /// Bytes handed out and not given back.
-    pub live: u64,
-    /// Largest value of `live` so far; exact with one thread, within 16 KiB for each with more.
-    pub peak: u64,
-}
 
 /// One thread's counts: written by that thread alone, read by any.
 #[derive(Default)]

@@ -7,11 +7,12 @@ use crate::checks::layout::BlockHeader;
 use crate::checks::trailing_word::fills_its_chunk;
 use crate::heap::Corrupt;
 use crate::model::finding::{Block, Damage, Defect, Finding, Location, Operation, Side};
+use crate::model::site::ProcessSite;
 use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::shadow::lookup;
 use crate::stack::capture;
-use crate::stack::depot::SiteId;
+use crate::sys::thread;
 
 /// Damaged blocks followed towards the first one.
 const MOST_FOLLOWED: usize = 1 << 16;
@@ -27,21 +28,32 @@ struct DamageOrigin {
 impl CheckedHeap {
     /// Reports the damage found at the block `user`, in the name of the block it started from.
     #[cold]
-    pub(crate) fn blame(&self, user: usize, damage: Damage, operation: Operation, now: SiteId) {
+    pub(crate) fn blame(
+        &self,
+        user: usize,
+        damage: Damage,
+        operation: Operation,
+        now: ProcessSite,
+    ) {
         let origin = self.trace_back(user, damage);
-        let now = if now == SiteId::NONE { self.operation_site(operation) } else { now };
+        let now = if now == ProcessSite::NONE { self.operation_site(operation) } else { now };
         self.deliver(&Finding {
             block: Some(self.describe_taken(origin.user, user)),
             beside: self.reached(&origin),
             damage: Some(origin.damage),
             more_damaged: origin.followed,
-            ..Finding::new(origin.defect, operation, origin.user, now)
+            ..Finding::new(origin.defect, operation, origin.user, thread::number(), now)
         });
     }
 
     /// Reports a smashed chunk, in the name of the block beside it.
     #[cold]
-    pub(crate) fn blame_corruption(&self, corrupt: Corrupt, operation: Operation, now: SiteId) {
+    pub(crate) fn blame_corruption(
+        &self,
+        corrupt: Corrupt,
+        operation: Operation,
+        now: ProcessSite,
+    ) {
         let in_front = lookup::at_or_before(corrupt.chunk);
         let behind = lookup::after(corrupt.chunk);
         for user in [in_front, behind].into_iter().flatten() {
@@ -49,11 +61,11 @@ impl CheckedHeap {
                 return self.blame(user, damage, operation, now);
             }
         }
-        let now = if now == SiteId::NONE { capture::full_site() } else { now };
+        let now = if now == ProcessSite::NONE { capture::full_site() } else { now };
         self.deliver(&Finding {
             place: Location::Heap,
             beside: [in_front, behind].map(|user| user.map(|user| self.describe(user))),
-            ..Finding::new(Defect::HeapCorruption, operation, corrupt.chunk, now)
+            ..Finding::new(Defect::HeapCorruption, operation, corrupt.chunk, thread::number(), now)
         });
     }
 
@@ -129,7 +141,7 @@ impl CheckedHeap {
         if user == taken && block.free_thread.is_none() {
             return Block {
                 life: crate::model::finding::Life::Live,
-                free_site: SiteId::NONE,
+                free_site: ProcessSite::NONE,
                 ..block
             };
         }

@@ -3,12 +3,12 @@
 
 use core::sync::atomic::Ordering;
 
-use crate::arena::HeapStats;
 use crate::checks::heap::CheckedHeap;
 use crate::heap::Usage;
 use crate::model::finding::Operation;
+use crate::model::site::HeapStats;
+use crate::model::site::ProcessSite;
 use crate::own;
-use crate::stack::depot::SiteId;
 use crate::sys::lock::Hold;
 
 impl CheckedHeap {
@@ -30,7 +30,7 @@ impl CheckedHeap {
             && let Err(corrupt) = owner.empty(&self.arenas)
         {
             drop(owner);
-            self.blame_corruption(corrupt, Operation::Free, SiteId::NONE);
+            self.blame_corruption(corrupt, Operation::Free, ProcessSite::NONE);
         }
         let mut smashed = None;
         self.arenas.for_each(|arena| match arena.trim(keep) {
@@ -38,7 +38,7 @@ impl CheckedHeap {
             Err(corrupt) => smashed = Some(corrupt),
         });
         if let Some(corrupt) = smashed {
-            self.blame_corruption(corrupt, Operation::Free, SiteId::NONE);
+            self.blame_corruption(corrupt, Operation::Free, ProcessSite::NONE);
         }
         any
     }

@@ -11,11 +11,11 @@ use crate::checks::layout::{Canaries, LEAD, TAIL};
 use crate::checks::quarantine::{Quarantine, Quarantined};
 use crate::checks::{deferred_free, poison, unchecked_path};
 use crate::heap::size::{GRANULE, WORD};
+use crate::model::site::ProcessSite;
 use crate::options::{self, Name};
 use crate::shadow::block_table;
 use crate::shadow::block_table::{BlockState, ShadowSlot, Sites, Taken};
 use crate::stack::capture::{self, Caller};
-use crate::stack::depot::SiteId;
 use crate::sys::{single_threaded, thread};
 
 /// Largest request that goes this way.
@@ -210,7 +210,7 @@ impl CheckedHeap {
     /// The thread's cache has none.
     #[cold]
     #[inline(never)]
-    fn allocate_uncached(&self, request: Request, site: SiteId) -> Option<NonNull<u8>> {
+    fn allocate_uncached(&self, request: Request, site: ProcessSite) -> Option<NonNull<u8>> {
         NonNull::new(self.allocate_at(request, site))
     }
 
@@ -224,7 +224,7 @@ impl CheckedHeap {
         origin: BlockOrigin,
         zeroed: bool,
         sites: Option<Sites>,
-        site: impl FnOnce(Sites) -> SiteId,
+        site: impl FnOnce(Sites) -> ProcessSite,
     ) -> Option<NonNull<u8>> {
         let class = Class::of_payload(LEAD + size + TAIL);
         let mut owner = owner(mine);
@@ -285,7 +285,7 @@ impl CheckedHeap {
             block_table::find(user)?.take(BlockState::Busy, single_threaded::is_single()).ok()?;
         let sites = Sites::taken();
         // SAFETY: as the caller says.
-        let now = sites.map_or(SiteId::NONE, |_| unsafe { site_of(caller, user) });
+        let now = sites.map_or(ProcessSite::NONE, |_| unsafe { site_of(caller, user) });
         let canaries = self.canaries();
         let origin = BlockOrigin::new(kind, align);
         let moved = quick_size(canaries, user, &taken, release).and_then(|old| {
@@ -333,7 +333,7 @@ impl CheckedHeap {
                 // SAFETY: as the caller says.
                 unsafe { site_of(caller, user) }
             }
-            None => SiteId::NONE,
+            None => ProcessSite::NONE,
         };
         let Ok(taken) = slot.take(BlockState::Busy, single_threaded::is_single()) else {
             return false;
@@ -359,7 +359,7 @@ impl CheckedHeap {
 /// # Safety
 /// As for [`CheckedHeap::allocate_quickly`].
 #[inline(always)]
-unsafe fn site_of(caller: Caller, freed: usize) -> SiteId {
+unsafe fn site_of(caller: Caller, freed: usize) -> ProcessSite {
     // SAFETY: as the caller says.
     unsafe { capture::site_of_call(caller, options::number(Name::MallocContextSize), freed) }
 }

@@ -9,10 +9,10 @@ use crate::checks::layout::BlockHeader;
 use crate::heap::Span;
 use crate::heap::size::PAGE;
 use crate::model::finding::{Block, Damage, Defect, Finding, Life, Operation, Side};
+use crate::model::site::ProcessSite;
 use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::shadow::mapped_blocks::MappedBlock;
-use crate::stack::depot::SiteId;
 use crate::sys::{alt_stack, memory, pagemap, process, seccomp, thread};
 
 impl CheckedHeap {
@@ -25,7 +25,7 @@ impl CheckedHeap {
         user: usize,
         request: Request,
         span: Span,
-        site: SiteId,
+        site: ProcessSite,
     ) -> *mut u8 {
         let Request { size, kind, align, .. } = request;
         let (thread, exempt) = (thread::number(), thread::is_blind());
@@ -53,7 +53,7 @@ impl CheckedHeap {
         user: usize,
         head: BlockHeader,
         span: Span,
-        site: SiteId,
+        site: ProcessSite,
     ) -> bool {
         let block = Block { site, ..layout::facts(user, head) };
         block_table::cover(user, 1)
@@ -65,7 +65,13 @@ impl CheckedHeap {
     }
 
     /// Drops a freed mapping's pages but keeps its addresses for a while.
-    pub(crate) fn seal(&self, mapped: MappedBlock, site: SiteId, head: BlockHeader, now: SiteId) {
+    pub(crate) fn seal(
+        &self,
+        mapped: MappedBlock,
+        site: ProcessSite,
+        head: BlockHeader,
+        now: ProcessSite,
+    ) {
         let Some(payload) = NonNull::new((mapped.block.user - self.lead()) as *mut u8) else {
             return;
         };
@@ -153,7 +159,7 @@ impl CheckedHeap {
         self.deliver(&Finding {
             block: Some(*block),
             damage: Some(damage),
-            ..Finding::new(Defect::WriteAfterFree, operation, block.user, now)
+            ..Finding::new(Defect::WriteAfterFree, operation, block.user, thread::number(), now)
         });
         // So that it is told once.
         // SAFETY: a retired mapping, whose contents are nobody's.

@@ -15,6 +15,7 @@ use crate::checks::quarantine::Quarantine;
 use crate::checks::trailing_word;
 use crate::heap::{Layout, Tuning};
 use crate::model::finding::{AllocKind, Finding, Operation};
+use crate::model::site::ProcessSite;
 use crate::options::{self, Name};
 use crate::own::{self, Region};
 use crate::shadow::block_table;
@@ -22,7 +23,6 @@ use crate::shadow::block_table::BlockState;
 use crate::shadow::mapped_blocks::MappedBlocks;
 use crate::shadow::shadowed_pages::ShadowedPages;
 use crate::stack::capture;
-use crate::stack::depot::SiteId;
 use crate::sys::lock::Lock;
 use crate::sys::{alt_stack, brk, huge_pages, process, single_threaded, thread};
 
@@ -163,7 +163,7 @@ impl CheckedHeap {
     }
 
     #[inline]
-    pub(crate) fn allocate_at(&self, request: Request, site: SiteId) -> *mut u8 {
+    pub(crate) fn allocate_at(&self, request: Request, site: ProcessSite) -> *mut u8 {
         let Some(layout) = self.plan(request.size, request.align) else {
             return core::ptr::null_mut();
         };
@@ -188,7 +188,7 @@ impl CheckedHeap {
         payload: NonNull<u8>,
         class: Class,
         request: Request,
-        site: SiteId,
+        site: ProcessSite,
     ) -> *mut u8 {
         let counted = if self.is_guarded() { request.size } else { class.capacity() };
         owner.arena().stats().count_allocation(counted);
@@ -209,7 +209,7 @@ impl CheckedHeap {
         user: usize,
         request: Request,
         fresh: Fresh,
-        site: SiteId,
+        site: ProcessSite,
     ) -> *mut u8 {
         let block = user as *mut u8;
         // SAFETY: `size` bytes at `user` and a tail behind are in the payload; nobody else has the
@@ -370,9 +370,9 @@ impl CheckedHeap {
 
     /// The stack of a finding that the program's current call is to blame for; an eviction and the
     /// sweep at exit only happen to find it.
-    pub(crate) fn operation_site(&self, operation: Operation) -> SiteId {
+    pub(crate) fn operation_site(&self, operation: Operation) -> ProcessSite {
         match operation {
-            Operation::Exit => SiteId::NONE,
+            Operation::Exit => ProcessSite::NONE,
             _ => capture::full_site(),
         }
     }

@@ -31,7 +31,11 @@ impl CheckedHeap {
             _ => Defect::BadFree,
         };
         let now = capture::full_site();
-        self.deliver(&Finding { place, block, ..Finding::new(defect, operation, address, now) });
+        self.deliver(&Finding {
+            place,
+            block,
+            ..Finding::new(defect, operation, address, thread::number(), now)
+        });
     }
 
     /// The dynamic loader allocates before anybody can be asked, and may free that through us.

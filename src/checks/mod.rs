@@ -29,4 +29,3 @@ mod verify_all;
 
 pub use crate::checks::heap::{CheckedHeap, Release, Request};
 pub use crate::checks::leak_view::{Facts, Large};
-pub use crate::checks::verify_all::SiteTotals;

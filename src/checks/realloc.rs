@@ -8,13 +8,13 @@ use crate::checks::layout;
 use crate::checks::layout::BlockHeader;
 use crate::heap::size::PAGE;
 use crate::model::finding::{AllocKind, Block, Operation};
+use crate::model::site::ProcessSite;
 use crate::options::{self, Name};
 use crate::own::{self, Region};
 use crate::shadow::block_table;
 use crate::shadow::block_table::{BlockState, Taken};
 use crate::shadow::mapped_blocks::MappedBlock;
 use crate::stack::capture;
-use crate::stack::depot::SiteId;
 use crate::sys::{single_threaded, thread};
 
 /// Blocks below this always move, so that stale pointers to them show (`realloc_moves=small`).
@@ -92,7 +92,7 @@ impl CheckedHeap {
     }
 
     /// A block that stays where it is belongs to another site from now on.
-    fn count_stay(&self, old_site: SiteId, old: usize, site: SiteId, size: usize) {
+    fn count_stay(&self, old_site: ProcessSite, old: usize, site: ProcessSite, size: usize) {
         if self.is_guarded() {
             thread::enter_critical();
             capture::count_free(old_site, old);
@@ -177,7 +177,7 @@ impl CheckedHeap {
         taken: Taken,
         head: BlockHeader,
         request: Request,
-        site: SiteId,
+        site: ProcessSite,
     ) -> Option<usize> {
         let size = request.size;
         let both_large = head.size >= SMALL && size >= SMALL;
@@ -214,7 +214,7 @@ impl CheckedHeap {
     }
 
     /// Writes a resized block anew and gives it back to the program.
-    fn renew(&self, user: usize, head: BlockHeader, site: SiteId) {
+    fn renew(&self, user: usize, head: BlockHeader, site: ProcessSite) {
         let (thread, exempt) = (thread::number(), thread::is_blind());
         let head = BlockHeader { thread, exempt, ..head };
         if self.is_guarded() {
@@ -236,7 +236,7 @@ impl CheckedHeap {
         head: BlockHeader,
         payload_size: usize,
         size: usize,
-        site: SiteId,
+        site: ProcessSite,
     ) -> Option<usize> {
         let lead = self.lead();
         let payload = NonNull::new((user - lead) as *mut u8)?;

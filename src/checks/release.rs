@@ -12,11 +12,11 @@ use crate::checks::poison;
 use crate::checks::quarantine::{Quarantine, Quarantined};
 use crate::heap::Corrupt;
 use crate::model::finding::{Defect, Finding, Operation};
+use crate::model::site::ProcessSite;
 use crate::options::{self, Name};
 use crate::shadow::block_table;
 use crate::shadow::block_table::{BlockState, Sites, Taken};
 use crate::stack::capture;
-use crate::stack::depot::SiteId;
 use crate::sys::{process, thread};
 
 /// What part of a full quarantine goes at once: one by one costs more, many make a free slow.
@@ -25,7 +25,7 @@ const EVICTED_AT_ONCE: usize = 16;
 impl CheckedHeap {
     /// A taken block, any: verify it and how it is given back, then let it wait.
     #[inline(never)]
-    pub(crate) fn retire(&self, user: usize, taken: Taken, release: &Release, now: SiteId) {
+    pub(crate) fn retire(&self, user: usize, taken: Taken, release: &Release, now: ProcessSite) {
         block_table::set_free_site(user, now);
         let Some(head) = self.verify_taken(user, taken, release.operation, now) else {
             return taken.set(BlockState::Quarantined);
@@ -65,7 +65,7 @@ impl CheckedHeap {
         user: usize,
         taken: Taken,
         operation: Operation,
-        now: SiteId,
+        now: ProcessSite,
     ) -> Option<BlockHeader> {
         if !self.is_guarded() {
             return self.bare_head(user, taken, operation, now);
@@ -295,7 +295,7 @@ impl CheckedHeap {
             return match unsafe { self.canaries().verify(user) } {
                 Ok(_) => true,
                 Err((_, damage)) => {
-                    self.blame(user, damage, operation, SiteId::NONE);
+                    self.blame(user, damage, operation, ProcessSite::NONE);
                     false
                 }
             };
@@ -307,7 +307,7 @@ impl CheckedHeap {
         self.deliver(&Finding {
             block: Some(block),
             damage: Some(damage),
-            ..Finding::new(Defect::WriteAfterFree, operation, user, now)
+            ..Finding::new(Defect::WriteAfterFree, operation, user, thread::number(), now)
         });
         // SAFETY: the block is in the quarantine: ours alone. It is made whole so that it is
         // reported once.

@@ -3,17 +3,19 @@
 use crate::checks::heap::{CheckedHeap, Release};
 use crate::checks::layout::BlockHeader;
 use crate::model::finding::{AllocKind, Block, Defect, Finding, Operation};
+use crate::model::site::ProcessSite;
 use crate::options::{self, Name};
-use crate::stack::depot::{self, SiteId};
+use crate::stack::depot;
 use crate::stack::modules;
 use crate::sys::alt_stack;
+use crate::sys::thread;
 
 impl CheckedHeap {
     /// Reports a taken block that is freed with the wrong call, size or alignment.
     pub(crate) fn check_release(
         &self,
         user: usize,
-        site: SiteId,
+        site: ProcessSite,
         head: BlockHeader,
         release: &Release,
     ) {
@@ -28,7 +30,7 @@ impl CheckedHeap {
     fn report_release(
         &self,
         user: usize,
-        site: SiteId,
+        site: ProcessSite,
         head: BlockHeader,
         release: &Release,
         defect: Defect,
@@ -48,7 +50,10 @@ impl CheckedHeap {
             self.set_operators_are_ours(false);
         }
         let defect = if hidden { Defect::Unjudged } else { defect };
-        self.deliver(&Finding { block, ..Finding::new(defect, release.operation, user, now) });
+        self.deliver(&Finding {
+            block,
+            ..Finding::new(defect, release.operation, user, thread::number(), now)
+        });
     }
 }
 
@@ -97,7 +102,7 @@ const fn is_same_but_for_alignment(one: AllocKind, other: AllocKind) -> bool {
 /// A module with a C++ runtime of its own (-static-libstdc++) may hide an operator new that calls
 /// malloc, or a delete that calls free: such blocks are not judged. Which modules called is told by
 /// the stacks; without one it may have been any.
-fn calls_a_runtime_of_its_own(allocated: SiteId, freed: SiteId) -> bool {
+fn calls_a_runtime_of_its_own(allocated: ProcessSite, freed: ProcessSite) -> bool {
     let look = || {
         [allocated, freed].into_iter().any(|site| match depot::frames(site).next() {
             Some(frame) => modules::find(frame.pc() - 1)

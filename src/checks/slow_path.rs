@@ -10,10 +10,10 @@ use crate::checks::heap::{CheckedHeap, Fresh, Pages, Release, Request};
 use crate::checks::layout::BlockHeader;
 use crate::heap::{Corrupt, Layout, Span};
 use crate::model::finding::{AllocKind, Operation};
+use crate::model::site::ProcessSite;
 use crate::shadow::block_table;
 use crate::shadow::block_table::Taken;
 use crate::stack::capture;
-use crate::stack::depot::SiteId;
 use crate::sys::thread;
 
 /// Tries after smashed chunks were put out of use, before an allocation fails.
@@ -38,7 +38,7 @@ impl CheckedHeap {
         &self,
         request: Request,
         layout: Layout,
-        site: SiteId,
+        site: ProcessSite,
     ) -> *mut u8 {
         if let Some(class) = Class::of(layout)
             && let Some(mut owner) = self.owner()
@@ -141,7 +141,7 @@ impl CheckedHeap {
         user: usize,
         taken: Taken,
         operation: Operation,
-        now: SiteId,
+        now: ProcessSite,
     ) -> Option<BlockHeader> {
         let kind = AllocKind::Malloc;
         let bare =

@@ -9,8 +9,8 @@ use crate::checks::heap::{CheckedHeap, Pages};
 use crate::checks::quarantine::Quarantine;
 use crate::heap::Corrupt;
 use crate::model::finding::Operation;
+use crate::model::site::ProcessSite;
 use crate::stack::capture;
-use crate::stack::depot::SiteId;
 use crate::sys::{thread, thread_exit};
 
 /// What a thread that ends leaves waiting in its quarantine, in bytes: late writes are still seen.
@@ -66,7 +66,7 @@ impl CheckedHeap {
                     self.arenas.detach(arena);
                     break;
                 }
-                Err(corrupt) => self.blame_corruption(corrupt, Operation::Free, SiteId::NONE),
+                Err(corrupt) => self.blame_corruption(corrupt, Operation::Free, ProcessSite::NONE),
             }
         }
         self.share_quarantine();

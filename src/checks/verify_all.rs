@@ -5,34 +5,18 @@ use crate::checks::heap::CheckedHeap;
 use crate::checks::layout::BlockHeader;
 use crate::checks::quarantine::Quarantined;
 use crate::model::finding::{Damage, Operation};
+use crate::model::site::ProcessSite;
+use crate::model::site::SiteTotals;
 use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::shadow::lookup;
 use crate::shadow::mapped_blocks::MappedBlock;
-use crate::stack::depot::SiteId;
 use crate::sys::process;
 use crate::sys::stable_hash::StableMap;
 use crate::sys::thread::{self, ToolWork};
 
 /// Damaged blocks reported one by one; the rest belongs to the same few writes as a rule.
 const MOST_REPORTED: usize = 8;
-
-/// Unfreed blocks of one allocation site.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct SiteTotals {
-    /// Number of blocks.
-    pub blocks: u64,
-    /// Their bytes as requested.
-    pub bytes: u64,
-}
-
-impl SiteTotals {
-    /// Adds other blocks; the sum of what was read from a record may be out of all bounds.
-    pub fn add(&mut self, more: Self) {
-        self.blocks = self.blocks.saturating_add(more.blocks);
-        self.bytes = self.bytes.saturating_add(more.bytes);
-    }
-}
 
 impl CheckedHeap {
     /// Verifies every live block and every block in the quarantine. Returns the number of
@@ -105,7 +89,7 @@ impl CheckedHeap {
             last = Some(user);
             if !continues && found < MOST_REPORTED {
                 found += 1;
-                self.blame(user, damage, operation, SiteId::NONE);
+                self.blame(user, damage, operation, ProcessSite::NONE);
             }
         }
         found
@@ -145,8 +129,8 @@ impl CheckedHeap {
     }
 
     /// Unfreed blocks by allocation site, the largest first.
-    pub fn in_use_by_site(&self) -> Vec<(SiteId, SiteTotals)> {
-        let mut sites: StableMap<SiteId, SiteTotals> = StableMap::default();
+    pub fn in_use_by_site(&self) -> Vec<(ProcessSite, SiteTotals)> {
+        let mut sites: StableMap<ProcessSite, SiteTotals> = StableMap::default();
         lookup::for_each_live(|user, site| {
             let totals = sites.entry(site).or_default();
             totals.blocks += 1;

@@ -1,62 +1,30 @@
 //! The leak check: stops the world, marks, sorts what is lost, and lets the world go on before
 //! anything is said.
 
-use super::classify::{self, Loss, find_lost};
+use super::classify;
+use super::classify::find_lost;
 use super::mark::{Interior, Marker};
 use super::reader::Memory;
 use super::roots::Roots;
-use super::stop::{self, Reason};
-use crate::checks::{CheckedHeap, SiteTotals, deferred_free};
+use super::stop;
+use crate::checks::{CheckedHeap, deferred_free};
 use crate::leak::mappings::AddressSpace;
 use crate::leak::mark_bitmap::{BlockSet, MarkBitmap};
+use crate::model::leak_report::Leak;
+use crate::model::leak_report::LeakCheckObstacle;
+use crate::model::leak_report::Loss;
+use crate::model::leak_report::NotStopped;
+use crate::model::leak_report::Verdict;
+use crate::model::site::ProcessSite;
+use crate::model::site::SiteTotals;
 use crate::options::{self, Name};
 use crate::own;
 use crate::shadow::{block_table, lookup};
-use crate::stack::depot::{self, SiteId};
+use crate::stack::depot;
 use crate::stack::modules;
 use crate::stack::unwind::entry_point::Point;
 use crate::sys::stable_hash::StableMap;
 use crate::sys::{seccomp, thread};
-
-/// Blocks of one site that are lost in one way.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Leak {
-    /// Where they were allocated.
-    pub site: SiteId,
-    /// How they are lost.
-    pub loss: Loss,
-    /// How many, how large.
-    pub totals: SiteTotals,
-    /// Address and bytes of each, if that is asked for.
-    pub objects: Vec<(usize, usize)>,
-}
-
-/// What was found out.
-#[derive(Clone, Debug, Default)]
-pub struct Verdict {
-    /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each
-    /// first.
-    pub leaks: Vec<Leak>,
-    /// What is in use and can be reached, the largest sites first.
-    pub reachable: Vec<(SiteId, SiteTotals)>,
-    /// What is lost and not to be reported.
-    pub suppressed: SiteTotals,
-}
-
-/// Why there is no verdict.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum LeakCheckObstacle {
-    /// The kernel does not say what is mapped.
-    NoMappings,
-    /// There is no memory for the marks.
-    NoMemory,
-    /// Its parent's blocks cannot be told from its own.
-    Inherited,
-    /// The program wants none.
-    TurnedOff,
-    /// The program has installed a filter that may refuse what is needed, or end it for that.
-    Filter,
-}
 
 /// What the marks of a block need at most: its places in two lists, which double when they are
 /// full.
@@ -74,7 +42,7 @@ pub struct Check<'a> {
     /// What is reached, or doubtful.
     reached: Groups,
     /// Threads that could not be looked at, by kernel id.
-    pub missed: Vec<(u32, Reason)>,
+    pub missed: Vec<(u32, NotStopped)>,
     /// Is it not even known which threads there are?
     pub is_blind: bool,
     /// Pages in which the program may keep pointers and that could not be read.
@@ -141,7 +109,7 @@ impl<'a> Check<'a> {
 
     /// The same if some leaks, by site and loss, and what only they lead to, are not to be
     /// reported.
-    pub fn verdict_without(&self, is_suppressed: impl Fn(SiteId, Loss) -> bool) -> Verdict {
+    pub fn verdict_without(&self, is_suppressed: impl Fn(ProcessSite, Loss) -> bool) -> Verdict {
         let mut suppressed = Groups::default();
         let mut blocks = Vec::new();
         self.for_each_lost(|block, loss| {
@@ -209,8 +177,8 @@ fn room_for_marks() -> usize {
     BYTES_BESIDES + leaves.len() * BYTES_A_LEAF + blocks * BYTES_A_BLOCK
 }
 
-fn site_of(block: usize) -> SiteId {
-    block_table::word(block).map_or(SiteId::NONE, |word| word.site)
+fn site_of(block: usize) -> ProcessSite {
+    block_table::word(block).map_or(ProcessSite::NONE, |word| word.site)
 }
 
 /// Was the block allocated by the dynamic loader, which keeps pointers in ways of its own?
@@ -226,7 +194,7 @@ struct Group {
 }
 
 impl Group {
-    fn leak(&self, site: SiteId, loss: Loss) -> Leak {
+    fn leak(&self, site: ProcessSite, loss: Loss) -> Leak {
         let mut objects = self.objects.clone();
         objects.sort_unstable();
         Leak { site, loss, totals: self.totals, objects }
@@ -253,10 +221,10 @@ impl Groups {
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = (SiteId, Option<Loss>, &Group)> {
+    fn all(&self) -> impl Iterator<Item = (ProcessSite, Option<Loss>, &Group)> {
         self.0.iter().map(|(key, group)| {
             let fate = FATES.get(key % FATES.len()).copied().flatten();
-            (SiteId((key / FATES.len()) as u32), fate, group)
+            (ProcessSite((key / FATES.len()) as u32), fate, group)
         })
     }
 }

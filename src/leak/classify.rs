@@ -11,19 +11,7 @@ use super::mark::{LARGE, each_in};
 use super::reader::MemoryReader;
 use crate::heap::size::{WORD, round_down, round_up};
 use crate::leak::mark_bitmap::{BlockSet, MarkBitmap};
-
-/// How a block is lost.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
-pub enum Loss {
-    /// Nothing leads to it.
-    Direct,
-    /// Only lost blocks do.
-    Indirect,
-    /// It may be lost: only doubtful pointers lead to it, or not all threads could be looked at.
-    Possible,
-}
+use crate::model::leak_report::Loss;
 
 /// Puts every live block that is not [`BlockSet::Reached`] into [`BlockSet::Lost`]. What is reached has been
 /// marked.

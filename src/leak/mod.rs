@@ -19,4 +19,4 @@ pub mod roots;
 pub mod stop;
 pub mod suppress;
 
-pub use check::{Check, Leak, Verdict};
+pub use check::Check;

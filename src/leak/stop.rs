@@ -1,6 +1,7 @@
 //! Stopping the world: every other thread parks in a signal handler until it is let go. No ptrace,
 //! no helper process; a thread that does not come in time is missed, and the verdict says so.
 
+use crate::model::leak_report::NotStopped;
 use std::time::{Duration, Instant};
 
 use crate::sys::stop_signal::{ParkState, ParkedThread, Parking};
@@ -16,22 +17,13 @@ const BLOCKED_PATIENCE: Duration = Duration::from_millis(100);
 /// Until a thread that was found inside our own work is asked again.
 const PAUSE: Duration = Duration::from_micros(200);
 
-/// Why a thread was not stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub enum Reason {
-    /// It has the signal blocked.
-    Blocked,
-    /// It did not come in time.
-    Late,
-}
-
 /// The other threads, as far as they stand still.
 #[derive(Default)]
 pub struct Stopped {
     parking: Option<Parking>,
     places: Vec<&'static ParkedThread>,
     /// Threads that go on, by kernel id.
-    pub missed: Vec<(u32, Reason)>,
+    pub missed: Vec<(u32, NotStopped)>,
     /// May there be more threads that nobody knows of?
     pub is_blind: bool,
 }
@@ -91,7 +83,7 @@ pub fn stop() -> Stopped {
         late.map(|place| place.tid()).filter(|&tid| is_missed_yet(&stopped, tid)).collect();
     stopped
         .missed
-        .extend(late.into_iter().filter(|&tid| is_there(tid)).map(|tid| (tid, Reason::Late)));
+        .extend(late.into_iter().filter(|&tid| is_there(tid)).map(|tid| (tid, NotStopped::Late)));
     stopped.parking = Some(parking);
     stopped
 }
@@ -150,7 +142,7 @@ fn settle(stopped: &mut Stopped, parking: &Parking, started: Instant) -> bool {
                 match thread_list::reach(place.tid(), crate::sys::stop_signal::SIGNAL) {
                     SignalReach::Gone => {}
                     SignalReach::Blocked if started.elapsed() > BLOCKED_PATIENCE => {
-                        blocked.push((place.tid(), Reason::Blocked));
+                        blocked.push((place.tid(), NotStopped::Blocked));
                     }
                     SignalReach::Blocked | SignalReach::Open => settled = false,
                 }

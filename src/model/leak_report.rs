@@ -3,35 +3,110 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::arena::HeapStats;
-use crate::checks::SiteTotals;
-use crate::leak::Leak;
-use crate::leak::check::LeakCheckObstacle;
-use crate::leak::stop::Reason;
-use crate::stack::depot::SiteId;
-use crate::stack::site_counts::SiteCounts;
+use super::site::{HeapStats, ProcessSite, SiteCounts, SiteTotals};
 
-/// All of it.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct LeakReport {
-    /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each
-    /// first.
-    pub leaks: Vec<Leak>,
-    /// What is in use and is not known to be lost, the largest sites first.
-    pub reachable: Vec<Reachable>,
-    /// The rest.
-    pub sum: LeakSummary,
+/// How a block is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Loss {
+    /// No pointer leads to it.
+    Direct,
+    /// Only pointers in lost blocks do.
+    Indirect,
+    /// It may be lost: only doubtful pointers lead to it, or not all threads could be looked at.
+    Possible,
+}
+
+/// Blocks of one site that are lost in one way.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Leak<S = ProcessSite> {
+    /// Where they were allocated.
+    pub site: S,
+    /// How they are lost.
+    pub loss: Loss,
+    /// How many, how large.
+    pub totals: SiteTotals,
+    /// Address and bytes of each, if that is asked for.
+    pub objects: Vec<(usize, usize)>,
+}
+
+impl<S> Leak<S> {
+    /// The same leak with its site translated.
+    pub fn map_sites<T>(self, site: &mut impl FnMut(S) -> T) -> Leak<T> {
+        let Self { site: old, loss, totals, objects } = self;
+        Leak { site: site(old), loss, totals, objects }
+    }
 }
 
 /// Blocks of one site that can be reached, or of which that is not known.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
-pub struct Reachable {
+pub struct Reachable<S = ProcessSite> {
     /// Where they were allocated.
-    pub site: SiteId,
+    pub site: S,
     /// How many, how large.
     pub totals: SiteTotals,
     /// What the site has allocated in all.
     pub counts: SiteCounts,
+}
+
+impl<S> Reachable<S> {
+    /// The same with its site translated.
+    pub fn map_sites<T>(self, site: &mut impl FnMut(S) -> T) -> Reachable<T> {
+        Reachable { site: site(self.site), totals: self.totals, counts: self.counts }
+    }
+}
+
+/// What a leak check has found out.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each
+    /// first.
+    pub leaks: Vec<Leak>,
+    /// What is in use and can be reached, the largest sites first.
+    pub reachable: Vec<(ProcessSite, SiteTotals)>,
+    /// What is lost and not to be reported.
+    pub suppressed: SiteTotals,
+}
+
+/// Why there is no verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LeakCheckObstacle {
+    /// The kernel does not say what is mapped.
+    NoMappings,
+    /// There is no memory for the marks.
+    NoMemory,
+    /// Its parent's blocks cannot be told from its own.
+    Inherited,
+    /// The program wants none.
+    TurnedOff,
+    /// The program has installed a filter that may refuse what is needed, or end it for that.
+    Filter,
+}
+
+/// Why a thread was not stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NotStopped {
+    /// It has the signal blocked.
+    Blocked,
+    /// It did not come in time.
+    Late,
+}
+
+/// A verdict with all that goes with it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LeakReport<S = ProcessSite> {
+    /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each
+    /// first.
+    pub leaks: Vec<Leak<S>>,
+    /// What is in use and is not known to be lost, the largest sites first.
+    pub reachable: Vec<Reachable<S>>,
+    /// The rest.
+    pub sum: LeakSummary,
+}
+
+impl<S> Default for LeakReport<S> {
+    fn default() -> Self {
+        Self { leaks: Vec::new(), reachable: Vec::new(), sum: LeakSummary::default() }
+    }
 }
 
 /// What goes with the lists.
@@ -45,12 +120,12 @@ pub struct LeakSummary {
     pub has_own_malloc: bool,
     /// Is something to be said even if nothing is lost?
     pub speaks: bool,
-    /// Was looked for leaks?
+    /// Were leaks looked for?
     pub is_checked: bool,
-    /// Why not, if it was to be.
+    /// Why not, if they were to be.
     pub obstacle: Option<LeakCheckObstacle>,
     /// Threads that could not be looked at, by kernel id.
-    pub missed: Vec<(u32, Reason)>,
+    pub missed: Vec<(u32, NotStopped)>,
     /// Is it not even known which threads there are?
     pub is_blind: bool,
     /// Pages that could not be read, in which pointers may be.
@@ -58,6 +133,7 @@ pub struct LeakSummary {
     /// What is lost and not to be reported.
     pub suppressed: SiteTotals,
     /// What the process has allocated and freed.
+    #[serde(alias = "ledger")]
     pub stats: HeapStats,
     /// On the rules that did not do what they say.
     pub notes: String,
@@ -67,7 +143,7 @@ pub struct LeakSummary {
     pub folded: u64,
 }
 
-impl LeakReport {
+impl<S> LeakReport<S> {
     /// Is something lost beyond doubt?
     pub const fn is_error(&self) -> bool {
         !self.leaks.is_empty() && self.is_certain()
@@ -83,5 +159,14 @@ impl LeakReport {
         let mut sum = SiteTotals::default();
         self.reachable.iter().for_each(|reachable| sum.add(reachable.totals));
         sum
+    }
+
+    /// The same report with its sites translated.
+    pub fn map_sites<T>(self, site: &mut impl FnMut(S) -> T) -> LeakReport<T> {
+        LeakReport {
+            leaks: self.leaks.into_iter().map(|leak| leak.map_sites(site)).collect(),
+            reachable: self.reachable.into_iter().map(|known| known.map_sites(site)).collect(),
+            sum: self.sum,
+        }
     }
 }

@@ -3,20 +3,21 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::arena::HeapStats;
-use crate::checks::{SiteTotals, deferred_free};
+use crate::checks::deferred_free;
 use crate::leak::Check;
-use crate::leak::check::LeakCheckObstacle;
-use crate::leak::suppress::verdict;
 use crate::model::finding::Operation;
+use crate::model::leak_report::LeakCheckObstacle;
 use crate::model::leak_report::{LeakReport, LeakSummary, Reachable};
+use crate::model::site::HeapStats;
+use crate::model::site::ProcessSite;
+use crate::model::site::SiteTotals;
 use crate::options::{self, Name};
 use crate::runtime::report_sink;
 use crate::stack::capture;
-use crate::stack::depot::{self, SiteId};
-use crate::stack::symbolize::ProcessSymbolizer;
+use crate::stack::depot;
 use crate::stack::unwind::entry_point::{Point, Registers};
 use crate::sys::{alt_stack, process, thread};
+use crate::text::style::Renderer;
 use crate::trace;
 use crate::trace::ProcessState;
 
@@ -46,9 +47,10 @@ pub fn look_for_leaks(caller: &Point, speaks: bool) -> bool {
     let (verdict, notes) = if rules.is_empty() {
         (check.verdict(), String::new())
     } else {
-        let judge =
-            |names: &mut ProcessSymbolizer| verdict::verdict(&check, &mut rules, speaks, names);
-        match reporter::with_symbolizer(judge) {
+        let judge = |with: &mut Renderer<'_, ProcessSite>| {
+            leak_rules::verdict(&check, &mut rules, speaks, with)
+        };
+        match reporter::with_renderer(judge) {
             Some(found) => found,
             None => return false,
         }
@@ -95,7 +97,7 @@ fn sum(speaks: bool) -> LeakSummary {
 }
 
 /// What a forked child has inherited is its parent's to tell.
-fn with_counts(sites: Vec<(SiteId, SiteTotals)>) -> Vec<Reachable> {
+fn with_counts(sites: Vec<(ProcessSite, SiteTotals)>) -> Vec<Reachable> {
     if thread::is_forked() {
         return Vec::new();
     }
@@ -105,7 +107,7 @@ fn with_counts(sites: Vec<(SiteId, SiteTotals)>) -> Vec<Reachable> {
 
 fn tell(report: &LeakReport) {
     if !report_sink::tell_outcome(report) {
-        reporter::with_symbolizer(|names| report_sink::emit_outcome(report, names));
+        reporter::with_renderer(|with| report_sink::emit_outcome(report, with));
     }
 }
 

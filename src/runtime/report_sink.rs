@@ -2,11 +2,12 @@
 
 use crate::model::finding_report::FindingReport;
 use crate::model::leak_report::LeakReport;
-use crate::text::names::Names;
+use crate::model::site::ProcessSite;
+use crate::text::style::Renderer;
 
 use super::log_file;
-use crate::leak::Leak;
-use crate::sys::exec_check::PreloadObstacle;
+use crate::model::leak_report::Leak;
+use crate::model::unwatched::PreloadObstacle;
 use crate::sys::output;
 use crate::text::{escape, leaks};
 use crate::trace;
@@ -80,9 +81,9 @@ pub fn tell_outcome(report: &LeakReport) -> bool {
 }
 
 /// The text of an outcome, where this process has to write it itself.
-pub fn emit_outcome(report: &LeakReport, names: &mut dyn Names) {
-    let text = leaks::write(report, names);
+pub fn emit_outcome(report: &LeakReport, with: &mut Renderer<'_, ProcessSite>) {
+    let text = leaks::write(report, with);
     if !text.is_empty() {
-        emit(&text);
+        emit(text.text());
     }
 }

@@ -1,19 +1,23 @@
 //! Findings -> text -> the reader; and the end of the program where that is due.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
-use crate::model::finding::{Defect, Finding, Operation};
-use crate::model::finding_report::FindingReport;
-use crate::options::{self, Name};
-use crate::runtime::report_sink;
-use crate::stack::depot::SiteId;
-use crate::stack::symbolize::ProcessSymbolizer;
-use crate::sys::{errno, thread};
-use crate::text::finding;
-use crate::trace;
 use parking_lot::Mutex;
 
-use crate::runtime::{abort, config};
+use super::{abort, config, report_sink};
+use crate::model::finding::{Defect, Finding, Location, Operation};
+use crate::model::finding_report::FindingReport;
+use crate::model::site::ProcessSite;
+use crate::model::stack::{DataSymbol, Module, Stack};
+use crate::options::{self, Name};
+use crate::stack::modules;
+use crate::stack::symbolize::ProcessSymbolizer;
+use crate::sys::{errno, process, seccomp, thread};
+use crate::text::finding;
+use crate::text::style::{Renderer, Style};
+use crate::text::symbolizer::Symbolizer;
+use crate::trace;
 
 /// Sites whose warnings are remembered, so that each speaks once.
 const MOST_WARNED: usize = 256;
@@ -59,6 +63,28 @@ pub fn with_symbolizer<T>(f: impl FnOnce(&mut ProcessSymbolizer) -> T) -> Option
     as_reporter(|reporter| f(reporter.symbolizer.get_or_insert_default()))
 }
 
+/// Runs `f` with the symbolizer and the options of rendering.
+pub fn with_renderer<T>(f: impl FnOnce(&mut Renderer<'_, ProcessSite>) -> T) -> Option<T> {
+    with_symbolizer(|symbolizer| render(symbolizer, f))
+}
+
+/// Runs `f` with a symbolizer of the caller's and the options of rendering.
+pub fn render<T>(
+    symbolizer: &mut dyn Symbolizer<ProcessSite>,
+    f: impl FnOnce(&mut Renderer<'_, ProcessSite>) -> T,
+) -> T {
+    f(&mut Renderer { symbolizer, style: &style() })
+}
+
+/// The options of rendering. After a seccomp filter the working directory is not asked for.
+fn style() -> Style {
+    let here = match seccomp::is_installed() {
+        true => PathBuf::new(),
+        false => std::env::current_dir().unwrap_or_default(),
+    };
+    options::style(here)
+}
+
 /// After fork: another thread of the parent may have been reporting.
 pub fn renew_after_fork() {
     if REPORTER.is_locked() && OWNER.load(Ordering::Relaxed) != thread::slot_address() {
@@ -76,10 +102,11 @@ pub fn on_finding(finding: &Finding) {
         }
         as_reporter(|reporter| {
             if finding.is_error() || note_warning(finding) {
-                let report = FindingReport::gather(finding);
+                let report = gather(finding);
                 if !report_sink::tell(&report) {
                     let symbolizer = reporter.symbolizer.get_or_insert_default();
-                    report_sink::emit(&finding::finding(&report, symbolizer));
+                    let page = render(symbolizer, |with| finding::write(&report, with));
+                    report_sink::emit(page.text());
                 }
             }
             if fatal {
@@ -87,12 +114,58 @@ pub fn on_finding(finding: &Finding) {
             }
         })
         .unwrap_or_else(|| {
-            report_sink::emit(&finding::short(&FindingReport::gather(finding)));
+            let page = render(&mut Unnamed, |with| finding::short(&gather(finding), with));
+            report_sink::emit(page.text());
             if fatal {
                 abort::die();
             }
         });
     });
+}
+
+/// Gathers the names that go with a finding.
+fn gather(finding: &Finding) -> FindingReport {
+    let block = finding.block.as_ref();
+    let mut numbers = vec![finding.thread];
+    numbers.extend(block.and_then(|block| block.thread));
+    numbers.extend(block.and_then(|block| block.free_thread));
+    if let Location::Stack(owner) = finding.place {
+        numbers.push(owner);
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    let is_mapping = matches!(finding.place, Location::Mapping { .. });
+    FindingReport {
+        pid: process::id(),
+        finding: *finding,
+        threads: numbers.into_iter().filter_map(|n| Some((n, thread_name(n)?))).collect(),
+        module: is_mapping.then(|| modules::find(finding.pointer)).flatten(),
+    }
+}
+
+fn thread_name(number: u16) -> Option<String> {
+    let tid = thread::tid_of(number);
+    match number {
+        0 => Some("main".to_owned()),
+        _ if tid == 0 || seccomp::is_installed() => None,
+        _ => {
+            let name = std::fs::read_to_string(format!("/proc/self/task/{tid}/comm")).ok()?;
+            Some(name.trim().to_owned())
+        }
+    }
+}
+
+/// Symbols of data alone: for when the symbolizer is in use.
+struct Unnamed;
+
+impl Symbolizer<ProcessSite> for Unnamed {
+    fn stack(&mut self, _: ProcessSite) -> Stack {
+        Stack::default()
+    }
+
+    fn data_symbol(&mut self, module: &Module, address: usize) -> Option<DataSymbol> {
+        modules::symbol_at(module, address)
+    }
 }
 
 /// Sites that have warned, plus one; 0: room for another.
@@ -102,7 +175,7 @@ static WARNED: [AtomicU32; MOST_WARNED] = [const { AtomicU32::new(0) }; MOST_WAR
 fn key_of(finding: &Finding) -> Option<u32> {
     match finding.defect {
         Defect::Surveyed { .. } => None,
-        Defect::Unjudged => Some(SiteId::NONE.0.wrapping_add(1)),
+        Defect::Unjudged => Some(ProcessSite::NONE.0.wrapping_add(1)),
         _ => Some(finding.site.0.wrapping_add(1)),
     }
 }

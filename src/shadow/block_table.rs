@@ -11,11 +11,11 @@ use core::sync::atomic::Ordering;
 
 use crate::arena::size_class::Class;
 use crate::checks::header::LEAD;
+use crate::model::site::ProcessSite;
 pub use crate::shadow::state::BlockState;
 use crate::shadow::state::{LIVE, SECOND, is_live};
 pub use crate::shadow::table::{Leaf, Sites, cover_for};
 pub(crate) use crate::shadow::table::{ShadowSlot, cover};
-use crate::stack::depot::SiteId;
 use crate::sys::memory;
 
 /// What is known of an address, as read together.
@@ -24,7 +24,7 @@ pub struct BlockFacts {
     /// The state.
     pub state: BlockState,
     /// Where the block that starts there was allocated.
-    pub site: SiteId,
+    pub site: ProcessSite,
 }
 
 /// What the registry gives with a block that was taken.
@@ -37,7 +37,7 @@ pub struct Taken {
 
 impl Taken {
     /// Where it was allocated.
-    pub fn site(&self) -> SiteId {
+    pub fn site(&self) -> ProcessSite {
         self.slot.site()
     }
 
@@ -55,13 +55,13 @@ impl Taken {
 
     /// Where it was allocated.
     #[inline(always)]
-    pub(crate) fn site_in(&self, sites: Sites) -> SiteId {
-        SiteId(self.slot.sites(sites).own.load(Ordering::Relaxed))
+    pub(crate) fn site_in(&self, sites: Sites) -> ProcessSite {
+        ProcessSite(self.slot.sites(sites).own.load(Ordering::Relaxed))
     }
 
     /// Notes the site that it was freed from; none, if that is not known.
     #[inline(always)]
-    pub(crate) fn set_free_site(&self, site: SiteId, sites: Sites) {
+    pub(crate) fn set_free_site(&self, site: ProcessSite, sites: Sites) {
         self.slot.sites(sites).free.store(site.0, Ordering::Relaxed);
     }
 }
@@ -97,7 +97,7 @@ pub(crate) fn find(user: usize) -> Option<ShadowSlot> {
 /// Declares the block at `user` live. Its head and canaries are written. The second site word keeps
 /// what it says until the block is freed.
 #[inline]
-pub fn set_live(user: usize, class: Option<Class>, site: SiteId) {
+pub fn set_live(user: usize, class: Option<Class>, site: ProcessSite) {
     if let Some(slot) = ShadowSlot::at(user) {
         if let Some(sites) = Sites::taken() {
             slot.set_site(site, sites);
@@ -120,9 +120,10 @@ impl ShadowSlot {
     }
 
     /// Where the slot's block was allocated.
-    pub(crate) fn site(self) -> SiteId {
-        Sites::taken()
-            .map_or(SiteId::NONE, |sites| SiteId(self.sites(sites).own.load(Ordering::Relaxed)))
+    pub(crate) fn site(self) -> ProcessSite {
+        Sites::taken().map_or(ProcessSite::NONE, |sites| {
+            ProcessSite(self.sites(sites).own.load(Ordering::Relaxed))
+        })
     }
 
     /// Is the memory here of arena `number`?
@@ -142,7 +143,7 @@ impl ShadowSlot {
 
     /// Notes the site that the block which starts here was allocated at.
     #[inline(always)]
-    pub(crate) fn set_site(self, site: SiteId, sites: Sites) {
+    pub(crate) fn set_site(self, site: ProcessSite, sites: Sites) {
         self.sites(sites).own.store(site.0, Ordering::Relaxed);
     }
 
@@ -256,17 +257,17 @@ pub fn set(user: usize, state: BlockState) {
 
 /// Notes the site that the block at `user` was freed from; none, if that is not known.
 #[inline]
-pub fn set_free_site(user: usize, site: SiteId) {
+pub fn set_free_site(user: usize, site: ProcessSite) {
     if let (Some(slot), Some(sites)) = (ShadowSlot::at(user), Sites::taken()) {
         slot.sites(sites).free.store(site.0, Ordering::Relaxed);
     }
 }
 
 /// The site that a quarantined or evicted block was freed from.
-pub fn free_site(user: usize) -> SiteId {
+pub fn free_site(user: usize) -> ProcessSite {
     match (ShadowSlot::at(user), Sites::taken()) {
-        (Some(slot), Some(sites)) => SiteId(slot.sites(sites).free.load(Ordering::Relaxed)),
-        _ => SiteId::NONE,
+        (Some(slot), Some(sites)) => ProcessSite(slot.sites(sites).free.load(Ordering::Relaxed)),
+        _ => ProcessSite::NONE,
     }
 }
 
@@ -310,7 +311,7 @@ mod tests {
         let user = BASE + 0x12_3450;
         assert!(cover_for(7, user, 64));
         assert_eq!(refused(user), Some(BlockState::None));
-        set_live(user, class(5), SiteId(77));
+        set_live(user, class(5), ProcessSite(77));
         assert_eq!(refused(user + 8), Some(BlockState::None));
         let winners = std::thread::scope(|scope| {
             let taking = || take(user, BlockState::Quarantined, false);
@@ -319,12 +320,15 @@ mod tests {
         });
         assert_eq!(winners.len(), 1);
         let taken = winners[0];
-        assert_eq!((taken.site(), taken.class, taken.arena()), (SiteId(77), class(5), Some(7)));
+        assert_eq!(
+            (taken.site(), taken.class, taken.arena()),
+            (ProcessSite(77), class(5), Some(7))
+        );
         assert_eq!(refused(user), Some(BlockState::Quarantined));
         taken.set(BlockState::Evicted);
         assert_eq!(refused(user), Some(BlockState::Evicted));
-        set_free_site(user, SiteId(5));
-        assert_eq!(free_site(user), SiteId(5));
+        set_free_site(user, ProcessSite(5));
+        assert_eq!(free_site(user), ProcessSite(5));
     }
 
     /// A slot speaks of one of its granules at a time.
@@ -334,7 +338,7 @@ mod tests {
         assert!(cover_for(7, even, 64));
         for (user, other) in [(even, odd), (odd, even)] {
             for live in [None, class(0), class(CLASSES - 1)] {
-                set_live(user, live, SiteId(1));
+                set_live(user, live, ProcessSite(1));
                 assert_eq!(
                     (state(user), state(other)),
                     (Some(BlockState::Live(live)), Some(BlockState::None))
@@ -349,9 +353,9 @@ mod tests {
                 assert_eq!((refused(user), refused(other)), (Some(freed), Some(BlockState::None)));
             }
         }
-        set_live(even, class(3), SiteId(1));
+        set_live(even, class(3), ProcessSite(1));
         assert!(live_at(even).map(|live| live.evict()).is_some());
-        set_live(odd, class(3), SiteId(1));
+        set_live(odd, class(3), ProcessSite(1));
         assert!(live_at(odd).map(|live| live.evict()).is_some());
         assert_eq!((state(even), state(odd)), (Some(BlockState::None), Some(BlockState::Evicted)));
     }

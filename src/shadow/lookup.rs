@@ -4,10 +4,10 @@ use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use crate::heap::size::GRANULE;
+use crate::model::site::ProcessSite;
 use crate::shadow::state::{BlockState, LIVE, SECOND, is_live};
 use crate::shadow::table;
 use crate::shadow::table::{LEAF_BYTES, Leaf, SLOT, SLOTS, ShadowSlot, leaf_of};
-use crate::stack::depot::SiteId;
 use crate::sys::memory;
 
 /// Of eight states at once: a bit of these is set in each that is live.
@@ -53,10 +53,10 @@ const fn slot_of(address: usize) -> usize {
 }
 
 /// Calls `each` with every block that is live now, leaf by leaf in ascending order inside a leaf.
-pub fn for_each_live(mut each: impl FnMut(usize, SiteId)) {
+pub fn for_each_live(mut each: impl FnMut(usize, ProcessSite)) {
     table::for_each_leaf(|leaf| {
         leaf.for_each_live(|user| {
-            each(user, ShadowSlot::at(user).map_or(SiteId::NONE, ShadowSlot::site))
+            each(user, ShadowSlot::at(user).map_or(ProcessSite::NONE, ShadowSlot::site))
         });
     });
 }
@@ -193,8 +193,8 @@ mod tests {
     fn neighbours_are_found_across_leaves() {
         let base = 0x2222_1000_0000;
         assert!(block_table::cover(base, 3 << 20));
-        block_table::set_live(base + 64, None, SiteId(1));
-        block_table::set_live(base + (2 << 20) + 128, Class::from_index(3), SiteId(2));
+        block_table::set_live(base + 64, None, ProcessSite(1));
+        block_table::set_live(base + (2 << 20) + 128, Class::from_index(3), ProcessSite(2));
         assert_eq!(at_or_before(base + (2 << 20) + 127), Some(base + 64));
         assert_eq!(after(base + 64), Some(base + (2 << 20) + 128));
         assert_eq!(at_or_before(base + 63), None);
@@ -212,7 +212,7 @@ mod tests {
         assert!(block_table::cover(base, 1 << 20));
         let leaf = leaf_of(base).expect("a leaf");
         for user in [base + 160, base + 176, base + 288, base + 304, base + (1 << 20) - 16] {
-            block_table::set_live(user, None, SiteId(1));
+            block_table::set_live(user, None, ProcessSite(1));
             assert_eq!(at_or_before(user - 1), None, "{user:#x}");
             assert_eq!((at_or_before(user), at_or_before(user + 15)), (Some(user), Some(user)));
             assert_eq!((after(user - 1), after(user)), (Some(user), None));

@@ -3,12 +3,13 @@
 
 use core::arch::naked_asm;
 
-use super::depot::{self, SiteId};
+use super::depot;
 use super::modules;
+use crate::model::site::ProcessSite;
+use crate::model::site::SiteCounts;
 use crate::options::{self, Name};
 use crate::stack::module_generations;
 use crate::stack::site_counts;
-use crate::stack::site_counts::SiteCounts;
 use crate::stack::unwind::rule_table;
 use crate::stack::unwind::step::CallFrame;
 use crate::stack::unwind::thread_unwinder;
@@ -35,9 +36,9 @@ pub const MAX_FRAMES: usize = crate::stack::depot::prefix_hash::MOST_ASKED;
 /// # Safety
 /// `caller` holds the registers at the entry of a function that has not returned, on this thread.
 #[inline(always)]
-pub unsafe fn site(caller: Caller) -> SiteId {
+pub unsafe fn site(caller: Caller) -> ProcessSite {
     match options::number(Name::MallocContextSize) {
-        0 => SiteId::NONE,
+        0 => ProcessSite::NONE,
         // SAFETY: as the caller says.
         most => unsafe { site_of_call(caller, most, 0) },
     }
@@ -50,7 +51,7 @@ pub unsafe fn site(caller: Caller) -> SiteId {
 /// As for [`site`].
 #[inline(never)]
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_site_of_call"))]
-pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId {
+pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> ProcessSite {
     // SAFETY: the return address, by the caller's word.
     let pc = unsafe { (caller.sp as *const usize).read() };
     let start = CallFrame { pc, sp: caller.sp + 8, fp: caller.fp };
@@ -68,7 +69,7 @@ pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> SiteId 
 /// The first that a thread asks for. By numbers, which go in registers.
 #[cold]
 #[inline(never)]
-extern "C" fn first_site(pc: usize, sp: usize, fp: usize, most: usize) -> SiteId {
+extern "C" fn first_site(pc: usize, sp: usize, fp: usize, most: usize) -> ProcessSite {
     // SAFETY: the tracer was taken for this thread just now.
     with_first_tracer(|unwinder| unsafe { unwinder.site_apart(CallFrame { pc, sp, fp }, most) })
 }
@@ -85,25 +86,25 @@ fn note_free(caller: usize, block: usize) {
 /// The site of the stack of whoever called us, found from here: for the longer ways, to which no
 /// registers come.
 #[inline]
-pub fn site_from_here() -> SiteId {
+pub fn site_from_here() -> ProcessSite {
     match options::number(Name::MallocContextSize) {
-        0 => SiteId::NONE,
+        0 => ProcessSite::NONE,
         most => site_outside(most, 0),
     }
 }
 
 /// The same for a call that frees `block`, any value.
 #[inline]
-pub fn free_site_from_here(block: usize) -> SiteId {
+pub fn free_site_from_here(block: usize) -> ProcessSite {
     match options::number(Name::MallocContextSize) {
-        0 => SiteId::NONE,
+        0 => ProcessSite::NONE,
         most => site_outside(most, block),
     }
 }
 
 /// The site of the calling stack whatever the options say: for a finding.
 #[inline(never)]
-pub fn full_site() -> SiteId {
+pub fn full_site() -> ProcessSite {
     if options::number(Name::MallocContextSize) == 0 {
         // Frees tell nobody then of modules that go: what an earlier finding has learnt is not
         // believed.
@@ -113,7 +114,7 @@ pub fn full_site() -> SiteId {
 }
 
 #[inline(never)]
-fn site_outside(most: usize, freed: usize) -> SiteId {
+fn site_outside(most: usize, freed: usize) -> ProcessSite {
     let mut here = CallFrame { pc: 0, sp: 0, fp: 0 };
     note_registers(&mut here);
     // SAFETY: both callers below pass a tracer that this thread has taken.
@@ -123,7 +124,7 @@ fn site_outside(most: usize, freed: usize) -> SiteId {
             // SAFETY: this thread's, as one line up.
             unsafe { unwinder.site_apart(frame, most) }
         }
-        None => SiteId::NONE,
+        None => ProcessSite::NONE,
     };
     thread::enter_critical();
     let site = match mine() {
@@ -154,8 +155,8 @@ extern "C" fn note_registers(frame: &mut CallFrame) {
 /// no stacks.
 #[cold]
 #[inline(never)]
-fn with_first_tracer(work: impl FnOnce(&ThreadUnwinder) -> SiteId) -> SiteId {
-    let Some(unwinder) = ThreadUnwinder::take() else { return SiteId::NONE };
+fn with_first_tracer(work: impl FnOnce(&ThreadUnwinder) -> ProcessSite) -> ProcessSite {
+    let Some(unwinder) = ThreadUnwinder::take() else { return ProcessSite::NONE };
     let site = work(unwinder);
     if thread::has_ended() {
         // SAFETY: taken above, and not used any more.
@@ -171,7 +172,7 @@ fn with_first_tracer(work: impl FnOnce(&ThreadUnwinder) -> SiteId) -> SiteId {
 /// Counts a block that the calling thread has allocated, or freed, for the site that allocated it.
 /// The thread is in a critical section; one that has taken no stack yet is not counted.
 #[inline(always)]
-pub fn count_block(site: SiteId, bytes: usize) {
+pub fn count_block(site: ProcessSite, bytes: usize) {
     if let Some(unwinder) = mine() {
         unwinder.counts().add_block(site, bytes);
     }
@@ -179,10 +180,10 @@ pub fn count_block(site: SiteId, bytes: usize) {
 
 /// The same for one that it has freed.
 #[inline(always)]
-pub fn count_free(site: SiteId, bytes: usize) {
+pub fn count_free(site: ProcessSite, bytes: usize) {
     match mine() {
         Some(unwinder) => unwinder.counts().remove_block(site, bytes),
-        None if site != SiteId::NONE => site_counts::remove_block_of_ended(site, bytes),
+        None if site != ProcessSite::NONE => site_counts::remove_block_of_ended(site, bytes),
         None => {}
     }
 }
@@ -194,7 +195,7 @@ fn mine() -> Option<&'static ThreadUnwinder> {
 }
 
 /// What a site has allocated, over all threads.
-pub fn counts_of(site: SiteId) -> SiteCounts {
+pub fn counts_of(site: ProcessSite) -> SiteCounts {
     thread_unwinder::counts_of(site)
 }
 

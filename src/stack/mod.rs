@@ -17,5 +17,6 @@ pub mod modules;
 #[cfg(feature = "oracle")]
 pub mod oracle;
 pub mod site_counts;
+mod source_line;
 pub mod symbolize;
 pub mod unwind;

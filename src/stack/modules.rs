@@ -1,5 +1,7 @@
 //! Loaded modules: which one an address is in, which one is ours, which symbol it falls on.
 
+use crate::model::stack::DataSymbol;
+use crate::model::stack::Module;
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
@@ -45,22 +47,6 @@ pub fn is_own(address: usize) -> bool {
 /// Is the address in the dynamic loader?
 pub fn is_loader(address: usize) -> bool {
     address >= LOADER_START.load(Ordering::Relaxed) && address < LOADER_END.load(Ordering::Relaxed)
-}
-
-/// The file mapped at an address.
-#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Module {
-    /// Its path.
-    pub path: String,
-    /// Where its first byte is mapped.
-    pub base: usize,
-}
-
-impl Module {
-    /// The path's last part.
-    pub fn name(&self) -> &str {
-        self.path.rsplit('/').next().unwrap_or(&self.path)
-    }
 }
 
 /// Where code is mapped, and from which file, for when the kernel must not be asked any more.
@@ -120,16 +106,8 @@ fn open(path: &str) -> Option<File> {
     File::open(path).ok()
 }
 
-/// A symbol and how far behind its start an address is.
-pub struct Symbol {
-    /// Its name, demangled.
-    pub name: String,
-    /// Bytes from its start.
-    pub offset: u64,
-}
-
 /// The symbol of `module` that covers `address`, code or data.
-pub fn symbol_at(module: &Module, address: usize) -> Option<Symbol> {
+pub fn symbol_at(module: &Module, address: usize) -> Option<DataSymbol> {
     debug_check::has_sound_sections(Path::new(&module.path)).then_some(())?;
     let cache = ReadCache::new(open(&module.path)?);
     let file = object::File::parse(&cache).ok()?;
@@ -144,7 +122,7 @@ pub fn symbol_at(module: &Module, address: usize) -> Option<Symbol> {
         })
         .and_then(|symbol| {
             let name = demangle(symbol.name().ok()?);
-            Some(Symbol { name, offset: wanted - symbol.address() })
+            Some(DataSymbol { name, offset: (wanted - symbol.address()) as usize })
         })
 }
 

@@ -6,10 +6,11 @@
 //! portions of 16 KiB, taken up before a new peak is believed. With one thread peaks are exact;
 //! with more they are the sum of the threads' own, which were not all at the same time.
 
+use crate::model::site::SiteCounts;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
-use super::depot::SiteId;
 use crate::heap::size::{PAGE, round_up};
+use crate::model::site::ProcessSite;
 use crate::sys::{memory, shared_map};
 use crate::trace;
 use crate::trace::{CountRecord as Record, ExtentKind, Portion};
@@ -54,7 +55,7 @@ fn portions() -> Option<&'static CountTable<Portion>> {
 
 /// A site's portion, made at first use.
 #[cold]
-fn make_portion(site: SiteId) -> Option<&'static Portion> {
+fn make_portion(site: ProcessSite) -> Option<&'static Portion> {
     let bytes = round_up(size_of::<CountTable<Portion>>(), PAGE);
     memory::load_or_map(&PORTIONS, bytes, |table| {
         // SAFETY: fresh pages; an empty table is as good as one that was inherited.
@@ -71,19 +72,6 @@ pub(super) fn renew_after_fork() {
     }
 }
 
-/// The counts of one site over all threads.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct SiteCounts {
-    /// Blocks allocated in all, by each thread modulo 2^32.
-    pub blocks: u64,
-    /// Bytes allocated in all.
-    pub bytes: u64,
-    /// Bytes freed in all.
-    pub freed: u64,
-    /// Most bytes live at once.
-    pub peak: u64,
-}
-
 impl<T: CountEntry> CountTable<T> {
     #[cfg(test)]
     const fn new() -> Self {
@@ -91,7 +79,7 @@ impl<T: CountEntry> CountTable<T> {
     }
 
     #[inline(always)]
-    fn get(&self, site: SiteId) -> Option<&T> {
+    fn get(&self, site: ProcessSite) -> Option<&T> {
         let at = site.0 as usize;
         let segment = self.0.get(at / T::SEGMENT)?.load(Ordering::Acquire);
         if segment.is_null() {
@@ -103,7 +91,7 @@ impl<T: CountEntry> CountTable<T> {
 
     #[cold]
     #[inline(never)]
-    fn make(&self, site: SiteId) -> Option<&T> {
+    fn make(&self, site: ProcessSite) -> Option<&T> {
         let index = site.0 as usize / T::SEGMENT;
         let segment = self.0.get(index)?;
         let fresh = trace::claim(T::KIND, index as u32)?.address as *mut T;
@@ -139,13 +127,13 @@ impl SiteCounters {
     }
 
     #[inline(always)]
-    fn record(&self, site: SiteId) -> Option<&Record> {
+    fn record(&self, site: ProcessSite) -> Option<&Record> {
         self.0.get(site).or_else(|| self.0.make(site))
     }
 
     /// The thread has allocated a block.
     #[inline(always)]
-    pub(super) fn add_block(&self, site: SiteId, bytes: usize) {
+    pub(super) fn add_block(&self, site: ProcessSite, bytes: usize) {
         let Some(record) = self.record(site) else { return };
         count(&record.blocks);
         let allocated = add(&record.bytes, bytes as u64);
@@ -157,7 +145,7 @@ impl SiteCounters {
 
     /// The thread has freed a block that it or another one had allocated.
     #[inline(always)]
-    pub(super) fn remove_block(&self, site: SiteId, bytes: usize) {
+    pub(super) fn remove_block(&self, site: ProcessSite, bytes: usize) {
         let Some(record) = self.record(site) else { return };
         count(&record.frees);
         let freed = add(&record.freed, bytes as u64);
@@ -169,7 +157,7 @@ impl SiteCounters {
 }
 
 #[inline(always)]
-fn raise_peak(record: &Record, site: SiteId, allocated: u64) {
+fn raise_peak(record: &Record, site: ProcessSite, allocated: u64) {
     let mut freed = record.freed.load(Ordering::Relaxed);
     if let Some(portion) = portions().and_then(|portions| portions.get(site))
         && portion.bytes.load(Ordering::Relaxed) != 0
@@ -185,7 +173,7 @@ fn raise_peak(record: &Record, site: SiteId, allocated: u64) {
 /// What was freed of other threads' blocks is theirs to subtract.
 #[cold]
 #[inline(never)]
-fn hand_over(record: &Record, site: SiteId, freed: u64, over: u64) {
+fn hand_over(record: &Record, site: ProcessSite, freed: u64, over: u64) {
     if let Some(portion) = make_portion(site) {
         record.freed.store(freed.wrapping_sub(over), Ordering::Relaxed);
         portion.bytes.fetch_add(over, Ordering::Relaxed);
@@ -194,7 +182,7 @@ fn hand_over(record: &Record, site: SiteId, freed: u64, over: u64) {
 
 /// A thread without counts of its own has freed a block: it is past its end.
 #[cold]
-pub(super) fn remove_block_of_ended(site: SiteId, bytes: usize) {
+pub(super) fn remove_block_of_ended(site: ProcessSite, bytes: usize) {
     if let Some(portion) = make_portion(site) {
         portion.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
         portion.frees.fetch_add(1, Ordering::Relaxed);
@@ -202,7 +190,10 @@ pub(super) fn remove_block_of_ended(site: SiteId, bytes: usize) {
 }
 
 /// The sum of a site's counts over those of all threads.
-pub(super) fn sum<'a>(site: SiteId, all: impl Iterator<Item = &'a SiteCounters>) -> SiteCounts {
+pub(super) fn sum<'a>(
+    site: ProcessSite,
+    all: impl Iterator<Item = &'a SiteCounters>,
+) -> SiteCounts {
     let mut sum = SiteCounts::default();
     for record in all.filter_map(|counts| counts.0.get(site)) {
         sum.blocks += u64::from(record.blocks.load(Ordering::Relaxed));
@@ -228,7 +219,7 @@ mod tests {
 
     #[test]
     fn one_thread_is_counted_exactly() {
-        let (mine, site) = (counts(), SiteId(FIRST));
+        let (mine, site) = (counts(), ProcessSite(FIRST));
         for round in 0..10 {
             (0..=round).for_each(|_| mine.add_block(site, 100));
             (0..=round).for_each(|_| mine.remove_block(site, 100));
@@ -236,12 +227,12 @@ mod tests {
         mine.add_block(site, 7);
         let expected = SiteCounts { blocks: 56, bytes: 5507, freed: 5500, peak: 1000 };
         assert_eq!(sum(site, [&mine].into_iter()), expected);
-        assert_eq!(sum(SiteId(FIRST + 1), [&mine].into_iter()), SiteCounts::default());
+        assert_eq!(sum(ProcessSite(FIRST + 1), [&mine].into_iter()), SiteCounts::default());
     }
 
     #[test]
     fn blocks_freed_by_another_thread_make_no_peak() {
-        let (one, other, site) = (counts(), counts(), SiteId(FIRST + 2));
+        let (one, other, site) = (counts(), counts(), ProcessSite(FIRST + 2));
         for _ in 0..100_000 {
             one.add_block(site, 64);
             other.remove_block(site, 64);
@@ -253,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_site_beyond_the_table_is_not_counted() {
-        let (mine, site) = (counts(), SiteId((Record::SEGMENT * SEGMENTS) as u32));
+        let (mine, site) = (counts(), ProcessSite((Record::SEGMENT * SEGMENTS) as u32));
         mine.add_block(site, 1);
         mine.remove_block(site, 1);
         assert_eq!(sum(site, [&mine].into_iter()), SiteCounts::default());

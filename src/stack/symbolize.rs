@@ -1,6 +1,16 @@
 //! Addresses -> functions, files and lines, inside the process, after the fact. Allocates from the
 //! tool's heap; holds no lock of ours meanwhile.
 
+use crate::model::site::ProcessSite;
+use crate::model::site::StackEnd;
+use crate::model::stack::DataSymbol;
+use crate::model::stack::Ending;
+use crate::model::stack::Frame;
+use crate::model::stack::Module;
+use crate::model::stack::Stack;
+use crate::stack::depot;
+use crate::stack::source_line;
+use crate::text::symbolizer::Symbolizer;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,27 +29,6 @@ use crate::sys::{process, seccomp};
 const BUDGET: u64 = 3000;
 /// Bytes of the tool's memory that have to be there before a module's names are read.
 const ROOM: usize = 12 << 20;
-
-/// One line of a stack. An inlined call gives several for one address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Frame {
-    /// Function, demangled.
-    pub function: Option<String>,
-    /// The same as it stands in the file.
-    pub symbol: Option<String>,
-    /// Source file.
-    pub file: Option<String>,
-    /// Line in it; 0 when not known.
-    pub line: u32,
-    /// Column in it; 0 when not known.
-    pub column: u32,
-    /// Path of the module, and the address in it.
-    pub module: Option<(String, usize)>,
-    /// Where the frame's call returns to, or a signal came in.
-    pub pc: usize,
-    /// Was it found without unwind information?
-    pub is_guessed: bool,
-}
 
 /// Does nobody read names here?
 static FORGOES_NAMES: AtomicBool = AtomicBool::new(false);
@@ -161,4 +150,35 @@ fn resolve(pc: usize) -> Vec<Frame> {
         frames.push(Frame { module, ..Frame::default() });
     }
     frames
+}
+
+impl Symbolizer<ProcessSite> for ProcessSymbolizer {
+    fn stack(&mut self, site: ProcessSite) -> Stack {
+        let mut frames = Vec::new();
+        let mut ending = Ending::Whole;
+        for stored in depot::frames(site) {
+            frames.extend_from_slice(self.frames_at(stored));
+            ending = match stored.ending() {
+                StackEnd::Whole => Ending::Whole,
+                StackEnd::Cut => Ending::Cut,
+                StackEnd::Lost => {
+                    let module = modules::find(stored.pc() - 1);
+                    Ending::Lost(module.map_or_else(String::new, |module| module.name().to_owned()))
+                }
+            };
+        }
+        Stack { frames, ending }
+    }
+
+    fn source_line(&mut self, frame: &Frame) -> Option<String> {
+        source_line::line_of(frame)
+    }
+
+    fn data_symbol(&mut self, module: &Module, address: usize) -> Option<DataSymbol> {
+        modules::symbol_at(module, address)
+    }
+
+    fn is_exhausted(&self) -> bool {
+        self.is_out_of_time()
+    }
 }

@@ -1,60 +1,76 @@
-//! Findings as text. First words as glibc's, so that a search finds what others wrote of them.
+//! Findings as text: the message, the damaged bytes, the stacks, the blocks beside, a hint.
 
 use std::fmt::Write as _;
 
-use crate::model::finding::{
-    AllocKind, BadRequest, Block, Damage, Defect, Finding, Life, Location, Operation, Side,
-};
+use super::hint::write_hint;
+use super::location::thread;
+use super::message::{sized, write_message};
+use super::page::{Page, Role};
+use super::stacks;
+use super::style::Renderer;
+use crate::model::finding::{Block, Damage, Defect, Finding, Life, Operation, Side};
 use crate::model::finding_report::FindingReport;
-use crate::options::{self, Name};
-use crate::text::names::Names;
-use crate::text::place::{article, write_place};
-use crate::text::stacks;
 
 /// The whole text of a finding.
-pub fn finding(report: &FindingReport, names: &mut dyn Names) -> String {
+pub fn write<S: Copy>(report: &FindingReport<S>, with: &mut Renderer<'_, S>) -> Page {
     let finding = &report.finding;
+    let mut out = Page::new();
     if finding.defect == Defect::Unjudged {
-        return "mallocop: mismatched new, delete, malloc and free are not judged here: a module \
-            brings a C++ runtime of its own\n"
-            .to_owned();
+        out.push_str(
+            "mallocop: mismatched new, delete, malloc and free are not judged here: a module \
+            brings a C++ runtime of its own\n",
+        );
+        return out;
     }
-    let mut out = String::new();
-    let _ = write!(out, "=={}=={}: mallocop: ", report.pid, severity(finding));
-    write_first_line(&mut out, report);
-    out.push('\n');
+    write_message_line(&mut out, report, with);
     if let Some(damage) = &finding.damage {
         write_damage(&mut out, damage);
     }
-    write_now(&mut out, report, names);
+    write_now(&mut out, report, with);
     if let Some(block) = &finding.block {
-        write_block(&mut out, report, block, names);
+        write_block(&mut out, report, block, with);
     }
-    write_beside(&mut out, finding, names);
-    write_hint(&mut out, finding);
+    write_beside(&mut out, finding, with);
+    write_hint(&mut out, finding, with.style);
     if finding.is_error() {
         let blamed = match finding.defect {
             Defect::Overflow | Defect::Underflow | Defect::WriteAfterFree => {
-                finding.block.map_or(finding.site, |block| block.site)
+                finding.block.as_ref().map_or(finding.site, |block| block.site)
             }
             _ => finding.site,
         };
-        let place = stacks::headline(blamed, names);
+        let place = stacks::headline(blamed, with);
+        out.set_role(Role::Error);
         let _ = writeln!(out, "SUMMARY: mallocop: {} {place}", finding.defect.id());
-        stacks::write_token(&mut out, blamed, names);
+        stacks::write_token(&mut out, blamed, with);
     }
     out
 }
 
-/// One line without names: for when the symbolizer cannot be used.
-pub fn short(report: &FindingReport) -> String {
-    let mut out = format!("=={}=={}: mallocop: ", report.pid, severity(&report.finding));
-    write_first_line(&mut out, report);
-    out.push('\n');
+/// Its first line alone: for when the stacks' names cannot be had.
+pub fn short<S: Copy>(report: &FindingReport<S>, with: &mut Renderer<'_, S>) -> Page {
+    let mut out = Page::new();
+    write_message_line(&mut out, report, with);
     out
 }
 
-const fn severity(finding: &Finding) -> &'static str {
+fn write_message_line<S: Copy>(
+    out: &mut Page,
+    report: &FindingReport<S>,
+    with: &mut Renderer<'_, S>,
+) {
+    let severity = severity(&report.finding);
+    out.set_role(match severity {
+        "ERROR" => Role::Error,
+        "WARNING" => Role::Warning,
+        _ => Role::Plain,
+    });
+    let _ = write!(out, "=={}=={severity}: mallocop: ", report.pid);
+    write_message(out, report, with);
+    out.push('\n');
+}
+
+const fn severity<S: Copy>(finding: &Finding<S>) -> &'static str {
     match finding.defect {
         Defect::Refused { .. } | Defect::Surveyed { .. } => "NOTE",
         _ if finding.is_error() => "ERROR",
@@ -62,147 +78,7 @@ const fn severity(finding: &Finding) -> &'static str {
     }
 }
 
-fn write_first_line(out: &mut String, report: &FindingReport) {
-    let finding = &report.finding;
-    let id = finding.defect.id();
-    let pointer = finding.pointer;
-    let sized = finding.block.map_or_else(|| "a block".to_owned(), |block| sized(&block));
-    let call = call_of(finding.operation);
-    let _ = match finding.defect {
-        Defect::BadFree => {
-            let _ = write!(out, "{call}: invalid pointer: {pointer:#x} ");
-            write_place(out, report);
-            write!(out, " ({id})")
-        }
-        Defect::DoubleFree => match finding.operation {
-            operation if operation.is_resize() => {
-                write!(out, "{call}: invalid pointer: {pointer:#x} was freed before ({id})")
-            }
-            _ => write!(out, "{call}: double free detected: {pointer:#x} ({id})"),
-        },
-        Defect::Overflow => {
-            write!(out, "{id}: memory clobbered past end of {sized} at {pointer:#x}")
-        }
-        Defect::Underflow => {
-            write!(out, "{id}: memory clobbered before start of {sized} at {pointer:#x}")
-        }
-        Defect::WriteAfterFree => {
-            write!(out, "{id}: {sized} at {pointer:#x} was written to after it was freed")
-        }
-        Defect::Mismatch => {
-            let kind = finding.block.and_then(|block| block.kind).unwrap_or(AllocKind::Malloc);
-            let freed = freed_with(finding.operation);
-            write!(
-                out,
-                "{id}: {pointer:#x} was allocated with {} and is freed with {freed}",
-                kind.allocated_with()
-            )
-        }
-        Defect::DeleteMismatch { size, align } => {
-            let _ =
-                write!(out, "{id}: {} of {sized} at {pointer:#x}", freed_with(finding.operation));
-            write_delete_mismatch(out, finding, size, align)
-        }
-        Defect::HeapCorruption => {
-            write!(
-                out,
-                "corrupted size vs. prev_size: the heap's word at {pointer:#x} was \
-                overwritten ({id})"
-            )
-        }
-        Defect::LayoutMismatch { size, align } => {
-            let _ = write!(out, "{id}: {sized} at {pointer:#x} ");
-            write_layouts(out, finding, size, align)
-        }
-        Defect::Refused { ordinal, size } => {
-            write!(out, "request no. {ordinal}, of {size} bytes, was {id} (option fail)")
-        }
-        Defect::Surveyed { ordinal, size } => {
-            write!(out, "request no. {ordinal}, of {size} bytes, is the first of its stack")
-        }
-        Defect::Unjudged => Ok(()),
-        Defect::BadRequest(request) => write_bad_request(out, id, request),
-    };
-}
-
-fn sized(block: &Block) -> String {
-    match block.size {
-        Some(size) => format!("{} {size}-byte block", article(size)),
-        None => "a block (its size is overwritten)".to_owned(),
-    }
-}
-
-const fn call_of(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Realloc | Operation::Reallocate => "realloc()",
-        Operation::UsableSize => "malloc_usable_size()",
-        // operator delete ends in free under glibc, too: these are the words people know.
-        _ => "free()",
-    }
-}
-
-const fn freed_with(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Delete(kind) => kind.freed_with(),
-        Operation::Realloc => "realloc",
-        Operation::Reallocate => "Rust's realloc",
-        Operation::Dealloc => "Rust's dealloc",
-        Operation::FreeSized => "free_sized",
-        _ => "free",
-    }
-}
-
-fn write_layouts(
-    out: &mut String,
-    finding: &Finding,
-    size: usize,
-    align: usize,
-) -> std::fmt::Result {
-    let block = finding.block.unwrap_or(Block::at(finding.pointer));
-    let (old, old_align) = (block.size.unwrap_or(0), block.align);
-    write!(
-        out,
-        "came from Layout {{ size: {old}, align: {old_align} }} and is {} with Layout {{ size: {size}, align: {align} }}",
-        if finding.operation.is_resize() { "resized" } else { "given back" }
-    )
-}
-
-fn write_delete_mismatch(
-    out: &mut String,
-    finding: &Finding,
-    size: Option<usize>,
-    align: Option<usize>,
-) -> std::fmt::Result {
-    let block = finding.block.unwrap_or(Block::at(finding.pointer));
-    if let Some(size) = size.filter(|&size| block.size != Some(size)) {
-        write!(out, " says that it has {size} bytes")?;
-    }
-    match align {
-        Some(align) if align.max(16) != block.align => {
-            write!(out, " says alignment {align}; it was allocated with {}", block.align)
-        }
-        None if matches!(block.kind, Some(AllocKind::AlignedNew | AllocKind::AlignedNewArray)) => {
-            write!(out, " says no alignment; it was allocated with {}", block.align)
-        }
-        _ => Ok(()),
-    }
-}
-
-fn write_bad_request(out: &mut String, id: &str, request: BadRequest) -> std::fmt::Result {
-    match request {
-        BadRequest::Product { call, count, size } => {
-            write!(out, "{id}: {call} of {count} times {size} bytes: the product is too large")
-        }
-        BadRequest::Size { call, size } => {
-            write!(out, "{id}: {call} of {size} bytes: more than can ever be served")
-        }
-        BadRequest::Alignment { call, align } => {
-            write!(out, "{id}: {call} with alignment {align}, which it does not allow")
-        }
-    }
-}
-
-fn write_damage(out: &mut String, damage: &Damage) {
+fn write_damage(out: &mut Page, damage: &Damage) {
     if !damage.certain {
         let Damage { first, last, .. } = *damage;
         let _ = match damage.side {
@@ -241,15 +117,17 @@ fn write_damage(out: &mut String, damage: &Damage) {
     let _ = writeln!(out, "    was   {}", hex(|pair| pair.1));
 }
 
-fn write_now(out: &mut String, report: &FindingReport, names: &mut dyn Names) {
+fn write_now<S: Copy>(out: &mut Page, report: &FindingReport<S>, with: &mut Renderer<'_, S>) {
     let finding = &report.finding;
-    let by = report.thread(finding.thread);
+    let by = thread(report, finding.thread);
     let found = matches!(
         finding.defect,
         Defect::Overflow | Defect::Underflow | Defect::WriteAfterFree | Defect::HeapCorruption
     );
+    out.set_role(Role::Heading);
     let _ = match (finding.defect, finding.operation) {
         (_, Operation::Exit) => {
+            out.set_role(Role::Plain);
             out.push_str("  found at exit\n");
             return;
         }
@@ -276,19 +154,26 @@ fn write_now(out: &mut String, report: &FindingReport, names: &mut dyn Names) {
         }
         _ => writeln!(out, "  freed by {by} here:"),
     };
-    stacks::write_stack(out, finding.site, names);
+    stacks::write_stack(out, finding.site, with);
 }
 
-fn write_block(out: &mut String, report: &FindingReport, block: &Block, names: &mut dyn Names) {
+fn write_block<S: Copy>(
+    out: &mut Page,
+    report: &FindingReport<S>,
+    block: &Block<S>,
+    with: &mut Renderer<'_, S>,
+) {
     let finding = &report.finding;
     let freed = block.life == Life::Freed;
     if freed {
         let by =
-            block.free_thread.map_or_else(String::new, |by| format!(" by {}", report.thread(by)));
+            block.free_thread.map_or_else(String::new, |by| format!(" by {}", thread(report, by)));
         let first = if finding.defect == Defect::DoubleFree { "first " } else { "" };
+        out.set_role(Role::Heading);
         let _ = writeln!(out, "  {first}freed{by} here:");
-        stacks::write_stack(out, block.free_site, names);
+        stacks::write_stack(out, block.free_site, with);
     }
+    out.set_role(Role::Heading);
     out.push_str("  block ");
     match block.size {
         Some(size) => {
@@ -300,17 +185,17 @@ fn write_block(out: &mut String, report: &FindingReport, block: &Block, names: &
         }
     }
     out.push_str(if freed { ", freed, allocated" } else { ", live, allocated" });
-    if let Some(thread) = block.thread {
-        let _ = write!(out, " by {}", report.thread(thread));
+    if let Some(number) = block.thread {
+        let _ = write!(out, " by {}", thread(report, number));
     }
     if let Some(kind) = block.kind {
         let _ = write!(out, " with {}", kind.allocated_with());
     }
     out.push_str(" here:\n");
-    stacks::write_stack(out, block.site, names);
+    stacks::write_stack(out, block.site, with);
 }
 
-fn write_beside(out: &mut String, finding: &Finding, names: &mut dyn Names) {
+fn write_beside<S: Copy>(out: &mut Page, finding: &Finding<S>, with: &mut Renderer<'_, S>) {
     let tells = matches!(
         finding.defect,
         Defect::Overflow | Defect::Underflow | Defect::HeapCorruption | Defect::WriteAfterFree
@@ -329,73 +214,13 @@ fn write_beside(out: &mut String, finding: &Finding, names: &mut dyn Names) {
     for (block, where_) in finding.beside.iter().zip(["in front of it", "behind it"]) {
         let Some(block) = block else { continue };
         let life = if block.life == Life::Freed { "freed" } else { "live" };
+        out.set_role(Role::Heading);
         let _ = writeln!(
             out,
             "  {where_}: {} at {:#x}, {life}, allocated here:",
             sized(block),
             block.user
         );
-        stacks::write_stack(out, block.site, names);
+        stacks::write_stack(out, block.site, with);
     }
-}
-
-/// What a pointer that is no address was read from, if its bytes tell.
-fn fill_of(pointer: usize) -> Option<&'static str> {
-    let is_all = |name| {
-        let byte = options::number(name) as u8;
-        byte != 0 && pointer == usize::from_ne_bytes([byte; 8])
-    };
-    if is_all(Name::FreeFillByte) {
-        Some("freed memory is filled with these bytes: the pointer was read from a freed block")
-    } else if is_all(Name::MallocFillByte) {
-        Some("fresh memory is filled with these bytes: the pointer was read before it was written")
-    } else {
-        None
-    }
-}
-
-fn write_hint(out: &mut String, finding: &Finding) {
-    if let Some(hint) = fill_of(finding.pointer).filter(|_| finding.defect == Defect::BadFree) {
-        let _ = writeln!(out, "  hint: {hint}");
-        return;
-    }
-    let Some(block) = &finding.block else { return };
-    let hint = match (finding.defect, finding.place) {
-        (Defect::BadFree, Location::Inside(_) | Location::Before(_) | Location::Past(_)) => {
-            let call = call_of(finding.operation).trim_end_matches("()");
-            format!("{call}(ptr) wants the start of the block, {:#x}", block.user)
-        }
-        (Defect::Mismatch, _) => {
-            let kind = block.kind.unwrap_or(AllocKind::Malloc);
-            format!(
-                "what comes from {} goes back with {}",
-                kind.allocated_with(),
-                kind.freed_with()
-            )
-        }
-        (Defect::Overflow, _) if finding.damage.is_some_and(|damage| !damage.certain) => {
-            "the heap's word behind the block is overwritten: it may as well have been written \
-                before the start of the block behind"
-                .to_owned()
-        }
-        (Defect::Overflow, _) if finding.beside.iter().any(Option::is_some) => {
-            "everything up to the block behind it is overwritten: it may as well have been \
-                written before the start of that one"
-                .to_owned()
-        }
-        (Defect::Overflow, _) => match finding.damage {
-            Some(Damage { side: Side::Past, changed: 1, first, shown, shown_from, .. })
-                if shown.get((first - shown_from).unsigned_abs()).is_some_and(|b| b.0 == 0) =>
-            {
-                let size = block.size.unwrap_or(0);
-                format!(
-                    "a NUL was written right behind {size} bytes: is the text one byte longer \
-                    than its block?"
-                )
-            }
-            _ => return,
-        },
-        _ => return,
-    };
-    let _ = writeln!(out, "  hint: {hint}");
 }

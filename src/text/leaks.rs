@@ -3,30 +3,30 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::checks::SiteTotals;
-use crate::leak::check::LeakCheckObstacle;
-use crate::leak::classify::Loss;
-use crate::leak::stop::Reason;
-use crate::leak::{Leak, Verdict};
+use super::page::{Page, Role};
+use super::stacks::{self, Mark};
+use super::style::Renderer;
+use super::summary::{counts, plural, write_in_use, write_limits, write_sites};
+use crate::model::leak_report::LeakCheckObstacle;
+use crate::model::leak_report::Loss;
+use crate::model::leak_report::NotStopped;
+use crate::model::leak_report::{Leak, Verdict};
 use crate::model::leak_report::{LeakReport, LeakSummary};
-use crate::options::{self, Name};
-use crate::stack::symbolize::Frame;
-use crate::text::names::Names;
-use crate::text::stacks;
-use crate::text::stacks::Mark;
-use crate::text::summary::{counts, plural, write_in_use, write_limits, write_sites};
+use crate::model::site::ProcessSite;
+use crate::model::site::SiteTotals;
+use crate::model::stack::Frame;
 
 /// What a process says at its end, or when it was asked to look: empty where there is nothing to
 /// say.
-pub fn write(report: &LeakReport, names: &mut dyn Names) -> String {
+pub fn write<S: Copy>(report: &LeakReport<S>, with: &mut Renderer<'_, S>) -> Page {
     let LeakReport { leaks, reachable, sum } = report;
-    let mut text = String::new();
+    let mut text = Page::new();
     if !leaks.is_empty() {
-        write_leaks(&mut text, report, names);
+        write_leaks(&mut text, report, with);
     }
-    if sum.speaks && options::flag(Name::ShowReachable) {
+    if sum.speaks && with.style.show_reachable {
         let what = if sum.is_checked { "still reachable" } else { "in use at exit" };
-        write_sites(&mut text, what, reachable, names);
+        write_sites(&mut text, what, reachable, with);
     }
     if let Some(obstacle) = sum.obstacle.filter(|_| sum.speaks) {
         text.push_str(&write_obstacle(obstacle));
@@ -43,17 +43,18 @@ pub fn write(report: &LeakReport, names: &mut dyn Names) -> String {
     if !text.is_empty() {
         text.push_str(&sum.notes);
         write_doubts(&mut text, sum);
-        write_limits(&mut text, sum, names);
+        write_limits(&mut text, sum, with);
     }
     if report.is_error() {
         let lost = totals_of(leaks, |_| true);
+        text.set_role(Role::Error);
         let _ = writeln!(
             text,
             "SUMMARY: mallocop: {} byte(s) leaked in {} allocation(s).",
             lost.bytes, lost.blocks
         );
         if let Some(leak) = leaks.first() {
-            stacks::write_token(&mut text, leak.site, names);
+            stacks::write_token(&mut text, leak.site, with);
         }
     }
     text
@@ -61,24 +62,24 @@ pub fn write(report: &LeakReport, names: &mut dyn Names) -> String {
 
 /// What is lost of a scope, or still there; empty: nothing. Not counted is what Rust's standard
 /// library keeps of its own: what was printed and is captured, and the threads themselves.
-pub fn write_scope(verdict: &Verdict, names: &mut dyn Names) -> String {
-    let mut text = String::new();
+pub fn write_scope(verdict: &Verdict, with: &mut Renderer<'_, ProcessSite>) -> Page {
+    let mut text = Page::new();
     for leak in &verdict.leaks {
-        write_leak(&mut text, leak, names);
+        write_leak(&mut text, leak, with);
     }
     for &(site, totals) in &verdict.reachable {
-        let frames = stacks::named_frames(site, names);
+        let frames = stacks::named_frames(site, with);
         // Without names there is no telling what the library keeps: better nothing than what is not
         // so.
         let is_unknown =
-            names.is_exhausted() && frames.iter().all(|frame| frame.function.is_none());
+            with.symbolizer.is_exhausted() && frames.iter().all(|frame| frame.function.is_none());
         if !is_unknown && !is_kept_by_std(&frames) {
             let SiteTotals { blocks, bytes } = totals;
             let _ = writeln!(
                 text,
                 "{bytes} byte(s) in {blocks} object(s) still reachable, allocated from:"
             );
-            stacks::write_stack(&mut text, site, names);
+            stacks::write_stack(&mut text, site, with);
             text.push('\n');
         }
     }
@@ -105,7 +106,7 @@ const STD_KEEPS: [&str; 2] = ["std::thread::", "std::sys::thread_local::"];
 /// What is said of a program that was not seen.
 const OWN_MALLOC: &str = "mallocop: the program defines malloc itself: its blocks were not seen, and nothing was checked\n";
 
-fn write_clean(out: &mut String, report: &LeakReport) {
+fn write_clean<S: Copy>(out: &mut Page, report: &LeakReport<S>) {
     let SiteTotals { blocks, bytes } = report.reachable();
     let (s, ss) = (plural(bytes), plural(blocks));
     let _ = write!(
@@ -137,16 +138,17 @@ fn write_obstacle(obstacle: LeakCheckObstacle) -> String {
     format!("mallocop: leaks were not looked for: {why}\n")
 }
 
-fn write_leaks(out: &mut String, report: &LeakReport, names: &mut dyn Names) {
+fn write_leaks<S: Copy>(out: &mut Page, report: &LeakReport<S>, with: &mut Renderer<'_, S>) {
     let (leaks, pid) = (&report.leaks, report.sum.pid);
+    out.set_role(if report.is_error() { Role::Error } else { Role::Warning });
     let _ = match report.is_error() {
         true => writeln!(out, "=={pid}==ERROR: mallocop: detected memory leaks\n"),
         false => writeln!(out, "=={pid}==WARNING: mallocop: possible memory leaks\n"),
     };
-    let most = options::number(Name::MaxSites);
-    let leaks = &merged(leaks, names);
+    let most = with.style.max_sites;
+    let leaks = &merged(leaks, with);
     for leak in leaks.iter().take(most) {
-        write_leak(out, leak, names);
+        write_leak(out, leak, with);
     }
     let rest = leaks.get(most..).unwrap_or(&[]);
     if !rest.is_empty() {
@@ -159,7 +161,7 @@ fn write_leaks(out: &mut String, report: &LeakReport, names: &mut dyn Names) {
     }
 }
 
-fn write_leak(out: &mut String, leak: &Leak, names: &mut dyn Names) {
+fn write_leak<S: Copy>(out: &mut Page, leak: &Leak<S>, with: &mut Renderer<'_, S>) {
     let kind = match leak.loss {
         Loss::Direct => "Direct",
         Loss::Indirect => "Indirect",
@@ -167,8 +169,8 @@ fn write_leak(out: &mut String, leak: &Leak, names: &mut dyn Names) {
     };
     let SiteTotals { blocks, bytes } = leak.totals;
     let _ = writeln!(out, "{kind} leak of {bytes} byte(s) in {blocks} object(s) allocated from:");
-    stacks::write_stack(out, leak.site, names);
-    match stacks::mark(leak.site, names) {
+    stacks::write_stack(out, leak.site, with);
+    match stacks::mark(leak.site, with) {
         Some(Mark::Function(name)) => {
             let _ = writeln!(out, "    suppress with: leak:{name}");
         }
@@ -185,7 +187,7 @@ fn write_leak(out: &mut String, leak: &Leak, names: &mut dyn Names) {
 }
 
 /// A rule as Valgrind has them: `leak:main` would hide every leak of the program.
-fn write_block(out: &mut String, frames: &[String]) {
+fn write_block(out: &mut Page, frames: &[String]) {
     let outermost = frames.last().map_or("?", String::as_str);
     let _ =
         writeln!(out, "    suppress with:\n    {{\n      leak in {outermost}\n      Memcheck:Leak");
@@ -198,15 +200,15 @@ fn write_block(out: &mut String, frames: &[String]) {
 
 /// Leaks that read the same are one: a loop that the compiler has unrolled has several sites on one
 /// line.
-fn merged(leaks: &[Leak], names: &mut dyn Names) -> Vec<Leak> {
+fn merged<S: Copy>(leaks: &[Leak<S>], with: &mut Renderer<'_, S>) -> Vec<Leak<S>> {
     /// More than are ever shown are as they are.
     const MOST: usize = 2000;
-    let mut whole: Vec<Leak> = Vec::new();
+    let mut whole: Vec<Leak<S>> = Vec::new();
     let mut places: BTreeMap<(Loss, String), usize> = BTreeMap::new();
     for leak in leaks.iter().take(MOST) {
-        let mut stack = String::new();
-        stacks::write_stack(&mut stack, leak.site, names);
-        let at = *places.entry((leak.loss, stack)).or_insert(whole.len());
+        let mut stack = Page::new();
+        stacks::write_stack(&mut stack, leak.site, with);
+        let at = *places.entry((leak.loss, stack.into_text())).or_insert(whole.len());
         match whole.get_mut(at) {
             Some(known) => {
                 known.totals.add(leak.totals);
@@ -219,14 +221,14 @@ fn merged(leaks: &[Leak], names: &mut dyn Names) -> Vec<Leak> {
     whole
 }
 
-fn totals_of(leaks: &[Leak], wanted: impl Fn(Loss) -> bool) -> SiteTotals {
+fn totals_of<S: Copy>(leaks: &[Leak<S>], wanted: impl Fn(Loss) -> bool) -> SiteTotals {
     let chosen = leaks.iter().filter(|leak| wanted(leak.loss));
     let mut sum = SiteTotals::default();
     chosen.for_each(|leak| sum.add(leak.totals));
     sum
 }
 
-fn write_sum(out: &mut String, report: &LeakReport) {
+fn write_sum<S: Copy>(out: &mut Page, report: &LeakReport<S>) {
     let of = |loss| totals_of(&report.leaks, |found| found == loss);
     let shown_by = "      (--show-reachable lists them)";
     let rows = [
@@ -244,7 +246,7 @@ fn write_sum(out: &mut String, report: &LeakReport) {
 }
 
 /// Threads and pages that were not looked at, and what that means.
-fn write_doubts(out: &mut String, sum: &LeakSummary) {
+fn write_doubts(out: &mut Page, sum: &LeakSummary) {
     if sum.is_blind {
         out.push_str(
             "mallocop: other threads could not be stopped: what is only in their registers or is \
@@ -260,8 +262,8 @@ fn write_doubts(out: &mut String, sum: &LeakSummary) {
     }
     for (tid, reason) in &sum.missed {
         let why = match reason {
-            Reason::Blocked => "it blocks the signal for that",
-            Reason::Late => "it did not answer in time",
+            NotStopped::Blocked => "it blocks the signal for that",
+            NotStopped::Late => "it did not answer in time",
         };
         let _ = writeln!(
             out,
@@ -273,23 +275,17 @@ fn write_doubts(out: &mut String, sum: &LeakSummary) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::style::Style;
+    use super::super::symbolizer::{Nameless, Symbolizer};
     use super::*;
-    use crate::stack::depot::SiteId;
-    use crate::text::names::Stack;
-
-    struct Nameless;
-
-    impl Names for Nameless {
-        fn stack(&mut self, _site: SiteId) -> Stack {
-            Stack::default()
-        }
-    }
+    use crate::model::site::ProcessSite;
+    use crate::model::stack::Stack;
 
     /// Names for which there was no time.
     struct TooLate;
 
-    impl Names for TooLate {
-        fn stack(&mut self, _site: SiteId) -> Stack {
+    impl Symbolizer<ProcessSite> for TooLate {
+        fn stack(&mut self, _site: ProcessSite) -> Stack {
             Stack { frames: vec![Frame::default()], ..Stack::default() }
         }
 
@@ -298,17 +294,28 @@ mod tests {
         }
     }
 
+    fn rendered(
+        symbolizer: &mut dyn Symbolizer<ProcessSite>,
+        write: impl FnOnce(&mut Renderer<'_, ProcessSite>) -> Page,
+    ) -> String {
+        write(&mut Renderer { symbolizer, style: &Style::default() }).into_text()
+    }
+
+    fn scope(verdict: &Verdict, symbolizer: &mut dyn Symbolizer<ProcessSite>) -> String {
+        rendered(symbolizer, |with| write_scope(verdict, with))
+    }
+
     /// What Rust's library keeps is known by names: without them all of it was told.
     #[test]
     fn what_cannot_be_named_is_not_called_still_reachable() {
         let totals = SiteTotals { blocks: 1, bytes: 16 };
-        let leak = Leak { site: SiteId(1), loss: Loss::Direct, totals, objects: Vec::new() };
-        let reachable = vec![(SiteId(2), totals)];
+        let leak = Leak { site: ProcessSite(1), loss: Loss::Direct, totals, objects: Vec::new() };
+        let reachable = vec![(ProcessSite(2), totals)];
         let mut verdict = Verdict { reachable, ..Verdict::default() };
-        assert_eq!(write_scope(&verdict, &mut TooLate), "");
-        assert!(write_scope(&verdict, &mut Nameless).contains("still reachable"));
+        assert_eq!(scope(&verdict, &mut TooLate), "");
+        assert!(scope(&verdict, &mut Nameless).contains("still reachable"));
         verdict.leaks.push(leak);
-        let text = write_scope(&verdict, &mut TooLate);
+        let text = scope(&verdict, &mut TooLate);
         assert!(text.contains("Direct leak") && !text.contains("still reachable"), "{text}");
     }
 
@@ -316,12 +323,12 @@ mod tests {
     #[test]
     fn sums_out_of_all_bounds_are_told() {
         let totals = SiteTotals { blocks: u64::MAX, bytes: u64::MAX };
-        let leak = Leak { site: SiteId(1), loss: Loss::Direct, totals, objects: Vec::new() };
+        let leak = Leak { site: ProcessSite(1), loss: Loss::Direct, totals, objects: Vec::new() };
         let reachable = crate::model::leak_report::Reachable { totals, ..Default::default() };
         let sum = LeakSummary { speaks: true, is_checked: true, ..LeakSummary::default() };
         let report =
             LeakReport { leaks: vec![leak.clone(), leak], reachable: vec![reachable; 2], sum };
-        let text = write(&report, &mut Nameless);
+        let text = rendered(&mut Nameless, |with| write(&report, with));
         let words = "SUMMARY: mallocop: 18446744073709551615 byte(s) leaked in 18446744073709551615 allocation(s).";
         assert!(text.contains(words), "{text}");
     }

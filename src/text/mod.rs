@@ -1,11 +1,14 @@
 //! The model as text: findings, leak reports and stacks as a reader sees them, the same in a watched
-//! process and in the command.
+//! process and in the command. Options of rendering are an argument; nothing global is read.
 
 pub mod escape;
 pub mod finding;
+mod hint;
 pub mod leaks;
-pub mod names;
-mod place;
-mod source;
+mod location;
+pub mod message;
+pub mod page;
 pub mod stacks;
+pub mod style;
 pub mod summary;
+pub mod symbolizer;

@@ -3,15 +3,13 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::options::{self, Name};
+use super::escape::escape;
+use super::page::{Page, Role};
+use super::style::{Renderer, Style};
+use crate::model::stack::{Ending, Frame, Stack};
 use crate::stack::demangle::is_rusts;
-use crate::stack::depot::SiteId;
-use crate::stack::symbolize::Frame;
-use crate::sys::seccomp;
-use crate::text::escape::escape;
-use crate::text::names::{Ending, Names, Stack};
 
 /// What libc puts under main and under a thread's first function.
 const STARTERS: [&str; 8] = [
@@ -28,8 +26,8 @@ const STARTERS: [&str; 8] = [
 const MOST_PADDING: usize = 32;
 
 /// The stack of a site without what libc adds at its outer end, its names as they can be printed.
-fn stack_of(site: SiteId, names: &mut dyn Names) -> Stack {
-    let mut stack = names.stack(site);
+fn stack_of<S: Copy>(site: S, with: &mut Renderer<'_, S>) -> Stack {
+    let mut stack = with.symbolizer.stack(site);
     stack.frames.iter_mut().for_each(escape_names);
     let is_starter = |frame: &Frame| {
         let name = frame.function.as_deref();
@@ -72,40 +70,42 @@ fn escape_names(frame: &mut Frame) {
 }
 
 /// Appends the stack of a site, a line each, or why there is none.
-pub fn write_stack(out: &mut String, site: SiteId, names: &mut dyn Names) {
-    let Stack { frames, ending } = stack_of(site, names);
+pub fn write_stack<S: Copy>(out: &mut Page, site: S, with: &mut Renderer<'_, S>) {
+    let Stack { frames, ending } = stack_of(site, with);
     if frames.is_empty() {
-        out.push_str(match options::number(Name::MallocContextSize) {
-            0 => "    (no stack: malloc_context_size=0)\n",
-            _ => "    (no stack was stored)\n",
+        out.push_str(match with.style.has_stacks {
+            false => "    (no stack: malloc_context_size=0)\n",
+            true => "    (no stack was stored)\n",
         });
         return;
     }
     let width = |frame: &Frame| frame.function.as_deref().map_or(0, |name| name.chars().count());
     let padding = frames.iter().map(width).filter(|&width| width <= MOST_PADDING);
     let padding = padding.max().unwrap_or(0);
-    let own = frames.iter().position(|frame| is_users(frame, names));
-    let here = here();
+    let own = frames.iter().position(|frame| is_users(frame, with));
+    let style = with.style;
+    let here = style.working_directory.as_path();
     let mut number = 0;
     while let Some(frame) = frames.get(number) {
-        let folded = folded_from(frames.get(number..).unwrap_or(&[]));
+        let folded = folded_from(frames.get(number..).unwrap_or(&[]), style);
         if folded > 1 && own.is_none_or(|own| !(number..number + folded).contains(&own)) {
             write_folded(out, number, frames.get(number..number + folded).unwrap_or(&[]));
             number += folded;
             continue;
         }
         let _ = write!(out, "    #{number} ");
-        if options::flag(Name::Addresses) {
+        if style.addresses {
             let _ = write!(out, "{:#014x} in ", frame.pc);
         }
-        write_frame(out, frame, padding, &here);
+        write_frame(out, frame, padding, here);
         if frame.is_guessed {
             out.push_str(" (guessed by the frame pointer)");
         }
         out.push('\n');
         if Some(number) == own
-            && let Some(text) = names.source_line(frame)
+            && let Some(text) = with.symbolizer.source_line(frame)
         {
+            out.set_role(Role::Source);
             let _ = writeln!(out, "    {:>6} |     {}", frame.line, escape(text.trim()));
         }
         number += 1;
@@ -122,8 +122,8 @@ pub fn write_stack(out: &mut String, site: SiteId, names: &mut dyn Names) {
 
 /// Is the frame in the user's own code: has it a source that is there, and is it in no library that
 /// all have?
-fn is_users(frame: &Frame, names: &mut dyn Names) -> bool {
-    library_of(frame).is_none() && names.source_line(frame).is_some()
+fn is_users<S: Copy>(frame: &Frame, with: &mut Renderer<'_, S>) -> bool {
+    library_of(frame).is_none() && with.symbolizer.source_line(frame).is_some()
 }
 
 /// The library that all programs have in common and that a frame is in.
@@ -154,16 +154,16 @@ pub(crate) fn library_of(frame: &Frame) -> Option<&'static str> {
 }
 
 /// How many of these frames are one line: those in front that are in one library.
-fn folded_from(frames: &[Frame]) -> usize {
+fn folded_from(frames: &[Frame], style: &Style) -> usize {
     let library = frames.first().and_then(library_of);
-    if library.is_none() || options::flag(Name::FullStacks) || options::flag(Name::Addresses) {
+    if library.is_none() || style.full_stacks || style.addresses {
         return 1;
     }
     frames.iter().take_while(|frame| library_of(frame) == library).count()
 }
 
 /// Several frames of one library as one line, under the name that was called.
-fn write_folded(out: &mut String, number: usize, frames: &[Frame]) {
+fn write_folded(out: &mut Page, number: usize, frames: &[Frame]) {
     let (last, count) = (number + frames.len() - 1, frames.len());
     let called = frames.last();
     let library = called.and_then(library_of).unwrap_or("a library");
@@ -171,7 +171,7 @@ fn write_folded(out: &mut String, number: usize, frames: &[Frame]) {
     let _ = writeln!(out, "    #{number}-#{last} {name} ({count} frames of {library})");
 }
 
-fn write_frame(out: &mut String, frame: &Frame, padding: usize, here: &Path) {
+fn write_frame(out: &mut Page, frame: &Frame, padding: usize, here: &Path) {
     let place = place_of(frame, here);
     match &frame.function {
         Some(function) => {
@@ -203,15 +203,6 @@ fn place_of(frame: &Frame, here: &Path) -> String {
     }
 }
 
-/// The working directory; empty where it must not be asked for.
-fn here() -> PathBuf {
-    if seccomp::is_installed() {
-        PathBuf::new()
-    } else {
-        std::env::current_dir().unwrap_or_default()
-    }
-}
-
 /// A path without the working directory in front.
 fn shorten<'a>(file: &'a str, here: &Path) -> &'a str {
     let short = Path::new(file).strip_prefix(here).ok().and_then(Path::to_str).unwrap_or(file);
@@ -219,8 +210,8 @@ fn shorten<'a>(file: &'a str, here: &Path) -> &'a str {
 }
 
 /// The names of a site's frames, innermost first, all that libc adds at the outer end left out.
-pub fn named_frames(site: SiteId, names: &mut dyn Names) -> Vec<Frame> {
-    stack_of(site, names).frames
+pub fn named_frames<S: Copy>(site: S, with: &mut Renderer<'_, S>) -> Vec<Frame> {
+    stack_of(site, with).frames
 }
 
 /// How a leak is told from all others in a list of suppressions.
@@ -235,8 +226,8 @@ pub(crate) enum Mark {
 /// of the first that has a name and is not in the libraries that all programs allocate by; with
 /// those in front of it where it is the outermost one, such as `main`. `None`: none is left, as of
 /// a stack of which only libc's start is stored.
-pub(crate) fn mark(site: SiteId, names: &mut dyn Names) -> Option<Mark> {
-    let frames = named_frames(site, names);
+pub(crate) fn mark<S: Copy>(site: S, with: &mut Renderer<'_, S>) -> Option<Mark> {
+    let frames = named_frames(site, with);
     let is_runtime = |frame: &Frame| {
         let path = frame.module.as_ref().map_or("", |(path, _)| path.as_str());
         let name = path.rsplit('/').next().unwrap_or(path);
@@ -245,7 +236,7 @@ pub(crate) fn mark(site: SiteId, names: &mut dyn Names) -> Option<Mark> {
             .any(|known| name.starts_with(known))
     };
     let is_named = |frame: &Frame| frame.function.is_some();
-    let own = frames.iter().position(|frame| is_users(frame, names) && !is_runtime(frame));
+    let own = frames.iter().position(|frame| is_users(frame, with) && !is_runtime(frame));
     let at =
         own.or_else(|| frames.iter().position(|frame| is_named(frame) && !is_runtime(frame)))?;
     if at + 1 < frames.len() {
@@ -259,27 +250,27 @@ pub(crate) fn mark(site: SiteId, names: &mut dyn Names) -> Option<Mark> {
 }
 
 /// `file:line:column in function` of the first frame of the user's own code, for a SUMMARY line.
-pub fn headline(site: SiteId, names: &mut dyn Names) -> String {
-    let frames = named_frames(site, names);
-    let own = frames.iter().find(|frame| is_users(frame, names));
+pub fn headline<S: Copy>(site: S, with: &mut Renderer<'_, S>) -> String {
+    let frames = named_frames(site, with);
+    let own = frames.iter().find(|frame| is_users(frame, with));
     let named = || frames.iter().find(|frame| frame.file.is_some());
-    let here = here();
+    let here = with.style.working_directory.as_path();
     match own.or_else(named).or(frames.first()) {
         Some(frame) => match &frame.function {
-            Some(function) => format!("{} in {function}", place_of(frame, &here)),
-            None => place_of(frame, &here),
+            Some(function) => format!("{} in {function}", place_of(frame, here)),
+            None => place_of(frame, here),
         },
         None => "at an unknown place".to_owned(),
     }
 }
 
 /// The line by which libFuzzer tells errors apart, of the innermost functions, if that is wanted.
-pub fn write_token(out: &mut String, site: SiteId, names: &mut dyn Names) {
-    let length = options::number(Name::DedupTokenLength);
+pub fn write_token<S: Copy>(out: &mut Page, site: S, with: &mut Renderer<'_, S>) {
+    let length = with.style.dedup_token_length;
     let functions = |frame: &Frame| frame.function.clone().unwrap_or_else(|| "?".to_owned());
     let wanted: Vec<_> = match length {
         0 => return,
-        _ => named_frames(site, names).iter().take(length).map(functions).collect(),
+        _ => named_frames(site, with).iter().take(length).map(functions).collect(),
     };
     if !wanted.is_empty() {
         let _ = writeln!(out, "DEDUP_TOKEN: {}", wanted.join("--"));
@@ -288,13 +279,15 @@ pub fn write_token(out: &mut String, site: SiteId, names: &mut dyn Names) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::symbolizer::Symbolizer;
     use super::*;
+    use crate::model::site::ProcessSite;
 
     /// Frames by name, `?` for none, each in the module behind it.
     struct Given(&'static [(&'static str, &'static str)]);
 
-    impl Names for Given {
-        fn stack(&mut self, _: SiteId) -> Stack {
+    impl Symbolizer<ProcessSite> for Given {
+        fn stack(&mut self, _: ProcessSite) -> Stack {
             let frame = |&(name, module): &(&str, &str)| Frame {
                 function: Some(name.to_owned()).filter(|name| name != "?"),
                 module: Some((module.to_owned(), 16)),
@@ -307,7 +300,9 @@ mod tests {
     const LIBC: &str = "/lib/x86_64-linux-gnu/libc.so.6";
 
     fn left_of(frames: &'static [(&str, &str)]) -> usize {
-        stack_of(SiteId(1), &mut Given(frames)).frames.len()
+        let style = Style::default();
+        let mut renderer = Renderer { symbolizer: &mut Given(frames), style: &style };
+        stack_of(ProcessSite(1), &mut renderer).frames.len()
     }
 
     /// A frame of libc that has no name is its start only where nothing but that is further out.

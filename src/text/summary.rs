@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::arena::HeapStats;
-use crate::checks::SiteTotals;
+use super::page::Page;
+use super::stacks;
+use super::style::Renderer;
 use crate::model::leak_report::{LeakReport, LeakSummary, Reachable};
-use crate::options::{self, Name};
-use crate::stack::site_counts::SiteCounts;
-use crate::text::names::Names;
-use crate::text::stacks;
+use crate::model::site::HeapStats;
+use crate::model::site::SiteCounts;
+use crate::model::site::SiteTotals;
 
 /// A number of bytes as people read it.
 pub fn readable(bytes: u64) -> String {
@@ -31,7 +31,7 @@ pub const fn plural(count: u64) -> &'static str {
 }
 
 /// What is in use, without a word on whether it is lost.
-pub(crate) fn write_in_use(out: &mut String, report: &LeakReport) {
+pub(crate) fn write_in_use<S: Copy>(out: &mut Page, report: &LeakReport<S>) {
     let SiteTotals { blocks, bytes } = report.reachable();
     let _ = writeln!(
         out,
@@ -43,8 +43,13 @@ pub(crate) fn write_in_use(out: &mut String, report: &LeakReport) {
 }
 
 /// The largest sites with their stacks.
-pub fn write_sites(out: &mut String, what: &str, sites: &[Reachable], names: &mut dyn Names) {
-    let most = options::number(Name::MaxSites);
+pub fn write_sites<S: Copy>(
+    out: &mut Page,
+    what: &str,
+    sites: &[Reachable<S>],
+    with: &mut Renderer<'_, S>,
+) {
+    let most = with.style.max_sites;
     for Reachable { site, totals, counts } in sites.iter().take(most) {
         let SiteTotals { blocks, bytes } = *totals;
         let (s, ss) = (plural(bytes), plural(blocks));
@@ -52,7 +57,7 @@ pub fn write_sites(out: &mut String, what: &str, sites: &[Reachable], names: &mu
             out,
             "mallocop: {what}: {bytes} byte{s} in {blocks} block{ss} allocated from:"
         );
-        stacks::write_stack(out, *site, names);
+        stacks::write_stack(out, *site, with);
         write_site_counts(out, counts);
     }
     if sites.len() > most && most > 0 {
@@ -67,8 +72,8 @@ pub fn write_sites(out: &mut String, what: &str, sites: &[Reachable], names: &mu
 }
 
 /// What in a process's reports is not whole, and why.
-pub(crate) fn write_limits(out: &mut String, sum: &LeakSummary, names: &dyn Names) {
-    if names.is_exhausted() {
+pub(crate) fn write_limits<S: Copy>(out: &mut Page, sum: &LeakSummary, with: &Renderer<'_, S>) {
+    if with.symbolizer.is_exhausted() {
         out.push_str("mallocop: some frames have no names: 1 second of looking up was used up\n");
     }
     if sum.lost_frees > 0 {
@@ -88,7 +93,7 @@ pub(crate) fn write_limits(out: &mut String, sum: &LeakSummary, names: &dyn Name
 }
 
 /// What the site has allocated in all, if that is known.
-fn write_site_counts(out: &mut String, counts: &SiteCounts) {
+fn write_site_counts(out: &mut Page, counts: &SiteCounts) {
     let SiteCounts { blocks, bytes, peak, .. } = *counts;
     if blocks != 0 {
         let (s, bytes, peak) = (plural(blocks), readable(bytes), readable(peak));

@@ -8,15 +8,14 @@ mod pattern;
 mod read;
 mod rule;
 mod valgrind;
-pub mod verdict;
 
 pub use file::read_file;
 pub use limits::{Date, Limits};
 pub use read::{Malformed, read};
 pub use rule::{FrameNames, StackNames, Suppression};
 
-use super::classify::Loss;
-use crate::checks::SiteTotals;
+use crate::model::leak_report::Loss;
+use crate::model::site::SiteTotals;
 
 /// The rules that are always there, for what libraries leave behind that no program can help. Each
 /// says why.

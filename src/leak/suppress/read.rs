@@ -89,7 +89,7 @@ fn read_line(line: &str, place: (String, usize)) -> Result<Suppression, String> 
 mod tests {
     use super::super::rule::FrameNames;
     use super::*;
-    use crate::leak::classify::Loss;
+    use crate::model::leak_report::Loss;
 
     fn one(line: &str) -> Suppression {
         let rules = read(line, "file").unwrap_or_else(|why| panic!("{line}: {why}"));

@@ -2,7 +2,7 @@
 
 use super::limits::Limits;
 use super::pattern::Pattern;
-use crate::leak::classify::Loss;
+use crate::model::leak_report::Loss;
 
 /// The names of one frame of a stack.
 #[derive(Clone, Copy, Debug, Default)]

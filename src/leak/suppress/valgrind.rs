@@ -3,7 +3,7 @@
 use super::limits::Limits;
 use super::pattern::Pattern;
 use super::rule::{Line, Scope, Suppression};
-use crate::leak::classify::Loss;
+use crate::model::leak_report::Loss;
 
 /// Reads the rest of a block behind its `{`, with what is wrong and where. `None`: it is sound, but
 /// not for leaks.

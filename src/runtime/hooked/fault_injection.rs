@@ -1,18 +1,20 @@
 //! Requests that are refused although there is memory, by the option `fail`.
 
+use crate::runtime::leak_rules;
+use crate::sys::thread;
+use crate::text::style::Renderer;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::leak::classify::Loss;
-use crate::leak::suppress::verdict;
 use crate::leak::suppress::{self, Suppression};
 use crate::model::finding::{Defect, Finding, Operation};
+use crate::model::leak_report::Loss;
+use crate::model::site::ProcessSite;
 use crate::options::{self, Name, Plan};
 use crate::runtime::{HEAP, reporter};
 use crate::stack::capture::{self, Caller};
-use crate::stack::depot::SiteId;
 use crate::sys::stable_hash::{StableMap, StableSet};
 use crate::sys::thread::ToolWork;
 use crate::sys::{alt_stack, errno, output, process};
@@ -28,8 +30,8 @@ enum Numbers {
 
 /// A plan that goes by stacks, with what is known of those that came.
 enum Stacks {
-    Survey(StableSet<SiteId>),
-    Site(Vec<Suppression>, StableMap<SiteId, bool>),
+    Survey(StableSet<ProcessSite>),
+    Site(Vec<Suppression>, StableMap<ProcessSite, bool>),
 }
 
 static NUMBERS: OnceLock<Numbers> = OnceLock::new();
@@ -131,7 +133,7 @@ impl Numbers {
     }
 }
 
-fn judge_stack(ordinal: u64, size: usize, site: SiteId) -> bool {
+fn judge_stack(ordinal: u64, size: usize, site: ProcessSite) -> bool {
     let _work = ToolWork::begin();
     match STACKS.lock().as_mut() {
         None => false,
@@ -155,24 +157,24 @@ const fn draw(seed: u64, ordinal: u64) -> u64 {
     (mixed ^ (mixed >> 31)) >> 32
 }
 
-fn fits(rules: &[Suppression], site: SiteId) -> bool {
-    let matches = |names: &mut crate::stack::symbolize::ProcessSymbolizer| {
-        verdict::with_names(site, names, |stack| {
+fn fits(rules: &[Suppression], site: ProcessSite) -> bool {
+    let matches = |with: &mut Renderer<'_, ProcessSite>| {
+        leak_rules::with_names(site, with, |stack| {
             rules.iter().any(|rule| rule.matches(stack, Loss::Direct))
         })
     };
-    reporter::with_symbolizer(matches).unwrap_or(false)
+    reporter::with_renderer(matches).unwrap_or(false)
 }
 
-fn tell(defect: Defect, site: SiteId) {
-    reporter::on_finding(&Finding::new(defect, Operation::Allocate, 0, site));
+fn tell(defect: Defect, site: ProcessSite) {
+    reporter::on_finding(&Finding::new(defect, Operation::Allocate, 0, thread::number(), site));
 }
 
 /// The process ends: a survey says how many requests there were.
 pub(in crate::runtime) fn end() {
     if IS_ON.load(Ordering::Acquire) && matches!(*STACKS.lock(), Some(Stacks::Survey(_))) {
         let ordinal = REQUESTS.load(Ordering::Relaxed);
-        tell(Defect::Surveyed { ordinal, size: 0 }, SiteId::NONE);
+        tell(Defect::Surveyed { ordinal, size: 0 }, ProcessSite::NONE);
     }
 }
 

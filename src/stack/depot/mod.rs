@@ -1,5 +1,5 @@
 //! The depot: every stack is stored once, as a chain of nodes from its innermost frame to its
-//! outermost; stacks that begin alike share them. A [`SiteId`] stands for a stack everywhere else.
+//! outermost; stacks that begin alike share them. A [`ProcessSite`] stands for a stack everywhere else.
 //!
 //! A stack is looked up by a hash over its frames, in one step; so are the chain's parts, when a
 //! new stack is stored. 64 bits are trusted: with a million stacks two share a hash in one of 30
@@ -9,6 +9,8 @@
 mod node_index;
 pub mod prefix_hash;
 
+use crate::model::site::ProcessSite;
+use crate::model::site::StackEnd;
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicUsize, Ordering};
 
 use crate::options::{self, Name};
@@ -18,28 +20,6 @@ use crate::stack::depot::prefix_hash::TENANT;
 use crate::stack::unwind::step::{EXACT, GUESSED};
 use crate::trace;
 use crate::trace::{ExtentKind, NodeRecord, ProcessImage};
-
-/// Names a stored stack. Numbered from 1 in the order in which they were first seen; 0 is none.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Default,
-    serde::Serialize,
-    serde::Deserialize,
-)]
-#[repr(transparent)]
-pub struct SiteId(pub u32);
-
-impl SiteId {
-    /// No stack: not captured, or not stored.
-    pub const NONE: Self = Self(0);
-}
 
 /// Marks the outermost frame of a stack that could not be followed further.
 const LOST: u64 = 1 << 61;
@@ -57,17 +37,6 @@ pub trait FrameSource {
     fn hash(&self, index: usize) -> u64;
     /// How it ends.
     fn ending(&self) -> StackEnd;
-}
-
-/// How a stack ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StackEnd {
-    /// At the frame that nothing called.
-    Whole,
-    /// There is no way to tell who called its outermost frame.
-    Lost,
-    /// It goes on, but that is not stored.
-    Cut,
 }
 
 /// A stored frame.
@@ -181,15 +150,15 @@ impl Depot {
         trace::image().unwrap_or(&self.image)
     }
 
-    fn intern(&self, stack: &impl FrameSource) -> SiteId {
-        let Some(top) = stack.depth().checked_sub(1) else { return SiteId::NONE };
+    fn intern(&self, stack: &impl FrameSource) -> ProcessSite {
+        let Some(top) = stack.depth().checked_sub(1) else { return ProcessSite::NONE };
         let hash = stack.hash(top);
         if let Some(site) = self.wholes.get(hash) {
-            return SiteId(site as u32);
+            return ProcessSite(site as u32);
         }
         let node = self.intern_whole(stack, top);
-        let site = self.site_of(node).unwrap_or(SiteId::NONE);
-        if site != SiteId::NONE {
+        let site = self.site_of(node).unwrap_or(ProcessSite::NONE);
+        if site != ProcessSite::NONE {
             self.wholes.put(hash, u64::from(site.0));
         }
         site
@@ -217,23 +186,23 @@ impl Depot {
     }
 
     /// The site of a node, which becomes one if it was none. `None`: no room.
-    fn site_of(&self, node: u32) -> Option<SiteId> {
+    fn site_of(&self, node: u32) -> Option<ProcessSite> {
         let known = &self.node(node)?.site;
         let found = known.load(Ordering::Acquire);
         if found != 0 {
-            return Some(SiteId(found));
+            return Some(ProcessSite(found));
         }
         let most = trace::SITES * trace::SITE_SEGMENTS as u32;
         let number = take_number(&self.image().next_site, most)?;
-        self.node_of(SiteId(number), true)?.store(node, Ordering::Release);
+        self.node_of(ProcessSite(number), true)?.store(node, Ordering::Release);
         match known.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => Some(SiteId(number)),
-            Err(other) => Some(SiteId(other)),
+            Ok(_) => Some(ProcessSite(number)),
+            Err(other) => Some(ProcessSite(other)),
         }
     }
 
     /// Where a site's node stands.
-    fn node_of(&self, site: SiteId, make: bool) -> Option<&AtomicU32> {
+    fn node_of(&self, site: ProcessSite, make: bool) -> Option<&AtomicU32> {
         let (index, at) = (site.0 / trace::SITES, site.0 % trace::SITES);
         let known = self.sites.get(index as usize)?;
         let mut first = known.load(Ordering::Acquire);
@@ -306,7 +275,7 @@ impl Depot {
         trace::unit(number).map(|address| unsafe { &*(address as *const NodeRecord) })
     }
 
-    fn frames(&self, site: SiteId) -> impl Iterator<Item = StoredFrame> {
+    fn frames(&self, site: ProcessSite) -> impl Iterator<Item = StoredFrame> {
         let mut next = self.node_of(site, false).map_or(0, |node| node.load(Ordering::Acquire));
         // What is written over may lead in a circle.
         let all = core::iter::from_fn(move || {
@@ -338,18 +307,18 @@ fn take_number(next: &AtomicU32, limit: u32) -> Option<u32> {
 
 /// The site of the stack with that hash, if it is known by it.
 #[inline(always)]
-pub(super) fn known(hash: u64) -> Option<SiteId> {
-    DEPOT.wholes.get(hash).map(|site| SiteId(site as u32))
+pub(super) fn known(hash: u64) -> Option<ProcessSite> {
+    DEPOT.wholes.get(hash).map(|site| ProcessSite(site as u32))
 }
 
 /// The site of a stack, stored if it is new. `NONE` for an empty one. When the depot is full: the
 /// site of as much of the stack, from outside in, as it has.
-pub fn intern(stack: &impl FrameSource) -> SiteId {
+pub fn intern(stack: &impl FrameSource) -> ProcessSite {
     DEPOT.intern(stack)
 }
 
 /// The frames stored for a site, innermost first.
-pub fn frames(site: SiteId) -> impl Iterator<Item = StoredFrame> {
+pub fn frames(site: ProcessSite) -> impl Iterator<Item = StoredFrame> {
     DEPOT.frames(site)
 }
 

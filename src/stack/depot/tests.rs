@@ -34,7 +34,7 @@ impl FrameSource for Given<'_> {
     }
 }
 
-fn pcs_of(depot: &Depot, site: SiteId) -> Vec<usize> {
+fn pcs_of(depot: &Depot, site: ProcessSite) -> Vec<usize> {
     depot.frames(site).map(StoredFrame::pc).collect()
 }
 
@@ -47,15 +47,15 @@ fn equal_stacks_share_a_site_and_come_back_whole() {
     let depot = depot(1 << 20);
     let pcs: Vec<usize> = (1..100).map(|i| i * 0x1111).collect();
     let site = depot.intern(&Given::new(&pcs));
-    assert_ne!(site, SiteId::NONE);
+    assert_ne!(site, ProcessSite::NONE);
     assert_eq!(depot.intern(&Given::new(&pcs)), site);
     assert_eq!(pcs_of(&depot, site), pcs);
     // Its callers' stack was stored with it, and costs nothing more.
     let before = depot.next.load(Ordering::Relaxed);
     assert_ne!(depot.intern(&Given::new(&pcs[1..])), site);
     assert_eq!(depot.next.load(Ordering::Relaxed), before);
-    assert_eq!(depot.intern(&Given::new(&[])), SiteId::NONE);
-    assert_eq!(depot.frames(SiteId::NONE).count(), 0);
+    assert_eq!(depot.intern(&Given::new(&[])), ProcessSite::NONE);
+    assert_eq!(depot.frames(ProcessSite::NONE).count(), 0);
 }
 
 #[test]

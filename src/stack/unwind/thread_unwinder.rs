@@ -2,17 +2,20 @@
 //! and what its sites have allocated. In memory of its own outside of every heap: 37 KiB, as far as
 //! they are used, 16 KiB for the stack, more for a deep one, and 32 bytes a site.
 
+use crate::model::site::StackEnd;
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 use crate::heap::size::PAGE;
+use crate::model::site::ProcessSite;
+use crate::model::site::SiteCounts;
 use crate::stack::depot;
+use crate::stack::depot::FrameSource;
 use crate::stack::depot::prefix_hash::{MOST_ASKED, TENANT};
-use crate::stack::depot::{FrameSource, SiteId, StackEnd};
 use crate::stack::module_generations;
 use crate::stack::modules;
 use crate::stack::site_counts;
-use crate::stack::site_counts::{SiteCounters, SiteCounts};
+use crate::stack::site_counts::SiteCounters;
 use crate::stack::unwind::frame_cache::FrameCache;
 use crate::stack::unwind::rule::{RuleKind, Saved, UnwindRule};
 use crate::stack::unwind::rule_table;
@@ -98,7 +101,7 @@ impl Linked for ThreadUnwinder {
 }
 
 /// What a site has allocated, over all threads.
-pub(crate) fn counts_of(site: SiteId) -> SiteCounts {
+pub(crate) fn counts_of(site: ProcessSite) -> SiteCounts {
     site_counts::sum(site, ALL.iter().map(|unwinder| &unwinder.counts))
 }
 
@@ -166,9 +169,9 @@ impl ThreadUnwinder {
     /// # Safety
     /// The calling thread has taken the tracer.
     #[inline(always)]
-    pub(crate) unsafe fn site(&self, start: CallFrame, most: usize) -> SiteId {
+    pub(crate) unsafe fn site(&self, start: CallFrame, most: usize) -> ProcessSite {
         if self.busy.replace(true) {
-            return SiteId::NONE;
+            return ProcessSite::NONE;
         }
         // SAFETY: the calling thread's, by the caller's word, of whose captures only this one has
         // found `busy` clear.
@@ -182,7 +185,7 @@ impl ThreadUnwinder {
     /// # Safety
     /// The calling thread has taken the tracer.
     #[inline(never)]
-    pub(crate) unsafe fn site_apart(&self, start: CallFrame, most: usize) -> SiteId {
+    pub(crate) unsafe fn site_apart(&self, start: CallFrame, most: usize) -> ProcessSite {
         // SAFETY: as the caller says.
         unsafe { self.site(start, most) }
     }
@@ -203,13 +206,13 @@ impl Own {
     }
 
     #[inline(always)]
-    fn walk(&mut self, start: CallFrame, most: usize) -> SiteId {
+    fn walk(&mut self, start: CallFrame, most: usize) -> ProcessSite {
         let process = Walk { epoch: self.enter_epoch(), around: &self.around };
         self.frame_cache.walk(&process, start);
         #[cfg(feature = "oracle")]
         crate::stack::oracle::compare(&mut self.frame_cache);
         let most = most.min(MOST_ASKED);
-        let Some(hash) = self.frame_cache.hash_of(most) else { return SiteId::NONE };
+        let Some(hash) = self.frame_cache.hash_of(most) else { return ProcessSite::NONE };
         depot::known(hash).unwrap_or_else(|| self.intern(most))
     }
 
@@ -233,7 +236,7 @@ impl Own {
 
     #[cold]
     #[inline(never)]
-    fn intern(&self, most: usize) -> SiteId {
+    fn intern(&self, most: usize) -> ProcessSite {
         let from = self.frame_cache.depth().saturating_sub(most);
         depot::intern(&RuleWindow { frame_cache: &self.frame_cache, from })
     }

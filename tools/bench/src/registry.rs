@@ -5,9 +5,9 @@ use std::io::Write;
 use std::thread;
 use std::time::Instant;
 
+use mallocop::model::site::ProcessSite;
 use mallocop::shadow::block_table;
 use mallocop::shadow::block_table::BlockState;
-use mallocop::stack::depot::SiteId;
 
 use crate::random::Random;
 
@@ -66,7 +66,7 @@ fn pass(thread: usize, regions: usize, alone: bool) -> Option<f64> {
     let before = Instant::now();
     for _ in 0..ROUNDS {
         for &block in &blocks {
-            block_table::set_live(block, class, SiteId::NONE);
+            block_table::set_live(block, class, ProcessSite::NONE);
             if block_table::take(block, BlockState::Evicted, alone).is_err() {
                 return None;
             }

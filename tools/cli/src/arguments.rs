@@ -8,10 +8,10 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use mallocop::options::{self, OptionSpec, TABLE, Type};
 
-use crate::demo;
+use crate::commands::demo;
+use crate::commands::sweep::Sweep;
+use crate::destinations::Destinations;
 use crate::failure::Failure;
-use crate::report::Destinations;
-use crate::sweep::Sweep;
 
 /// The whole command line. A subcommand's own options are made once it is known to be the one: the
 /// start of a program waits for all that is made here.

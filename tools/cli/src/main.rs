@@ -11,26 +11,13 @@
 
 mod arguments;
 mod cargo_command;
-mod debug_file;
-mod demo;
-mod doctor;
+mod commands;
+mod destinations;
 mod failure;
-mod intake;
-mod json;
-mod leftovers;
-mod library;
 mod printer;
-mod recording;
-mod report;
-mod run;
-mod signals;
-mod sources;
-mod status;
-mod summary;
-mod sweep;
-mod symbols;
-mod target;
-mod tree;
+mod recording_file;
+mod session;
+mod symbolize;
 
 use std::ffi::OsString;
 use std::io::Write as _;
@@ -42,7 +29,9 @@ use clap::ArgMatches;
 use mallocop::leak::suppress;
 use mallocop::options::{self, TABLE};
 
+use crate::commands::{demo, doctor, report, run, sweep};
 use crate::failure::Failure;
+use crate::session::library;
 
 fn main() -> ExitCode {
     // By that name cargo finds it, maybe by a link to this file.
@@ -114,7 +103,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
                 program: Path::new(program),
                 arguments: &arguments.collect::<Vec<_>>(),
                 options: String::new(),
-                to: report::Destinations::default(),
+                to: destinations::Destinations::default(),
             })
         }
         None => Err(Failure::Usage("no command".to_owned())),

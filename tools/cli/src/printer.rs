@@ -2,9 +2,16 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use anstyle::{AnsiColor, Style};
+use mallocop::model::recording::Recording;
+use mallocop::options::{self, Name};
 use mallocop::text::escape::{escape, escape_lines};
+use mallocop::text::page::{Page, Role};
+use mallocop_views::summary;
+
+use crate::symbolize::Symbols;
 
 const ERROR: Style = AnsiColor::Red.on_default().bold();
 const WARNING: Style = AnsiColor::Yellow.on_default().bold();
@@ -15,12 +22,12 @@ const DIM: Style = Style::new().dimmed();
 /// not.
 const AT_ONCE: usize = 1 << 20;
 
-/// Prints a text of the library to stderr.
-pub(crate) fn print(text: &str) {
-    let mut styled = String::with_capacity(text.len().min(AT_ONCE) + 64);
-    for line in escape_lines(text).lines() {
-        let style = style_of(line);
-        let _ = writeln!(styled, "{style}{line}{style:#}");
+/// Prints a page to stderr.
+pub(crate) fn print(page: &Page) {
+    let mut styled = String::with_capacity(page.text().len().min(AT_ONCE) + 64);
+    for (role, line) in page.lines() {
+        let style = style_of(role);
+        let _ = writeln!(styled, "{style}{}{style:#}", escape_lines(line));
         if styled.len() > AT_ONCE {
             write(&styled);
             styled.clear();
@@ -31,25 +38,36 @@ pub(crate) fn print(text: &str) {
     }
 }
 
+/// Prints the library's own lines to stderr.
+pub(crate) fn print_text(text: &str) {
+    let mut page = Page::new();
+    page.push_str(text);
+    print(&page);
+}
+
+/// Prints the end of a run's report to stderr.
+pub(crate) fn print_summary(recording: &Recording, symbols: &Symbols) {
+    let wanted = summary::Wanted {
+        is_quiet: options::flag(Name::Quiet),
+        prints_summary: options::flag(Name::PrintSummary),
+    };
+    let style = options::style(PathBuf::new());
+    symbols.prepare(recording, summary::sites(recording, &style));
+    print(&symbols.with_renderer(recording, |with| summary::write(recording, wanted, with)));
+}
+
 fn write(text: &str) {
     // A reader that has gone away must not change the program's exit status.
     let _ = anstream::stderr().write_all(text.as_bytes());
 }
 
-fn style_of(line: &str) -> Style {
-    if line.starts_with("    #") {
-        // A frame, as most lines are.
-        Style::new()
-    } else if line.contains("==ERROR: mallocop:") || line.starts_with("SUMMARY: mallocop:") {
-        ERROR
-    } else if line.contains("==WARNING: mallocop:") {
-        WARNING
-    } else if line.starts_with("  ") && line.ends_with(':') {
-        HEADING
-    } else if line.trim_start().starts_with(|c: char| c.is_ascii_digit()) && line.contains(" | ") {
-        DIM
-    } else {
-        Style::new()
+fn style_of(role: Role) -> Style {
+    match role {
+        Role::Plain => Style::new(),
+        Role::Error => ERROR,
+        Role::Warning => WARNING,
+        Role::Heading => HEADING,
+        Role::Source => DIM,
     }
 }
 

@@ -191,7 +191,13 @@ pub(crate) fn warn(bad: BadRequest) {
         return;
     }
     let site = capture::full_site();
-    let finding = Finding::new(Defect::BadRequest(bad), Operation::Allocate, 0, site);
+    let finding = Finding::new(
+        Defect::BadRequest(bad),
+        Operation::Allocate,
+        0,
+        mallocop::sys::thread::number(),
+        site,
+    );
     if reporter::is_told(&finding) {
         return;
     }

@@ -3,8 +3,8 @@
 use core::ffi::{c_char, c_int};
 use std::ffi::CString;
 
-use mallocop::arena::HeapStats;
 use mallocop::heap::Usage;
+use mallocop::model::site::HeapStats;
 use mallocop::sys::alt_stack;
 use mallocop::sys::output;
 use mallocop::sys::thread::ToolWork;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 
-use crate::stack::symbolize::Frame;
+use crate::model::stack::Frame;
 use crate::sys::seccomp;
 
 /// The source line of a frame, if its file is there.

@@ -4,6 +4,7 @@
 mod trial;
 mod verdict;
 
+use crate::recording_file;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::num::NonZeroUsize;
@@ -15,11 +16,14 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use mallocop::model::finding::Defect;
+use mallocop::model::recording::Recording;
+use mallocop::text::page::{Page, Role};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::failure::Failure;
-use crate::recording::Recording;
-use crate::{printer, target};
+
+use crate::printer;
+use crate::session::target;
 use trial::{Trial, Tried};
 use verdict::{Baseline, Fault, Place};
 
@@ -101,7 +105,7 @@ fn requests(survey: &Recording, every: bool) -> Vec<u64> {
     });
     let (mut first, mut last) = (Vec::new(), 0);
     for (ordinal, size, site) in surveyed {
-        if size == 0 && site == mallocop::stack::depot::SiteId::NONE {
+        if size == 0 && site == mallocop::model::site::RecordingSite::NONE {
             last = ordinal;
         } else {
             first.push(ordinal);
@@ -179,9 +183,14 @@ fn report(mut faults: Vec<Fault>, runs: usize) -> u8 {
     let s = if count == 1 { "" } else { "s" };
     match count {
         0 => printer::say(&format!("the program stands each of {runs} refused requests")),
-        _ => printer::print(&format!(
-            "SUMMARY: mallocop: {count} fault{s} in {runs} runs with a refused request each\n"
-        )),
+        _ => {
+            let mut page = Page::new();
+            page.set_role(Role::Error);
+            page.push_str(&format!(
+                "SUMMARY: mallocop: {count} fault{s} in {runs} runs with a refused request each\n"
+            ));
+            printer::print(&page);
+        }
     }
     if count == 0 { 0 } else { FOUND }
 }
@@ -194,7 +203,7 @@ fn file(files: &Path, extension: &str) -> PathBuf {
 /// What a run came to, for those who judge it.
 impl Tried {
     fn recording(&self) -> Result<Recording, Failure> {
-        Recording::load(&file(&self.files, "recording"))
+        recording_file::load(&file(&self.files, "recording"))
     }
 
     /// Its files are not needed any more.

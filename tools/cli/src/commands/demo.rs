@@ -4,10 +4,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::{env, fs};
 
+use crate::commands::run::{self, Run};
+use crate::destinations::Destinations;
 use crate::failure::Failure;
 use crate::printer;
-use crate::report::Destinations;
-use crate::run::{self, Run};
 
 /// A faulty program and its source.
 struct Demo {
@@ -23,7 +23,7 @@ macro_rules! demo {
             name: $name,
             file: $file,
             program: include_bytes!(concat!(env!("OUT_DIR"), "/", $file)),
-            source: include_str!(concat!("../demo/", $file, ".c")),
+            source: include_str!(concat!("../../demo/", $file, ".c")),
         }
     };
 }

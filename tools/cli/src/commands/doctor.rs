@@ -10,9 +10,10 @@ use std::process::Command;
 use mallocop::options;
 
 use crate::failure::Failure;
-use crate::target::{self, Facts};
-use crate::tree::TreeFile;
-use crate::{debug_file, library};
+use crate::session::library;
+use crate::session::target::{self, Facts};
+use crate::session::tree_file::TreeFile;
+use crate::symbolize::debug_file;
 
 /// Variables of glibc's malloc, which are nothing to ours.
 const OTHERS: [&str; 4] =

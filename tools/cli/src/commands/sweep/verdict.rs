@@ -6,14 +6,16 @@ use std::fs::{self, File};
 use std::process::Command;
 
 use mallocop::model::finding::{Defect, Finding};
-use mallocop::stack::depot::SiteId;
+use mallocop::model::recording::{ProcessEnd, RecordedProcess, Recording};
+use mallocop::model::site::RecordingSite;
+use mallocop::text::page::Page;
 use mallocop::text::stacks;
 
 use super::file;
 use super::trial::Tried;
 use crate::failure::Failure;
-use crate::recording::{End, Process, Recording};
-use crate::symbols::{Named, Symbols};
+
+use crate::symbolize::Symbols;
 
 /// A frame as it is in every run: its module and where in it.
 pub(super) type Place = (String, u64);
@@ -53,7 +55,7 @@ pub(super) struct Fault {
     /// Where that request was made.
     pub(super) stack: Vec<Place>,
     /// All of it, for a person.
-    pub(super) text: String,
+    pub(super) text: Page,
 }
 
 fn code(tried: &Tried) -> Option<i32> {
@@ -64,20 +66,20 @@ fn output_of(tried: &Tried) -> Vec<u8> {
     fs::read(file(&tried.files, "out")).unwrap_or_default()
 }
 
-fn root(recording: &Recording) -> impl Iterator<Item = &Process> {
+fn root(recording: &Recording) -> impl Iterator<Item = &RecordedProcess> {
     recording.processes.iter().filter(|process| process.is_root)
 }
 
 /// Sites of what the program has lost for certain.
-fn leaks(recording: &Recording) -> impl Iterator<Item = SiteId> + '_ {
-    let outcomes = root(recording).filter_map(Process::final_outcome);
+fn leaks(recording: &Recording) -> impl Iterator<Item = RecordingSite> + '_ {
+    let outcomes = root(recording).filter_map(RecordedProcess::final_report);
     outcomes
         .filter(|report| report.is_error())
         .flat_map(|report| &report.leaks)
         .map(|leak| leak.site)
 }
 
-fn places(recording: &Recording, site: SiteId) -> Vec<Place> {
+fn places(recording: &Recording, site: RecordingSite) -> Vec<Place> {
     let frames = recording.stack(site).map_or(&[][..], |stack| &stack.frames);
     frames
         .iter()
@@ -100,7 +102,8 @@ pub(super) fn judge(
         Some(_) => tried.recording()?,
         None => tried.recording().unwrap_or_else(|_| Recording::new()),
     };
-    let is_it = |finding: &&Finding| matches!(finding.defect, Defect::Refused { .. });
+    let is_it =
+        |finding: &&Finding<RecordingSite>| matches!(finding.defect, Defect::Refused { .. });
     let Some(refused) = findings(&recording).find(is_it) else {
         return Ok(tried.status.is_none().then(|| hung(tried)));
     };
@@ -109,7 +112,7 @@ pub(super) fn judge(
     let error =
         errors(&recording).find(|&site| !baseline.errors.contains(&places(&recording, site)));
     // A status may look like a signal's.
-    let is_killed = root(&recording).any(|process| process.end == End::Killed);
+    let is_killed = root(&recording).any(|process| process.end == ProcessEnd::Killed);
     let (what, about) = match (tried.status, code(tried)) {
         (None, _) => ("hung".to_owned(), None),
         _ if error.is_some() => ("had a heap error".to_owned(), error),
@@ -138,19 +141,16 @@ fn hung(tried: &Tried) -> Fault {
         .filter(|line| line.starts_with("    #"))
         .map(|line| (line.to_owned(), 0))
         .collect();
-    Fault {
-        ordinal,
-        what: "hung".to_owned(),
-        stack,
-        text: format!("FAULT: the program hung after this:\n{note}"),
-    }
+    let mut text = Page::new();
+    let _ = write!(text, "FAULT: the program hung after this:\n{note}");
+    Fault { ordinal, what: "hung".to_owned(), stack, text }
 }
 
-fn findings(recording: &Recording) -> impl Iterator<Item = &Finding> {
+fn findings(recording: &Recording) -> impl Iterator<Item = &Finding<RecordingSite>> {
     root(recording).flat_map(|process| &process.findings).map(|report| &report.finding)
 }
 
-fn errors(recording: &Recording) -> impl Iterator<Item = SiteId> + '_ {
+fn errors(recording: &Recording) -> impl Iterator<Item = RecordingSite> + '_ {
     findings(recording).filter(|finding| finding.is_error()).map(|finding| finding.site)
 }
 
@@ -175,16 +175,17 @@ fn describe(
     recording: &Recording,
     what: &str,
     (ordinal, size): (u64, usize),
-    refused: SiteId,
-    about: Option<SiteId>,
-) -> String {
-    let mut symbols = Symbols::new(false);
+    refused: RecordingSite,
+    about: Option<RecordingSite>,
+) -> Page {
+    let symbols = Symbols::new(false);
     symbols.prepare(recording, [refused].into_iter().chain(about));
-    let names = &mut Named { recording, symbols: &mut symbols };
-    let mut text = format!(
-        "FAULT: the program {what}: request no. {ordinal}, of {size} bytes, was refused here:\n"
+    let mut text = Page::new();
+    let _ = writeln!(
+        text,
+        "FAULT: the program {what}: request no. {ordinal}, of {size} bytes, was refused here:"
     );
-    stacks::write_stack(&mut text, refused, names);
+    symbols.with_renderer(recording, |with| stacks::write_stack(&mut text, refused, with));
     if let Some(site) = about {
         let _ = writeln!(
             text,
@@ -195,7 +196,7 @@ fn describe(
                 "the error was found here"
             }
         );
-        stacks::write_stack(&mut text, site, names);
+        symbols.with_renderer(recording, |with| stacks::write_stack(&mut text, site, with));
     }
     text
 }

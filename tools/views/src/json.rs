@@ -1,18 +1,15 @@
 //! A report for programs: what a reader sees as text, as JSON (docs/json.md).
 
-use mallocop::checks::SiteTotals;
-use mallocop::leak::classify::Loss;
 use mallocop::model::finding::Block;
 use mallocop::model::finding_report::FindingReport;
-use mallocop::model::leak_report::Reachable;
-use mallocop::stack::depot::SiteId;
-use mallocop::text::finding;
-use mallocop::text::names;
-use mallocop::text::names::Names as _;
+use mallocop::model::leak_report::{self, Loss, Reachable};
+use mallocop::model::recording::{ProcessEnd, RecordedProcess, Recording};
+use mallocop::model::site::{RecordingSite, SiteTotals};
+use mallocop::model::stack as model;
+use mallocop::text::message::write_message;
+use mallocop::text::page::Page;
+use mallocop::text::style::Renderer;
 use serde::Serialize;
-
-use crate::recording::{End, Process, Recording};
-use crate::symbols::{Named, Symbols};
 
 /// Version of the schema: raised when what is there changes its meaning or goes.
 const VERSION: u32 = 2;
@@ -121,8 +118,8 @@ struct Unwatched {
 }
 
 /// The place of a site's stack.
-fn place(site: SiteId) -> Option<u32> {
-    site.0.checked_sub(1)
+fn place(site: RecordingSite) -> Option<u32> {
+    site.index()
 }
 
 fn totals(totals: SiteTotals) -> Totals {
@@ -130,16 +127,15 @@ fn totals(totals: SiteTotals) -> Totals {
 }
 
 /// The report as a line of JSON.
-pub(crate) fn write(recording: &Recording, symbols: &mut Symbols) -> serde_json::Result<String> {
-    let sites = || (1..=recording.stacks.len() as u32).map(SiteId);
-    symbols.prepare(recording, sites());
-    let names = &mut Named { recording, symbols };
-    let stacks = sites().map(|site| stack(names.stack(site))).collect();
+pub fn write(
+    recording: &Recording,
+    with: &mut Renderer<'_, RecordingSite>,
+) -> serde_json::Result<String> {
     let report = Report {
         format: "mallocop-report",
         version: VERSION,
-        stacks,
-        processes: recording.processes.iter().map(process).collect(),
+        stacks: recording.sites().map(|site| stack(with.symbolizer.stack(site))).collect(),
+        processes: recording.processes.iter().map(|known| process(known, with)).collect(),
         unwatched: recording
             .unwatched
             .iter()
@@ -149,8 +145,8 @@ pub(crate) fn write(recording: &Recording, symbols: &mut Symbols) -> serde_json:
     serde_json::to_string(&report)
 }
 
-fn stack(stack: names::Stack) -> Stack {
-    let frame = |frame: mallocop::stack::symbolize::Frame| Frame {
+fn stack(stack: model::Stack) -> Stack {
+    let frame = |frame: model::Frame| Frame {
         function: frame.function,
         file: frame.file,
         line: frame.line,
@@ -162,16 +158,16 @@ fn stack(stack: names::Stack) -> Stack {
     Stack {
         frames: stack.frames.into_iter().map(frame).collect(),
         ending: match stack.ending {
-            names::Ending::Whole => "whole",
-            names::Ending::Cut => "cut",
-            names::Ending::Lost(_) => "lost",
+            model::Ending::Whole => "whole",
+            model::Ending::Cut => "cut",
+            model::Ending::Lost(_) => "lost",
         },
     }
 }
 
-fn process(process: &Process) -> ProcessReport {
-    let report = process.final_outcome();
-    let known = |reachable: &Reachable| InUse {
+fn process(process: &RecordedProcess, with: &mut Renderer<'_, RecordingSite>) -> ProcessReport {
+    let report = process.final_report();
+    let known = |reachable: &Reachable<RecordingSite>| InUse {
         blocks: reachable.totals.blocks,
         bytes: reachable.totals.bytes,
         stack: place(reachable.site),
@@ -183,14 +179,14 @@ fn process(process: &Process) -> ProcessReport {
         parent_pid: process.parent_pid,
         program: process.program.clone(),
         end: match process.end {
-            End::Exited => "exited",
-            End::Left => "left",
-            End::Replaced => "replaced",
-            End::Killed => "killed",
-            End::Running => "running",
+            ProcessEnd::Exited => "exited",
+            ProcessEnd::Left => "left",
+            ProcessEnd::Replaced => "replaced",
+            ProcessEnd::Killed => "killed",
+            ProcessEnd::Running => "running",
         },
         signal: process.signal,
-        findings: process.findings.iter().map(finding).collect(),
+        findings: process.findings.iter().map(|report| finding(report, with)).collect(),
         leaks: report.map_or_else(Vec::new, |report| report.leaks.iter().map(leak).collect()),
         in_use: report
             .map_or(&process.in_use, |report| &report.reachable)
@@ -207,7 +203,7 @@ fn process(process: &Process) -> ProcessReport {
     }
 }
 
-fn leak(leak: &mallocop::leak::Leak) -> Leak {
+fn leak(leak: &leak_report::Leak<RecordingSite>) -> Leak {
     Leak {
         kind: match leak.loss {
             Loss::Direct => "direct",
@@ -220,14 +216,17 @@ fn leak(leak: &mallocop::leak::Leak) -> Leak {
     }
 }
 
-fn finding(report: &FindingReport) -> JsonFinding {
+fn finding(
+    report: &FindingReport<RecordingSite>,
+    with: &mut Renderer<'_, RecordingSite>,
+) -> JsonFinding {
     let found = &report.finding;
-    let message = finding::short(report);
-    let message = message.trim_end().split_once("mallocop: ").map_or("", |(_, message)| message);
+    let mut message = Page::new();
+    write_message(&mut message, report, with);
     JsonFinding {
         id: found.defect.id(),
         severity: if found.is_error() { "error" } else { "warning" },
-        message: message.to_owned(),
+        message: message.into_text(),
         pointer: found.pointer,
         thread: found.thread,
         stack: place(found.site),
@@ -235,7 +234,7 @@ fn finding(report: &FindingReport) -> JsonFinding {
     }
 }
 
-fn block(block: &Block) -> BlockReport {
+fn block(block: &Block<RecordingSite>) -> BlockReport {
     BlockReport {
         start: block.user,
         size: block.size,

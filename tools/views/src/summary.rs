@@ -5,45 +5,52 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-use mallocop::checks::SiteTotals;
-use mallocop::leak::Leak;
-use mallocop::leak::classify::Loss;
-use mallocop::model::leak_report::{LeakReport, LeakSummary, Reachable};
-use mallocop::options::{self, Name};
-use mallocop::stack::depot::SiteId;
+use mallocop::model::leak_report::{Leak, LeakReport, LeakSummary, Loss, Reachable};
+use mallocop::model::recording::{ProcessEnd, RecordedProcess, Recording};
+use mallocop::model::site::{RecordingSite, SiteTotals};
 use mallocop::text::escape::escape;
+use mallocop::text::page::Page;
+use mallocop::text::style::{Renderer, Style};
 use mallocop::text::summary::{plural, write_sites};
 use mallocop::text::{leaks, stacks};
-
-use crate::recording::{End, Process, Recording};
-use crate::symbols::{Named, Symbols};
 
 /// Sites that are listed of a child that was killed, unless all are wanted.
 const MOST_OF_CHILDREN: usize = 3;
 
+/// What of it is wanted.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Is nothing said of processes that have nothing to report?
+    pub is_quiet: bool,
+    /// Is the summary wanted?
+    pub prints_summary: bool,
+}
+
 /// The text, grouped by program.
-pub(crate) fn write(recording: &Recording, symbols: &mut Symbols) -> String {
-    symbols.prepare(recording, sites(recording).into_iter());
-    let names = &mut Named { recording, symbols };
-    let mut out = String::new();
+pub fn write(
+    recording: &Recording,
+    wanted: Wanted,
+    with: &mut Renderer<'_, RecordingSite>,
+) -> Page {
+    let mut out = Page::new();
     let has_several = recording.processes.iter().filter(|process| !process.is_fork).count() > 1;
     for (program, processes) in by_program(recording) {
-        write_outcomes(&mut out, program, &processes, has_several, names);
+        write_leak_reports(&mut out, program, &processes, has_several, with);
         for process in &processes {
-            write_unjudged(&mut out, process, names);
+            write_unjudged(&mut out, process, wanted, with);
             write_lost(&mut out, process);
         }
     }
-    if !options::flag(Name::Quiet) && options::flag(Name::PrintSummary) {
-        write_silent(&mut out, recording);
+    if !wanted.is_quiet && wanted.prints_summary {
+        write_silent(&mut out, recording, wanted, with.style.show_reachable);
         write_unwatched(&mut out, recording);
     }
     out
 }
 
 /// The processes of each program, the root's first, then by their coming.
-fn by_program(recording: &Recording) -> Vec<(&str, Vec<&Process>)> {
-    let mut order: Vec<(&str, Vec<&Process>)> = Vec::new();
+fn by_program(recording: &Recording) -> Vec<(&str, Vec<&RecordedProcess>)> {
+    let mut order: Vec<(&str, Vec<&RecordedProcess>)> = Vec::new();
     for process in &recording.processes {
         match order.iter_mut().find(|(program, _)| *program == process.program) {
             Some((_, processes)) => processes.push(process),
@@ -53,29 +60,30 @@ fn by_program(recording: &Recording) -> Vec<(&str, Vec<&Process>)> {
     order
 }
 
-fn write_outcomes(
-    out: &mut String,
+fn write_leak_reports(
+    out: &mut Page,
     program: &str,
-    processes: &[&Process],
+    processes: &[&RecordedProcess],
     has_several: bool,
-    names: &mut Named<'_>,
+    with: &mut Renderer<'_, RecordingSite>,
 ) {
-    let outcomes = || processes.iter().filter_map(|process| process.final_outcome());
-    let leaking: Vec<&LeakReport> = outcomes().filter(|report| !report.leaks.is_empty()).collect();
+    let reports = || processes.iter().filter_map(|process| process.final_report());
+    let leaking: Vec<&LeakReport<RecordingSite>> =
+        reports().filter(|report| !report.leaks.is_empty()).collect();
     if let Some((first, rest)) = leaking.split_first() {
         let whole = merge(first, rest);
         if has_several || !rest.is_empty() {
             let _ = writeln!(out, "mallocop: {}", of_processes(program, &leaking));
         }
-        out.push_str(&leaks::write(&whole, names));
+        out.append(&leaks::write(&whole, with));
     }
-    for report in outcomes().filter(|report| report.leaks.is_empty()) {
-        out.push_str(&leaks::write(report, names));
+    for report in reports().filter(|report| report.leaks.is_empty()) {
+        out.append(&leaks::write(report, with));
     }
 }
 
 /// `in 3 processes of cc1 (pid 12, 15, 18):`
-fn of_processes(program: &str, leaking: &[&LeakReport]) -> String {
+fn of_processes(program: &str, leaking: &[&LeakReport<RecordingSite>]) -> String {
     const MOST: usize = 8;
     let name = name_of(program);
     let pids: Vec<String> =
@@ -88,10 +96,13 @@ fn of_processes(program: &str, leaking: &[&LeakReport]) -> String {
 }
 
 /// The leaks of several processes as those of one.
-fn merge(first: &LeakReport, rest: &[&LeakReport]) -> LeakReport {
+fn merge(
+    first: &LeakReport<RecordingSite>,
+    rest: &[&LeakReport<RecordingSite>],
+) -> LeakReport<RecordingSite> {
     let mut all = first.clone();
-    let mut leaks: HashMap<(SiteId, Loss), usize> = HashMap::new();
-    let mut sites: HashMap<SiteId, usize> = HashMap::new();
+    let mut leaks: HashMap<(RecordingSite, Loss), usize> = HashMap::new();
+    let mut sites: HashMap<RecordingSite, usize> = HashMap::new();
     leaks.extend(all.leaks.iter().enumerate().map(|(at, leak)| ((leak.site, leak.loss), at)));
     sites.extend(all.reachable.iter().enumerate().map(|(at, known)| (known.site, at)));
     for other in rest {
@@ -114,14 +125,15 @@ fn merge(first: &LeakReport, rest: &[&LeakReport]) -> LeakReport {
         }
         add_sum(&mut all.sum, &other.sum);
     }
-    let order =
-        |leak: &Leak| (leak.loss == Loss::Indirect, u64::MAX - leak.totals.bytes, leak.site);
+    let order = |leak: &Leak<RecordingSite>| {
+        (leak.loss == Loss::Indirect, u64::MAX - leak.totals.bytes, leak.site)
+    };
     all.leaks.sort_unstable_by_key(order);
     all.reachable.sort_unstable_by_key(|site| (u64::MAX - site.totals.bytes, site.site));
     all
 }
 
-fn add_reachable(to: &mut Reachable, from: &Reachable) {
+fn add_reachable(to: &mut Reachable<RecordingSite>, from: &Reachable<RecordingSite>) {
     to.totals.add(from.totals);
     to.counts.blocks = to.counts.blocks.saturating_add(from.counts.blocks);
     to.counts.bytes = to.counts.bytes.saturating_add(from.counts.bytes);
@@ -142,57 +154,72 @@ fn add_sum(to: &mut LeakSummary, from: &LeakSummary) {
 }
 
 /// How a process has ended at which it could not be looked at, if something is to be said of that.
-fn unjudged(process: &Process) -> Option<(&'static str, SiteTotals)> {
+fn unjudged(
+    process: &RecordedProcess,
+    wanted: Wanted,
+    shows_reachable: bool,
+) -> Option<(&'static str, SiteTotals)> {
     let how = match process.end {
-        End::Exited => return None,
-        End::Left => "left by _exit",
-        End::Replaced => "became another program by exec",
-        End::Killed => "killed",
-        End::Running => "still running",
+        ProcessEnd::Exited => return None,
+        ProcessEnd::Left => "left by _exit",
+        ProcessEnd::Replaced => "became another program by exec",
+        ProcessEnd::Killed => "killed",
+        ProcessEnd::Running => "still running",
     };
     let mut sum = SiteTotals::default();
     process.in_use.iter().for_each(|site| sum.add(site.totals));
-    let is_rare = process.is_root && process.end != End::Replaced
-        || matches!(process.end, End::Killed | End::Running);
+    let is_rare = process.is_root && process.end != ProcessEnd::Replaced
+        || matches!(process.end, ProcessEnd::Killed | ProcessEnd::Running);
     // A heap error has ended it, which says more.
-    let is_ended_by_us = process.end == End::Killed && !process.findings.is_empty();
+    let is_ended_by_us = process.end == ProcessEnd::Killed && !process.findings.is_empty();
     // One that has left by _exit has come to an end of its own.
-    let is_quiet = options::flag(Name::Quiet) && process.end == End::Left;
+    let is_quiet = wanted.is_quiet && process.end == ProcessEnd::Left;
     let is_told = (sum.blocks != 0 || process.is_root)
-        && (is_rare && !is_quiet || options::flag(Name::ShowReachable))
+        && (is_rare && !is_quiet || shows_reachable)
         && !is_ended_by_us;
     is_told.then_some((how, sum))
 }
 
 /// What a process had in use that came to no end at which it could be looked at.
-fn write_unjudged(out: &mut String, process: &Process, names: &mut Named<'_>) {
-    let Some((how, sum)) = unjudged(process) else { return };
+fn write_unjudged(
+    out: &mut Page,
+    process: &RecordedProcess,
+    wanted: Wanted,
+    with: &mut Renderer<'_, RecordingSite>,
+) {
+    let wants_all = with.style.show_reachable;
+    let Some((how, sum)) = unjudged(process, wanted, wants_all) else { return };
     let SiteTotals { blocks, bytes } = sum;
-    let wants_all = options::flag(Name::ShowReachable);
     let (s, ss, name, pid) =
         (plural(bytes), plural(blocks), name_of(&process.program), process.pid);
     let _ = writeln!(
         out,
         "mallocop: {name} (pid {pid}): {how}: not classified: {bytes} byte{s} in {blocks} block{ss} in use then{}",
-        if process.end == End::Left && !wants_all { " (--show-reachable lists them)" } else { "" }
+        if process.end == ProcessEnd::Left && !wants_all {
+            " (--show-reachable lists them)"
+        } else {
+            ""
+        }
     );
-    if wants_all || process.is_root && matches!(process.end, End::Killed | End::Running) {
-        write_sites(out, &format!("{how}: not classified"), &process.in_use, names);
-    } else if process.end == End::Killed {
+    if wants_all
+        || process.is_root && matches!(process.end, ProcessEnd::Killed | ProcessEnd::Running)
+    {
+        write_sites(out, &format!("{how}: not classified"), &process.in_use, with);
+    } else if process.end == ProcessEnd::Killed {
         let largest = process.in_use.get(..MOST_OF_CHILDREN).unwrap_or(&process.in_use);
-        write_sites(out, &format!("{how}: not classified"), largest, names);
-    } else if process.end != End::Left
+        write_sites(out, &format!("{how}: not classified"), largest, with);
+    } else if process.end != ProcessEnd::Left
         && let Some(largest) = process.in_use.first()
     {
         let SiteTotals { blocks, bytes } = largest.totals;
-        let place = stacks::headline(largest.site, names);
+        let place = stacks::headline(largest.site, with);
         let (s, ss) = (plural(bytes), plural(blocks));
         let _ = writeln!(out, "    the most: {bytes} byte{s} in {blocks} block{ss} from {place}");
     }
 }
 
 /// What found no room in the record.
-fn write_lost(out: &mut String, process: &Process) {
+fn write_lost(out: &mut Page, process: &RecordedProcess) {
     if process.lost != 0 {
         let (name, pid, lost) = (name_of(&process.program), process.pid, process.lost);
         let _ = writeln!(
@@ -203,13 +230,15 @@ fn write_lost(out: &mut String, process: &Process) {
 }
 
 /// How many processes there were besides the first, by program.
-fn write_silent(out: &mut String, recording: &Recording) {
-    let others: Vec<&Process> = recording
+fn write_silent(out: &mut Page, recording: &Recording, wanted: Wanted, shows_reachable: bool) {
+    let others: Vec<&RecordedProcess> = recording
         .processes
         .iter()
         .filter(|process| !process.is_root && process.findings.is_empty())
-        .filter(|process| unjudged(process).is_none() && !has_own_malloc(process))
-        .filter(|process| process.final_outcome().is_none_or(|report| report.leaks.is_empty()))
+        .filter(|process| {
+            unjudged(process, wanted, shows_reachable).is_none() && !has_own_malloc(process)
+        })
+        .filter(|process| process.final_report().is_none_or(|report| report.leaks.is_empty()))
         .collect();
     if others.is_empty() {
         return;
@@ -228,12 +257,12 @@ fn write_silent(out: &mut String, recording: &Recording) {
 }
 
 /// Did its allocations go elsewhere?
-fn has_own_malloc(process: &Process) -> bool {
-    process.final_outcome().is_some_and(|report| report.sum.has_own_malloc)
+fn has_own_malloc(process: &RecordedProcess) -> bool {
+    process.final_report().is_some_and(|report| report.sum.has_own_malloc)
 }
 
 /// Who was not watched, and why.
-fn write_unwatched(out: &mut String, recording: &Recording) {
+fn write_unwatched(out: &mut Page, recording: &Recording) {
     let mut programs: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (path, obstacle) in &recording.unwatched {
         *programs.entry((path, obstacle.reason())).or_default() += 1;
@@ -263,12 +292,12 @@ fn name_of(program: &str) -> Cow<'_, str> {
 }
 
 /// All sites whose names may be shown.
-fn sites(recording: &Recording) -> Vec<SiteId> {
-    let most = options::number(Name::MaxSites);
-    let lists = options::flag(Name::ShowReachable);
+pub fn sites(recording: &Recording, style: &Style) -> Vec<RecordingSite> {
+    let most = style.max_sites;
+    let lists = style.show_reachable;
     let mut sites = Vec::new();
     for process in &recording.processes {
-        for report in &process.outcomes {
+        for report in &process.leak_reports {
             sites.extend(report.leaks.iter().map(|leak| leak.site));
             sites
                 .extend(report.reachable.iter().filter(|_| lists).take(most).map(|site| site.site));

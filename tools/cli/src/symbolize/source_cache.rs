@@ -1,7 +1,9 @@
 //! Source files, kept while many stacks ask for their lines.
 
-use std::collections::HashMap;
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
 
 /// Bytes of all files that are kept, and of one that is looked at.
 const MOST: usize = 64 << 20;
@@ -15,24 +17,26 @@ struct Source {
 
 /// The files that have been asked for.
 #[derive(Default)]
-pub(crate) struct Sources {
-    files: HashMap<String, Option<Source>>,
-    bytes: usize,
+pub(crate) struct SourceCache {
+    files: DashMap<String, Option<Source>>,
+    bytes: AtomicUsize,
 }
 
-impl Sources {
+impl SourceCache {
     /// A line of a file, from 1; `None`: it is not there.
-    pub(crate) fn line(&mut self, path: &str, line: u32) -> Option<String> {
+    pub(crate) fn line(&self, path: &str, line: u32) -> Option<String> {
         if !self.files.contains_key(path) {
-            if self.bytes > MOST {
+            if self.bytes.load(Ordering::Relaxed) > MOST {
                 self.files.clear();
-                self.bytes = 0;
+                self.bytes.store(0, Ordering::Relaxed);
             }
             let source = open(path);
-            self.bytes += source.as_ref().map_or(0, |source| source.text.len());
+            let bytes = source.as_ref().map_or(0, |source| source.text.len());
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
             self.files.insert(path.to_owned(), source);
         }
-        let source = self.files.get(path)?.as_ref()?;
+        let entry = self.files.get(path)?;
+        let source = entry.as_ref()?;
         let start = *source.starts.get((line as usize).checked_sub(1)?)?;
         source.text.get(start..)?.lines().next().map(str::to_owned)
     }
@@ -54,7 +58,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         fs::write(file.path(), "one\r\ntwo\n\nfour").expect("written");
         let path = file.path().to_str().expect("a path");
-        let mut sources = Sources::default();
+        let sources = SourceCache::default();
         let lines: Vec<_> = (0..6).map(|line| sources.line(path, line)).collect();
         let expected = [None, Some("one"), Some("two"), Some(""), Some("four"), None];
         assert_eq!(lines, expected.map(|line| line.map(str::to_owned)));

@@ -2,15 +2,20 @@
 
 use std::fmt::Write as _;
 
+use super::escape::escape;
+use super::page::Page;
+use super::style::Renderer;
 use crate::model::finding::{Life, Location};
 use crate::model::finding_report::FindingReport;
-use crate::stack::modules;
-use crate::text::escape::escape;
 
 /// What the pointer points to, as the end of a sentence that starts with the pointer.
-pub(crate) fn write_place(out: &mut String, report: &FindingReport) {
+pub(crate) fn write_location<S: Copy>(
+    out: &mut Page,
+    report: &FindingReport<S>,
+    with: &mut Renderer<'_, S>,
+) {
     let finding = &report.finding;
-    let block = finding.block.map_or_else(String::new, |block| {
+    let block = finding.block.as_ref().map_or_else(String::new, |block| {
         let freed = block.life == Life::Freed;
         let life = if freed { "freed " } else { "" };
         match block.size {
@@ -29,10 +34,10 @@ pub(crate) fn write_place(out: &mut String, report: &FindingReport) {
         Location::Past(0) => write!(out, "is right behind the end of {block}"),
         Location::Past(distance) => write!(out, "is {} past the end of {block}", bytes(distance)),
         Location::Heap => write!(out, "is in the heap but near no block"),
-        Location::Stack(owner) => write!(out, "is on the stack of {}", report.thread(owner)),
+        Location::Stack(owner) => write!(out, "is on the stack of {}", thread(report, owner)),
         Location::StackOf(tid) => write!(out, "is on the stack of another thread (tid {tid})"),
         Location::Mapping { executable, writable, file } => {
-            write_mapping(out, report, executable, writable, file)
+            write_mapping(out, report, (executable, writable, file), with)
         }
         Location::Unmapped => write!(out, "points to no mapped memory"),
         Location::NonCanonical => write!(out, "is no address a program can have"),
@@ -45,18 +50,17 @@ pub(crate) fn write_place(out: &mut String, report: &FindingReport) {
     }
 }
 
-fn write_mapping(
-    out: &mut String,
-    report: &FindingReport,
-    executable: bool,
-    writable: bool,
-    file: bool,
+fn write_mapping<S: Copy>(
+    out: &mut Page,
+    report: &FindingReport<S>,
+    (executable, writable, file): (bool, bool, bool),
+    with: &mut Renderer<'_, S>,
 ) -> std::fmt::Result {
     let Some(module) = &report.module else {
         return write!(out, "is in mapped memory that malloc did not give");
     };
     let name = escape(module.name()).into_owned();
-    let symbol = modules::symbol_at(module, report.finding.pointer);
+    let symbol = with.symbolizer.data_symbol(module, report.finding.pointer);
     let at = symbol.map(|symbol| match symbol.offset {
         0 => escape(&symbol.name).into_owned(),
         offset => format!("{}+{offset}", escape(&symbol.name)),
@@ -75,6 +79,14 @@ pub(crate) fn article(number: usize) -> &'static str {
     let digits = number.to_string();
     let leading = digits.get(..(digits.len() - 1) % 3 + 1).unwrap_or("");
     if leading.starts_with('8') || leading == "11" || leading == "18" { "an" } else { "a" }
+}
+
+/// `thread T1 "worker"`.
+pub(crate) fn thread<S>(report: &FindingReport<S>, number: u16) -> String {
+    match report.thread_name(number) {
+        Some(name) => format!("thread T{number} \"{}\"", escape(name)),
+        None => format!("thread T{number}"),
+    }
 }
 
 #[cfg(test)]

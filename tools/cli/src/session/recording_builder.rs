@@ -5,19 +5,24 @@ mod ending;
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
-use mallocop::leak::Leak;
 use mallocop::model::finding_report::FindingReport;
+use mallocop::model::leak_report::Leak;
 use mallocop::model::leak_report::{LeakReport, LeakSummary, Reachable};
-use mallocop::stack::depot::{self, SiteId, StoredFrame};
-use mallocop::sys::exec_check::PreloadObstacle;
+use mallocop::model::recording::{
+    ProcessEnd, RecordedFrame, RecordedModule, RecordedProcess, RecordedStack, Recording,
+};
+use mallocop::model::site::ProcessSite;
+use mallocop::model::site::RecordingSite;
+use mallocop::model::site::StackEnd;
+use mallocop::model::unwatched::PreloadObstacle;
+use mallocop::stack::depot::StoredFrame;
 use mallocop::trace;
 use mallocop::trace::reader;
 use mallocop::trace::reader::{ByteSource, HeaderView, TreeReader};
 use mallocop::trace::{ExtentKind, LogEntry};
 
-use crate::debug_file;
-use crate::leftovers;
-use crate::recording::{End, Ending, Frame, Module, Process, Recording, Stack};
+use crate::session::orphans;
+use crate::symbolize::debug_file;
 
 /// Something that wants to be said when it happens.
 pub(crate) enum News {
@@ -26,7 +31,7 @@ pub(crate) enum News {
     /// A finding: number of the process in the recording, and of the finding there.
     Finding(usize, usize),
     /// The same for what a leak check on the way has found.
-    Outcome(usize, usize),
+    LeakReport(usize, usize),
 }
 
 /// A module where a process has it.
@@ -50,17 +55,17 @@ struct Seen {
     number: usize,
     log_at: u32,
     modules: Vec<Loaded>,
-    leaks: Vec<Leak>,
-    reachable: Vec<Reachable>,
+    leaks: Vec<Leak<RecordingSite>>,
+    reachable: Vec<Reachable<RecordingSite>>,
 }
 
 /// Reads a tree file.
-pub(crate) struct Intake<B> {
+pub(crate) struct RecordingBuilder<B> {
     reader: TreeReader<B>,
     activity: Option<u32>,
     seen: HashMap<u32, Seen>,
     frames: HashMap<(u32, u64), u32>,
-    sites: HashMap<(u32, u32), SiteId>,
+    sites: HashMap<(u32, u32), RecordingSite>,
     /// The last program that a process has become, by namespace and id.
     executed: HashMap<(u32, u32), u32>,
     /// Children of forks whose extents were given back, by their parent's extent and serial number.
@@ -79,7 +84,7 @@ pub(crate) struct Intake<B> {
     pub(crate) recording: Recording,
 }
 
-impl<B: ByteSource> Intake<B> {
+impl<B: ByteSource> RecordingBuilder<B> {
     pub(crate) fn new(reader: TreeReader<B>, keeps_all: bool) -> Self {
         Self {
             reader,
@@ -136,7 +141,7 @@ impl<B: ByteSource> Intake<B> {
         let mut entries = Vec::new();
         for process in &processes {
             // What a process that is gone has begun will not be completed.
-            let last = last && !leftovers::is_alive(process.pid);
+            let last = last && !orphans::is_alive(process.pid);
             let from = self.seen.get(&process.number).map_or(0, |seen| seen.log_at);
             let mut found = Vec::new();
             let at = self
@@ -197,17 +202,17 @@ impl<B: ByteSource> Intake<B> {
         if process.parent.is_none() {
             self.executed.insert((process.namespace, process.pid), process.serial);
         }
-        self.recording.processes.push(Process {
+        self.recording.processes.push(RecordedProcess {
             serial: process.serial,
             pid: process.pid,
             parent_pid: process.parent_pid,
             program: String::new(),
             is_fork: process.parent.is_some(),
             is_root: process.pid == root,
-            end: End::Running,
+            end: ProcessEnd::Running,
             signal: None,
             findings: Vec::new(),
-            outcomes: Vec::new(),
+            leak_reports: Vec::new(),
             in_use: Vec::new(),
             allocations: 0,
             lost: 0,
@@ -233,15 +238,16 @@ impl<B: ByteSource> Intake<B> {
         match entry {
             LogEntry::Text => return Some(News::Text(String::from_utf8_lossy(bytes).into_owned())),
             LogEntry::Finding => {
-                let report = self.translate_finding(number, postcard::from_bytes(bytes).ok()?);
+                let report: FindingReport = postcard::from_bytes(bytes).ok()?;
+                let report = report.map_sites(&mut |site| self.translate(number, site));
                 let process = self.seen.get(&number)?.number;
                 let findings = &mut self.recording.processes.get_mut(process)?.findings;
                 findings.push(report);
                 return Some(News::Finding(process, findings.len() - 1));
             }
             LogEntry::Leak => {
-                let mut leak: Leak = postcard::from_bytes(bytes).ok()?;
-                leak.site = self.translate(number, leak.site);
+                let leak: Leak = postcard::from_bytes(bytes).ok()?;
+                let leak = leak.map_sites(&mut |site| self.translate(number, site));
                 self.seen.get_mut(&number)?.leaks.push(leak);
             }
             LogEntry::Object => {
@@ -249,7 +255,7 @@ impl<B: ByteSource> Intake<B> {
                 self.seen.get_mut(&number)?.leaks.last_mut()?.objects.push(object);
             }
             LogEntry::Reachable => {
-                let mut reachable: Reachable = postcard::from_bytes(bytes).ok()?;
+                let reachable: Reachable = postcard::from_bytes(bytes).ok()?;
                 if !self.keeps_all {
                     // Of thousands of processes only the sum is shown.
                     let sum = &mut self.seen.get_mut(&number)?.reachable;
@@ -261,7 +267,7 @@ impl<B: ByteSource> Intake<B> {
                     }
                     return None;
                 }
-                reachable.site = self.translate(number, reachable.site);
+                let reachable = reachable.map_sites(&mut |site| self.translate(number, site));
                 self.seen.get_mut(&number)?.reachable.push(reachable);
             }
             LogEntry::Sum => {
@@ -271,9 +277,9 @@ impl<B: ByteSource> Intake<B> {
                     (std::mem::take(&mut seen.leaks), std::mem::take(&mut seen.reachable));
                 let is_news = !sum.is_final;
                 let process = seen.number;
-                let outcomes = &mut self.recording.processes.get_mut(process)?.outcomes;
-                outcomes.push(LeakReport { leaks, reachable, sum });
-                return is_news.then(|| News::Outcome(process, outcomes.len() - 1));
+                let reports = &mut self.recording.processes.get_mut(process)?.leak_reports;
+                reports.push(LeakReport { leaks, reachable, sum });
+                return is_news.then(|| News::LeakReport(process, reports.len() - 1));
             }
             LogEntry::Unwatched => {
                 let (obstacle, path) =
@@ -286,21 +292,10 @@ impl<B: ByteSource> Intake<B> {
         None
     }
 
-    fn translate_finding(&mut self, number: u32, mut report: FindingReport) -> FindingReport {
-        let finding = &mut report.finding;
-        finding.site = self.translate(number, finding.site);
-        let beside = finding.beside.iter_mut().flatten();
-        for block in finding.block.iter_mut().chain(beside) {
-            block.site = self.translate(number, block.site);
-            block.free_site = self.translate(number, block.free_site);
-        }
-        report
-    }
-
     /// A process's site as the recording has it.
-    fn translate(&mut self, number: u32, site: SiteId) -> SiteId {
+    fn translate(&mut self, number: u32, site: ProcessSite) -> RecordingSite {
         let Some(image) = self.seen.get(&number).map(|seen| seen.image) else {
-            return SiteId::NONE;
+            return RecordingSite::NONE;
         };
         if let Some(&known) = self.sites.get(&(image, site.0)) {
             return known;
@@ -312,20 +307,16 @@ impl<B: ByteSource> Intake<B> {
         let is_known = known == nodes.len();
         nodes.truncate(known);
         if nodes.is_empty() {
-            return SiteId::NONE;
+            return RecordingSite::NONE;
         }
-        let mut stack = Stack { frames: Vec::new(), ending: Ending::Whole };
+        let mut stack = RecordedStack { frames: Vec::new(), ending: StackEnd::Whole };
         for node in nodes {
             let stored = StoredFrame::from_word(node.word);
             stack.frames.push(self.frame(node.owner, node.word, stored));
-            stack.ending = match stored.ending() {
-                depot::StackEnd::Whole => Ending::Whole,
-                depot::StackEnd::Lost => Ending::Lost,
-                depot::StackEnd::Cut => Ending::Cut,
-            };
+            stack.ending = stored.ending();
         }
         if !is_known {
-            stack.ending = Ending::Cut;
+            stack.ending = StackEnd::Cut;
         }
         let known = self.recording.site(stack);
         self.sites.insert((image, site.0), known);
@@ -342,7 +333,7 @@ impl<B: ByteSource> Intake<B> {
         let found = self
             .module_at(owner, place, stored.generation())
             .map(|(module, bias)| (self.recording.module(module), pc.wrapping_sub(bias)));
-        let frame = Frame {
+        let frame = RecordedFrame {
             module: found.map(|(module, _)| module),
             address: found.map_or(pc, |(_, address)| address),
             exact: stored.is_exact(),
@@ -366,7 +357,7 @@ impl<B: ByteSource> Intake<B> {
     }
 
     /// The module that a process, or one that it was forked from, had at a place.
-    fn module_at(&self, owner: u32, place: u64, generation: u32) -> Option<(Module, u64)> {
+    fn module_at(&self, owner: u32, place: u64, generation: u32) -> Option<(RecordedModule, u64)> {
         for (_, seen) in self.lineage(owner) {
             let is_there = |loaded: &&Loaded| {
                 (loaded.start..loaded.end).contains(&place) && loaded.generation == generation
@@ -377,7 +368,10 @@ impl<B: ByteSource> Intake<B> {
                     "" => program_of(process),
                     path => path.to_owned(),
                 };
-                return Some((Module { path, build_id: loaded.build_id.clone() }, loaded.bias));
+                return Some((
+                    RecordedModule { path, build_id: loaded.build_id.clone() },
+                    loaded.bias,
+                ));
             }
         }
         None
@@ -385,7 +379,7 @@ impl<B: ByteSource> Intake<B> {
 }
 
 /// Path of a process's program, asked for where it has not said it yet.
-fn program_of(process: &Process) -> String {
+fn program_of(process: &RecordedProcess) -> String {
     if !process.program.is_empty() {
         return process.program.clone();
     }

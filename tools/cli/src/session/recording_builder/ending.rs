@@ -3,17 +3,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use mallocop::checks::SiteTotals;
 use mallocop::model::leak_report::Reachable;
-use mallocop::stack::depot::SiteId;
-use mallocop::stack::site_counts::SiteCounts;
+use mallocop::model::recording::ProcessEnd;
+use mallocop::model::site::ProcessSite;
+use mallocop::model::site::RecordingSite;
+use mallocop::model::site::SiteCounts;
+use mallocop::model::site::SiteTotals;
 use mallocop::trace::reader;
 use mallocop::trace::reader::{ByteSource, Tag};
 use mallocop::trace::{ExtentKind, ProcessState};
 
-use super::Intake;
-use crate::leftovers;
-use crate::recording::End;
+use super::RecordingBuilder;
+use crate::session::orphans;
 
 /// Are there children of a process's forks that have not counted themselves in yet? So it looks
 /// also where a fork has failed, or a child has found no room.
@@ -47,7 +48,7 @@ fn dispensable(all: &HashMap<u32, Standing>) -> HashSet<u32> {
     all.keys().copied().filter(|number| !needed.contains(number)).collect()
 }
 
-impl<B: ByteSource> Intake<B> {
+impl<B: ByteSource> RecordingBuilder<B> {
     /// Does a process run of which more may come, or begin to? Ids of another pid namespace than
     /// this one cannot be asked for.
     pub(crate) fn has_running(&self, namespace: u32) -> bool {
@@ -55,7 +56,7 @@ impl<B: ByteSource> Intake<B> {
         let runs = |process: &reader::ProcessView| {
             matches!(process.state, ProcessState::Running | ProcessState::Executing)
                 && process.namespace == namespace
-                && leftovers::is_alive(process.pid)
+                && orphans::is_alive(process.pid)
         };
         if first.iter().any(runs) {
             return true;
@@ -84,7 +85,7 @@ impl<B: ByteSource> Intake<B> {
         let tags = self.reader.tags();
         let numbers: Vec<u32> = self.seen.keys().copied().collect();
         self.settle(&numbers, &tags, |process| {
-            process.namespace == namespace && leftovers::is_alive(process.pid)
+            process.namespace == namespace && orphans::is_alive(process.pid)
         });
     }
 
@@ -93,9 +94,10 @@ impl<B: ByteSource> Intake<B> {
     pub(crate) fn note_end(&mut self, signal: Option<i32>) {
         let mut last = None;
         let all = self.recording.processes.iter_mut();
-        for process in all.filter(|process| process.is_root && process.end != End::Replaced) {
-            if signal.is_none() && process.end == End::Killed {
-                process.end = End::Left;
+        for process in all.filter(|process| process.is_root && process.end != ProcessEnd::Replaced)
+        {
+            if signal.is_none() && process.end == ProcessEnd::Killed {
+                process.end = ProcessEnd::Left;
             }
             last = Some(process);
         }
@@ -121,7 +123,7 @@ impl<B: ByteSource> Intake<B> {
                     && seen.log_at >= process.log_used
                     && (before.contains(&(process.number, process.serial))
                         || self.is_replaced(process)
-                        || !leftovers::is_alive(process.pid))
+                        || !orphans::is_alive(process.pid))
             });
             let gone = gone.map(|(process, _)| (tag.number, process.serial));
             self.gone.extend(gone);
@@ -155,7 +157,7 @@ impl<B: ByteSource> Intake<B> {
         tags.into_iter().filter(|tag| over.contains(&tag.owner)).collect()
     }
 
-    /// Extents that were in use, or still are, when [`Intake::retire`] was last called.
+    /// Extents that were in use, or still are, when [`RecordingBuilder::retire`] was last called.
     pub(crate) const fn extents(&self) -> usize {
         self.extents
     }
@@ -182,15 +184,15 @@ impl<B: ByteSource> Intake<B> {
         for &number in numbers {
             let Some(process) = self.reader.process(number) else { continue };
             let end = match process.state {
-                ProcessState::Exited => End::Exited,
-                ProcessState::Left => End::Left,
-                ProcessState::Executing => End::Replaced,
-                ProcessState::Running if self.is_replaced(&process) => End::Replaced,
-                ProcessState::Running if is_alive(&process) => End::Running,
-                ProcessState::Running => End::Killed,
+                ProcessState::Exited => ProcessEnd::Exited,
+                ProcessState::Left => ProcessEnd::Left,
+                ProcessState::Executing => ProcessEnd::Replaced,
+                ProcessState::Running if self.is_replaced(&process) => ProcessEnd::Replaced,
+                ProcessState::Running if is_alive(&process) => ProcessEnd::Running,
+                ProcessState::Running => ProcessEnd::Killed,
             };
             let in_use = match (end, tags_of.get(&number)) {
-                (End::Exited, _) | (_, None) => Vec::new(),
+                (ProcessEnd::Exited, _) | (_, None) => Vec::new(),
                 (_, Some(tags)) => self.in_use(number, tags),
             };
             let Some(seen) = self.seen.get(&number) else { continue };
@@ -198,21 +200,23 @@ impl<B: ByteSource> Intake<B> {
                 known.end = end;
                 known.lost = process.lost;
                 let [allocations, ..] = process.totals;
-                let add = |sum: u64, site: &Reachable| sum.saturating_add(site.counts.blocks);
+                let add = |sum: u64, site: &Reachable<RecordingSite>| {
+                    sum.saturating_add(site.counts.blocks)
+                };
                 let counted = in_use.iter().fold(0, add);
-                known.allocations = if end == End::Exited { allocations } else { counted };
+                known.allocations = if end == ProcessEnd::Exited { allocations } else { counted };
                 known.in_use = in_use;
             }
         }
     }
 
     /// What a process has in use by its own counts, the largest sites first.
-    fn in_use(&mut self, number: u32, tags: &[Tag]) -> Vec<Reachable> {
+    fn in_use(&mut self, number: u32, tags: &[Tag]) -> Vec<Reachable<RecordingSite>> {
         let found = self.reader.in_use(number, tags);
-        let mut all: Vec<Reachable> = found
+        let mut all: Vec<Reachable<RecordingSite>> = found
             .into_iter()
             .map(|(site, in_use)| Reachable {
-                site: self.translate(number, SiteId(site)),
+                site: self.translate(number, ProcessSite(site)),
                 totals: SiteTotals { blocks: u64::from(in_use.blocks), bytes: in_use.bytes },
                 counts: SiteCounts {
                     blocks: in_use.all_blocks,

@@ -1,0 +1,158 @@
+//! The first line of a finding. Its words are glibc's where it has some, so that a search finds what
+//! others wrote of them.
+
+use std::fmt::Write as _;
+
+use super::location::{article, write_location};
+use super::page::Page;
+use super::style::Renderer;
+use crate::model::finding::{AllocKind, BadRequest, Block, Defect, Finding, Operation};
+use crate::model::finding_report::FindingReport;
+
+/// What is wrong, in a sentence: glibc's words where it has some, the pointer, whose block it is, and
+/// in brackets the stable name of the defect.
+pub fn write_message<S: Copy>(
+    out: &mut Page,
+    report: &FindingReport<S>,
+    with: &mut Renderer<'_, S>,
+) {
+    let finding = &report.finding;
+    let id = finding.defect.id();
+    let pointer = finding.pointer;
+    let sized = finding.block.as_ref().map_or_else(|| "a block".to_owned(), sized);
+    let call = call_of(finding.operation);
+    let _ = match finding.defect {
+        Defect::BadFree => {
+            let _ = write!(out, "{call}: invalid pointer: {pointer:#x} ");
+            write_location(out, report, with);
+            write!(out, " ({id})")
+        }
+        Defect::DoubleFree => match finding.operation {
+            operation if operation.is_resize() => {
+                write!(out, "{call}: invalid pointer: {pointer:#x} was freed before ({id})")
+            }
+            _ => write!(out, "{call}: double free detected: {pointer:#x} ({id})"),
+        },
+        Defect::Overflow => {
+            write!(out, "{id}: memory clobbered past end of {sized} at {pointer:#x}")
+        }
+        Defect::Underflow => {
+            write!(out, "{id}: memory clobbered before start of {sized} at {pointer:#x}")
+        }
+        Defect::WriteAfterFree => {
+            write!(out, "{id}: {sized} at {pointer:#x} was written to after it was freed")
+        }
+        Defect::Mismatch => {
+            let kind =
+                finding.block.as_ref().and_then(|block| block.kind).unwrap_or(AllocKind::Malloc);
+            let freed = freed_with(finding.operation);
+            write!(
+                out,
+                "{id}: {pointer:#x} was allocated with {} and is freed with {freed}",
+                kind.allocated_with()
+            )
+        }
+        Defect::DeleteMismatch { size, align } => {
+            let _ =
+                write!(out, "{id}: {} of {sized} at {pointer:#x}", freed_with(finding.operation));
+            write_delete_mismatch(out, finding, size, align)
+        }
+        Defect::HeapCorruption => {
+            write!(
+                out,
+                "corrupted size vs. prev_size: the heap's word at {pointer:#x} was \
+                overwritten ({id})"
+            )
+        }
+        Defect::LayoutMismatch { size, align } => {
+            let _ = write!(out, "{id}: {sized} at {pointer:#x} ");
+            write_layouts(out, finding, size, align)
+        }
+        Defect::Refused { ordinal, size } => {
+            write!(out, "request no. {ordinal}, of {size} bytes, was {id} (option fail)")
+        }
+        Defect::Surveyed { ordinal, size } => {
+            write!(out, "request no. {ordinal}, of {size} bytes, is the first of its stack")
+        }
+        Defect::Unjudged => Ok(()),
+        Defect::BadRequest(request) => write_bad_request(out, id, request),
+    };
+}
+
+pub(super) fn sized<S: Copy>(block: &Block<S>) -> String {
+    match block.size {
+        Some(size) => format!("{} {size}-byte block", article(size)),
+        None => "a block (its size is overwritten)".to_owned(),
+    }
+}
+
+pub(super) const fn call_of(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Realloc | Operation::Reallocate => "realloc()",
+        Operation::UsableSize => "malloc_usable_size()",
+        // operator delete ends in free under glibc, too: these are the words people know.
+        _ => "free()",
+    }
+}
+
+const fn freed_with(operation: Operation) -> &'static str {
+    match operation {
+        Operation::Delete(kind) => kind.freed_with(),
+        Operation::Realloc => "realloc",
+        Operation::Reallocate => "Rust's realloc",
+        Operation::Dealloc => "Rust's dealloc",
+        Operation::FreeSized => "free_sized",
+        _ => "free",
+    }
+}
+
+fn write_layouts<S: Copy>(
+    out: &mut Page,
+    finding: &Finding<S>,
+    size: usize,
+    align: usize,
+) -> std::fmt::Result {
+    let block = finding.block.as_ref();
+    let old = block.and_then(|block| block.size).unwrap_or(0);
+    let old_align = block.map_or(16, |block| block.align);
+    write!(
+        out,
+        "came from Layout {{ size: {old}, align: {old_align} }} and is {} with Layout {{ size: {size}, align: {align} }}",
+        if finding.operation.is_resize() { "resized" } else { "given back" }
+    )
+}
+
+fn write_delete_mismatch<S: Copy>(
+    out: &mut Page,
+    finding: &Finding<S>,
+    size: Option<usize>,
+    align: Option<usize>,
+) -> std::fmt::Result {
+    let Some(block) = &finding.block else { return Ok(()) };
+    if let Some(size) = size.filter(|&size| block.size != Some(size)) {
+        write!(out, " says that it has {size} bytes")?;
+    }
+    match align {
+        Some(align) if align.max(16) != block.align => {
+            write!(out, " says alignment {align}; it was allocated with {}", block.align)
+        }
+        None if matches!(block.kind, Some(AllocKind::AlignedNew | AllocKind::AlignedNewArray)) => {
+            write!(out, " says no alignment; it was allocated with {}", block.align)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn write_bad_request(out: &mut Page, id: &str, request: BadRequest) -> std::fmt::Result {
+    match request {
+        BadRequest::Product { call, count, size } => {
+            write!(out, "{id}: {call} of {count} times {size} bytes: the product is too large")
+        }
+        BadRequest::Size { call, size } => {
+            write!(out, "{id}: {call} of {size} bytes: more than can ever be served")
+        }
+        BadRequest::Alignment { call, align } => {
+            write!(out, "{id}: {call} with alignment {align}, which it does not allow")
+        }
+    }
+}
