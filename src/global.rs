@@ -6,11 +6,11 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::abi::rust_global;
 use crate::abi::shared_heap;
 use crate::abi::shared_heap::SharedHeap;
+use crate::arch::Caller;
 use crate::checks::CheckedHeap;
 use crate::inner_entries;
 use crate::options::{self, Name};
 use crate::runtime::init;
-use crate::stack::capture::Caller;
 use crate::sys::thread::{self, ToolWork};
 use crate::sys::{brk, process};
 

@@ -34,6 +34,7 @@
 )]
 
 pub mod abi;
+pub mod arch;
 pub mod arena;
 pub mod checks;
 mod global;

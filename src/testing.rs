@@ -96,7 +96,7 @@ impl LeakScope {
     #[inline(always)]
     pub fn check(mut self) -> Result<(), Leaked> {
         // Leftovers of earlier calls would lie between the frames of the leak check.
-        stack_clear::wipe(stack_clear::room());
+        crate::arch::wipe_below(stack_clear::room());
         self.finish()
     }
 
@@ -144,7 +144,7 @@ impl Drop for LeakScope {
         if self.is_over {
             return;
         }
-        stack_clear::wipe(stack_clear::room());
+        crate::arch::wipe_below(stack_clear::room());
         if let Err(leaked) = self.finish()
             && !std::thread::panicking()
         {

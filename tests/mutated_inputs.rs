@@ -37,7 +37,7 @@ const NUMERALS: &str = "0~1~2~3~4~5~6~7~255~65535~4294967295~4294967295~42949672
     9223372036854775807~18446744073709551615~18446744073709551616~null";
 
 fn careful() -> PathBuf {
-    compile("leak.c", "careful", &["-DFIXED"])
+    compile("careful.c", "careful", &[])
 }
 
 /// Changes a text in any way, a few times.

@@ -2,11 +2,11 @@
 
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use mallocop::arch::Caller;
 use mallocop::checks::{CheckedHeap, Release, Request};
 use mallocop::model::finding::{AllocKind, Defect, Finding, Operation};
 use mallocop::options;
 use mallocop::shadow::lookup;
-use mallocop::stack::capture::Caller;
 use mallocop::sys::thread;
 
 use crate::live_block::Block;

@@ -4,10 +4,11 @@
 use std::cell::Cell;
 
 use arbitrary::{Arbitrary, Result, Unstructured};
+use mallocop::arch::CallFrame;
 use mallocop::stack::unwind::cfi;
 use mallocop::stack::unwind::frame_cache::FrameCache;
 use mallocop::stack::unwind::rule::{RuleKind, RuleParts, Saved, UnwindRule};
-use mallocop::stack::unwind::step::{CallFrame, EXACT, GUESSED, Source};
+use mallocop::stack::unwind::step::{EXACT, GUESSED, Source};
 
 use crate::tally::Tally;
 

@@ -3,6 +3,7 @@
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::arch::Registers;
 use crate::leak::root_regions;
 use crate::model::finding::Operation;
 use crate::options::{self, Name};
@@ -10,7 +11,6 @@ use crate::runtime::report_sink;
 use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::shadow::lookup;
-use crate::stack::unwind::entry_point::Registers;
 use crate::sys::{alt_stack, thread};
 
 use crate::runtime::hooked::alloc_hooks;

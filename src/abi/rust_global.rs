@@ -1,9 +1,9 @@
 //! The calls of Rust's global allocator, to the letter of their Layouts.
 
+use crate::arch::Caller;
 use crate::checks::{CheckedHeap, Release, Request};
 use crate::model::finding::{AllocKind, Operation};
 use crate::own::{self, Region, emergency};
-use crate::stack::capture::Caller;
 use crate::sys::thread;
 
 use crate::abi::test_scope;

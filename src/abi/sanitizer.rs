@@ -11,6 +11,7 @@ use core::ffi::{CStr, c_char, c_int, c_void};
 use core::ptr;
 use std::fmt::Write as _;
 
+use crate::arch::Registers;
 use crate::heap::size::WORD;
 use crate::model::site::ProcessSite;
 use crate::model::stack::Frame;
@@ -21,7 +22,6 @@ use crate::runtime::{HEAP, init, reporter};
 use crate::stack::capture;
 use crate::stack::modules;
 use crate::stack::symbolize::ProcessSymbolizer;
-use crate::stack::unwind::entry_point::Registers;
 use crate::sys::{alt_stack, output, thread};
 use crate::text::stacks;
 use crate::with_registers;

@@ -5,7 +5,7 @@
 
 use crate::abi::test_scope;
 use crate::abi::test_scope::Statistics;
-use crate::stack::unwind::entry_point::Registers;
+use crate::arch::Registers;
 use crate::with_registers;
 
 /// Name of the table's symbol; the number changes with its form.

@@ -6,10 +6,13 @@
 //! Rust's threads always have.
 
 use crate::model::site::ProcessSite;
+use crate::runtime::fork;
+use crate::sys::thread_number::{self, MAX_THREADS};
 use crate::text::style::Renderer;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use crate::arch::Registers;
 use crate::checks::CheckedHeap;
 use crate::leak::Check;
 use crate::leak::reachability_query;
@@ -20,9 +23,9 @@ use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::shadow::lookup;
 use crate::stack::symbolize::ProcessSymbolizer;
-use crate::stack::unwind::entry_point::{Point, Registers};
+use crate::stack::unwind::entry_point::Point;
 use crate::sys::glibc::thread_descriptor;
-use crate::sys::thread::{self, MAX_THREADS, ToolWork};
+use crate::sys::thread::{self, ToolWork};
 use crate::sys::{alt_stack, stack_clear};
 use crate::text::leaks;
 
@@ -61,7 +64,7 @@ impl Drop for Turn {
 }
 
 /// In a forked child: another thread that checked is not there.
-pub(crate) fn renew_after_fork() {
+fn renew_after_fork() {
     if CHECKER.load(Ordering::Relaxed) != thread::slot_address() {
         CHECKER.store(0, Ordering::Relaxed);
     }
@@ -103,12 +106,13 @@ pub fn begin() -> u32 {
         return 0;
     }
     if !ANY.swap(true, Ordering::AcqRel) {
+        fork::in_child(renew_after_fork);
         leave_nothing_stale();
     }
     stack_clear::clear();
-    let before = thread::number();
-    let Some(number) = thread::renew_number() else {
-        thread::put_number(before);
+    let before = thread_number::number();
+    let Some(number) = thread_number::renew_number() else {
+        thread_number::put_number(before);
         return 0;
     };
     let around = scope_of(before);
@@ -134,7 +138,7 @@ fn inherit() {
         return;
     }
     stack_clear::clear();
-    let number = thread::number();
+    let number = thread_number::number();
     let mut words = thread_descriptor::words();
     let starter = words.find_map(|word| {
         let is_block = matches!(block_table::state(word), Some(BlockState::Live(_)));
@@ -179,10 +183,10 @@ fn is_in(scope: u16, block: usize) -> bool {
 pub fn end(token: u32, strict: bool, caller: &Registers) -> String {
     let (scope, before) = ((token >> 16) as u16, (token & 0xffff) as u16);
     // A child that was forked inside has nothing of it.
-    if token == 0 || thread::is_inherited(scope) {
+    if token == 0 || thread_number::is_inherited(scope) {
         return String::new();
     }
-    thread::put_number(before);
+    thread_number::put_number(before);
     let _turn = Turn::wait();
     let _work = ToolWork::begin();
     let caller = &caller.point();

@@ -31,7 +31,7 @@ macro_rules! define {
         $(
             #[allow(non_snake_case, reason = "as the symbol")]
             mod $symbol {
-                use crate::{AtomicUsize, c_void, find, name};
+                use super::{AtomicUsize, c_void, find, name};
 
                 static FUNCTION: AtomicUsize = AtomicUsize::new(0);
 
@@ -40,32 +40,7 @@ macro_rules! define {
                     find(&FUNCTION, name, $function as *const c_void)
                 }
 
-                // All arguments are kept; a look at the symbol leaves the stack as the caller had
-                // it.
-                core::arch::global_asm!(
-                    concat!(".weak ", stringify!($symbol)),
-                    concat!(".type ", stringify!($symbol), ", @function"),
-                    concat!(stringify!($symbol), ":"),
-                    "mov rax, qword ptr [rip + {known}]",
-                    "test rax, rax",
-                    "jnz 2f",
-                    "push rdi",
-                    "push rsi",
-                    "push rdx",
-                    "push rcx",
-                    "push r8",
-                    "call {look_up}",
-                    "pop r8",
-                    "pop rcx",
-                    "pop rdx",
-                    "pop rsi",
-                    "pop rdi",
-                    "2:",
-                    "jmp rax",
-                    concat!(".size ", stringify!($symbol), ", . - ", stringify!($symbol)),
-                    known = sym FUNCTION,
-                    look_up = sym look_up,
-                );
+                $crate::weak_forward!($symbol, FUNCTION, look_up);
             }
         )*
     };

@@ -4,7 +4,7 @@
 use core::ptr::NonNull;
 
 use super::arena::{Arena, OwnerPart};
-use super::{ArenaPages, Arenas, ZeroIsEmpty};
+use super::arenas::{ArenaPages, Arenas, ZeroIsEmpty};
 use crate::arena::arena_state::ArenaState;
 use crate::arena::central_free_list::CentralFreeList;
 use crate::arena::remote_free_batch::{RemoteFreeBatch, chunk_of, entry};

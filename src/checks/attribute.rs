@@ -12,7 +12,7 @@ use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::shadow::lookup;
 use crate::stack::capture;
-use crate::sys::thread;
+use crate::sys::thread_number;
 
 /// Damaged blocks followed towards the first one.
 const MOST_FOLLOWED: usize = 1 << 16;
@@ -42,7 +42,7 @@ impl CheckedHeap {
             beside: self.reached(&origin),
             damage: Some(origin.damage),
             more_damaged: origin.followed,
-            ..Finding::new(origin.defect, operation, origin.user, thread::number(), now)
+            ..Finding::new(origin.defect, operation, origin.user, thread_number::number(), now)
         });
     }
 
@@ -65,7 +65,13 @@ impl CheckedHeap {
         self.deliver(&Finding {
             place: Location::Heap,
             beside: [in_front, behind].map(|user| user.map(|user| self.describe(user))),
-            ..Finding::new(Defect::HeapCorruption, operation, corrupt.chunk, thread::number(), now)
+            ..Finding::new(
+                Defect::HeapCorruption,
+                operation,
+                corrupt.chunk,
+                thread_number::number(),
+                now,
+            )
         });
     }
 

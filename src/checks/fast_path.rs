@@ -1,8 +1,10 @@
 //! The shortest way, for the commonest case: a cached class, nothing in the way. It does what the
 //! full paths do in that case, in a third of their instructions; every other case is theirs.
 
+use crate::sys::thread_number;
 use core::ptr::NonNull;
 
+use crate::arch::Caller;
 use crate::arena::size_class::{Class, LARGEST};
 use crate::arena::{Arena, Owner};
 use crate::checks::header::BlockOrigin;
@@ -15,7 +17,7 @@ use crate::model::site::ProcessSite;
 use crate::options::{self, Name};
 use crate::shadow::block_table;
 use crate::shadow::block_table::{BlockState, ShadowSlot, Sites, Taken};
-use crate::stack::capture::{self, Caller};
+use crate::stack::capture;
 use crate::sys::{single_threaded, thread};
 
 /// Largest request that goes this way.
@@ -233,14 +235,14 @@ impl CheckedHeap {
         // SAFETY: in a chunk of the heap's.
         let slot = unsafe { ShadowSlot::of_heap(user) };
         if let Some(sites) = sites {
-            slot.foresee(user, sites);
+            slot.prefetch(user.wrapping_sub(LEAD), sites);
             let site = site(sites);
             capture::count_block(site, size);
             slot.set_site(site, sites);
         }
         owner.arena().stats().count_allocation(size);
         // A thread whose blocks are exempt does not come this way.
-        let head = origin.head_bits(size, thread::known_number());
+        let head = origin.head_bits(size, thread_number::known_number());
         // SAFETY: the payload is fresh and its class was chosen for the size with head and
         // canaries.
         unsafe {
@@ -301,7 +303,7 @@ impl CheckedHeap {
         if let Some(sites) = sites {
             taken.set_free_site(now, sites);
         }
-        let thread = thread::known_number();
+        let thread = thread_number::known_number();
         let waiting = Quarantined { user, size: old, class: taken.class, thread };
         self.let_wait(owner(mine), canaries, waiting, &taken, sites);
         Some(new)
@@ -329,7 +331,7 @@ impl CheckedHeap {
         };
         let now = match sites {
             Some(sites) => {
-                slot.foresee(user, sites);
+                slot.prefetch(user.wrapping_sub(LEAD), sites);
                 // SAFETY: as the caller says.
                 unsafe { site_of(caller, user) }
             }
@@ -347,7 +349,7 @@ impl CheckedHeap {
             taken.set_free_site(now, sites);
         }
         let waiting =
-            Quarantined { user, size, class: taken.class, thread: thread::known_number() };
+            Quarantined { user, size, class: taken.class, thread: thread_number::known_number() };
         self.let_wait(owner(mine), canaries, waiting, &taken, sites);
         true
     }

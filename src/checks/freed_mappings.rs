@@ -1,6 +1,7 @@
 //! Mapped blocks: listed by address while they live, kept for a while once freed, their pages given
 //! back: a page that holds something again was written to late.
 
+use crate::sys::thread_number;
 use core::ptr::NonNull;
 
 use crate::checks::heap::{CheckedHeap, Fresh, Request};
@@ -28,7 +29,7 @@ impl CheckedHeap {
         site: ProcessSite,
     ) -> *mut u8 {
         let Request { size, kind, align, .. } = request;
-        let (thread, exempt) = (thread::number(), thread::is_blind());
+        let (thread, exempt) = (thread_number::number(), thread::is_blind());
         let head = BlockHeader {
             size,
             kind,
@@ -94,7 +95,7 @@ impl CheckedHeap {
             life: Life::Freed,
             site,
             free_site: now,
-            free_thread: Some(thread::number()),
+            free_thread: Some(thread_number::number()),
             ..layout::facts(mapped.block.user, head)
         };
         self.keep_mapping(mapped, block);
@@ -159,7 +160,13 @@ impl CheckedHeap {
         self.deliver(&Finding {
             block: Some(*block),
             damage: Some(damage),
-            ..Finding::new(Defect::WriteAfterFree, operation, block.user, thread::number(), now)
+            ..Finding::new(
+                Defect::WriteAfterFree,
+                operation,
+                block.user,
+                thread_number::number(),
+                now,
+            )
         });
         // So that it is told once.
         // SAFETY: a retired mapping, whose contents are nobody's.

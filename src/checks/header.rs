@@ -3,7 +3,7 @@
 use crate::heap::Layout;
 use crate::heap::size::{GRANULE, PAGE, WORD, round_up};
 use crate::model::finding::{AllocKind, Block};
-use crate::sys::thread;
+use crate::sys::thread_number;
 
 /// Bytes from the payload's start to the user's.
 pub const LEAD: usize = 16;
@@ -86,7 +86,7 @@ impl BlockHeader {
             kind: AllocKind::from_code((bits >> KIND_SHIFT) as u8 & 7),
             align: 1 << ((bits >> ALIGN_SHIFT) & 31),
             mapped: (bits >> MAPPED_SHIFT) & 1 != 0,
-            thread: (bits >> THREAD_SHIFT) as u16 & (thread::MAX_THREADS - 1) as u16,
+            thread: (bits >> THREAD_SHIFT) as u16 & (thread_number::MAX_THREADS - 1) as u16,
             exempt: bits >> EXEMPT_SHIFT != 0,
         }
     }
@@ -167,7 +167,7 @@ pub fn facts(user: usize, head: BlockHeader) -> Block {
 
 const _: () = assert!(MAX_SIZE < 1 << KIND_SHIFT);
 const _: () = assert!(MAX_ALIGN.trailing_zeros() < 32);
-const _: () = assert!(thread::MAX_THREADS == 1 << (EXEMPT_SHIFT - THREAD_SHIFT));
+const _: () = assert!(thread_number::MAX_THREADS == 1 << (EXEMPT_SHIFT - THREAD_SHIFT));
 
 #[cfg(test)]
 mod tests {

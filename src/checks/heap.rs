@@ -1,6 +1,7 @@
 //! `CheckedHeap`: allocate, free, usable_size. The only place that calls heap, registry, block and
 //! quarantine in their order.
 
+use crate::sys::thread_number;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -127,7 +128,7 @@ impl CheckedHeap {
         if let Some(start) = brk::heap_start() {
             block_table::cover_for(0, start, 1 << 20);
         }
-        thread::number();
+        thread_number::number();
         huge_pages::set_wanted(options::flag(Name::HugePages));
         self.arenas.prepare(trailing_word::heap_key(key), tuning());
     }
@@ -217,7 +218,7 @@ impl CheckedHeap {
         unsafe { self.fill_fresh(block, request, fresh.is_zero) };
         if self.is_guarded() {
             let Request { size, kind, align, .. } = request;
-            let (thread, exempt) = (thread::number(), thread::is_blind());
+            let (thread, exempt) = (thread_number::number(), thread::is_blind());
             let mapped = fresh.mapped;
             let align = layout::noted_align(kind, align);
             let head = BlockHeader { size, kind, align, mapped, thread, exempt };

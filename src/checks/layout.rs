@@ -16,7 +16,7 @@ pub use crate::checks::header::{
 };
 use crate::heap::size::{WORD, round_up};
 use crate::model::finding::{Damage, Side};
-use crate::sys::thread;
+use crate::sys::thread_number;
 
 /// The secret that patterns are made with.
 #[derive(Clone, Copy)]
@@ -145,7 +145,7 @@ impl Canaries {
         // sense.
         let head = BlockHeader::from_bits(bits);
         let agrees = (front ^ self.front(user, bits)) & 0xffff == 0;
-        (agrees && user.is_multiple_of(head.align) && thread::is_numbered(head.thread))
+        (agrees && user.is_multiple_of(head.align) && thread_number::is_numbered(head.thread))
             .then_some(head)
     }
 

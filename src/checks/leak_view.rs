@@ -5,6 +5,7 @@ use crate::checks::heap::CheckedHeap;
 use crate::checks::layout::BlockHeader;
 use crate::model::finding::Life;
 use crate::sys::thread;
+use crate::sys::thread_number;
 
 /// A live block with a mapping of its own.
 #[derive(Clone, Copy, Debug)]
@@ -87,7 +88,7 @@ impl CheckedHeap {
         }
         // SAFETY: callers name live blocks, and with canaries each has a head in front of it.
         let head = unsafe { self.canaries().read_head(user) };
-        let is_exempt = |head: BlockHeader| head.exempt || thread::is_inherited(head.thread);
+        let is_exempt = |head: BlockHeader| head.exempt || thread_number::is_inherited(head.thread);
         let thread = head.map(|head| head.thread);
         Facts { size, thread, is_exempt: head.is_some_and(is_exempt) }
     }

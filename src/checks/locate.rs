@@ -1,6 +1,7 @@
 //! What does an address point to? The cold half of the registry: blocks round it, then the
 //! process's mappings.
 
+use crate::arch::ADDRESS_BITS;
 use crate::checks::heap::CheckedHeap;
 use crate::checks::layout;
 use crate::checks::quarantine::Quarantined;
@@ -9,8 +10,9 @@ use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::shadow::lookup;
 use crate::stack::{capture, depot, modules};
+use crate::sys::alt_stack;
 use crate::sys::maps::{self, Lookup};
-use crate::sys::{alt_stack, thread};
+use crate::sys::thread_number;
 
 /// A pointer further than this from any block is not explained by one.
 const NEAR: usize = 4096;
@@ -34,7 +36,7 @@ impl CheckedHeap {
         self.deliver(&Finding {
             place,
             block,
-            ..Finding::new(defect, operation, address, thread::number(), now)
+            ..Finding::new(defect, operation, address, thread_number::number(), now)
         });
     }
 
@@ -49,7 +51,7 @@ impl CheckedHeap {
 
     /// What `address` points to, and the block that explains it.
     fn locate(&self, address: usize) -> (Location, Option<Block>) {
-        if address >> 47 != 0 {
+        if address >> ADDRESS_BITS != 0 {
             return (Location::NonCanonical, None);
         }
         if let Some(mapped) = { self.mapped.lock().containing(address) } {
@@ -139,12 +141,12 @@ impl CheckedHeap {
                 let on_it = |at: usize| at >= mapping.start && at < mapping.end;
                 let here = 0u8;
                 if on_it(core::ptr::from_ref(&here) as usize) {
-                    return Location::Stack(thread::number());
+                    return Location::Stack(thread_number::number());
                 }
-                if let Some((owner, _)) = thread::stacks().find(|&(_, stack)| on_it(stack)) {
+                if let Some((owner, _)) = thread_number::stacks().find(|&(_, stack)| on_it(stack)) {
                     return Location::Stack(owner);
                 }
-                if let Some(tid) = thread::with_stack_in(mapping.start, mapping.end) {
+                if let Some(tid) = thread_number::with_stack_in(mapping.start, mapping.end) {
                     return Location::StackOf(tid);
                 }
                 Location::Mapping {

@@ -1,11 +1,8 @@
 //! Poison: the fill of a freed block, by which a late write shows. Pure.
 
-use core::arch::asm;
-use core::arch::x86_64::{
-    __m128i, _mm_and_si128, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128,
-    _mm_set1_epi8, _mm_storeu_si128,
-};
-
+use crate::arch::VECTOR;
+use crate::arch::Vector;
+use crate::arch::fill_bytes;
 use crate::checks::body_checksum;
 use crate::checks::layout::describe;
 use crate::heap::size::{WORD, round_up};
@@ -76,7 +73,7 @@ pub(crate) unsafe fn poison(
 }
 
 /// Bytes that one store fills, the least that is filled, and four of them.
-const STORE: usize = size_of::<__m128i>();
+const STORE: usize = VECTOR;
 pub(crate) const LEAST: usize = STORE;
 const STORES: usize = 4 * STORE;
 
@@ -102,9 +99,9 @@ const fn is_small(size: usize, most: usize) -> bool {
 unsafe fn fill_small(start: usize, size: usize, byte: u8) {
     // SAFETY: as the caller says.
     unsafe {
-        let pattern = _mm_set1_epi8(byte as i8);
+        let pattern = Vector::splat(byte);
         for at in parts(start, size.max(STORE)) {
-            _mm_storeu_si128(at as *mut __m128i, pattern);
+            pattern.store(at);
         }
     }
 }
@@ -120,27 +117,8 @@ pub(crate) unsafe fn fill(start: usize, size: usize, byte: u8) {
         if size.wrapping_sub(1) < STORES {
             fill_small(start, size, byte);
         } else {
-            fill_long(start, size, byte);
+            fill_bytes(start, size, byte);
         }
-    }
-}
-
-/// Fills `size` bytes without a call, for which the path that everything takes would have to save
-/// registers.
-///
-/// # Safety
-/// The bytes at `start` are ours.
-#[inline(always)]
-unsafe fn fill_long(start: usize, size: usize, byte: u8) {
-    // SAFETY: writes the bytes and nothing else; the direction flag is clear, by the ABI.
-    unsafe {
-        asm!(
-            "rep stosb",
-            inout("rcx") size => _,
-            inout("rdi") start => _,
-            in("al") byte,
-            options(nostack, preserves_flags),
-        );
     }
 }
 
@@ -155,14 +133,14 @@ unsafe fn fill_whole(start: usize, end: usize, byte: u8) {
     // SAFETY: as the caller says.
     unsafe {
         if end - start > MOST || end - start < STORE {
-            return fill_long(start, end - start, byte);
+            return fill_bytes(start, end - start, byte);
         }
-        let pattern = _mm_set1_epi8(byte as i8);
+        let pattern = Vector::splat(byte);
         let last = end - STORE;
         for at in (start..last).step_by(STORE) {
-            _mm_storeu_si128(at as *mut __m128i, pattern);
+            pattern.store(at);
         }
-        _mm_storeu_si128(last as *mut __m128i, pattern);
+        pattern.store(last);
     }
 }
 
@@ -195,10 +173,10 @@ const fn spans<const PARTS: usize>(user: usize, size: usize) -> [usize; 2] {
 unsafe fn fill_spans<const PARTS: usize>(user: usize, size: usize, byte: u8) {
     // SAFETY: as the caller says.
     unsafe {
-        let pattern = _mm_set1_epi8(byte as i8);
+        let pattern = Vector::splat(byte);
         for span in spans::<PARTS>(user, size) {
             for part in 0..PARTS {
-                _mm_storeu_si128((span + part * STORE) as *mut __m128i, pattern);
+                pattern.store(span + part * STORE);
             }
         }
     }
@@ -212,16 +190,16 @@ unsafe fn fill_spans<const PARTS: usize>(user: usize, size: usize, byte: u8) {
 unsafe fn are_spans_filled<const PARTS: usize>(user: usize, size: usize, byte: u8) -> bool {
     // SAFETY: as the caller says.
     unsafe {
-        let pattern = _mm_set1_epi8(byte as i8);
+        let pattern = Vector::splat(byte);
         // Bits that are set in all bytes, and in any: each time the same two operations.
         let (mut all, mut any) = (pattern, pattern);
         for span in spans::<PARTS>(user, size) {
             for part in 0..PARTS {
-                let bytes = _mm_loadu_si128((span + part * STORE) as *const __m128i);
-                (all, any) = (_mm_and_si128(all, bytes), _mm_or_si128(any, bytes));
+                let bytes = Vector::load(span + part * STORE);
+                (all, any) = (all.and(bytes), any.or(bytes));
             }
         }
-        _mm_movemask_epi8(_mm_cmpeq_epi8(all, any)) == 0xffff
+        all.equal_bytes(any).is_full()
     }
 }
 
@@ -296,10 +274,10 @@ unsafe fn is_small_filled(start: usize, size: usize, byte: u8) -> bool {
     // SAFETY: the looks lie within `size` bytes, or for a small size in the 16 bytes from `start`
     // on.
     unsafe {
-        let pattern = _mm_set1_epi8(byte as i8);
-        let equal = |at: usize| _mm_cmpeq_epi8(_mm_loadu_si128(at as *const __m128i), pattern);
+        let pattern = Vector::splat(byte);
+        let equal = |at: usize| Vector::load(at).equal_bytes(pattern);
         let [a, b, c, d] = parts(start, size.max(STORE)).map(equal);
-        let equal = _mm_movemask_epi8(_mm_and_si128(_mm_and_si128(a, b), _mm_and_si128(c, d)));
+        let equal = a.and(b).and(c.and(d)).high_bits();
         // A bit for each byte; those beyond a small size do not count.
         let counted = 0xffff >> (STORE - size.min(STORE));
         equal & counted == counted

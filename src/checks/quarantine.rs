@@ -5,6 +5,7 @@
 //! Its owner alone puts in and takes out, without a lock. Others may look: what they see was in the
 //! ring at some time, and a block's state in the registry tells whether it still is.
 
+use crate::arch;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 use crate::arena::ZeroIsEmpty;
@@ -67,8 +68,8 @@ impl QuarantineSlot {
 /// itself.
 #[inline(always)]
 fn fetch(soon: Quarantined) {
-    memory::prefetch(soon.user.wrapping_sub(16));
-    memory::prefetch(soon.user.wrapping_add(soon.size + 7));
+    arch::prefetch(soon.user.wrapping_sub(16));
+    arch::prefetch(soon.user.wrapping_add(soon.size + 7));
 }
 
 /// Bytes that may be summed at first, and for each free.

@@ -1,5 +1,6 @@
 //! realloc: take and verify the old block, resize it where it is or allocate, copy, release.
 
+use crate::sys::thread_number;
 use core::ptr::NonNull;
 
 use crate::arena::size_class::Class;
@@ -215,7 +216,7 @@ impl CheckedHeap {
 
     /// Writes a resized block anew and gives it back to the program.
     fn renew(&self, user: usize, head: BlockHeader, site: ProcessSite) {
-        let (thread, exempt) = (thread::number(), thread::is_blind());
+        let (thread, exempt) = (thread_number::number(), thread::is_blind());
         let head = BlockHeader { thread, exempt, ..head };
         if self.is_guarded() {
             // SAFETY: the block is taken and its chunk holds the plan for this head.

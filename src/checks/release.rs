@@ -1,5 +1,6 @@
 //! A checked block's way out: verified, poisoned, kept in the quarantine, given back to the heap.
 
+use crate::sys::thread_number;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -39,7 +40,8 @@ impl CheckedHeap {
             return self.seal(mapped, taken.site(), head, now);
         }
         let size = head.size;
-        let waiting = Quarantined { user, size, class: taken.class, thread: thread::number() };
+        let waiting =
+            Quarantined { user, size, class: taken.class, thread: thread_number::number() };
         if size <= self.quarantine_limit.load(Ordering::Relaxed) / 2
             && let Some(owner) = self.owner()
         {
@@ -307,7 +309,7 @@ impl CheckedHeap {
         self.deliver(&Finding {
             block: Some(block),
             damage: Some(damage),
-            ..Finding::new(Defect::WriteAfterFree, operation, user, thread::number(), now)
+            ..Finding::new(Defect::WriteAfterFree, operation, user, thread_number::number(), now)
         });
         // SAFETY: the block is in the quarantine: ours alone. It is made whole so that it is
         // reported once.

@@ -8,7 +8,7 @@ use crate::options::{self, Name};
 use crate::stack::depot;
 use crate::stack::modules;
 use crate::sys::alt_stack;
-use crate::sys::thread;
+use crate::sys::thread_number;
 
 impl CheckedHeap {
     /// Reports a taken block that is freed with the wrong call, size or alignment.
@@ -52,7 +52,7 @@ impl CheckedHeap {
         let defect = if hidden { Defect::Unjudged } else { defect };
         self.deliver(&Finding {
             block,
-            ..Finding::new(defect, release.operation, user, thread::number(), now)
+            ..Finding::new(defect, release.operation, user, thread_number::number(), now)
         });
     }
 }

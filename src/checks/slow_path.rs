@@ -1,6 +1,7 @@
 //! What goes past the caches: large blocks, mapped ones, aligned ones, and everything of a thread
 //! without an arena. Under the heaps' locks.
 
+use crate::arch::ADDRESS_BITS;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,7 +21,7 @@ use crate::sys::thread;
 const TRIES: usize = 64;
 
 /// Bytes of addresses that programs have.
-const ADDRESS_SPACE: usize = 1 << 47;
+const ADDRESS_SPACE: usize = 1 << ADDRESS_BITS;
 
 /// A payload fresh from a heap.
 struct Obtained {

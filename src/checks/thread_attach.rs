@@ -1,5 +1,6 @@
 //! A thread and its arena: from its first allocation to its end.
 
+use crate::sys::thread_number;
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
@@ -38,7 +39,7 @@ impl CheckedHeap {
             return None;
         }
         let arena = self.arenas.attach()?;
-        thread::number();
+        thread_number::number();
         thread::set_arena(core::ptr::from_ref(arena) as usize, self.is_quick());
         self.share_quarantine();
         let _work = thread::ToolWork::begin();

@@ -13,7 +13,8 @@ use crate::shadow::lookup;
 use crate::shadow::mapped_blocks::MappedBlock;
 use crate::sys::process;
 use crate::sys::stable_hash::StableMap;
-use crate::sys::thread::{self, ToolWork};
+use crate::sys::thread::ToolWork;
+use crate::sys::thread_number;
 
 /// Damaged blocks reported one by one; the rest belongs to the same few writes as a rule.
 const MOST_REPORTED: usize = 8;
@@ -146,5 +147,5 @@ impl CheckedHeap {
 
 /// What a child inherited over fork is its parent's to report at exit; who asks is told of all.
 fn is_the_parents(thread: u16, operation: Operation) -> bool {
-    operation == Operation::Exit && thread::is_inherited(thread)
+    operation == Operation::Exit && thread_number::is_inherited(thread)
 }

@@ -25,9 +25,9 @@ pub mod test_source;
 mod top;
 mod tuning;
 
-pub use crate::heap::free_sorted::FreedSorted;
 pub use check::Broken;
 pub use chunk::{Corrupt, Corruption, capacity_by_word, is_sound, size_unverified};
+pub use free_sorted::FreedSorted;
 pub use heap::{Heap, Usage};
 pub use mapped::Span;
 pub use pages::{PageSource, Pages};

@@ -23,8 +23,9 @@ use crate::shadow::{block_table, lookup};
 use crate::stack::depot;
 use crate::stack::modules;
 use crate::stack::unwind::entry_point::Point;
+use crate::sys::seccomp;
 use crate::sys::stable_hash::StableMap;
-use crate::sys::{seccomp, thread};
+use crate::sys::thread_number;
 
 /// What the marks of a block need at most: its places in two lists, which double when they are
 /// full.
@@ -56,7 +57,7 @@ impl<'a> Check<'a> {
         if seccomp::is_installed() {
             return Err(LeakCheckObstacle::Filter);
         }
-        if !heap.notes_exemption() && thread::is_forked() {
+        if !heap.notes_exemption() && thread_number::is_forked() {
             return Err(LeakCheckObstacle::Inherited);
         }
         let mut stopped = stop::stop();

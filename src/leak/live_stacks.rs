@@ -30,7 +30,7 @@ impl LiveStacks<'_> {
         let above = move |tid, descriptor| (tid != first).then_some(descriptor);
         let parked = self.stopped.parked();
         let parked = parked.map(move |place| (place.sp(), above(place.tid(), place.descriptor())));
-        parked.chain([(self.caller.sp, above(thread::current_tid(), thread::pointer()))])
+        parked.chain([(self.caller.sp, above(thread_descriptor::current_tid(), thread::pointer()))])
     }
 
     /// Does one run on a stack in the mapping?

@@ -1,13 +1,13 @@
 //! Marking: from words that may be pointers to the blocks they lead to, and on from what is in
 //! those. No recursion: what is still to be looked through waits in a list.
 
+use crate::arch;
 use core::ops::ControlFlow;
 
 use super::reader::MemoryReader;
 use crate::heap::size::WORD;
 use crate::leak::interior_pointers;
 use crate::leak::mark_bitmap::{BlockSet, MarkBitmap};
-use crate::sys::memory;
 use crate::sys::pagemap::Presence;
 
 /// Blocks from this size on are looked at page by page: only what was ever touched.
@@ -68,7 +68,7 @@ impl<'a> Marker<'a> {
     /// The same, some words later.
     #[inline(always)]
     fn word_later(&mut self, word: usize) {
-        self.marks.foresee(word);
+        self.marks.prefetch(word);
         let slot = self.next_word;
         self.next_word = (slot + 1) % WORDS;
         let Some(place) = self.words.get_mut(slot) else { return };
@@ -120,8 +120,8 @@ impl<'a> Marker<'a> {
             self.next = (slot + 1) % AHEAD;
             let Some(place) = self.ahead.get_mut(slot) else { return };
             if let Some(fresh) = fresh {
-                memory::prefetch(fresh - WORD);
-                memory::prefetch(fresh + LINE);
+                arch::prefetch(fresh - WORD);
+                arch::prefetch(fresh + LINE);
             }
             let block = core::mem::replace(place, fresh.unwrap_or(0));
             if block != 0 {

@@ -1,20 +1,19 @@
 //! The chart of all live blocks: which block a word points into, and what has been found out about
 //! it. Drawn while the other threads stand still, and valid as long.
 
+use crate::arch;
+use crate::arch::ADDRESS_MASK;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::checks::{CheckedHeap, Large};
 use crate::heap::size::PAGE;
 use crate::shadow::block_table::Leaf;
 use crate::shadow::lookup;
-use crate::sys::memory;
 use crate::sys::safe_read::Window;
 
 /// Pages of a leaf, each with the block that reaches into it from in front.
 const PAGES: usize = Leaf::BYTES / PAGE;
 const WORDS: usize = Leaf::SLOTS / 64;
-/// Addresses have so many bits; what is above may be a program's tag.
-pub(super) const ADDRESS_MASK: usize = (1 << 48) - 1;
 
 /// What is found out about a block: it is in this set, or not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,14 +113,14 @@ impl<'a> MarkBitmap<'a> {
 
     /// Lets what is known of the place that a word leads to come near.
     #[inline(always)]
-    pub fn foresee(&self, word: usize) {
+    pub fn prefetch(&self, word: usize) {
         if let Some(leaf) = Leaf::of(word & ADDRESS_MASK) {
             let offset = (word & ADDRESS_MASK) - leaf.base();
-            leaf.foresee(offset);
+            leaf.prefetch(offset);
             // Blocks mostly are where words point to.
             let reached = self.leaf_marks(leaf).and_then(|leaf_marks| leaf_marks.sets.first());
             if let Some(bits) = reached.and_then(|bits| bits.get(offset / Leaf::SLOT / 64)) {
-                memory::prefetch(core::ptr::from_ref(bits) as usize);
+                arch::prefetch(core::ptr::from_ref(bits) as usize);
             }
         }
     }

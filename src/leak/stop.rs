@@ -2,12 +2,13 @@
 //! no helper process; a thread that does not come in time is missed, and the verdict says so.
 
 use crate::model::leak_report::NotStopped;
+use crate::sys::glibc::thread_descriptor;
 use std::time::{Duration, Instant};
 
 use crate::sys::stop_signal::{ParkState, ParkedThread, Parking};
 use crate::sys::thread_list;
 use crate::sys::thread_list::SignalReach;
-use crate::sys::{process, single_threaded, thread};
+use crate::sys::{process, single_threaded};
 
 /// Longest time for all of it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -59,7 +60,7 @@ pub fn stop() -> Stopped {
     if single_threaded::is_single() {
         return stopped;
     }
-    let me = thread::current_tid();
+    let me = thread_descriptor::current_tid();
     match thread_list::all() {
         Some(tids) if tids == [me] => return stopped,
         Some(_) => {}

@@ -1,5 +1,7 @@
 //! The option `fail`: which requests for memory are refused, to see what the program makes of that.
 
+use super::numeral::parse_number;
+
 /// Which requests are refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Plan<'a> {
@@ -43,10 +45,10 @@ impl<'a> Plan<'a> {
             return Some(Self::Survey);
         }
         if let Some(size) = text.strip_prefix("size>=") {
-            return super::parse_number(size).map(Self::AtLeast);
+            return parse_number(size).map(Self::AtLeast);
         }
         let (form, value) = text.split_once(':')?;
-        let number = || super::parse_number(value).filter(|&number| number > 0).map(|n| n as u64);
+        let number = || parse_number(value).filter(|&number| number > 0).map(|n| n as u64);
         match form {
             "nth" => number().map(Self::Nth),
             "every" => number().map(Self::Every),
@@ -59,7 +61,7 @@ impl<'a> Plan<'a> {
 
 fn parse_chance<'a>(text: &str) -> Option<Plan<'a>> {
     let (chance, seed) = match text.split_once(",seed=") {
-        Some((chance, seed)) => (chance, super::parse_number(seed)? as u64),
+        Some((chance, seed)) => (chance, parse_number(seed)? as u64),
         None => (text, 1),
     };
     let chance: f64 = chance.parse().ok().filter(|chance| (0.0..=1.0).contains(chance))?;

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::Type;
+use super::spec::Type;
 
 /// Why an option was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

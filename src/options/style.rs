@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Name, flag, number};
+use super::table::{Name, flag, number};
 use crate::text::style::Style;
 
 /// The options as they are now. `working_directory` is left out at the front of file names.

@@ -3,10 +3,8 @@
 
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
-use super::Name;
-
-/// Longest text.
-pub(super) const MAX_TEXT: usize = 1023;
+use super::spec::MAX_TEXT;
+use super::table::Name;
 
 /// A text; written once more only with the same.
 struct Text {

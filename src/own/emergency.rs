@@ -3,6 +3,7 @@
 //!
 //! Sizes are rounded up to powers of two; each class has a list of its free blocks.
 
+use crate::arch;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::free_list::FreeList;
@@ -90,7 +91,7 @@ fn pop(class: usize, start: usize) -> Option<usize> {
     let block = FREE.get(class)?.pop(|block| {
         // SAFETY: the number is of a block that was free, and the region stays mapped. If the block
         // was taken meanwhile, the program may be writing it: the list does not use the word then.
-        unsafe { memory::read_contended(start + block as usize * UNIT) as u32 }
+        unsafe { arch::read_contended(start + block as usize * UNIT) as u32 }
     })?;
     Some(start + block as usize * UNIT)
 }

@@ -15,7 +15,7 @@ use crate::text::escape;
 use crate::trace;
 use crate::trace::{LogEntry, Role};
 
-use crate::abi::lsan_user_hooks;
+use crate::runtime::lsan_user_hooks;
 
 static IS_ROOT: AtomicBool = AtomicBool::new(false);
 
@@ -197,4 +197,17 @@ fn announce(mut text: String, program: &Path) {
     if !text.is_empty() {
         report_sink::emit_at_start(&text);
     }
+}
+
+/// Does the program define malloc itself?
+static HAS_OWN_MALLOC: AtomicBool = AtomicBool::new(false);
+
+/// Notes that it does: its calls do not come here.
+pub fn note_own_malloc() {
+    HAS_OWN_MALLOC.store(true, Ordering::Relaxed);
+}
+
+/// Has that been noted?
+pub fn has_own_malloc() -> bool {
+    HAS_OWN_MALLOC.load(Ordering::Relaxed)
 }

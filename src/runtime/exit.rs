@@ -1,8 +1,10 @@
 //! The one exit entry: runs after all destructors and exit handlers, with the status.
 
+use crate::sys::thread_number;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use crate::arch::Registers;
 use crate::checks::deferred_free;
 use crate::leak::Check;
 use crate::model::finding::Operation;
@@ -15,16 +17,16 @@ use crate::options::{self, Name};
 use crate::runtime::report_sink;
 use crate::stack::capture;
 use crate::stack::depot;
-use crate::stack::unwind::entry_point::{Point, Registers};
+use crate::stack::unwind::entry_point::Point;
 use crate::sys::{alt_stack, process, thread};
 use crate::text::style::Renderer;
 use crate::trace;
 use crate::trace::ProcessState;
 
 use super::{HEAP, reporter};
-use crate::abi::{afl, lsan_user_hooks};
 use crate::runtime::hooked::fault_injection;
-use crate::runtime::{config, init, leak_rules};
+use crate::runtime::{afl, lsan_user_hooks};
+use crate::runtime::{config, leak_rules};
 use crate::with_registers;
 
 /// Was the program's one leak check made before its end?
@@ -88,7 +90,7 @@ fn sum(speaks: bool) -> LeakSummary {
         pid: process::id(),
         is_final: IS_ENDING.load(Ordering::Relaxed),
         speaks,
-        has_own_malloc: init::has_own_malloc(),
+        has_own_malloc: config::has_own_malloc(),
         stats: HEAP.totals().0,
         lost_frees: deferred_free::lost() as u64,
         folded: depot::folded() as u64,
@@ -98,7 +100,7 @@ fn sum(speaks: bool) -> LeakSummary {
 
 /// What a forked child has inherited is its parent's to tell.
 fn with_counts(sites: Vec<(ProcessSite, SiteTotals)>) -> Vec<Reachable> {
-    if thread::is_forked() {
+    if thread_number::is_forked() {
         return Vec::new();
     }
     let add = |(site, totals)| Reachable { site, totals, counts: capture::counts_of(site) };

@@ -1,12 +1,14 @@
 //! fork: every lock of the malloc path is held over it, so that the child finds the heap whole.
 
+use core::sync::atomic::{AtomicPtr, Ordering};
+
 use crate::stack::capture;
 use crate::sys::glibc::stream_list;
+use crate::sys::thread_number;
 use crate::sys::{output, process, safe_read, single_threaded, thread};
 use crate::trace;
 
 use super::{HEAP, reporter};
-use crate::abi::test_scope;
 use crate::runtime::hooked::fault_injection;
 use crate::runtime::{abort, config, exit};
 
@@ -15,6 +17,15 @@ use crate::runtime::{abort, config, exit};
 /// malloc.
 pub(super) fn register() {
     process::at_fork(prepare, parent, child);
+}
+
+/// What else is renewed in a forked child: a `fn()`, or null.
+static RENEW: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Has `renew` called in each forked child from here on, behind all that is renewed there anyway.
+/// There is one such function.
+pub fn in_child(renew: fn()) {
+    RENEW.store(renew as *mut (), Ordering::Release);
 }
 
 /// Bit of [`thread::held`] for the list of streams; below are those of the heap's locks.
@@ -79,7 +90,7 @@ extern "C" fn child() {
     thread::end_fork();
     HEAP.renew_locks();
     capture::renew_after_fork();
-    thread::renew_after_fork();
+    thread_number::renew_after_fork();
     trace::renew_after_fork();
     HEAP.inherit_arenas();
     HEAP.thaw_after_fork();
@@ -90,5 +101,9 @@ extern "C" fn child() {
     exit::renew_after_fork();
     fault_injection::renew_after_fork();
     abort::renew_after_fork();
-    test_scope::renew_after_fork();
+    let renew = RENEW.load(Ordering::Acquire);
+    if !renew.is_null() {
+        // SAFETY: `in_child` alone stores there, functions of this type.
+        unsafe { core::mem::transmute::<*mut (), fn()>(renew)() };
+    }
 }

@@ -1,12 +1,12 @@
 //! The beginning: ready at the first block, which may be asked for before any constructor.
 
 use core::ffi::c_void;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::{HEAP, fork};
-use crate::abi::{afl, lsan_user_hooks};
 use crate::checks::CheckedHeap;
 use crate::runtime::hooked::fault_injection;
+use crate::runtime::{afl, lsan_user_hooks};
 use crate::runtime::{config, exit};
 use crate::stack::{capture, modules};
 use crate::sys::glibc::{stream_list, thread_descriptor};
@@ -55,19 +55,6 @@ fn prepare(find_own: fn()) -> Option<&'static CheckedHeap> {
 /// The heap, if it is ready.
 pub fn ready() -> Option<&'static CheckedHeap> {
     (thread::is_relocated() && STATE.load(Ordering::Acquire) == READY).then_some(&HEAP)
-}
-
-/// Does the program define malloc itself?
-static HAS_OWN_MALLOC: AtomicBool = AtomicBool::new(false);
-
-/// Notes that it does: its calls do not come here.
-pub fn note_own_malloc() {
-    HAS_OWN_MALLOC.store(true, Ordering::Relaxed);
-}
-
-/// Has that been noted?
-pub fn has_own_malloc() -> bool {
-    HAS_OWN_MALLOC.load(Ordering::Relaxed)
 }
 
 /// A thread ends; libc calls this after the destructors of thread-local variables.

@@ -15,7 +15,7 @@ use crate::sys::process;
 use crate::text::stacks;
 use crate::text::style::Renderer;
 
-use crate::abi::lsan_user_hooks;
+use crate::runtime::lsan_user_hooks;
 
 /// All of them; `any_lost`: they will be needed. What cannot be read or is malformed is said, and
 /// the others count.

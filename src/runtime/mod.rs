@@ -8,17 +8,17 @@
 //! leaks, `hooked` is the way of calls that a hook or a plan listens to.
 
 pub mod abort;
+mod afl;
 pub mod config;
 pub mod exit;
-mod fork;
+pub mod fork;
+mod heap;
 pub mod hooked;
 pub mod init;
 mod leak_rules;
 mod log_file;
+mod lsan_user_hooks;
 pub mod report_sink;
 pub mod reporter;
 
-use crate::checks::CheckedHeap;
-
-/// The program's heap.
-pub static HEAP: CheckedHeap = CheckedHeap::new(reporter::on_finding);
+pub use heap::HEAP;

@@ -1,5 +1,6 @@
 //! Findings -> text -> the reader; and the end of the program where that is due.
 
+use crate::sys::thread_number;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
@@ -144,7 +145,7 @@ fn gather(finding: &Finding) -> FindingReport {
 }
 
 fn thread_name(number: u16) -> Option<String> {
-    let tid = thread::tid_of(number);
+    let tid = thread_number::tid_of(number);
     match number {
         0 => Some("main".to_owned()),
         _ if tid == 0 || seccomp::is_installed() => None,

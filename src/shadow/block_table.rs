@@ -7,16 +7,15 @@
 //! the block. Of the site words one is where it was allocated, one is where it was freed from, once
 //! it is quarantined or evicted.
 
+use crate::arch;
 use core::sync::atomic::Ordering;
 
 use crate::arena::size_class::Class;
-use crate::checks::header::LEAD;
 use crate::model::site::ProcessSite;
 pub use crate::shadow::state::BlockState;
 use crate::shadow::state::{LIVE, SECOND, is_live};
 pub use crate::shadow::table::{Leaf, Sites, cover_for};
 pub(crate) use crate::shadow::table::{ShadowSlot, cover};
-use crate::sys::memory;
 
 /// What is known of an address, as read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,13 +131,13 @@ impl ShadowSlot {
         self.leaf.owner.load(Ordering::Relaxed) == number + 1
     }
 
-    /// Lets the words of the block that starts here, at `user`, and its head come near while a
-    /// stack is captured.
+    /// Prefetches the words of the block that starts here, and its header at `header`, while a stack
+    /// is captured.
     #[inline(always)]
-    pub(crate) fn foresee(self, user: usize, sites: Sites) {
-        memory::prefetch(user.wrapping_sub(LEAD));
-        memory::prefetch(core::ptr::from_ref(self.state()) as usize);
-        memory::prefetch(core::ptr::from_ref(self.sites(sites)) as usize);
+    pub(crate) fn prefetch(self, header: usize, sites: Sites) {
+        arch::prefetch(header);
+        arch::prefetch(core::ptr::from_ref(self.state()) as usize);
+        arch::prefetch(core::ptr::from_ref(self.sites(sites)) as usize);
     }
 
     /// Notes the site that the block which starts here was allocated at.

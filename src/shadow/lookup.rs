@@ -1,5 +1,6 @@
 //! Blocks by their place: those beside an address, and all that are live, by many states at a look.
 
+use crate::arch;
 use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
@@ -8,7 +9,6 @@ use crate::model::site::ProcessSite;
 use crate::shadow::state::{BlockState, LIVE, SECOND, is_live};
 use crate::shadow::table;
 use crate::shadow::table::{LEAF_BYTES, Leaf, SLOT, SLOTS, ShadowSlot, leaf_of};
-use crate::sys::memory;
 
 /// Of eight states at once: a bit of these is set in each that is live.
 const EIGHT: usize = 8;
@@ -96,9 +96,9 @@ impl Leaf {
 
     /// Lets what is known of an address, so many bytes behind the leaf's base, come near.
     #[inline(always)]
-    pub fn foresee(&self, offset: usize) {
+    pub fn prefetch(&self, offset: usize) {
         if let Some(state) = self.states.get(offset / SLOT) {
-            memory::prefetch(core::ptr::from_ref(state) as usize);
+            arch::prefetch(core::ptr::from_ref(state) as usize);
         }
     }
 
@@ -135,7 +135,7 @@ impl Leaf {
         let (groups, _) = self.states.as_chunks::<EIGHT>();
         groups.get(group).map_or(0, |states| {
             // SAFETY: eight bytes of the leaf, at a multiple of 8, that stay mapped.
-            let all = unsafe { memory::read_contended(states.as_ptr() as usize) };
+            let all = unsafe { arch::read_contended(states.as_ptr() as usize) };
             all as u64 & LIVE_BITS
         })
     }

@@ -1,32 +1,22 @@
 //! The calling stack, as a site. No lock, no allocation, no system call but for memory that grows;
 //! 500 bytes of stack where all rules are known, 2 KiB at first sight.
 
-use core::arch::naked_asm;
+use crate::arch::Caller;
+use crate::arch::note_registers;
 
 use super::depot;
 use super::modules;
+use crate::arch::CallFrame;
 use crate::model::site::ProcessSite;
 use crate::model::site::SiteCounts;
 use crate::options::{self, Name};
 use crate::stack::module_generations;
 use crate::stack::site_counts;
 use crate::stack::unwind::rule_table;
-use crate::stack::unwind::step::CallFrame;
 use crate::stack::unwind::thread_unwinder;
 use crate::stack::unwind::thread_unwinder::ThreadUnwinder;
 use crate::stack::unwind::watched_modules;
 use crate::sys::{shared_map, thread, thread_exit};
-
-/// The registers at the entry of a function that the program called: where the stack above us
-/// begins.
-#[derive(Clone, Copy, Debug)]
-#[repr(C)]
-pub struct Caller {
-    /// rsp: the return address is there.
-    pub sp: usize,
-    /// rbp, the caller's.
-    pub fp: usize,
-}
 
 /// Most frames of a stack that are stored.
 pub const MAX_FRAMES: usize = crate::stack::depot::prefix_hash::MOST_ASKED;
@@ -133,22 +123,6 @@ fn site_outside(most: usize, freed: usize) -> ProcessSite {
     };
     thread::leave_critical();
     site
-}
-
-/// The caller's frame as it is.
-#[unsafe(naked)]
-extern "C" fn note_registers(frame: &mut CallFrame) {
-    naked_asm!(
-        "mov rax, [rsp]",
-        "mov [rdi + {pc}], rax",
-        "lea rax, [rsp + 8]",
-        "mov [rdi + {sp}], rax",
-        "mov [rdi + {fp}], rbp",
-        "ret",
-        pc = const core::mem::offset_of!(CallFrame, pc),
-        sp = const core::mem::offset_of!(CallFrame, sp),
-        fp = const core::mem::offset_of!(CallFrame, fp),
-    )
 }
 
 /// The thread's first capture, or one after its end. A signal handler that comes in meanwhile takes

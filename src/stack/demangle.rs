@@ -50,11 +50,6 @@ pub fn demangle(symbol: &str) -> String {
     symbol.to_owned()
 }
 
-/// Is it a symbol of Rust's, by either of its schemes?
-pub fn is_rusts(symbol: &str) -> bool {
-    rustc_demangle::try_demangle(symbol).is_ok()
-}
-
 fn finish(is_whole: bool, text: Limited) -> String {
     if is_whole { text.0 } else { text.0 + "..." }
 }
@@ -77,8 +72,6 @@ mod tests {
         let name = "_ZSt11make_sharedIN4shop4NodeEJRA50_KcEESt10shared_ptrINSt9enable_ifIXntsrSt8is_arrayIT_E5valueES8_E4typeEEDpOT0_";
         assert_eq!(demangle(name), "std::make_shared<shop::Node, char const (&) [50]>");
         assert_eq!(demangle("main"), "main");
-        assert!(is_rusts("_ZN4core3fmt9Formatter3pad17h0123456789abcdefE"));
-        assert!(!is_rusts("_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEC1Ev"));
     }
 
     /// Each argument list names the one before it twice.

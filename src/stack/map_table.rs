@@ -1,9 +1,6 @@
 //! A table of [`ConcurrentMap`] in memory of its own, which stays for ever: readers need no lock.
 
-use core::marker::PhantomData;
-
-use crate::stack::concurrent_map::ConcurrentMap;
-use crate::sys::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+use crate::sys::atomic::{AtomicU64, AtomicUsize};
 use crate::sys::memory;
 
 /// Entries of the first table: 64 KiB.
@@ -54,16 +51,5 @@ impl MapTable {
         // SAFETY: `map` has made room for 2^bits entries behind the head; callers take an index
         // modulo that.
         unsafe { &*self.first().add(index) }
-    }
-}
-
-impl<K> ConcurrentMap<K> {
-    /// No table yet.
-    pub(super) const fn new() -> Self {
-        Self {
-            current: AtomicPtr::new(core::ptr::null_mut()),
-            growing: AtomicBool::new(false),
-            keys: PhantomData,
-        }
     }
 }

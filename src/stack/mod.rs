@@ -11,6 +11,7 @@ mod concurrent_map_tests;
 pub mod debug_check;
 pub mod demangle;
 pub mod depot;
+mod empty_map;
 mod map_table;
 pub mod module_generations;
 pub mod modules;

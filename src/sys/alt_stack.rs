@@ -1,7 +1,7 @@
 //! Cold work in the middle of a program's call: on a stack of its own (the program's may be a few
 //! KiB), with errno and the thread's cancellation as they were, and counted as the tool's.
 
-use core::arch::naked_asm;
+use crate::arch::call_on;
 use core::ffi::c_int;
 
 use super::thread::{self, ToolWork};
@@ -69,31 +69,6 @@ extern "C" fn call_job<F: FnOnce() -> T, T>(job: *mut u8) {
     // SAFETY: `on_fresh_stack` passes its own live job.
     let job = unsafe { &mut *job.cast::<Job<F, T>>() };
     job.result = job.work.take().map(|work| work());
-}
-
-/// Calls `function` with `argument` on another stack. rbp holds on to the caller's, and unwind
-/// information says so.
-///
-/// # Safety
-/// `top` is the 16-aligned end of a stack that nobody uses; `function` takes `argument`.
-#[unsafe(naked)]
-unsafe extern "C" fn call_on(top: usize, argument: *mut u8, function: extern "C" fn(*mut u8)) {
-    naked_asm!(
-        ".cfi_startproc",
-        "push rbp",
-        ".cfi_def_cfa_offset 16",
-        ".cfi_offset rbp, -16",
-        "mov rbp, rsp",
-        ".cfi_def_cfa_register rbp",
-        "mov rsp, rdi",
-        "mov rdi, rsi",
-        "call rdx",
-        "mov rsp, rbp",
-        "pop rbp",
-        ".cfi_def_cfa rsp, 8",
-        "ret",
-        ".cfi_endproc",
-    )
 }
 
 unsafe extern "C" {

@@ -1,7 +1,5 @@
 //! mmap and what belongs to it. Sizes in bytes; all results are zeroed memory.
 
-use core::arch::asm;
-use core::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -169,34 +167,6 @@ pub fn for_each_touched(start: usize, end: usize, mut each: impl FnMut(usize)) -
         at += bytes;
     }
     true
-}
-
-/// Starts to bring the memory at an address into the cache; any address.
-#[inline]
-pub fn prefetch(address: usize) {
-    // SAFETY: a prefetch of any address has no effect but on caches.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(address as *const i8) };
-}
-
-/// The word at a multiple of 8 that another thread may write meanwhile, by stores of any kind and
-/// size. The memory model has no such read, the machine does: the result is some mixture of old
-/// bytes and new.
-///
-/// # Safety
-/// The eight bytes are mapped.
-#[inline(always)]
-pub unsafe fn read_contended(address: usize) -> usize {
-    let word;
-    // SAFETY: one aligned load of mapped memory; the compiler knows nothing of what it gives.
-    unsafe {
-        asm!(
-            "mov {word}, qword ptr [{address}]",
-            word = out(reg) word,
-            address = in(reg) address,
-            options(nostack, preserves_flags, readonly),
-        );
-    }
-    word
 }
 
 /// Has the kernel been asked with success what can be read? Then it knows the question.

@@ -35,6 +35,5 @@ pub mod stop_signal;
 pub mod thread;
 pub mod thread_exit;
 pub mod thread_list;
-mod thread_number;
-mod vector_registers;
+pub mod thread_number;
 pub mod vm_read;

@@ -6,13 +6,14 @@
 //! Guard regions (madvise(2), MADV_GUARD_INSTALL), memory behind a protection key (pkeys(7)) and
 //! files that have become shorter fault although the list of mappings says that they can be read.
 
-use core::arch::global_asm;
+use crate::sys::glibc::thread_descriptor;
 use core::ffi::{c_int, c_void};
 use core::ops::ControlFlow;
 
 use super::lock::Lock;
+use super::process;
 use super::signal::{self, Action, bit};
-use super::{process, thread};
+use crate::arch;
 use crate::heap::size::WORD;
 use crate::sys::raw_syscall;
 
@@ -43,67 +44,6 @@ pub enum ReadStep {
     Fault(usize),
 }
 
-#[repr(C)]
-struct ReadResult {
-    at: usize,
-    word: usize,
-}
-
-// rdi: address, rsi: end, rdx: lowest, rcx: span, r8: mask. Returns in rax the address of the word,
-// the end if there is none, or the address with its lowest bit set where the load faults; in rdx
-// the word.
-global_asm!(
-    ".pushsection .text.mallocop_find_word,\"ax\",@progbits",
-    ".hidden mallocop_find_word",
-    ".hidden mallocop_find_word_load",
-    ".hidden mallocop_find_word_fault",
-    ".globl mallocop_find_word",
-    ".globl mallocop_find_word_load",
-    ".globl mallocop_find_word_fault",
-    ".type mallocop_find_word,@function",
-    ".p2align 5",
-    "mallocop_find_word:",
-    ".cfi_startproc",
-    "cmp rdi, rsi",
-    "jae 3f",
-    "2:",
-    "mallocop_find_word_load:",
-    "mov r9, qword ptr [rdi]",
-    "mov rax, r9",
-    "and rax, r8",
-    "sub rax, rdx",
-    "cmp rax, rcx",
-    "jb 4f",
-    "add rdi, 8",
-    "cmp rdi, rsi",
-    "jb 2b",
-    "3:",
-    "mov rax, rsi",
-    "ret",
-    "4:",
-    "mov rax, rdi",
-    "mov rdx, r9",
-    "ret",
-    "mallocop_find_word_fault:",
-    "lea rax, [rdi + 1]",
-    "ret",
-    ".cfi_endproc",
-    ".size mallocop_find_word, .-mallocop_find_word",
-    ".popsection",
-);
-
-unsafe extern "C" {
-    fn mallocop_find_word(
-        at: usize,
-        end: usize,
-        lowest: usize,
-        span: usize,
-        mask: usize,
-    ) -> ReadResult;
-    static mallocop_find_word_load: u8;
-    static mallocop_find_word_fault: u8;
-}
-
 /// Looks for the first word of `[at, end)`, both multiples of 8, that is in the window. Other
 /// threads may write to the memory meanwhile: each word is read once.
 #[inline]
@@ -111,7 +51,7 @@ pub fn find_word(_net: &FaultGuard, at: usize, end: usize, window: Window) -> Re
     let Window { mask, lowest, span } = window;
     // SAFETY: reads aligned words of the range and nothing else; a load that faults is caught by
     // the net.
-    let answer = unsafe { mallocop_find_word(at, end, lowest, span, mask) };
+    let answer = unsafe { arch::find_word(at, end, lowest, span, mask) };
     match answer.at {
         fault if fault % WORD != 0 => ReadStep::Fault(fault - 1),
         found if found < end => ReadStep::Found { at: found, word: answer.word },
@@ -202,13 +142,10 @@ fn put_back(signal: c_int, before: Option<Action>) {
 /// # Safety
 /// The kernel calls it, as a handler with SA_SIGINFO.
 unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
-    let (load, fault) = (&raw const mallocop_find_word_load, &raw const mallocop_find_word_fault);
-    // SAFETY: the kernel's context for a handler with SA_SIGINFO.
-    let context = unsafe { &mut *context.cast::<libc::ucontext_t>() };
-    if let Some(pc) = context.uc_mcontext.gregs.get_mut(libc::REG_RIP as usize)
-        && *pc as usize == load as usize
-    {
-        *pc = fault as i64;
+    // SAFETY: the kernel's context for a handler with SA_SIGINFO, which has the register there.
+    let pc = unsafe { &mut *context.cast::<u8>().add(arch::SIGNAL_PC).cast::<usize>() };
+    if arch::is_word_load(*pc) {
+        *pc = arch::word_fault();
         return;
     }
     // SAFETY: the kernel's information on the signal.
@@ -231,7 +168,7 @@ unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t) {
     // SAFETY: as the caller says.
     let is_sent = unsafe { (*info).si_code } <= 0;
     if is_sent {
-        let thread = [process::id() as usize, thread::current_tid() as usize];
+        let thread = [process::id() as usize, thread_descriptor::current_tid() as usize];
         let [process, thread] = thread;
         // SAFETY: rt_tgsigqueueinfo(2) reads the information, which was made by a process and may
         // be sent again.

@@ -1,7 +1,7 @@
 //! Signal dispositions and masks by the kernel's own calls: libc's wrappers refuse the signals that
 //! libc keeps.
 
-use core::arch::naked_asm;
+use crate::arch::restore_from_signal;
 use core::ffi::c_int;
 
 use crate::sys::raw_syscall;
@@ -33,7 +33,7 @@ impl Action {
         Self {
             handler: handler as *const () as usize,
             flags: (libc::SA_SIGINFO | flags) as u64 | SA_RESTORER,
-            restorer: restore as *const () as usize,
+            restorer: restore_from_signal as *const () as usize,
             mask: u64::MAX,
         }
     }
@@ -42,11 +42,6 @@ impl Action {
     pub(super) const fn takes_info(&self) -> bool {
         self.handler > libc::SIG_IGN && self.flags & libc::SA_SIGINFO as u64 != 0
     }
-}
-
-#[unsafe(naked)]
-extern "C" fn restore() {
-    naked_asm!("mov rax, {call}", "syscall", call = const libc::SYS_rt_sigreturn)
 }
 
 /// Sets what a signal does and returns what it did before. `None`: the kernel refuses.

@@ -1,10 +1,9 @@
 //! The part of the calling thread's stack that is not in use: what earlier calls, and earlier
 //! threads on the same stack, have left there.
 
-use core::arch::{asm, naked_asm};
-
 use super::memory;
 use super::thread::ToolWork;
+use crate::arch;
 use crate::heap::size::{PAGE, WORD, round_down};
 
 /// Bytes that are cleared: as deep as most calls go.
@@ -47,29 +46,10 @@ pub fn room() -> usize {
     (sp - start).saturating_sub(PAGE)
 }
 
-/// Clears so many bytes right below the caller's frame, as [`room`] gave them there. It has no
-/// frame of its own.
-#[unsafe(naked)]
-pub extern "C" fn wipe(bytes: usize) {
-    naked_asm!(
-        // The direction flag is clear, by the ABI; only registers that calls do not keep are used.
-        "mov rcx, rdi",
-        "shr rcx, 3",
-        "lea rdi, [rcx * 8]",
-        "neg rdi",
-        "add rdi, rsp",
-        "xor eax, eax",
-        "rep stosq",
-        "ret",
-    )
-}
-
 /// Clears it: frames to come find nothing there that looks like a pointer.
 #[inline(never)]
 pub fn clear() {
-    let sp: usize;
-    // SAFETY: reads a register.
-    unsafe { asm!("mov {sp}, rsp", sp = out(reg) sp, options(nomem, nostack, preserves_flags)) };
+    let sp = arch::pointer_to_stack();
     let Some(lowest) = lowest(sp) else { return };
     let end = round_down(sp - RED_ZONE, WORD);
     let mut start = end;
@@ -82,15 +62,7 @@ pub fn clear() {
     }
     // SAFETY: mapped memory below this function's frame, in which nothing lives; no call is made
     // meanwhile, and a handler that comes in is gone again before the next store.
-    unsafe {
-        asm!(
-            "rep stosq",
-            inout("rdi") start => _,
-            inout("rcx") (end - start) / WORD => _,
-            in("rax") 0,
-            options(nostack, preserves_flags),
-        );
-    }
+    unsafe { arch::fill_words(start, (end - start) / WORD) };
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicUsize, Ordering
 use std::time::{Duration, Instant};
 
 use super::signal::{self, Action, SYNCHRONOUS};
-use super::vector_registers::parts_of;
 use super::{errno, futex, process, thread};
+use crate::arch::vector_parts_of;
 use crate::sys::raw_syscall;
 use crate::sys::thread_list::Asleep;
 
@@ -139,7 +139,7 @@ impl ParkedThread {
         let state = Some(self.vectors.load(Ordering::Relaxed)).filter(|&state| state != 0);
         // SAFETY: its handler has noted where the kernel stored its state, and waits until the
         // threads go on.
-        state.into_iter().flat_map(|state| unsafe { parts_of(state) })
+        state.into_iter().flat_map(|state| unsafe { vector_parts_of(state) })
     }
 
     /// Its alternate signal stack: start and end; empty without one.
@@ -349,7 +349,9 @@ mod tests {
             // SAFETY: pipe(2) fills both, and poll(2) gets one descriptor.
             unsafe {
                 assert_eq!(libc::pipe(ends.as_mut_ptr()), 0);
-                sender.send((thread::current_tid(), ends[1])).expect("a receiver");
+                sender
+                    .send((crate::sys::glibc::thread_descriptor::current_tid(), ends[1]))
+                    .expect("a receiver");
                 let mut wanted = libc::pollfd { fd: ends[0], events: libc::POLLIN, revents: 0 };
                 (libc::poll(&raw mut wanted, 1, 20_000), wanted.revents)
             }

@@ -1,26 +1,10 @@
 //! The thread slot: 64 bytes of initial-exec TLS per thread. Reading it never allocates and never
 //! calls into the loader, so it works from the first malloc to the last, in signal handlers too.
 
-use core::arch::{asm, global_asm};
 use core::cell::Cell;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
 
-pub use super::thread_number::{
-    MAX_THREADS, current_tid, is_forked, is_inherited, is_numbered, known_number, number,
-    put_number, renew_after_fork, renew_number, stacks, tid_of, with_stack_in,
-};
-
-global_asm!(
-    ".section .tbss.mallocop_thread_slot,\"awT\",@nobits",
-    ".globl mallocop_thread_slot",
-    ".hidden mallocop_thread_slot",
-    ".type mallocop_thread_slot,@object",
-    ".size mallocop_thread_slot,64",
-    ".p2align 6",
-    "mallocop_thread_slot:",
-    ".zero 64",
-    ".text",
-);
+pub use crate::arch::{is_slot_relocated as is_relocated, slot_address, thread_pointer as pointer};
 
 /// What is known of the calling thread. All zero at its start.
 #[repr(C, align(64))]
@@ -61,60 +45,6 @@ const DEEPEST_FORK: usize = 7;
 /// One section, one piece of work in [`ThreadSlot::inside`].
 const CRITICAL: u64 = 1;
 const TOOL: u64 = 1 << 32;
-
-/// Offset of the slot from the thread pointer; 0 before this library was relocated.
-#[inline]
-fn slot_offset() -> isize {
-    let offset: isize;
-    // SAFETY: reads a word of our own global offset table.
-    unsafe {
-        asm!(
-            "mov {offset}, qword ptr [rip + mallocop_thread_slot@GOTTPOFF]",
-            offset = out(reg) offset,
-            options(nostack, preserves_flags, readonly, pure),
-        );
-    }
-    offset
-}
-
-/// Can thread slots be used yet? Not in an IFUNC resolver that runs before our relocations.
-#[inline]
-pub fn is_relocated() -> bool {
-    slot_offset() != 0
-}
-
-/// Address of the calling thread's slot: tells threads apart.
-#[inline]
-pub fn slot_address() -> usize {
-    let slot: usize;
-    // SAFETY: the x86-64 TLS ABI (variant II): the thread pointer is at fs:0, the offset in the
-    // GOT. Neither changes while a thread runs, so that one look serves a whole function.
-    unsafe {
-        asm!(
-            "mov {slot}, qword ptr fs:[0]",
-            "add {slot}, qword ptr [rip + mallocop_thread_slot@GOTTPOFF]",
-            slot = out(reg) slot,
-            options(nostack, nomem, pure),
-        );
-    }
-    slot
-}
-
-/// The thread pointer: the address of the thread's descriptor, which lies above its stack unless it
-/// is the first thread (glibc's nptl).
-#[inline]
-pub fn pointer() -> usize {
-    let pointer: usize;
-    // SAFETY: the x86-64 TLS ABI: the thread pointer is at fs:0.
-    unsafe {
-        asm!(
-            "mov {pointer}, qword ptr fs:[0]",
-            pointer = out(reg) pointer,
-            options(nostack, nomem, pure, preserves_flags),
-        );
-    }
-    pointer
-}
 
 /// Where the calling thread's number is kept, plus one; 0: it has none yet.
 #[inline(always)]
@@ -200,7 +130,7 @@ pub fn is_hooked() -> bool {
 /// # Safety
 /// It is the calling thread, or one that stands still and has not ended.
 pub unsafe fn hook(descriptor: usize) {
-    let place = descriptor.wrapping_add_signed(slot_offset()) as *const ThreadSlot;
+    let place = descriptor.wrapping_add_signed(crate::arch::slot_offset()) as *const ThreadSlot;
     // SAFETY: each thread's slot is at that offset from its descriptor (x86-64 TLS ABI) and lives
     // as long as the thread, which has not ended by the caller's word. The reference is to the one
     // atomic, not to the cells beside it.

@@ -92,7 +92,7 @@ mod tests {
         let stat = "4242 (a (b) c) S 1 4242 4242 0 -1 4194560 1 0 0 0 3 2 0 0 20 0 17 0 9 1 1";
         assert_eq!(parse_count(stat), Some(17));
         assert!(count().is_some_and(|count| count >= 1));
-        let me = super::super::thread::current_tid();
+        let me = crate::sys::glibc::thread_descriptor::current_tid();
         assert!(all().is_some_and(|tids| tids.contains(&me)));
         assert_eq!(reach(me, 33), SignalReach::Open);
     }

@@ -1,10 +1,10 @@
 //! Numbers of threads, and what is known of each thread by its number.
 
+use crate::sys::glibc::thread_descriptor::current_tid;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::{process, thread};
-use crate::sys::glibc::thread_descriptor;
-use crate::sys::{raw_syscall, seccomp};
+use crate::sys::seccomp;
 
 /// Threads are numbered from 0 in the order of their first allocation; later ones than this share
 /// the last number.
@@ -60,16 +60,6 @@ fn note_thread(number: usize) {
         tid.store(current_tid(), Ordering::Relaxed);
         stack.store(core::ptr::from_ref(&here) as usize, Ordering::Relaxed);
     }
-}
-
-/// The calling thread's kernel id.
-pub fn current_tid() -> u32 {
-    // A filter may forbid the call.
-    if seccomp::is_installed() {
-        return thread_descriptor::noted_tid(thread::pointer()).unwrap_or(0);
-    }
-    // SAFETY: gettid(2) touches no memory and cannot fail.
-    unsafe { raw_syscall::call(libc::SYS_gettid, [0; 4]) as u32 }
 }
 
 /// Was the number given out?

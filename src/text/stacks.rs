@@ -9,7 +9,6 @@ use super::escape::escape;
 use super::page::{Page, Role};
 use super::style::{Renderer, Style};
 use crate::model::stack::{Ending, Frame, Stack};
-use crate::stack::demangle::is_rusts;
 
 /// What libc puts under main and under a thread's first function.
 const STARTERS: [&str; 8] = [
@@ -135,7 +134,7 @@ pub(crate) fn library_of(frame: &Frame) -> Option<&'static str> {
     // C++'s library has names in `std::`, too: its symbols tell.
     let is_rusts =
         ["core::", "alloc::", "std::", "__rustc"].iter().any(|start| function.starts_with(start))
-            && frame.symbol.as_deref().is_none_or(is_rusts);
+            && frame.symbol.as_deref().is_none_or(is_rust_symbol);
     // The names of inlined functions are short.
     let is_ours = file.ends_with("src/global.rs")
         && ["alloc", "alloc_zeroed", "dealloc", "realloc"].contains(&function);
@@ -151,6 +150,11 @@ pub(crate) fn library_of(frame: &Frame) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Is it a symbol of Rust's, by either of its schemes?
+fn is_rust_symbol(symbol: &str) -> bool {
+    rustc_demangle::try_demangle(symbol).is_ok()
 }
 
 /// How many of these frames are one line: those in front that are in one library.
@@ -315,5 +319,11 @@ mod tests {
         assert_eq!(left_of(&[("?", LIBC), ("?", LIBC), ("threads", "p"), ("?", LIBC)]), 3);
         assert_eq!(left_of(&[("?", LIBC), ("threads", "p"), ("?", LIBC), ("?", LIBC)]), 2);
         assert_eq!(left_of(&[("?", LIBC), ("?", LIBC)]), 1);
+    }
+
+    #[test]
+    fn symbols_of_rust_and_of_cpp_are_told_apart() {
+        assert!(is_rust_symbol("_ZN4core3fmt9Formatter3pad17h0123456789abcdefE"));
+        assert!(!is_rust_symbol("_ZNSt7__cxx1112basic_stringIcSt11char_traitsIcESaIcEEC1Ev"));
     }
 }

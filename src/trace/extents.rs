@@ -3,10 +3,10 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
+use super::layout::{EXTENT, FIRST_EXTENT, MOST_EXTENTS, TAGS, UNIT, UNITS};
 use crate::sys::{memory, seccomp};
 use crate::trace::tree_file;
 use crate::trace::tree_file::{IN_WINDOW, WINDOW};
-use crate::trace::{EXTENT, FIRST_EXTENT, MOST_EXTENTS, TAGS, UNIT, UNITS};
 
 /// What is in an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,9 +6,11 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::layout::EXTENT;
+use super::layout::LOG_START as START;
 use crate::trace::extents;
 use crate::trace::extents::ExtentKind;
-use crate::trace::{EXTENT, LOG_START as START, process, tree_file};
+use crate::trace::{process, tree_file};
 
 /// Bytes of the first part.
 pub(crate) const FIRST: usize = EXTENT - START;

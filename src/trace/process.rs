@@ -2,11 +2,12 @@
 
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
+use super::layout::{LOG_PARTS, LOG_START};
 use crate::heap::size::PAGE;
 use crate::sys::{memory, process, shared_map};
 use crate::trace::extents;
 use crate::trace::extents::{ExtentKind, ExtentPlace};
-use crate::trace::{LOG_PARTS, LOG_START, tree_file};
+use crate::trace::tree_file;
 
 /// A process: the first bytes of an extent of its own.
 #[repr(C)]

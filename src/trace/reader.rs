@@ -4,13 +4,13 @@
 
 use std::collections::HashMap;
 
-use crate::trace::extents::{ExtentKind, tag_of};
-use crate::trace::log::{LogEntry, MOST, SKIP, part_of};
-use crate::trace::process::ProcessState;
-use crate::trace::{
+use super::layout::{
     COUNTED, EXTENT, FIRST_EXTENT, LOG_PARTS, MAGIC, MOST_EXTENTS, PORTIONS, SITES, TAGS, UNIT,
     UNITS, VERSION,
 };
+use crate::trace::extents::{ExtentKind, tag_of};
+use crate::trace::log::{LogEntry, MOST, SKIP, part_of};
+use crate::trace::process::ProcessState;
 
 /// Where the bytes are.
 pub trait ByteSource {

@@ -1,4 +1,5 @@
-use super::super::{FIRST_EXTENT, LOG_START, fresh_header};
+use super::super::fresh_header;
+use super::super::layout::{FIRST_EXTENT, LOG_START};
 use super::*;
 
 /// A file with one process, whose log has these entries: kind, complete, bytes.

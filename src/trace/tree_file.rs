@@ -3,8 +3,8 @@
 use core::ffi::CStr;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
 
+use super::layout::{EXTENT, FIRST_EXTENT, MAGIC, MOST_EXTENTS, VERSION};
 use crate::sys::shared_map;
-use crate::trace::{EXTENT, FIRST_EXTENT, MAGIC, MOST_EXTENTS, VERSION};
 
 /// The file's first bytes.
 #[repr(C)]

@@ -58,7 +58,7 @@ pub fn install(malloc: usize, free: usize) -> usize {
     malloc_hook.store(malloc, Ordering::Release);
     free_hook.store(free, Ordering::Release);
     INSTALLED.store(at + 1, Ordering::Release);
-    crate::runtime::hooked::begin();
+    super::switch::begin();
     at + 1
 }
 

@@ -1,20 +1,21 @@
 //! Requests that are refused although there is memory, by the option `fail`.
 
 use crate::runtime::leak_rules;
-use crate::sys::thread;
+use crate::sys::thread_number;
 use crate::text::style::Renderer;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::arch::Caller;
 use crate::leak::suppress::{self, Suppression};
 use crate::model::finding::{Defect, Finding, Operation};
 use crate::model::leak_report::Loss;
 use crate::model::site::ProcessSite;
 use crate::options::{self, Name, Plan};
 use crate::runtime::{HEAP, reporter};
-use crate::stack::capture::{self, Caller};
+use crate::stack::capture;
 use crate::sys::stable_hash::{StableMap, StableSet};
 use crate::sys::thread::ToolWork;
 use crate::sys::{alt_stack, errno, output, process};
@@ -74,7 +75,7 @@ pub(in crate::runtime) fn begin() {
         let _ = NUMBERS.set(numbers);
     }
     IS_ON.store(true, Ordering::Release);
-    crate::runtime::hooked::begin();
+    super::switch::begin();
 }
 
 /// May requests be refused?
@@ -85,7 +86,7 @@ pub fn is_planned() -> bool {
 /// Is a request of so many bytes to be refused? It is said where it is.
 ///
 /// # Safety
-/// As for [`crate::runtime::hooked::allocate`].
+/// As for [`super::allocate`].
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_refuses"))]
 pub(crate) unsafe fn refuses(size: usize, caller: Caller) -> bool {
     if !IS_ON.load(Ordering::Acquire) {
@@ -167,7 +168,13 @@ fn fits(rules: &[Suppression], site: ProcessSite) -> bool {
 }
 
 fn tell(defect: Defect, site: ProcessSite) {
-    reporter::on_finding(&Finding::new(defect, Operation::Allocate, 0, thread::number(), site));
+    reporter::on_finding(&Finding::new(
+        defect,
+        Operation::Allocate,
+        0,
+        thread_number::number(),
+        site,
+    ));
 }
 
 /// The process ends: a survey says how many requests there were.

@@ -1,31 +1,17 @@
 //! Who called into the library that a frame is in, and what was in the registers there: below that
 //! the stack is the library's own business.
 
+use crate::arch::CallFrame;
+use crate::arch::PRESERVED;
+use crate::arch::Registers;
 use crate::stack::unwind::rule::{Saved, UnwindRule};
 use crate::stack::unwind::rule_table;
 use crate::stack::unwind::rule_table::Epoch;
 use crate::stack::unwind::stack_limits;
-use crate::stack::unwind::step::{CallFrame, Source, Step, limit_of, register_in, step};
+use crate::stack::unwind::step::{Source, Step, limit_of, register_in, step};
 use crate::sys::glibc::find_object;
 use crate::sys::memory;
 
-/// The registers that calls preserve, at the entry of a function.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
-pub struct Registers {
-    /// The return address.
-    pub pc: usize,
-    /// rsp of the caller behind the return address.
-    pub sp: usize,
-    /// rbp.
-    pub fp: usize,
-    /// rbx, r12, r13, r14, r15.
-    pub others: [usize; 5],
-}
-
-/// DWARF numbers of what calls preserve (System V ABI, AMD64 supplement, figure 3.36): rbx, rbp,
-/// r12 to r15.
-const PRESERVED: [u16; 6] = [3, 6, 12, 13, 14, 15];
 /// Frames that are looked at.
 const DEEPEST: usize = 64;
 

@@ -4,8 +4,8 @@
 use core::mem::MaybeUninit;
 use core::ptr;
 
+use crate::arch::CallFrame;
 use crate::stack::unwind::rule::UnwindRule;
-use crate::stack::unwind::step::CallFrame;
 use crate::sys::memory;
 
 /// Most frames of a stack that are walked.

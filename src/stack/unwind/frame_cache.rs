@@ -12,6 +12,7 @@
 //! - M3: rules are of one epoch: the memo is dropped when a module has been unloaded.
 //! - M4: a slot is read only if the step that would read it has been confirmed up to there.
 
+use crate::arch::CallFrame;
 use crate::stack::depot::prefix_hash;
 use crate::stack::depot::prefix_hash::{DARK, WHOLE};
 use crate::stack::unwind::frame_buffer::{
@@ -19,7 +20,7 @@ use crate::stack::unwind::frame_buffer::{
 };
 use crate::stack::unwind::rule::{RuleKind, UnwindRule};
 use crate::stack::unwind::step::{
-    CallFrame, EXACT, GUESSED, Reach, Source, Step, limit_of, register_in, step, step_near,
+    EXACT, GUESSED, Reach, Source, Step, limit_of, register_in, step, step_near,
 };
 
 /// How a frame was reached, in a word: by its return address alone, by a step that has to be done

@@ -2,6 +2,7 @@
 //! switch stacks without telling, and the frame that did it then seems to lie beyond the end of the
 //! stack. So nothing is read that was not looked at.
 
+use crate::sys::thread_number;
 use core::cell::Cell;
 
 use crate::heap::size::{PAGE, round_down, round_up};
@@ -103,7 +104,7 @@ impl StackLimits {
 /// Can a thread's own stack end there? Below the first thread's descriptor lie other mappings,
 /// which come and go.
 fn may_be_own(end: usize) -> bool {
-    let is_first = || thread::tid_of(thread::number()) == process::id();
+    let is_first = || thread_number::tid_of(thread_number::number()) == process::id();
     end != thread::pointer() || !is_first()
 }
 

@@ -1,5 +1,11 @@
 //! From a frame to its caller, by rule.
 
+use crate::arch::ADDRESS_BITS;
+use crate::arch::CallFrame;
+use crate::arch::SIGNAL_FP;
+use crate::arch::SIGNAL_PC;
+use crate::arch::SIGNAL_SP;
+use crate::arch::signal_register;
 use crate::stack::unwind::rule::{NEAR, RuleKind, Saved, UnwindRule};
 
 /// Marks a pc that is where a signal came in, not a return address: it is looked up as it is, and
@@ -7,17 +13,6 @@ use crate::stack::unwind::rule::{NEAR, RuleKind, Saved, UnwindRule};
 pub const EXACT: usize = 1 << 63;
 /// Marks a pc that was found without a rule, by following rbp.
 pub const GUESSED: usize = 1 << 62;
-
-/// A frame: where it goes on, and what the two registers that rules speak of are there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CallFrame {
-    /// Return address into the frame's function, with marks.
-    pub pc: usize,
-    /// rsp there. A multiple of 8.
-    pub sp: usize,
-    /// rbp there.
-    pub fp: usize,
-}
 
 /// What a step to a caller has read, and thus what has to be unchanged for it to come out the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,19 +77,7 @@ pub trait Source {
     }
 }
 
-/// Programs' addresses have so many bits.
-const ADDRESS_BITS: u32 = 47;
 const HIGHEST: usize = 1 << ADDRESS_BITS;
-
-/// Where the kernel keeps a thread's registers when a signal came in, from the handler's caller's
-/// rsp on (`ucontext_t`, asm/ucontext.h): mcontext at 40, registers in the order of
-/// asm/sigcontext.h.
-const REGISTERS: usize = 40;
-const SIGNAL_FP: usize = REGISTERS + 8 * 10;
-const SIGNAL_SP: usize = REGISTERS + 8 * 15;
-const SIGNAL_PC: usize = REGISTERS + 8 * 16;
-/// Places there of the registers by DWARF number: rax rdx rcx rbx rsi rdi rbp rsp r8-r15.
-const BY_NUMBER: [usize; 16] = [13, 12, 14, 11, 9, 8, 10, 15, 0, 1, 2, 3, 4, 5, 6, 7];
 
 /// [`Source::limit`] for a frame: the return address by which it was reached lies below its rsp,
 /// which may be the stack's end already.
@@ -250,9 +233,9 @@ pub fn register_in<S: Source>(
     for index in (0..outermost).rev() {
         let (inner, caller) = (frame(index), frame(index + 1));
         if caller.pc & EXACT != 0 {
-            let place = BY_NUMBER.get(usize::from(register))?;
+            let place = signal_register(register)?;
             // SAFETY: the kernel's record, which the step to `caller` has found within the bounds.
-            return Some(unsafe { source.read(inner.sp + REGISTERS + 8 * place) });
+            return Some(unsafe { source.read(inner.sp + place) });
         }
         if (inner.pc | caller.pc) & GUESSED != 0 {
             return None;

@@ -6,6 +6,7 @@ use crate::model::site::StackEnd;
 use core::cell::{Cell, UnsafeCell};
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
+use crate::arch::CallFrame;
 use crate::heap::size::PAGE;
 use crate::model::site::ProcessSite;
 use crate::model::site::SiteCounts;
@@ -21,7 +22,7 @@ use crate::stack::unwind::rule::{RuleKind, Saved, UnwindRule};
 use crate::stack::unwind::rule_table;
 use crate::stack::unwind::rule_table::Epoch;
 use crate::stack::unwind::stack_limits::StackLimits;
-use crate::stack::unwind::step::{CallFrame, GUESSED, Source, Step, limit_of, step};
+use crate::stack::unwind::step::{GUESSED, Source, Step, limit_of, step};
 use crate::sys::once_pointer::{Link, Linked, List};
 use crate::sys::{memory, shared_map, thread};
 

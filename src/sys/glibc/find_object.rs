@@ -1,9 +1,7 @@
 //! What the dynamic loader knows of an address, without its lock.
 
-use core::arch::{asm, global_asm};
-
 // glibc 2.35. A weak reference, so that older ones still load this library.
-global_asm!(".weak _dl_find_object");
+crate::weak_reference!("_dl_find_object" => find_function);
 
 /// The loader's record of a module (`struct dl_find_object`, dlfcn.h).
 #[repr(C)]
@@ -27,20 +25,6 @@ pub struct Object {
     pub link_map: usize,
     /// Address of its .eh_frame_hdr; 0: none.
     pub eh_frame_hdr: usize,
-}
-
-/// Address of `_dl_find_object`; 0 where there is none, or before this library was relocated.
-fn find_function() -> usize {
-    let address: usize;
-    // SAFETY: reads a word of our own global offset table.
-    unsafe {
-        asm!(
-            "mov {address}, qword ptr [rip + _dl_find_object@GOTPCREL]",
-            address = out(reg) address,
-            options(nostack, preserves_flags, readonly, pure),
-        );
-    }
-    address
 }
 
 /// The module that `address` is in, as it is now. Takes no lock, allocates nothing, safe in signal

@@ -5,10 +5,10 @@
 use core::ffi::c_void;
 use core::mem;
 
+use mallocop::arch::Caller;
 use mallocop::checks::{Release, Request};
 use mallocop::model::finding::{AllocKind, Operation};
 use mallocop::runtime::hooked::fault_injection;
-use mallocop::stack::capture::Caller;
 
 use crate::malloc::{free, try_allocate};
 use crate::operators::{Operator, look_behind, look_up, next};

@@ -2,10 +2,10 @@
 
 use core::ffi::{c_int, c_void};
 
+use mallocop::arch::Caller;
 use mallocop::checks::Release;
 use mallocop::heap::size::{GRANULE, PAGE};
 use mallocop::model::finding::Operation;
-use mallocop::stack::capture::Caller;
 
 use crate::call::Call;
 use crate::malloc::{allocate, allocate_aligned, free as give_back, free_plain, refuse, resize};

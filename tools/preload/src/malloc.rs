@@ -2,13 +2,14 @@
 
 use core::ptr::{self, NonNull};
 
+use mallocop::arch::Caller;
 use mallocop::checks::{Release, Request};
 use mallocop::heap::size::GRANULE;
 use mallocop::model::finding::{BadRequest, Defect, Finding, Operation};
 use mallocop::options::{self, Name};
 use mallocop::own::early;
 use mallocop::shadow::block_table::Sites;
-use mallocop::stack::capture::{self, Caller};
+use mallocop::stack::capture;
 use mallocop::sys::{errno, thread};
 
 use mallocop::abi::test_scope;
@@ -195,7 +196,7 @@ pub(crate) fn warn(bad: BadRequest) {
         Defect::BadRequest(bad),
         Operation::Allocate,
         0,
-        mallocop::sys::thread::number(),
+        mallocop::sys::thread_number::number(),
         site,
     );
     if reporter::is_told(&finding) {

@@ -2,7 +2,7 @@
 
 use mallocop::abi::rust_global;
 use mallocop::abi::shared_heap::{SharedHeap, begin_scope, end_scope, statistics};
-use mallocop::stack::capture::Caller;
+use mallocop::arch::Caller;
 use mallocop::sys::thread::Call;
 
 use crate::start;

@@ -40,7 +40,7 @@ extern "C" fn begin() {
         shims::prepare();
         operators::ensure_resolved();
         if is_defined_elsewhere(process::find_symbol(c"malloc")) {
-            init::note_own_malloc();
+            mallocop::runtime::config::note_own_malloc();
         }
     });
 }

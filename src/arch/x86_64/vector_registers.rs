@@ -21,7 +21,7 @@ const PARTS: [u32; 3] = [2, 6, 7];
 ///
 /// # Safety
 /// The kernel has stored a thread's state at `state`, and its handler has not returned.
-pub(super) unsafe fn parts_of(state: usize) -> impl Iterator<Item = (usize, usize)> {
+pub unsafe fn parts_of(state: usize) -> impl Iterator<Item = (usize, usize)> {
     // SAFETY: the state has 512 bytes at least.
     let [magic, _, _, _, size] =
         unsafe { ((state + SOFTWARE) as *const [u32; 5]).read_unaligned() };

@@ -16,7 +16,7 @@ macro_rules! entries {
             #[unsafe(no_mangle)]
             #[unsafe(naked)]
             unsafe extern $abi fn $symbol($($name: $kind),*) $(-> $result)? {
-                const _: unsafe extern $abi fn($($kind,)* $crate::stack::capture::Caller) $(-> $result)? = $function;
+                const _: unsafe extern $abi fn($($kind,)* $crate::arch::Caller) $(-> $result)? = $function;
                 $crate::jump!($count, $function)
             }
         )*
@@ -33,7 +33,7 @@ macro_rules! inner_entries {
             /// As the function behind it.
             #[unsafe(naked)]
             unsafe extern "C" fn $symbol($($name: $kind),*) $(-> $result)? {
-                const _: unsafe extern "C" fn($($kind,)* $crate::stack::capture::Caller) $(-> $result)? = $function;
+                const _: unsafe extern "C" fn($($kind,)* $crate::arch::Caller) $(-> $result)? = $function;
                 $crate::jump!($count, $function)
             }
         )*
@@ -72,7 +72,7 @@ macro_rules! with_registers {
             /// As the function behind it.
             #[unsafe(naked)]
             pub unsafe extern "C" fn $symbol($($name: $kind),*) $(-> $result)? {
-                const _: extern "C" fn($($kind,)* &$crate::stack::unwind::entry_point::Registers) $(-> $result)? = $function;
+                const _: extern "C" fn($($kind,)* &$crate::arch::Registers) $(-> $result)? = $function;
                 $crate::note_and_call!($count, $function)
             }
         )*

@@ -23,7 +23,7 @@ const fn hook(name: &'static CStr) -> Hook {
 
 /// Finds out which there are, of those that are exported. The loader's lock is free or ours: it may
 /// not be at exit.
-pub fn find() {
+pub(super) fn find() {
     for hook in [&OPTIONS, &SUPPRESSIONS, &IS_TURNED_OFF] {
         hook.address.store(process::find_symbol(hook.name), Ordering::Relaxed);
     }
@@ -51,20 +51,20 @@ impl Hook {
 }
 
 /// The options that the program asks for, if it exports that function.
-pub fn default_options() -> Option<&'static CStr> {
+pub(super) fn default_options() -> Option<&'static CStr> {
     Some(OPTIONS.address.load(Ordering::Relaxed))
         .filter(|&address| address != 0)
         .and_then(Hook::text)
 }
 
 /// Its rules for leaks, and the function's name.
-pub fn default_suppressions() -> Option<(&'static CStr, &'static CStr)> {
+pub(super) fn default_suppressions() -> Option<(&'static CStr, &'static CStr)> {
     let text = SUPPRESSIONS.find_in_program().and_then(Hook::text)?;
     Some((text, SUPPRESSIONS.name))
 }
 
 /// Does it want no leak check?
-pub fn is_turned_off() -> bool {
+pub(super) fn is_turned_off() -> bool {
     IS_TURNED_OFF.find_in_program().is_some_and(|address| {
         // SAFETY: the function of that name has this form (sanitizer/lsan_interface.h).
         unsafe { core::mem::transmute::<usize, extern "C" fn() -> c_int>(address)() != 0 }

@@ -1,0 +1,24 @@
+//! x86-64, System V ABI (AMD64 supplement).
+
+mod address;
+mod entries;
+mod memory;
+mod registers;
+mod signal;
+mod stack;
+mod thread_slot;
+mod vector;
+mod vector_registers;
+mod weak;
+
+pub use address::{ADDRESS_BITS, ADDRESS_MASK};
+pub use memory::{Word, fill_bytes, find_word, is_word_load, prefetch, read_contended, word_fault};
+pub use registers::{
+    CallFrame, Caller, PRESERVED, Registers, SIGNAL_FP, SIGNAL_PC, SIGNAL_SP, note_registers,
+    signal_register,
+};
+pub use signal::{restore_from_signal, system_call};
+pub use stack::{call_on, fill_words, pointer_to_stack, wipe_below};
+pub use thread_slot::{is_slot_relocated, slot_address, slot_offset, thread_pointer};
+pub use vector::{VECTOR, Vector};
+pub use vector_registers::parts_of as vector_parts_of;
