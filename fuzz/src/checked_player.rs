@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use mallocop::arch::Caller;
+use mallocop::checks::fast_path::{self, Any};
 use mallocop::checks::{CheckedHeap, Release, Request};
 use mallocop::model::finding::{AllocKind, Defect, Finding, Operation};
 use mallocop::options;
@@ -136,7 +137,7 @@ impl Player {
         }
         let request = Request { zeroed, ..Request::malloc(size) };
         // SAFETY: without stacks nobody looks at the registers.
-        match unsafe { HEAP.allocate_quickly(request, NO_CALLER) } {
+        match unsafe { fast_path::allocate::<Any>(&HEAP, request, NO_CALLER) } {
             Some(block) => self.add(block.as_ptr() as usize, request),
             None => self.allocate(size, 16, zeroed),
         }
@@ -159,7 +160,7 @@ impl Player {
         let block = self.take(at);
         let release = block.release();
         // SAFETY: without stacks nobody looks at the registers.
-        if !unsafe { HEAP.free_quickly(block.user, &release, NO_CALLER) } {
+        if !unsafe { fast_path::free::<Any>(&HEAP, block.user, &release, NO_CALLER) } {
             HEAP.free(block.user, &release);
         }
         self.demand(&[]);
@@ -205,7 +206,7 @@ impl Player {
                 let fresh = |_| {
                     let request = Request::malloc(size);
                     // SAFETY: without stacks nobody looks at the registers.
-                    let quickly = unsafe { HEAP.allocate_quickly(request, NO_CALLER) };
+                    let quickly = unsafe { fast_path::allocate::<Any>(&HEAP, request, NO_CALLER) };
                     quickly.map_or_else(|| HEAP.allocate(request) as usize, |b| b.as_ptr() as usize)
                 };
                 let made: Vec<usize> = (0..count % 32).map(fresh).collect();
@@ -266,11 +267,11 @@ impl Player {
         }
         let request = Request::malloc(size);
         // SAFETY: without stacks nobody looks at the registers.
-        let user = unsafe { HEAP.allocate_hooked(request, NO_CALLER) } as usize;
+        let user = unsafe { fast_path::allocate_hooked(&HEAP, request, NO_CALLER) } as usize;
         self.add(user, request);
         let block = self.take(self.live.len() - 1);
         // SAFETY: without stacks nobody looks at the registers.
-        unsafe { HEAP.free_hooked(block.user, &block.release(), NO_CALLER) };
+        unsafe { fast_path::free_hooked(&HEAP, block.user, &block.release(), NO_CALLER) };
         self.demand(&[]);
         self.tally.count("hooked");
     }
@@ -305,7 +306,9 @@ impl Player {
         }
         let release = Release::by(Operation::Realloc);
         // SAFETY: without stacks nobody looks at the registers.
-        let moved = unsafe { HEAP.move_quickly(user, Request::malloc(size), &release, NO_CALLER) };
+        let moved = unsafe {
+            fast_path::reallocate::<Any>(&HEAP, user, Request::malloc(size), &release, NO_CALLER)
+        };
         match moved {
             Some(new) => {
                 let old = self.live.swap_remove(at);

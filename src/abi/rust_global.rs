@@ -1,6 +1,7 @@
 //! The calls of Rust's global allocator, to the letter of their Layouts.
 
 use crate::arch::Caller;
+use crate::checks::fast_path::{self, Any};
 use crate::checks::{CheckedHeap, Release, Request};
 use crate::model::finding::{AllocKind, Operation};
 use crate::own::{self, Region, emergency};
@@ -28,7 +29,7 @@ pub unsafe fn allocate(
     let request = Request { size, align, kind: AllocKind::Rust, zeroed };
     // SAFETY: as the caller says.
     unsafe {
-        match HEAP.allocate_quickly(request, caller) {
+        match fast_path::allocate::<Any>(&HEAP, request, caller) {
             Some(block) => block.as_ptr(),
             None => allocate_fully(request, caller, start),
         }
@@ -75,7 +76,7 @@ pub unsafe fn release(block: *mut u8, size: usize, align: usize, caller: Caller,
     let release = Release::sized(Operation::Dealloc, Some(size), Some(align));
     // SAFETY: as the caller says.
     unsafe {
-        if !HEAP.free_quickly(block as usize, &release, caller) {
+        if !fast_path::free::<Any>(&HEAP, block as usize, &release, caller) {
             release_fully(block, &release, caller, start);
         }
     }
@@ -113,7 +114,7 @@ pub unsafe fn resize(
     let request = Request { size: new_size, align, kind: AllocKind::Rust, zeroed: false };
     // SAFETY: as the caller says.
     unsafe {
-        match HEAP.move_quickly(block as usize, request, &release, caller) {
+        match fast_path::reallocate::<Any>(&HEAP, block as usize, request, &release, caller) {
             Some(block) => block.as_ptr(),
             None => resize_fully(block, request, &release, caller, start),
         }

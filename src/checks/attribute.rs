@@ -78,7 +78,7 @@ impl CheckedHeap {
     /// Damage to the canaries of a block that is not being changed right now.
     fn damage_of(&self, user: usize) -> Option<Damage> {
         let state = block_table::word(user)?.state;
-        if !self.is_guarded() || !matches!(state, BlockState::Live(_) | BlockState::Quarantined) {
+        if !self.is_checked() || !matches!(state, BlockState::Live(_) | BlockState::Quarantined) {
             return None;
         }
         if self.mapped.lock().get(user).is_some_and(|m| m.block.life != Block::at(user).life) {

@@ -117,7 +117,7 @@ impl CheckedHeap {
         let is_emptied = || may_stay && unsafe { memory::drop_contents(start, len) };
         // SAFETY: the mapping is retired and nobody uses it.
         let is_sealed = || unsafe { memory::seal(start, len) };
-        let can_wait = self.is_guarded() && !list.is_full();
+        let can_wait = self.is_checked() && !list.is_full();
         if can_wait && is_emptied() {
             list.seal(block, true);
         } else if can_wait && is_sealed() {

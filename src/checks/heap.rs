@@ -191,7 +191,7 @@ impl CheckedHeap {
         request: Request,
         site: ProcessSite,
     ) -> *mut u8 {
-        let counted = if self.is_guarded() { request.size } else { class.capacity() };
+        let counted = if self.is_checked() { request.size } else { class.capacity() };
         owner.arena().stats().count_allocation(counted);
         drop(owner);
         let fresh = Fresh { class: Some(class), mapped: false, is_zero: false };
@@ -216,7 +216,7 @@ impl CheckedHeap {
         // SAFETY: `size` bytes at `user` and a tail behind are in the payload; nobody else has the
         // address.
         unsafe { self.fill_fresh(block, request, fresh.is_zero) };
-        if self.is_guarded() {
+        if self.is_checked() {
             let Request { size, kind, align, .. } = request;
             let (thread, exempt) = (thread_number::number(), thread::is_blind());
             let mapped = fresh.mapped;
@@ -250,7 +250,7 @@ impl CheckedHeap {
 
     #[inline]
     pub(crate) fn free_now(&self, user: usize, release: &Release) {
-        let guarded = self.is_guarded();
+        let guarded = self.is_checked();
         let into = if guarded { BlockState::Busy } else { BlockState::Evicted };
         match block_table::take(user, into, single_threaded::is_single()) {
             Ok(taken) if guarded => {
@@ -323,7 +323,7 @@ impl CheckedHeap {
                 if !is_zero {
                     user.write_bytes(0, size);
                 }
-            } else if self.is_guarded() {
+            } else if self.is_checked() {
                 let most = options::number(Name::MaxMallocFillSize);
                 let byte = options::number(Name::MallocFillByte) as u8;
                 poison::fill(user as usize, size.min(most), byte);
@@ -338,7 +338,7 @@ impl CheckedHeap {
 
     /// Are blocks checked? Fixed before the first one is made.
     #[inline(always)]
-    pub fn is_guarded(&self) -> bool {
+    pub fn is_checked(&self) -> bool {
         options::number(Name::Checks) == 0
     }
 
@@ -358,12 +358,12 @@ impl CheckedHeap {
 
     #[inline]
     pub(crate) fn lead(&self) -> usize {
-        if self.is_guarded() { layout::LEAD } else { 0 }
+        if self.is_checked() { layout::LEAD } else { 0 }
     }
 
     #[inline]
     pub(crate) fn plan(&self, size: usize, align: usize) -> Option<Layout> {
-        if self.is_guarded() {
+        if self.is_checked() {
             return layout::plan(size, align);
         }
         Some(Layout { size, align: align.max(16), lead: 0 })

@@ -58,7 +58,7 @@ impl CheckedHeap {
     /// Bytes of the live block at `user`.
     #[inline(always)]
     pub fn extent(&self, user: usize) -> usize {
-        if self.is_guarded() {
+        if self.is_checked() {
             // SAFETY: the registry says that a block is live there.
             let word = unsafe { self.canaries().head_word(user) };
             return word.map_or_else(|| self.damaged_extent(user), |word| word.size());
@@ -76,14 +76,14 @@ impl CheckedHeap {
     /// Can it be noted of a block that it is exempt, and seen that it is inherited? Not without
     /// canaries.
     pub fn notes_exemption(&self) -> bool {
-        self.is_guarded()
+        self.is_checked()
     }
 
     /// What is known of the live block at `user`. Without canaries nothing is exempt.
     #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_facts"))]
     pub fn facts(&self, user: usize) -> Facts {
         let size = self.extent(user);
-        if !self.is_guarded() {
+        if !self.is_checked() {
             return Facts { size, thread: None, is_exempt: false };
         }
         // SAFETY: callers name live blocks, and with canaries each has a head in front of it.
@@ -96,7 +96,7 @@ impl CheckedHeap {
     /// Makes the live block at `user` exempt from the leak check. Says whether it was not before;
     /// `None`: that cannot be noted, since there are no canaries or they are damaged.
     pub fn exempt(&self, user: usize) -> Option<bool> {
-        if !self.is_guarded() {
+        if !self.is_checked() {
             return None;
         }
         // SAFETY: callers name live blocks, and with canaries each has a head in front of it.

@@ -104,12 +104,12 @@ impl CheckedHeap {
         let freed =
             matches!(word.state, BlockState::Quarantined | BlockState::Evicted | BlockState::Busy);
         // An evicted block's head is under the heap's links; the others' heads are as written.
-        let whole = self.is_guarded() && word.state != BlockState::Evicted;
+        let whole = self.is_checked() && word.state != BlockState::Evicted;
         // SAFETY: the registry says that a block is there.
         let head = if whole { unsafe { self.canaries().salvage_head(user) } } else { None };
         let known = head.map_or(Block::at(user), |head| layout::facts(user, head));
         if !freed {
-            let bare = !self.is_guarded() && matches!(word.state, BlockState::Live(_));
+            let bare = !self.is_checked() && matches!(word.state, BlockState::Live(_));
             let size = if bare { Some(self.size_of(user)) } else { known.size };
             return Block { site: word.site, size, ..known };
         }

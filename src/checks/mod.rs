@@ -6,7 +6,7 @@ mod body_checksum;
 mod control;
 pub mod deferred_free;
 mod deferred_slots;
-mod fast_path;
+pub mod fast_path;
 mod freed_mappings;
 pub mod header;
 pub mod heap;
@@ -23,7 +23,6 @@ mod release_rules;
 mod slow_path;
 mod thread_attach;
 mod trailing_word;
-mod unchecked_path;
 mod usable_size;
 mod verify_all;
 

@@ -61,7 +61,7 @@ impl CheckedHeap {
         }
         // SAFETY: both blocks are ours, apart, and at least that long.
         unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, head.size.min(size)) };
-        match (self.is_guarded(), taken.class, taken.arena()) {
+        match (self.is_checked(), taken.class, taken.arena()) {
             (true, ..) => self.retire(user, taken, release, now),
             (false, Some(class), Some(from)) => {
                 block_table::set_free_site(user, now);
@@ -86,7 +86,7 @@ impl CheckedHeap {
     /// twice as large.
     pub(crate) fn may_keep(&self, class: Class, size: usize) -> bool {
         const ALL: usize = 1;
-        !self.is_guarded()
+        !self.is_checked()
             && size <= class.capacity()
             && size >= class.capacity() / 2
             && options::number(Name::ReallocMoves) != ALL
@@ -94,7 +94,7 @@ impl CheckedHeap {
 
     /// A block that stays where it is belongs to another site from now on.
     fn count_stay(&self, old_site: ProcessSite, old: usize, site: ProcessSite, size: usize) {
-        if self.is_guarded() {
+        if self.is_checked() {
             thread::enter_critical();
             capture::count_free(old_site, old);
             capture::count_block(site, size);
@@ -152,7 +152,7 @@ impl CheckedHeap {
     /// later.
     fn copy_out(&self, user: usize, request: Request, operation: Operation) -> *mut u8 {
         let state = block_table::word(user).map(|word| word.state);
-        if !matches!(state, Some(BlockState::Live(_))) || !self.is_guarded() {
+        if !matches!(state, Some(BlockState::Live(_))) || !self.is_checked() {
             return core::ptr::null_mut();
         }
         let old = self.size_of(user);
@@ -183,7 +183,7 @@ impl CheckedHeap {
         let size = request.size;
         let both_large = head.size >= SMALL && size >= SMALL;
         let may_stay = match options::number(Name::ReallocMoves) {
-            0 => both_large || (!self.is_guarded() && taken.class.is_none()),
+            0 => both_large || (!self.is_checked() && taken.class.is_none()),
             1 => false,
             _ => true,
         };
@@ -206,7 +206,7 @@ impl CheckedHeap {
         }
         // SAFETY: the payload is the same block's, in use at the size that `resize` has given it.
         let capacity = unsafe { arena_state.heap.capacity(payload) }.unwrap_or(layout.size);
-        let counted = if self.is_guarded() { size } else { capacity };
+        let counted = if self.is_checked() { size } else { capacity };
         arena_state.stats.count_resize(head.size, counted);
         arena_state.stats.tell();
         drop(arena_state);
@@ -218,7 +218,7 @@ impl CheckedHeap {
     fn renew(&self, user: usize, head: BlockHeader, site: ProcessSite) {
         let (thread, exempt) = (thread_number::number(), thread::is_blind());
         let head = BlockHeader { thread, exempt, ..head };
-        if self.is_guarded() {
+        if self.is_checked() {
             // SAFETY: the block is taken and its chunk holds the plan for this head.
             unsafe {
                 self.canaries().write(user, head);
@@ -252,7 +252,7 @@ impl CheckedHeap {
             // SAFETY: the payload is live where it is now.
             let (span, capacity) =
                 unsafe { (arena_state.heap.span_of(moved), arena_state.heap.capacity(moved)) };
-            let counted = if self.is_guarded() { size } else { capacity.unwrap_or(size) };
+            let counted = if self.is_checked() { size } else { capacity.unwrap_or(size) };
             arena_state.stats.count_resize(head.size, counted);
             arena_state.stats.tell();
             (moved.as_ptr() as usize, span)

@@ -69,7 +69,7 @@ impl CheckedHeap {
         operation: Operation,
         now: ProcessSite,
     ) -> Option<BlockHeader> {
-        if !self.is_guarded() {
+        if !self.is_checked() {
             return self.bare_head(user, taken, operation, now);
         }
         // SAFETY: the registry gave the block to us.

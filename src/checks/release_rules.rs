@@ -19,7 +19,7 @@ impl CheckedHeap {
         head: BlockHeader,
         release: &Release,
     ) {
-        if self.is_guarded()
+        if self.is_checked()
             && let Some(defect) = defect_of(head, release)
         {
             self.report_release(user, site, head, release, defect);

@@ -108,7 +108,7 @@ impl CheckedHeap {
         let Some(need) = layout.chunk_size() else { return Ok(None) };
         let slack = if layout.is_aligned() { layout.align } else { 0 };
         // Without canaries nobody can tell later what was asked for.
-        let counted = self.is_guarded().then_some(size);
+        let counted = self.is_checked().then_some(size);
         if !self.arenas.maps(need.saturating_add(slack))
             && let Some(mut owner) = self.owner()
         {

@@ -17,7 +17,7 @@ impl CheckedHeap {
     #[inline(always)]
     pub fn usable_quickly(&self, user: usize) -> Option<usize> {
         let capacity = block_table::capacity(user)?;
-        if !self.is_guarded() {
+        if !self.is_checked() {
             return Some(capacity);
         }
         // SAFETY: the registry says that a block is live there.
@@ -30,7 +30,7 @@ impl CheckedHeap {
     #[inline]
     pub fn usable_size(&self, user: usize) -> usize {
         match block_table::state(user) {
-            Some(BlockState::Live(Some(class))) if !self.is_guarded() => class.capacity(),
+            Some(BlockState::Live(Some(class))) if !self.is_checked() => class.capacity(),
             Some(BlockState::Live(_) | BlockState::Busy) => self.size_of(user),
             _ => self.size_apart(user),
         }
@@ -54,7 +54,7 @@ impl CheckedHeap {
     }
 
     pub(crate) fn size_of(&self, user: usize) -> usize {
-        if self.is_guarded() {
+        if self.is_checked() {
             // SAFETY: the registry says that a block is live there.
             return unsafe { self.canaries().read_head(user) }.map_or(0, |head| head.size);
         }

@@ -23,7 +23,7 @@ impl CheckedHeap {
     /// Verifies every live block and every block in the quarantine. Returns the number of
     /// findings. The heap is to be frozen.
     pub fn check_all(&self, operation: Operation) -> usize {
-        if !self.is_guarded() {
+        if !self.is_checked() {
             return 0;
         }
         self.check_quarantine(operation)

@@ -2,6 +2,7 @@
 
 use super::{alloc_hooks, fault_injection};
 use crate::arch::Caller;
+use crate::checks::fast_path;
 use crate::checks::{Release, Request};
 use crate::runtime::HEAP;
 use crate::sys::thread;
@@ -20,7 +21,7 @@ pub unsafe fn allocate(request: Request, caller: Caller) -> *mut u8 {
         if fault_injection::refuses(request.size, caller) {
             return core::ptr::null_mut();
         }
-        let block = HEAP.allocate_hooked(request, caller);
+        let block = fast_path::allocate_hooked(&HEAP, request, caller);
         alloc_hooks::note_allocation(block as usize, request.size);
         block
     }
@@ -37,7 +38,7 @@ pub unsafe fn free(block: *mut u8, release: &Release, caller: Caller) {
     }
     alloc_hooks::note_free(block as usize);
     // SAFETY: as the caller says.
-    unsafe { HEAP.free_hooked(block as usize, release, caller) };
+    unsafe { fast_path::free_hooked(&HEAP, block as usize, release, caller) };
 }
 
 /// Resizes a block; null: it stays as it was.

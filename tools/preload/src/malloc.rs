@@ -3,6 +3,7 @@
 use core::ptr::{self, NonNull};
 
 use mallocop::arch::Caller;
+use mallocop::checks::fast_path::{self, Any, Bare, Checked, Mode, Traced};
 use mallocop::checks::{Release, Request};
 use mallocop::heap::size::GRANULE;
 use mallocop::model::finding::{BadRequest, Defect, Finding, Operation};
@@ -24,23 +25,23 @@ use crate::{HEAP, rules, start};
 /// `caller` holds the registers at the entry of the program's call.
 #[inline(never)]
 pub(crate) unsafe fn try_allocate(request: Request, caller: Caller) -> *mut u8 {
-    // SAFETY: as the caller says.
-    match unsafe { HEAP.allocate_quickly(request, caller) } {
+    // SAFETY: the caller of this function promises the same; any mode is the process's.
+    match unsafe { fast_path::allocate::<Any>(&HEAP, request, caller) } {
         Some(block) => block.as_ptr(),
-        // SAFETY: as the caller says.
-        None => unsafe { allocate_fully(request, caller) },
+        // SAFETY: the caller of this function promises the same.
+        None => unsafe { allocate_slowly(request, caller) },
     }
 }
 
 /// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks.
 #[inline(never)]
-unsafe fn allocate_fully(request: Request, caller: Caller) -> *mut u8 {
+unsafe fn allocate_slowly(request: Request, caller: Caller) -> *mut u8 {
     if thread::is_relocated() {
         test_scope::note_thread();
     }
     match start::heap() {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         Some(_) if hooked::is_on() => unsafe { hooked::allocate(request, caller) },
         Some(heap) => heap.allocate(request),
         None => early::allocate(request.size, request.align),
@@ -50,97 +51,61 @@ unsafe fn allocate_fully(request: Request, caller: Caller) -> *mut u8 {
 /// Allocates; on failure errno is ENOMEM and the result null.
 ///
 /// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks.
 #[inline(always)]
 pub(crate) unsafe fn allocate(call: Call, size: usize, align: usize, caller: Caller) -> *mut u8 {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same; each mode is asked for first.
     unsafe {
-        match (call, HEAP.is_guarded()) {
-            (Call::Malloc, true) if Sites::taken().is_some() => allocate_plain(size, caller),
-            (Call::Malloc, true) => allocate_plain_unsited(size, caller),
-            (Call::Malloc, false) => allocate_plain_bare(size, caller),
-            (Call::Calloc, _) | (_, true) => allocate_any(size, caller, align, call),
-            (_, false) => allocate_bare(size, caller, align, call),
+        match (call, HEAP.is_checked()) {
+            (Call::Malloc, true) if Sites::taken().is_some() => malloc::<Traced>(size, caller),
+            (Call::Malloc, true) => malloc::<Checked>(size, caller),
+            (Call::Malloc, false) => malloc::<Bare>(size, caller),
+            (Call::Calloc, _) | (_, true) => allocate_as::<Any, true>(size, caller, align, call),
+            (_, false) => allocate_as::<Bare, false>(size, caller, align, call),
         }
     }
 }
 
-/// malloc, which most calls are, with stacks. `extern "C"`, as what it goes on to: what does not
-/// unwind can be jumped to.
+/// malloc, which most calls are. `extern "C"`, as what it goes on to: what does not unwind can be
+/// jumped to.
 ///
 /// # Safety
-/// As for [`try_allocate`], and stacks are taken.
+/// As [`try_allocate`] asks; the process is in mode `M`.
 #[inline(never)]
-unsafe extern "C" fn allocate_plain(size: usize, caller: Caller) -> *mut u8 {
-    // SAFETY: as the caller says.
+unsafe extern "C" fn malloc<M: Mode>(size: usize, caller: Caller) -> *mut u8 {
+    // SAFETY: the caller of this function promises the same.
     unsafe {
-        let block = HEAP.allocate_guarded(Request::malloc(size), caller, Some(Sites::assumed()));
-        or_fully(block, size, caller, GRANULE, Call::Malloc)
+        let block = fast_path::allocate::<M>(&HEAP, Request::malloc(size), caller);
+        or_slowly(block, size, caller, GRANULE, Call::Malloc)
     }
 }
 
-/// The same without stacks.
+/// All other calls of C's; calloc only where the bytes may be asked for as 0 (`MAY_ZERO`).
 ///
 /// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks; the process is in mode `M`.
 #[inline(never)]
-unsafe extern "C" fn allocate_plain_unsited(size: usize, caller: Caller) -> *mut u8 {
-    // SAFETY: as the caller says.
-    unsafe {
-        let block = HEAP.allocate_guarded(Request::malloc(size), caller, None);
-        or_fully(block, size, caller, GRANULE, Call::Malloc)
-    }
-}
-
-/// All other calls of C's.
-///
-/// # Safety
-/// As for [`try_allocate`].
-#[inline(never)]
-unsafe extern "C" fn allocate_any(
+unsafe extern "C" fn allocate_as<M: Mode, const MAY_ZERO: bool>(
     size: usize,
     caller: Caller,
     align: usize,
     call: Call,
 ) -> *mut u8 {
-    // SAFETY: as the caller says.
+    let request = call.request(size, align);
+    let request = Request { zeroed: MAY_ZERO && request.zeroed, ..request };
+    // SAFETY: the caller of this function promises the same.
     unsafe {
-        let block = HEAP.allocate_quickly(call.request(size, align), caller);
-        or_fully(block, size, caller, align, call)
+        let block = fast_path::allocate::<M>(&HEAP, request, caller);
+        or_slowly(block, size, caller, align, call)
     }
 }
 
-/// malloc where nothing is checked.
+/// The block, or one by the slow path.
 ///
 /// # Safety
-/// As for [`try_allocate`].
-#[inline(never)]
-unsafe extern "C" fn allocate_plain_bare(size: usize, caller: Caller) -> *mut u8 {
-    // SAFETY: as the caller says.
-    unsafe { or_fully(HEAP.allocate_bare(size, GRANULE), size, caller, GRANULE, Call::Malloc) }
-}
-
-/// All others but calloc where nothing is checked, contents undefined.
-///
-/// # Safety
-/// As for [`try_allocate`].
-#[inline(never)]
-unsafe extern "C" fn allocate_bare(
-    size: usize,
-    caller: Caller,
-    align: usize,
-    call: Call,
-) -> *mut u8 {
-    // SAFETY: as the caller says.
-    unsafe { or_fully(HEAP.allocate_bare(size, align), size, caller, align, call) }
-}
-
-/// The block, or one by the full path.
-///
-/// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks.
 #[inline(always)]
-unsafe fn or_fully(
+unsafe fn or_slowly(
     block: Option<NonNull<u8>>,
     size: usize,
     caller: Caller,
@@ -149,7 +114,7 @@ unsafe fn or_fully(
 ) -> *mut u8 {
     match block {
         Some(block) => block.as_ptr(),
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         None => unsafe { allocate_or_fail(size, caller, align, call) },
     }
 }
@@ -157,7 +122,7 @@ unsafe fn or_fully(
 /// Takes what it needs in registers: the short path spills nothing for it.
 ///
 /// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks.
 #[inline(never)]
 unsafe extern "C" fn allocate_or_fail(
     size: usize,
@@ -169,8 +134,8 @@ unsafe extern "C" fn allocate_or_fail(
     if let Err(bad) = rules::size(call.name(), size, most) {
         return refuse(bad, libc::ENOMEM);
     }
-    // SAFETY: as the caller says.
-    let block = unsafe { allocate_fully(call.request(size, align), caller) };
+    // SAFETY: the caller of this function promises the same.
+    let block = unsafe { allocate_slowly(call.request(size, align), caller) };
     if block.is_null() {
         errno::set(libc::ENOMEM);
     }
@@ -208,7 +173,7 @@ pub(crate) fn warn(bad: BadRequest) {
 /// An aligned block for a call that takes any alignment.
 ///
 /// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks.
 pub(crate) unsafe fn allocate_aligned(
     call: Call,
     align: usize,
@@ -223,22 +188,21 @@ pub(crate) unsafe fn allocate_aligned(
         errno::set(libc::EINVAL);
         return ptr::null_mut();
     };
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { allocate(call, size, align, caller) }
 }
 
 /// Frees; null is nothing.
 ///
 /// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks.
 #[inline(always)]
 pub(crate) unsafe fn free(pointer: *mut u8, release: &Release, caller: Caller) {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same; each mode is asked for first.
     unsafe {
-        if HEAP.is_guarded() {
-            free_guarded(pointer, release, caller);
-        } else {
-            free_bare(pointer, release, caller);
+        match HEAP.is_checked() {
+            true => free_as::<Any>(pointer, release, caller),
+            false => free_as::<Bare>(pointer, release, caller),
         }
     }
 }
@@ -246,88 +210,58 @@ pub(crate) unsafe fn free(pointer: *mut u8, release: &Release, caller: Caller) {
 /// By free, as most blocks are; null is nothing.
 ///
 /// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks.
 #[inline(always)]
 pub(crate) unsafe fn free_plain(pointer: *mut u8, caller: Caller) {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same; each mode is asked for first.
     unsafe {
-        if !HEAP.is_guarded() {
-            free_plain_bare(pointer, caller);
+        if !HEAP.is_checked() {
+            free_plain_as::<Bare>(pointer, caller);
         } else if Sites::taken().is_some() {
-            free_plain_guarded(pointer, caller);
+            free_plain_as::<Traced>(pointer, caller);
         } else {
-            free_plain_unsited(pointer, caller);
+            free_plain_as::<Checked>(pointer, caller);
         }
     }
 }
 
 /// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks; the process is in mode `M`.
 #[inline(never)]
-unsafe extern "C" fn free_plain_bare(pointer: *mut u8, caller: Caller) {
-    if pointer.is_null() || HEAP.free_bare(pointer as usize) {
-        return;
-    }
-    // SAFETY: as the caller says.
-    unsafe { free_fully(pointer, const { &Release::by(Operation::Free) }, caller) };
-}
-
-/// # Safety
-/// As for [`try_allocate`], and stacks are taken.
-#[inline(never)]
-unsafe extern "C" fn free_plain_guarded(pointer: *mut u8, caller: Caller) {
+unsafe extern "C" fn free_plain_as<M: Mode>(pointer: *mut u8, caller: Caller) {
     let release = const { &Release::by(Operation::Free) };
-    // SAFETY: as the caller says.
-    unsafe { free_here(pointer, release, caller, Some(Sites::assumed())) };
+    // SAFETY: the caller of this function promises the same.
+    unsafe { free_here::<M>(pointer, release, caller) };
 }
 
 /// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks; the process is in mode `M`.
 #[inline(never)]
-unsafe extern "C" fn free_plain_unsited(pointer: *mut u8, caller: Caller) {
-    // SAFETY: as the caller says.
-    unsafe { free_here(pointer, const { &Release::by(Operation::Free) }, caller, None) };
+unsafe extern "C" fn free_as<M: Mode>(pointer: *mut u8, release: &Release, caller: Caller) {
+    // SAFETY: the caller of this function promises the same.
+    unsafe { free_here::<M>(pointer, release, caller) };
 }
 
 /// # Safety
-/// As for [`try_allocate`].
-#[inline(never)]
-unsafe extern "C" fn free_guarded(pointer: *mut u8, release: &Release, caller: Caller) {
-    // SAFETY: as the caller says.
-    unsafe { free_here(pointer, release, caller, Sites::taken()) };
-}
-
-/// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks; the process is in mode `M`.
 #[inline(always)]
-unsafe fn free_here(pointer: *mut u8, release: &Release, caller: Caller, sites: Option<Sites>) {
-    // SAFETY: as the caller says.
+unsafe fn free_here<M: Mode>(pointer: *mut u8, release: &Release, caller: Caller) {
+    // SAFETY: the caller of this function promises the same.
     unsafe {
-        if pointer.is_null() || HEAP.free_guarded(pointer as usize, release, caller, sites) {
+        if pointer.is_null() || fast_path::free::<M>(&HEAP, pointer as usize, release, caller) {
             return;
         }
-        free_fully(pointer, release, caller);
+        free_slowly(pointer, release, caller);
     }
 }
 
 /// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks.
 #[inline(never)]
-unsafe extern "C" fn free_bare(pointer: *mut u8, release: &Release, caller: Caller) {
-    if pointer.is_null() || HEAP.free_bare(pointer as usize) {
-        return;
-    }
-    // SAFETY: as the caller says.
-    unsafe { free_fully(pointer, release, caller) };
-}
-
-/// # Safety
-/// As for [`try_allocate`].
-#[inline(never)]
-unsafe extern "C" fn free_fully(pointer: *mut u8, release: &Release, caller: Caller) {
+unsafe extern "C" fn free_slowly(pointer: *mut u8, release: &Release, caller: Caller) {
     // Before there is a heap, all there is comes from the early buffer, which keeps it.
     match start::heap() {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         Some(_) if hooked::is_on() => unsafe { hooked::free(pointer, release, caller) },
         Some(heap) => heap.free(pointer as usize, release),
         None => {}
@@ -337,20 +271,22 @@ unsafe extern "C" fn free_fully(pointer: *mut u8, release: &Release, caller: Cal
 /// realloc, once the size is known to be sound.
 ///
 /// # Safety
-/// As for [`try_allocate`].
+/// As [`try_allocate`] asks.
 pub(crate) unsafe fn resize(call: Call, pointer: *mut u8, size: usize, caller: Caller) -> *mut u8 {
     if pointer.is_null() {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         return unsafe { allocate(call, size, GRANULE, caller) };
     }
     if size == 0 {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { free_plain(pointer, caller) };
         return ptr::null_mut();
     }
     let (request, release) = (Request::malloc(size), const { &Release::by(Operation::Realloc) });
-    // SAFETY: as the caller says.
-    if let Some(block) = unsafe { HEAP.move_quickly(pointer as usize, request, release, caller) } {
+    // SAFETY: the caller of this function promises the same.
+    if let Some(block) =
+        unsafe { fast_path::reallocate::<Any>(&HEAP, pointer as usize, request, release, caller) }
+    {
         return block.as_ptr();
     }
     let most = options::number(Name::MaxAllocationSizeMb) << 20;
@@ -358,7 +294,7 @@ pub(crate) unsafe fn resize(call: Call, pointer: *mut u8, size: usize, caller: C
         return refuse(bad, libc::ENOMEM);
     }
     let block = match start::heap() {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         Some(_) if hooked::is_on() => unsafe { hooked::resize(pointer, request, release, caller) },
         Some(heap) => heap.resize(pointer as usize, request, release),
         None => ptr::null_mut(),

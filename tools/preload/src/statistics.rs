@@ -20,9 +20,9 @@ fn totals() -> (HeapStats, Usage) {
 fn mapped_bytes() -> usize {
     let mut bytes = 0;
     if let Some(heap) = start::heap() {
-        let is_guarded = heap.is_guarded();
+        let is_checked = heap.is_checked();
         heap.for_each_mapped(|_, end, live| {
-            let held = |user: usize, size: usize| if is_guarded { size } else { end - user };
+            let held = |user: usize, size: usize| if is_checked { size } else { end - user };
             bytes += live.map_or(0, |large| held(large.user, large.size));
         });
     }

@@ -1,16 +1,27 @@
-//! The shortest way without checks: class, cache, state, counts.
+//! Without checks: class, cache, state, counts. The common case calls nothing, so that it saves no
+//! registers.
 
 use core::ptr::NonNull;
 
+use super::own_arena::{OwnArena, is_cached, owner};
 use crate::arena::size_class::Class;
-use crate::checks::fast_path::{Mine, is_cached, owner};
 use crate::checks::heap::{CheckedHeap, Release};
 use crate::shadow::block_table;
 use crate::shadow::block_table::Live;
 
-/// `size` bytes without checks, contents undefined.
+/// `size` bytes, a cached class; 0 if they are to be `zeroed`, else undefined.
 #[inline(always)]
-pub(crate) fn allocate(mine: &'static Mine, size: usize) -> Option<NonNull<u8>> {
+pub(super) fn allocate(mine: &'static OwnArena, size: usize, zeroed: bool) -> Option<NonNull<u8>> {
+    let block = take(mine, size)?;
+    if zeroed {
+        // SAFETY: the block is fresh and has that many bytes.
+        unsafe { block.write_bytes(0, size) };
+    }
+    Some(block)
+}
+
+#[inline(always)]
+fn take(mine: &'static OwnArena, size: usize) -> Option<NonNull<u8>> {
     let class = Class::of_payload(size);
     let mut owner = owner(mine);
     let payload = owner.pop(class)?;
@@ -27,7 +38,7 @@ pub(crate) fn allocate(mine: &'static Mine, size: usize) -> Option<NonNull<u8>> 
 /// Tells the process of what the thread has allocated.
 #[cold]
 #[inline(never)]
-extern "C" fn tell(mine: &'static Mine, payload: NonNull<u8>) -> NonNull<u8> {
+extern "C" fn tell(mine: &'static OwnArena, payload: NonNull<u8>) -> NonNull<u8> {
     owner(mine).arena().stats().tell();
     payload
 }
@@ -35,7 +46,7 @@ extern "C" fn tell(mine: &'static Mine, payload: NonNull<u8>) -> NonNull<u8> {
 /// Frees a block without checks, if it is the thread's own: then by plain stores, so that of two
 /// threads that free it at the same instant neither is told.
 #[inline(always)]
-pub(crate) fn free(mine: &'static Mine, user: usize) -> bool {
+pub(super) fn free(mine: &'static OwnArena, user: usize) -> bool {
     let Some(slot) = block_table::find(user) else { return false };
     // Asked for first: the state of another thread's block would come to be read, then once more to
     // be written.
@@ -56,9 +67,9 @@ pub(crate) fn free(mine: &'static Mine, user: usize) -> bool {
 
 /// Makes the block at `user` hold `size` bytes, where it is or elsewhere. `None`: nothing was done.
 #[inline(never)]
-pub(crate) fn resize(
+pub(super) fn reallocate(
     heap: &CheckedHeap,
-    mine: &'static Mine,
+    mine: &'static OwnArena,
     user: usize,
     size: usize,
     release: &Release,
@@ -76,7 +87,7 @@ pub(crate) fn resize(
     if !heap.moves_small() {
         return None;
     }
-    let new = allocate(mine, size)?;
+    let new = take(mine, size)?;
     // SAFETY: the old block is the program's, and both hold that much.
     unsafe { new.copy_from_nonoverlapping(old, capacity.min(size)) };
     if !free(mine, user) {
