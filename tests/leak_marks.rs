@@ -50,25 +50,16 @@ fn blocks_can_be_exempt() {
     }
 }
 
-#[test]
-fn marks_follow_words_through_blocks_of_every_size() {
-    HEAP.prepare();
-    blocks_can_be_exempt();
-    let lost = block(40, 0);
-    let freed = block(72, lost);
-    HEAP.free(freed, &Release::by(Operation::Free));
-    let mut list = block(24, freed);
-    let mut kept = vec![list];
-    for _ in 0..100_000 {
-        list = block(24, list);
-        kept.push(list);
-    }
-    let tagged = block(64, list | 0xbeef << 48);
-    let large = block(3 << 20, tagged);
-    let inside = block(100_000, large + (2 << 20));
-    let behind = block(16, inside + 90_001);
-    let end = block(80, behind + 16);
-    kept.extend([tagged, large, inside, behind, end]);
+/// Blocks that nothing leads to: a cycle of two, a cycle that leads to another one, and a chain.
+struct Unreachable {
+    one: usize,
+    two: usize,
+    first: usize,
+    second: usize,
+    chain: usize,
+}
+
+fn make_unreachable() -> Unreachable {
     // Its cycle leads nowhere else.
     let (one, two) = (block(200_000, 0), block(32, 0));
     // SAFETY: both are ours.
@@ -90,7 +81,44 @@ fn marks_follow_words_through_blocks_of_every_size() {
     for _ in 0..100_000 {
         chain = block(24, chain);
     }
+    Unreachable { one, two, first, second, chain }
+}
 
+/// The direct leaks.
+fn sorted(marks: &MarkBitmap<'_>, memory: &Memory) -> Vec<usize> {
+    let mut direct = Vec::new();
+    let mut indirect = 0;
+    find_lost(marks);
+    for_each_lost(marks, &memory.reader(), |block, loss| match loss {
+        Loss::Direct => direct.push(block),
+        Loss::Indirect => indirect += 1,
+        Loss::Possible => unreachable!(),
+    });
+    assert_eq!(indirect, 1 + 3 + 99_999);
+    assert_eq!(direct.len(), 4, "{direct:x?}");
+    direct
+}
+
+#[test]
+fn marks_follow_words_through_blocks_of_every_size() {
+    HEAP.prepare();
+    blocks_can_be_exempt();
+    let lost = block(40, 0);
+    let freed = block(72, lost);
+    HEAP.free(freed, &Release::by(Operation::Free));
+    let mut list = block(24, freed);
+    let mut kept = vec![list];
+    for _ in 0..100_000 {
+        list = block(24, list);
+        kept.push(list);
+    }
+    let tagged = block(64, list | 0xbeef << 48);
+    let large = block(3 << 20, tagged);
+    let inside = block(100_000, large + (2 << 20));
+    let behind = block(16, inside + 90_001);
+    let end = block(80, behind + 16);
+    kept.extend([tagged, large, inside, behind, end]);
+    let Unreachable { one, two, first, second, chain } = make_unreachable();
     let marks = MarkBitmap::draw(&HEAP).expect("memory");
     let memory = Memory::new(Vec::new());
     let reader = memory.reader();
@@ -106,16 +134,7 @@ fn marks_follow_words_through_blocks_of_every_size() {
     let mut live = 0;
     marks.for_each_block(|_| live += 1);
     assert_eq!(live, kept.len() + 3 + 4 + 100_000);
-    let mut direct = Vec::new();
-    let mut indirect = 0;
-    find_lost(&marks);
-    for_each_lost(&marks, &reader, |block, loss| match loss {
-        Loss::Direct => direct.push(block),
-        Loss::Indirect => indirect += 1,
-        Loss::Possible => unreachable!(),
-    });
-    assert_eq!(indirect, 1 + 3 + 99_999);
-    assert_eq!(direct.len(), 4, "{direct:x?}");
+    let direct = sorted(&marks, &memory);
     assert!(direct.contains(&lost) && direct.contains(&chain));
     let is_one_of =
         |two: [usize; 2]| direct.iter().filter(|block| two.contains(block)).count() == 1;

@@ -43,7 +43,8 @@ create index i on t(b); select count(*), sum(a), max(b) from t; delete from t wh
 select count(*) from t;";
 
 const NODE_WORK: &str = "const m = new Map(); for (let i = 0; i < 200000; i++) m.set('k' + i, {i});
-let s = 0; for (const v of m.values()) s += v.i; console.log(s, JSON.stringify([...m.keys()]).length);
+let s = 0; for (const v of m.values()) s += v.i;
+console.log(s, JSON.stringify([...m.keys()]).length);
 require('fs').readFile('/etc/passwd', () => console.log('read'));
 setTimeout(() => console.log('later'), 20);";
 

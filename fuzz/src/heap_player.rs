@@ -2,8 +2,9 @@
 
 use std::ptr::NonNull;
 
+use mallocop::heap::Layout;
+use mallocop::heap::Usage;
 use mallocop::heap::size::{GRANULE, MIN_CHUNK, PAGE};
-use mallocop::heap::{Layout, Usage};
 
 use crate::model::Model;
 use crate::script::Op;

@@ -1,5 +1,6 @@
-//! What other languages and tools call: Rust's global allocator, LeakSanitizer's and the sanitizers'
-//! interfaces, AFL++, test scopes, and the assembly entries through which such calls come.
+//! What other languages and tools call: Rust's global allocator, LeakSanitizer's and the
+//! sanitizers' interfaces, AFL++, test scopes, and the assembly entries through which such calls
+//! come.
 
 pub mod lsan;
 

@@ -14,7 +14,8 @@ macro_rules! for_each_sanitizer_symbol {
             __lsan_ignore_object => $crate::abi::lsan::ignore_object;
             __lsan_register_root_region => $crate::abi::lsan::register_root_region;
             __lsan_unregister_root_region => $crate::abi::lsan::unregister_root_region;
-            __sanitizer_install_malloc_and_free_hooks => $crate::abi::sanitizer::install_malloc_and_free_hooks;
+            __sanitizer_install_malloc_and_free_hooks =>
+                $crate::abi::sanitizer::install_malloc_and_free_hooks;
             __sanitizer_set_death_callback => $crate::runtime::abort::set_death_callback;
             __sanitizer_acquire_crash_state => $crate::runtime::abort::acquire_crash_state;
             __sanitizer_print_stack_trace => $crate::abi::sanitizer::print_stack_trace;
@@ -22,7 +23,8 @@ macro_rules! for_each_sanitizer_symbol {
             __sanitizer_print_memory_profile => $crate::abi::sanitizer::print_memory_profile;
             __sanitizer_set_report_fd => $crate::abi::sanitizer::set_report_fd;
             __sanitizer_symbolize_pc => $crate::abi::sanitizer::symbolize_pc;
-            __sanitizer_get_module_and_offset_for_pc => $crate::abi::sanitizer::get_module_and_offset_for_pc;
+            __sanitizer_get_module_and_offset_for_pc =>
+                $crate::abi::sanitizer::get_module_and_offset_for_pc;
             mallocop_check => $crate::abi::lsan::verify;
         }
     };

@@ -1,18 +1,14 @@
 //! The sum over the middle of a freed block that is too large to be filled: a late write changes
 //! it. Pure.
 
-use core::arch::x86_64::{
-    __m128i, _mm_add_epi64, _mm_cvtsi128_si64, _mm_loadu_si128, _mm_setzero_si128,
-    _mm_unpackhi_epi64,
-};
-
+use crate::arch::{VECTOR, Vector};
 use crate::heap::size::{PAGE, WORD};
 
 /// Larger ranges are never summed whole: such blocks have mappings of their own at first.
 const MOST: usize = 128 << 10;
 /// Bytes of each page that are summed of other ranges.
 const OF_PAGE: usize = 64;
-const STEP: usize = size_of::<__m128i>();
+const STEP: usize = VECTOR;
 /// The bit of a sum that says that only a part of each page is in it.
 const SAMPLED: u64 = 1;
 
@@ -54,14 +50,13 @@ pub(crate) unsafe fn holds(known: u64, start: usize, end: usize) -> bool {
 }
 
 struct Sums {
-    words: __m128i,
-    all: __m128i,
+    words: Vector,
+    all: Vector,
 }
 
 impl Sums {
     fn new() -> Self {
-        // SAFETY: SSE2 is part of x86-64.
-        unsafe { Self { words: _mm_setzero_si128(), all: _mm_setzero_si128() } }
+        Self { words: Vector::splat(0), all: Vector::splat(0) }
     }
 
     /// Adds the whole steps of a range.
@@ -72,25 +67,19 @@ impl Sums {
     unsafe fn add(&mut self, start: usize, end: usize) {
         let mut at = start;
         while at + STEP <= end {
-            // SAFETY: inside the range; SSE2 is part of x86-64.
-            unsafe {
-                let step = _mm_loadu_si128(at as *const __m128i);
-                self.words = _mm_add_epi64(self.words, step);
-                self.all = _mm_add_epi64(self.all, self.words);
-            }
+            // SAFETY: inside the range.
+            let step = unsafe { Vector::load(at) };
+            self.words = self.words.add_words(step);
+            self.all = self.all.add_words(self.words);
             at += STEP;
         }
     }
 
     fn finish(self) -> u64 {
-        // SAFETY: SSE2 is part of x86-64.
-        let [low, high] = unsafe {
-            [self.words, self.all].map(|sum| {
-                let (first, second) =
-                    (_mm_cvtsi128_si64(sum), _mm_cvtsi128_si64(_mm_unpackhi_epi64(sum, sum)));
-                (first as u64).wrapping_add((second as u64).rotate_left(32))
-            })
-        };
+        let [low, high] = [self.words, self.all].map(|sum| {
+            let [first, second] = sum.words();
+            first.wrapping_add(second.rotate_left(32))
+        });
         low.wrapping_add(high.rotate_left(17)) ^ 0x9e37_79b9_7f4a_7c15
     }
 }

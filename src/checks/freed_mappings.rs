@@ -1,12 +1,14 @@
 //! Mapped blocks: listed by address while they live, kept for a while once freed, their pages given
 //! back: a page that holds something again was written to late.
 
+use crate::checks::damaged_bytes::describe;
 use crate::sys::thread_number;
 use core::ptr::NonNull;
 
-use crate::checks::heap::{CheckedHeap, Fresh, Request};
+use crate::checks::heap::{CheckedHeap, Fresh};
 use crate::checks::layout;
 use crate::checks::layout::BlockHeader;
+use crate::checks::request::Request;
 use crate::heap::Span;
 use crate::heap::size::PAGE;
 use crate::model::finding::{Block, Damage, Defect, Finding, Life, Operation, Side};
@@ -194,8 +196,7 @@ fn late_write(mapped: &MappedBlock) -> Option<Damage> {
     memory::for_each_touched(mapped.span.start, mapped.span.end(), |page| {
         found = found.or_else(|| {
             // SAFETY: a page of a mapping that nobody unmaps meanwhile.
-            let damage =
-                unsafe { layout::describe(Side::AfterFree, user, page, page + PAGE, |_| 0) };
+            let damage = unsafe { describe(Side::AfterFree, user, page, page + PAGE, |_| 0) };
             (!damage.is_empty()).then_some((page, damage))
         });
     });

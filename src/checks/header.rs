@@ -101,8 +101,8 @@ impl BlockHeader {
     }
 }
 
-/// As [`BlockHeader::end`] for a block without a mapping of its own. Its tail has 8 to 23 bytes, the last
-/// 8 of them at a multiple of 8.
+/// As [`BlockHeader::end`] for a block without a mapping of its own. Its tail has 8 to 23 bytes,
+/// the last 8 of them at a multiple of 8.
 #[inline(always)]
 pub(crate) const fn end_in_chunk(user: usize, size: usize) -> usize {
     user + round_up(size, GRANULE) + WORD

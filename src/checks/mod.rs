@@ -4,6 +4,7 @@
 mod attribute;
 mod body_checksum;
 mod control;
+mod damaged_bytes;
 pub mod deferred_free;
 mod deferred_slots;
 pub mod fast_path;
@@ -20,11 +21,13 @@ pub mod quarantine;
 mod realloc;
 mod release;
 mod release_rules;
+mod request;
 mod slow_path;
 mod thread_attach;
 mod trailing_word;
 mod usable_size;
 mod verify_all;
 
-pub use crate::checks::heap::{CheckedHeap, Release, Request};
+pub use crate::checks::heap::CheckedHeap;
 pub use crate::checks::leak_view::{Facts, Large};
+pub use crate::checks::request::{Release, Request};

@@ -4,7 +4,7 @@ use crate::arch::VECTOR;
 use crate::arch::Vector;
 use crate::arch::fill_bytes;
 use crate::checks::body_checksum;
-use crate::checks::layout::describe;
+use crate::checks::damaged_bytes::describe;
 use crate::heap::size::{WORD, round_up};
 use crate::model::finding::{Damage, Side};
 

@@ -4,9 +4,10 @@ use crate::sys::thread_number;
 use core::ptr::NonNull;
 
 use crate::arena::size_class::Class;
-use crate::checks::heap::{CheckedHeap, Release, Request};
+use crate::checks::heap::CheckedHeap;
 use crate::checks::layout;
 use crate::checks::layout::BlockHeader;
+use crate::checks::request::{Release, Request};
 use crate::heap::size::PAGE;
 use crate::model::finding::{AllocKind, Block, Operation};
 use crate::model::site::ProcessSite;

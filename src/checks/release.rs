@@ -6,11 +6,12 @@ use core::sync::atomic::Ordering;
 
 use crate::arena::Owner;
 use crate::arena::size_class::Class;
-use crate::checks::heap::{CheckedHeap, Pages, Release};
+use crate::checks::heap::{CheckedHeap, Pages};
 use crate::checks::layout;
 use crate::checks::layout::{BlockHeader, Canaries};
 use crate::checks::poison;
 use crate::checks::quarantine::{Quarantine, Quarantined};
+use crate::checks::request::Release;
 use crate::heap::Corrupt;
 use crate::model::finding::{Defect, Finding, Operation};
 use crate::model::site::ProcessSite;

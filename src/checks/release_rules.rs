@@ -1,7 +1,8 @@
 //! Is a block freed by the call that goes with the one it came from?
 
-use crate::checks::heap::{CheckedHeap, Release};
+use crate::checks::heap::CheckedHeap;
 use crate::checks::layout::BlockHeader;
+use crate::checks::request::Release;
 use crate::model::finding::{AllocKind, Block, Defect, Finding, Operation};
 use crate::model::site::ProcessSite;
 use crate::options::{self, Name};

@@ -7,8 +7,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::arena::ArenaState;
 use crate::arena::size_class::Class;
-use crate::checks::heap::{CheckedHeap, Fresh, Pages, Release, Request};
+use crate::checks::heap::{CheckedHeap, Fresh, Pages};
 use crate::checks::layout::BlockHeader;
+use crate::checks::request::{Release, Request};
 use crate::heap::{Corrupt, Layout, Span};
 use crate::model::finding::{AllocKind, Operation};
 use crate::model::site::ProcessSite;

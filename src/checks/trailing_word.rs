@@ -3,8 +3,9 @@
 //! bytes past the end shows here.
 
 use crate::arena::size_class::Class;
+use crate::checks::damaged_bytes::describe;
 use crate::checks::header::end_in_chunk;
-use crate::checks::layout::{Canaries, LEAD, describe, pattern_of};
+use crate::checks::layout::{Canaries, LEAD, pattern_of};
 use crate::heap::size::{GRANULE, WORD};
 use crate::heap::{is_sound, size_unverified};
 use crate::model::finding::{Damage, Side};

@@ -12,10 +12,11 @@
 
 use super::bins::{bin_of, check_free};
 use super::chunk::{ChunkHeader, footer, read_links};
-use super::heap::{Heap, Usage};
+use super::heap::Heap;
 use super::pages::PageSource;
 use super::segments::Segment;
 use super::size::MIN_CHUNK;
+use super::usage::Usage;
 
 /// The first invariant found broken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -24,12 +24,14 @@ pub mod size;
 pub mod test_source;
 mod top;
 mod tuning;
+mod usage;
 
 pub use check::Broken;
 pub use chunk::{Corrupt, Corruption, capacity_by_word, is_sound, size_unverified};
 pub use free_sorted::FreedSorted;
-pub use heap::{Heap, Usage};
+pub use heap::Heap;
 pub use mapped::Span;
 pub use pages::{PageSource, Pages};
 pub use size::Layout;
 pub use tuning::Tuning;
+pub use usage::Usage;

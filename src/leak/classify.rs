@@ -13,8 +13,8 @@ use crate::heap::size::{WORD, round_down, round_up};
 use crate::leak::mark_bitmap::{BlockSet, MarkBitmap};
 use crate::model::leak_report::Loss;
 
-/// Puts every live block that is not [`BlockSet::Reached`] into [`BlockSet::Lost`]. What is reached has been
-/// marked.
+/// Puts every live block that is not [`BlockSet::Reached`] into [`BlockSet::Lost`]. What is reached
+/// has been marked.
 pub fn find_lost(marks: &MarkBitmap<'_>) {
     marks.for_each_block(|block| {
         if !marks.contains(BlockSet::Reached, block) {

@@ -1,5 +1,5 @@
-//! Lists of options, as `MALLOCOP_OPTIONS` has them: `key=value:key=value`; `:`, `,` and white space
-//! separate.
+//! Lists of options, as `MALLOCOP_OPTIONS` has them: `key=value:key=value`; `:`, `,` and white
+//! space separate.
 
 use super::plan;
 use super::rejected::Rejected;

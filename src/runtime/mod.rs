@@ -3,9 +3,9 @@
 //! global allocator) begins here.
 //!
 //! `init` makes it ready, `config` knows the options and who reads the reports, `reporter` turns
-//! findings into reports, `report_sink` is where they go, `exit` looks for leaks and sums up, `abort`
-//! ends the program, `fork` keeps the heap whole over fork, `leak_rules` are the rules against
-//! leaks, `hooked` is the way of calls that a hook or a plan listens to.
+//! findings into reports, `report_sink` is where they go, `exit` looks for leaks and sums up,
+//! `abort` ends the program, `fork` keeps the heap whole over fork, `leak_rules` are the rules
+//! against leaks, `hooked` is the way of calls that a hook or a plan listens to.
 
 pub mod abort;
 mod afl;

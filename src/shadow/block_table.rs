@@ -131,8 +131,8 @@ impl ShadowSlot {
         self.leaf.owner.load(Ordering::Relaxed) == number + 1
     }
 
-    /// Prefetches the words of the block that starts here, and its header at `header`, while a stack
-    /// is captured.
+    /// Prefetches the words of the block that starts here, and its header at `header`, while a
+    /// stack is captured.
     #[inline(always)]
     pub(crate) fn prefetch(self, header: usize, sites: Sites) {
         arch::prefetch(header);

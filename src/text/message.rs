@@ -1,5 +1,5 @@
-//! The first line of a finding. Its words are glibc's where it has some, so that a search finds what
-//! others wrote of them.
+//! The first line of a finding. Its words are glibc's where it has some, so that a search finds
+//! what others wrote of them.
 
 use std::fmt::Write as _;
 
@@ -9,8 +9,8 @@ use super::style::Renderer;
 use crate::model::finding::{AllocKind, BadRequest, Block, Defect, Finding, Operation};
 use crate::model::finding_report::FindingReport;
 
-/// What is wrong, in a sentence: glibc's words where it has some, the pointer, whose block it is, and
-/// in brackets the stable name of the defect.
+/// What is wrong, in a sentence: glibc's words where it has some, the pointer, whose block it is,
+/// and in brackets the stable name of the defect.
 pub fn write_message<S: Copy>(
     out: &mut Page,
     report: &FindingReport<S>,
@@ -33,25 +33,10 @@ pub fn write_message<S: Copy>(
             }
             _ => write!(out, "{call}: double free detected: {pointer:#x} ({id})"),
         },
-        Defect::Overflow => {
-            write!(out, "{id}: memory clobbered past end of {sized} at {pointer:#x}")
+        Defect::Overflow | Defect::Underflow | Defect::WriteAfterFree => {
+            write_damaged(out, finding, &sized)
         }
-        Defect::Underflow => {
-            write!(out, "{id}: memory clobbered before start of {sized} at {pointer:#x}")
-        }
-        Defect::WriteAfterFree => {
-            write!(out, "{id}: {sized} at {pointer:#x} was written to after it was freed")
-        }
-        Defect::Mismatch => {
-            let kind =
-                finding.block.as_ref().and_then(|block| block.kind).unwrap_or(AllocKind::Malloc);
-            let freed = freed_with(finding.operation);
-            write!(
-                out,
-                "{id}: {pointer:#x} was allocated with {} and is freed with {freed}",
-                kind.allocated_with()
-            )
-        }
+        Defect::Mismatch => write_mismatch(out, finding),
         Defect::DeleteMismatch { size, align } => {
             let _ =
                 write!(out, "{id}: {} of {sized} at {pointer:#x}", freed_with(finding.operation));
@@ -77,6 +62,26 @@ pub fn write_message<S: Copy>(
         Defect::Unjudged => Ok(()),
         Defect::BadRequest(request) => write_bad_request(out, id, request),
     };
+}
+
+fn write_mismatch<S: Copy>(out: &mut Page, finding: &Finding<S>) -> std::fmt::Result {
+    let (id, pointer) = (finding.defect.id(), finding.pointer);
+    let kind = finding.block.as_ref().and_then(|block| block.kind).unwrap_or(AllocKind::Malloc);
+    let (allocated, freed) = (kind.allocated_with(), freed_with(finding.operation));
+    write!(out, "{id}: {pointer:#x} was allocated with {allocated} and is freed with {freed}")
+}
+
+fn write_damaged<S: Copy>(out: &mut Page, finding: &Finding<S>, sized: &str) -> std::fmt::Result {
+    let (id, pointer) = (finding.defect.id(), finding.pointer);
+    match finding.defect {
+        Defect::Overflow => {
+            write!(out, "{id}: memory clobbered past end of {sized} at {pointer:#x}")
+        }
+        Defect::Underflow => {
+            write!(out, "{id}: memory clobbered before start of {sized} at {pointer:#x}")
+        }
+        _ => write!(out, "{id}: {sized} at {pointer:#x} was written to after it was freed"),
+    }
 }
 
 pub(super) fn sized<S: Copy>(block: &Block<S>) -> String {

@@ -1,5 +1,6 @@
-//! The model as text: findings, leak reports and stacks as a reader sees them, the same in a watched
-//! process and in the command. Options of rendering are an argument; nothing global is read.
+//! The model as text: findings, leak reports and stacks as a reader sees them, the same in a
+//! watched process and in the command. Options of rendering are an argument; nothing global is
+//! read.
 
 pub mod escape;
 pub mod finding;

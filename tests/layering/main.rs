@@ -12,7 +12,8 @@ const LIBRARY: [&str; 18] = [
     "checks", "leak", "runtime", "abi", "global", "testing", "program",
 ];
 /// The command, from the bottom up.
-const COMMAND: [&str; 10] = [
+const COMMAND: [&str; 11] = [
+    "status",
     "failure",
     "recording_file",
     "symbolize",

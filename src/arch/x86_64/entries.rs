@@ -10,13 +10,18 @@
 #[macro_export]
 #[doc(hidden)]
 macro_rules! entries {
-    ($abi:literal; $($(#[$note:meta])* $symbol:ident($count:tt) => $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?,)*) => {
+    ($abi:literal; $(
+        $(#[$note:meta])*
+        $symbol:ident($count:tt) =>
+            $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?,
+    )*) => {
         $(
             $(#[$note])*
             #[unsafe(no_mangle)]
             #[unsafe(naked)]
             unsafe extern $abi fn $symbol($($name: $kind),*) $(-> $result)? {
-                const _: unsafe extern $abi fn($($kind,)* $crate::arch::Caller) $(-> $result)? = $function;
+                const _: unsafe extern $abi fn($($kind,)* $crate::arch::Caller) $(-> $result)? =
+                    $function;
                 $crate::jump!($count, $function)
             }
         )*
@@ -27,13 +32,17 @@ macro_rules! entries {
 #[macro_export]
 #[doc(hidden)]
 macro_rules! inner_entries {
-    ($($symbol:ident($count:tt) => $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?,)*) => {
+    ($(
+        $symbol:ident($count:tt) =>
+            $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?,
+    )*) => {
         $(
             /// # Safety
             /// As the function behind it.
             #[unsafe(naked)]
             unsafe extern "C" fn $symbol($($name: $kind),*) $(-> $result)? {
-                const _: unsafe extern "C" fn($($kind,)* $crate::arch::Caller) $(-> $result)? = $function;
+                const _: unsafe extern "C" fn($($kind,)* $crate::arch::Caller) $(-> $result)? =
+                    $function;
                 $crate::jump!($count, $function)
             }
         )*
@@ -64,7 +73,11 @@ macro_rules! jump {
 #[macro_export]
 #[doc(hidden)]
 macro_rules! with_registers {
-    ($($(#[$note:meta])* $symbol:ident($count:tt) => $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?;)*) => {
+    ($(
+        $(#[$note:meta])*
+        $symbol:ident($count:tt) =>
+            $function:ident($($name:ident: $kind:ty),*) $(-> $result:ty)?;
+    )*) => {
         $(
             $(#[$note])*
             ///
@@ -72,7 +85,8 @@ macro_rules! with_registers {
             /// As the function behind it.
             #[unsafe(naked)]
             pub unsafe extern "C" fn $symbol($($name: $kind),*) $(-> $result)? {
-                const _: extern "C" fn($($kind,)* &$crate::arch::Registers) $(-> $result)? = $function;
+                const _: extern "C" fn($($kind,)* &$crate::arch::Registers) $(-> $result)? =
+                    $function;
                 $crate::note_and_call!($count, $function)
             }
         )*

@@ -1,8 +1,8 @@
 //! Vectors of 16 bytes.
 
 use core::arch::x86_64::{
-    __m128i, _mm_and_si128, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8, _mm_or_si128,
-    _mm_set1_epi8, _mm_storeu_si128,
+    __m128i, _mm_add_epi64, _mm_and_si128, _mm_cmpeq_epi8, _mm_cvtsi128_si64, _mm_loadu_si128,
+    _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm_storeu_si128, _mm_unpackhi_epi64,
 };
 
 /// Bytes of a vector.
@@ -60,6 +60,23 @@ impl Vector {
     pub fn equal_bytes(self, other: Self) -> Self {
         // SAFETY: every x86-64 processor has SSE2.
         Self(unsafe { _mm_cmpeq_epi8(self.0, other.0) })
+    }
+
+    /// The sums of the two words of each, modulo 2^64.
+    #[inline(always)]
+    pub fn add_words(self, other: Self) -> Self {
+        // SAFETY: every x86-64 processor has SSE2.
+        Self(unsafe { _mm_add_epi64(self.0, other.0) })
+    }
+
+    /// Its two words, the one at the lower address first.
+    #[inline(always)]
+    pub fn words(self) -> [u64; 2] {
+        // SAFETY: every x86-64 processor has SSE2.
+        unsafe {
+            let high = _mm_unpackhi_epi64(self.0, self.0);
+            [_mm_cvtsi128_si64(self.0) as u64, _mm_cvtsi128_si64(high) as u64]
+        }
     }
 
     /// The highest bit of each byte, the first byte's lowest.

@@ -1,7 +1,7 @@
 //! Weak references: symbols that may not be there.
 
-/// `name => function`: a weak reference to the symbol `name`, and a function that gives its address;
-/// 0 where it is not there, or before this library was relocated.
+/// `name => function`: a weak reference to the symbol `name`, and a function that gives its
+/// address; 0 where it is not there, or before this library was relocated.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! weak_reference {
@@ -23,8 +23,8 @@ macro_rules! weak_reference {
     };
 }
 
-/// A weak function `symbol` that goes on, arguments untouched, to the one whose address is in `known`,
-/// or, where that is 0, to the one that `look_up` gives.
+/// A weak function `symbol` that goes on, arguments untouched, to the one whose address is in
+/// `known`, or, where that is 0, to the one that `look_up` gives.
 #[macro_export]
 #[doc(hidden)]
 macro_rules! weak_forward {

@@ -5,7 +5,8 @@ use core::ptr::NonNull;
 
 use super::own_arena::{OwnArena, is_cached, owner};
 use crate::arena::size_class::Class;
-use crate::checks::heap::{CheckedHeap, Release};
+use crate::checks::heap::CheckedHeap;
+use crate::checks::request::Release;
 use crate::shadow::block_table;
 use crate::shadow::block_table::Live;
 

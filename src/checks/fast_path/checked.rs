@@ -7,10 +7,11 @@ use super::own_arena::{OwnArena, is_cached, owner};
 use crate::arch::Caller;
 use crate::arena::size_class::Class;
 use crate::checks::header::BlockOrigin;
-use crate::checks::heap::{CheckedHeap, Release, Request};
+use crate::checks::heap::CheckedHeap;
 use crate::checks::layout::{Canaries, LEAD, TAIL};
 use crate::checks::poison;
 use crate::checks::quarantine::Quarantined;
+use crate::checks::request::{Release, Request};
 use crate::model::site::ProcessSite;
 use crate::options::{self, Name};
 use crate::shadow::block_table;
@@ -53,8 +54,8 @@ fn allocate_uncached(
     NonNull::new(heap.allocate_at(request, site))
 }
 
-/// A chunk made a block. `site` is asked for where stacks are taken, when the block is known, so that its memory
-/// comes meanwhile.
+/// A chunk made a block. `site` is asked for where stacks are taken, when the block is known, so
+/// that its memory comes meanwhile.
 #[inline(always)]
 fn fill_chunk(
     heap: &CheckedHeap,

@@ -17,7 +17,8 @@ pub(crate) use own_arena::is_cached;
 use own_arena::{OwnArena, mine, mine_hooked, undisturbed};
 
 use crate::arch::Caller;
-use crate::checks::heap::{CheckedHeap, Release, Request};
+use crate::checks::heap::CheckedHeap;
+use crate::checks::request::{Release, Request};
 
 /// A block. `None`: by the slow path.
 ///
@@ -52,8 +53,8 @@ pub unsafe fn free<M: Mode>(
     unsafe { free_to::<M>(heap, mine(), user, release, caller) }
 }
 
-/// The block at `user`, any value but 0, moved to a new one for `request`, or without checks made to
-/// hold it. `None`: nothing was done; by the slow path.
+/// The block at `user`, any value but 0, moved to a new one for `request`, or without checks made
+/// to hold it. `None`: nothing was done; by the slow path.
 ///
 /// # Safety
 /// As [`allocate`] asks.

@@ -1,5 +1,6 @@
 //! The depot: every stack is stored once, as a chain of nodes from its innermost frame to its
-//! outermost; stacks that begin alike share them. A [`ProcessSite`] stands for a stack everywhere else.
+//! outermost; stacks that begin alike share them. A [`ProcessSite`] stands for a stack everywhere
+//! else.
 //!
 //! A stack is looked up by a hash over its frames, in one step; so are the chain's parts, when a
 //! new stack is stored. 64 bits are trusted: with a million stacks two share a hash in one of 30

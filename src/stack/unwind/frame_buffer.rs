@@ -37,8 +37,8 @@ pub(crate) struct KeptFrameRest {
     pub(crate) how: ReachedBy,
 }
 
-/// How a frame was reached ([`crate::stack::unwind::frame_cache`]), and in bit 0 whether rbp matters there or further
-/// out.
+/// How a frame was reached ([`crate::stack::unwind::frame_cache`]), and in bit 0 whether rbp
+/// matters there or further out.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
 pub(crate) struct ReachedBy(usize);

@@ -14,7 +14,8 @@ use std::process::{Command, ExitCode};
 use mallocop::options::{self, TABLE, Type};
 
 const HELP: &str = "\
-Run what cargo builds under mallocop: the tests, benchmarks or program itself, not cargo, compilers and build scripts
+Run what cargo builds under mallocop: the tests, benchmarks or program itself, not cargo, compilers
+and build scripts
 
 Usage: cargo mallocop [--OPTION=VALUE]... test|run|bench|nextest [what cargo takes]
 
@@ -23,7 +24,8 @@ Usage: cargo mallocop [--OPTION=VALUE]... test|run|bench|nextest [what cargo tak
   cargo mallocop --halt-on-error=0 run --release -- input.txt
   cargo mallocop nextest run                  every test in a process of its own
 
-The options are those of `mallocop run` (see `mallocop options`). Exit status: cargo's; 2 wrong usage.
+The options are those of `mallocop run` (see `mallocop options`). Exit status: cargo's; 2 wrong
+usage.
 ";
 
 /// What of cargo's runs a program.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::session::status;
+use crate::status;
 
 /// A failure of the command itself.
 #[derive(Debug)]

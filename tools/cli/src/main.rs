@@ -17,6 +17,7 @@ mod failure;
 mod printer;
 mod recording_file;
 mod session;
+mod status;
 mod symbolize;
 
 use std::ffi::OsString;

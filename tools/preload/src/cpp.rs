@@ -122,11 +122,15 @@ entries! {
     _Znwm(1) => new_from(size: usize) -> *mut c_void,
     _Znam(1) => new_array_from(size: usize) -> *mut c_void,
     _ZnwmRKSt9nothrow_t(2) => new_nothrow_from(size: usize, tag: *const c_void) -> *mut c_void,
-    _ZnamRKSt9nothrow_t(2) => new_array_nothrow_from(size: usize, tag: *const c_void) -> *mut c_void,
+    _ZnamRKSt9nothrow_t(2) =>
+        new_array_nothrow_from(size: usize, tag: *const c_void) -> *mut c_void,
     _ZnwmSt11align_val_t(2) => aligned_new_from(size: usize, align: usize) -> *mut c_void,
     _ZnamSt11align_val_t(2) => aligned_new_array_from(size: usize, align: usize) -> *mut c_void,
-    _ZnwmSt11align_val_tRKSt9nothrow_t(3) => aligned_new_nothrow_from(size: usize, align: usize, tag: *const c_void) -> *mut c_void,
-    _ZnamSt11align_val_tRKSt9nothrow_t(3) => aligned_new_array_nothrow_from(size: usize, align: usize, tag: *const c_void) -> *mut c_void,
+    _ZnwmSt11align_val_tRKSt9nothrow_t(3) =>
+        aligned_new_nothrow_from(size: usize, align: usize, tag: *const c_void) -> *mut c_void,
+    _ZnamSt11align_val_tRKSt9nothrow_t(3) =>
+        aligned_new_array_nothrow_from(size: usize, align: usize, tag: *const c_void)
+            -> *mut c_void,
     _ZdlPv(1) => delete_from(block: *mut c_void),
     _ZdaPv(1) => delete_array_from(block: *mut c_void),
     _ZdlPvm(2) => delete_sized_from(block: *mut c_void, size: usize),
@@ -135,10 +139,14 @@ entries! {
     _ZdaPvRKSt9nothrow_t(2) => delete_array_nothrow_from(block: *mut c_void, tag: usize),
     _ZdlPvSt11align_val_t(2) => aligned_delete_from(block: *mut c_void, align: usize),
     _ZdaPvSt11align_val_t(2) => aligned_delete_array_from(block: *mut c_void, align: usize),
-    _ZdlPvmSt11align_val_t(3) => aligned_delete_sized_from(block: *mut c_void, size: usize, align: usize),
-    _ZdaPvmSt11align_val_t(3) => aligned_delete_array_sized_from(block: *mut c_void, size: usize, align: usize),
-    _ZdlPvSt11align_val_tRKSt9nothrow_t(3) => aligned_delete_nothrow_from(block: *mut c_void, align: usize, tag: usize),
-    _ZdaPvSt11align_val_tRKSt9nothrow_t(3) => aligned_delete_array_nothrow_from(block: *mut c_void, align: usize, tag: usize),
+    _ZdlPvmSt11align_val_t(3) =>
+        aligned_delete_sized_from(block: *mut c_void, size: usize, align: usize),
+    _ZdaPvmSt11align_val_t(3) =>
+        aligned_delete_array_sized_from(block: *mut c_void, size: usize, align: usize),
+    _ZdlPvSt11align_val_tRKSt9nothrow_t(3) =>
+        aligned_delete_nothrow_from(block: *mut c_void, align: usize, tag: usize),
+    _ZdaPvSt11align_val_tRKSt9nothrow_t(3) =>
+        aligned_delete_array_nothrow_from(block: *mut c_void, align: usize, tag: usize),
 }
 
 unsafe extern "C-unwind" fn new_from(size: usize, caller: Caller) -> *mut c_void {

@@ -17,14 +17,17 @@ entries! {
     malloc(1) => malloc_from(size: usize) -> *mut c_void,
     calloc(2) => calloc_from(count: usize, size: usize) -> *mut c_void,
     realloc(2) => realloc_from(pointer: *mut c_void, size: usize) -> *mut c_void,
-    reallocarray(3) => reallocarray_from(pointer: *mut c_void, count: usize, size: usize) -> *mut c_void,
+    reallocarray(3) =>
+        reallocarray_from(pointer: *mut c_void, count: usize, size: usize) -> *mut c_void,
     free(1) => free_from(pointer: *mut c_void),
     cfree(1) => free_from(pointer: *mut c_void),
     free_sized(2) => free_sized_from(pointer: *mut c_void, size: usize),
-    free_aligned_sized(3) => free_aligned_sized_from(pointer: *mut c_void, align: usize, size: usize),
+    free_aligned_sized(3) =>
+        free_aligned_sized_from(pointer: *mut c_void, align: usize, size: usize),
     aligned_alloc(2) => aligned_alloc_from(align: usize, size: usize) -> *mut c_void,
     memalign(2) => memalign_from(align: usize, size: usize) -> *mut c_void,
-    posix_memalign(3) => posix_memalign_from(out: *mut *mut c_void, align: usize, size: usize) -> c_int,
+    posix_memalign(3) =>
+        posix_memalign_from(out: *mut *mut c_void, align: usize, size: usize) -> c_int,
     valloc(1) => valloc_from(size: usize) -> *mut c_void,
     pvalloc(1) => pvalloc_from(size: usize) -> *mut c_void,
     // glibc exports its own under these names, too; a block from one must be known to the other.

@@ -14,7 +14,8 @@ use crate::failure::Failure;
 use crate::printer;
 use crate::session::tree_file::TreeFile;
 use crate::session::watch::{Watch, start};
-use crate::session::{library, status, target};
+use crate::session::{library, target};
+use crate::status;
 
 /// What to run, and how.
 pub(crate) struct Run<'a> {

@@ -5,7 +5,6 @@ pub(crate) mod library;
 pub(crate) mod orphans;
 pub(crate) mod recording_builder;
 pub(crate) mod signals;
-pub(crate) mod status;
 pub(crate) mod target;
 pub(crate) mod tree_file;
 pub(crate) mod watch;

@@ -21,11 +21,11 @@ use rustix::process::Pid;
 
 use super::recording_builder::{News, RecordingBuilder};
 use super::signals::Signals;
-use super::status;
 use super::tree_file::{Source, TreeFile};
 use crate::destinations::Destinations;
 use crate::failure::Failure;
 use crate::printer;
+use crate::status;
 use crate::symbolize::Symbols;
 
 /// How often the tree file is looked at while the program runs.

@@ -1,14 +1,16 @@
 //! `mallocop sweep`: runs a program again and again, each time with another request for memory
 //! refused, and lists where it did not stand that. Each run is a `mallocop run` of its own.
 
+mod request;
 mod trial;
 mod verdict;
 
+pub(crate) use request::Sweep;
+use request::file;
+
 use crate::recording_file;
 use std::collections::HashSet;
-use std::ffi::OsString;
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -32,22 +34,6 @@ const SLOWER: u32 = 10;
 const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 /// Exit status where a fault was found.
 const FOUND: u8 = 23;
-
-/// What to sweep, and how.
-pub(crate) struct Sweep {
-    pub(crate) program: PathBuf,
-    pub(crate) arguments: Vec<OsString>,
-    /// Options from the command line, in the form of `MALLOCOP_OPTIONS`.
-    pub(crate) options: String,
-    /// Is every request refused once, not only the first of each stack?
-    pub(crate) every: bool,
-    /// Most runs.
-    pub(crate) max: Option<usize>,
-    /// Longest time for one.
-    pub(crate) timeout: Option<Duration>,
-    /// Judges the output of runs that returned what the program returns: a shell's command.
-    pub(crate) check: Option<String>,
-}
 
 /// Sweeps. The result is the command's exit status.
 pub(crate) fn sweep(sweep: &Sweep) -> Result<u8, Failure> {
@@ -193,11 +179,6 @@ fn report(mut faults: Vec<Fault>, runs: usize) -> u8 {
         }
     }
     if count == 0 { 0 } else { FOUND }
-}
-
-/// Where the recordings of a run are, and what it printed.
-fn file(files: &Path, extension: &str) -> PathBuf {
-    files.with_extension(extension)
 }
 
 /// What a run came to, for those who judge it.

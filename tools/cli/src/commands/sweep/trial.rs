@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use super::{Sweep, file};
+use super::request::{Sweep, file};
 use crate::failure::Failure;
 
 /// How often a run is looked at.

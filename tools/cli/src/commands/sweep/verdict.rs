@@ -11,7 +11,7 @@ use mallocop::model::site::RecordingSite;
 use mallocop::text::page::Page;
 use mallocop::text::stacks;
 
-use super::file;
+use super::request::file;
 use super::trial::Tried;
 use crate::failure::Failure;
 
