@@ -15,15 +15,16 @@ fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let target = scratch().join("target");
+        let profile = format!("library-{}", env!("MALLOCOP_LIBRARY_PROFILE"));
         let status = Command::new(env!("CARGO"))
-            .args(["build", "--quiet", "--package", "mallocop-preload", "--profile", "preload"])
+            .args(["build", "--quiet", "--package", "mallocop-preload", "--profile", &profile])
             .args(["--features", "oracle", "--target-dir"])
             .arg(&target)
             .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
             .status()
             .expect("cargo");
         assert!(status.success(), "the library that compares does not build");
-        target.join("preload/libmallocop.so")
+        target.join(profile).join("libmallocop.so")
     })
 }
 

@@ -13,8 +13,8 @@ command -v valgrind >/dev/null || { echo "counts.sh: valgrind is not there" >&2;
 
 if [ -z "${LIBRARY:-}" ]; then
     folder=$(cd "$(dirname "$0")/.." && pwd)
-    cargo build --quiet --manifest-path "$folder/Cargo.toml" --package mallocop-preload --profile preload
-    LIBRARY=$folder/target/preload/libmallocop.so
+    cargo build --quiet --manifest-path "$folder/Cargo.toml" --package mallocop-preload --profile library-fat --target-dir "$folder/target/library"
+    LIBRARY=$folder/target/library/library-fat/libmallocop.so
 fi
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

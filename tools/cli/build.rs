@@ -3,10 +3,11 @@
 
 use std::env;
 use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -29,14 +30,36 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// A nested cargo with a target directory of its own; the library does not depend on this package,
-/// so there is no recursion.
+/// How the library is built: `fast` takes half the time and is some percent slower, `fat` is what is
+/// installed, measured and tested.
+const PROFILES: [&str; 2] = ["fast", "fat"];
+/// Names the profile, against the rule below.
+const CHOICE: &str = "MALLOCOP_LIBRARY";
+
+/// Debug builds of the command, as `cargo run` and `cargo test` make them, carry the fast library.
+fn profile() -> Outcome<&'static str> {
+    println!("cargo::rerun-if-env-changed={CHOICE}");
+    match env::var(CHOICE) {
+        Ok(choice) => PROFILES
+            .into_iter()
+            .find(|&known| known == choice)
+            .ok_or_else(|| format!("{CHOICE}={choice}: it is `fast` or `fat`").into()),
+        Err(_) if env::var("PROFILE").is_ok_and(|profile| profile == "debug") => Ok("fast"),
+        Err(_) => Ok("fat"),
+    }
+}
+
+/// A nested cargo, whose target directory all builds of the command share. The library does not
+/// depend on this package, so there is no recursion.
 fn build_library(root: &Path, out: &Path) -> Outcome<()> {
-    let target = out.join("preload-target");
+    let profile = profile()?;
+    println!("cargo::rustc-env=MALLOCOP_LIBRARY_PROFILE={profile}");
+    let profile = format!("library-{profile}");
+    let target = target_folder(out).unwrap_or(out).join("library");
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo
         .current_dir(root)
-        .args(["build", "--package", "mallocop-preload", "--profile", "preload", "--target-dir"])
+        .args(["build", "--package", "mallocop-preload", "--profile", &profile, "--target-dir"])
         .arg(&target)
         // What concerns this package's own build is none of the library's business.
         .env_remove("RUSTFLAGS")
@@ -44,14 +67,51 @@ fn build_library(root: &Path, out: &Path) -> Outcome<()> {
         .env_remove("RUSTC_WORKSPACE_WRAPPER")
         .env_remove("RUSTC_LINKER")
         .env_remove("CARGO_BUILD_TARGET");
-    run(&mut cargo)?;
-    let library = fs::read(target.join("preload/libmallocop.so"))?;
+    run_visibly(&mut cargo)?;
+    let library = fs::read(target.join(&profile).join("libmallocop.so"))?;
     let mut hasher = DefaultHasher::new();
     library.hash(&mut hasher);
     // Names the folder in the user's cache.
     println!("cargo::rustc-env=MALLOCOP_LIBRARY_HASH={:016x}", hasher.finish());
     fs::write(out.join("libmallocop.so"), library)?;
     Ok(())
+}
+
+/// The target directory of the build under way, of which `out` is
+/// `[TRIPLE/]PROFILE/build/PACKAGE-HASH/out`.
+fn target_folder(out: &Path) -> Option<&Path> {
+    let mut above = out.ancestors();
+    above.find(|path| path.file_name().is_some_and(|name| name == "build"))?;
+    // cargo marks the directory itself.
+    above.find(|path| path.join("CACHEDIR.TAG").is_file())
+}
+
+/// Runs a command whose lines are shown while it runs: cargo keeps a build script's own output to
+/// itself, and this takes a minute.
+fn run_visibly(command: &mut Command) -> Outcome<()> {
+    let mut child = command.stderr(Stdio::piped()).spawn()?;
+    let lines = BufReader::new(child.stderr.take().ok_or("a pipe")?).lines();
+    let mut terminal = cargos_stderr();
+    let mut all = String::new();
+    for line in lines.map_while(Result::ok) {
+        if let Some(terminal) = &mut terminal {
+            // Over cargo's own line, which it draws again.
+            let clear = if terminal.is_terminal() { "\r\x1b[K" } else { "" };
+            let _ = writeln!(terminal, "{clear}     Library {}", line.trim_start());
+        }
+        all.push_str(&line);
+        all.push('\n');
+    }
+    match child.wait()? {
+        status if status.success() => Ok(()),
+        status => Err(format!("{command:?} failed: {status}\n{all}").into()),
+    }
+}
+
+/// Standard error of the cargo that runs this script, if it can be had.
+fn cargos_stderr() -> Option<File> {
+    let path = format!("/proc/{}/fd/2", std::os::unix::process::parent_id());
+    File::options().append(true).open(path).ok()
 }
 
 fn build_demo(sources: &Path, demo: &str, out: &Path) -> Outcome<()> {

@@ -8,10 +8,11 @@ pub(crate) fn build() -> Result<PathBuf, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let status = Command::new("cargo")
         .current_dir(&root)
-        .args(["build", "--quiet", "--package", "mallocop-preload", "--profile", "preload"])
+        .args(["build", "--quiet", "--package", "mallocop-preload", "--profile", "library-fat"])
+        .args(["--target-dir", "target/library"])
         .status()
         .map_err(|error| format!("cannot run cargo: {error}"))?;
-    let library = root.join("target/preload/libmallocop.so");
+    let library = root.join("target/library/library-fat/libmallocop.so");
     if !status.success() || !library.is_file() {
         return Err("libmallocop.so was not built".to_owned());
     }
