@@ -30,8 +30,8 @@ fn main() -> Outcome<()> {
     Ok(())
 }
 
-/// How the library is built: `fast` takes half the time and is some percent slower, `fat` is what is
-/// installed, measured and tested.
+/// How the library is built: `fast` takes half the time and is some percent slower, `fat` is what
+/// is installed, measured and tested.
 const PROFILES: [&str; 2] = ["fast", "fat"];
 /// Names the profile, against the rule below.
 const CHOICE: &str = "MALLOCOP_LIBRARY";
