@@ -2,7 +2,7 @@
 
 use mallocop::checks::{CheckedHeap, Release, Request};
 use mallocop::leak::classify::{find_lost, for_each_lost, let_go};
-use mallocop::leak::mark::{Interior, Marker};
+use mallocop::leak::graph::{Graph, Interior, Marking, Reach};
 use mallocop::leak::mark_bitmap::{BlockSet, MarkBitmap};
 use mallocop::leak::reader::Memory;
 use mallocop::model::finding::{Finding, Operation};
@@ -85,11 +85,11 @@ fn make_unreachable() -> Unreachable {
 }
 
 /// The direct leaks.
-fn sorted(marks: &MarkBitmap<'_>, memory: &Memory) -> Vec<usize> {
+fn sorted(graph: Graph<'_>) -> Vec<usize> {
     let mut direct = Vec::new();
     let mut indirect = 0;
-    find_lost(marks);
-    for_each_lost(marks, &memory.reader(), |block, loss| match loss {
+    find_lost(graph.marks);
+    for_each_lost(graph, |block, loss| match loss {
         Loss::Direct => direct.push(block),
         Loss::Indirect => indirect += 1,
         Loss::Possible => unreachable!(),
@@ -122,7 +122,9 @@ fn marks_follow_words_through_blocks_of_every_size() {
     let marks = MarkBitmap::draw(&HEAP).expect("memory");
     let memory = Memory::new(Vec::new());
     let reader = memory.reader();
-    let mut marker = Marker::new(&marks, &reader, Interior::Lenient, BlockSet::Reached);
+    let graph = Graph { marks: &marks, reader: &reader };
+    let marking = Marking { marks: &marks, set: BlockSet::Reached };
+    let mut marker = Reach::new(graph, Interior::Lenient, marking);
     let words = [0, 1, end, usize::MAX, large - 64];
     let start = words.as_ptr() as usize;
     marker.range(start, start + size_of_val(&words), Presence::InMemory);
@@ -134,7 +136,7 @@ fn marks_follow_words_through_blocks_of_every_size() {
     let mut live = 0;
     marks.for_each_block(|_| live += 1);
     assert_eq!(live, kept.len() + 3 + 4 + 100_000);
-    let direct = sorted(&marks, &memory);
+    let direct = sorted(graph);
     assert!(direct.contains(&lost) && direct.contains(&chain));
     let is_one_of =
         |two: [usize; 2]| direct.iter().filter(|block| two.contains(block)).count() == 1;
@@ -142,12 +144,12 @@ fn marks_follow_words_through_blocks_of_every_size() {
     assert_eq!((marks.find(large - 17), marks.find(behind + 17)), (None, None));
     // What a block leads to goes with it, and the rest is sorted as before.
     let mut gone = 0;
-    let_go(&marks, &reader, &[chain, one], |_| gone += 1);
+    let_go(graph, &[chain, one], |_| gone += 1);
     assert_eq!(gone, 100_000 + 2);
     let mut left = 0;
-    for_each_lost(&marks, &reader, |_, _| left += 1);
+    for_each_lost(graph, |_, _| left += 1);
     assert_eq!(left, 1 + 4);
-    marker.word(two);
+    marker.word(two, 0);
     marker.finish();
     assert!(marks.contains(BlockSet::Reached, one) && !marks.contains(BlockSet::Reached, lost));
 }

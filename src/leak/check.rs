@@ -3,7 +3,7 @@
 
 use super::classify;
 use super::classify::find_lost;
-use super::mark::{Interior, Marker};
+use super::graph::{Graph, Interior, Marking, Reach};
 use super::reader::Memory;
 use super::roots::Roots;
 use super::stop;
@@ -70,8 +70,15 @@ impl<'a> Check<'a> {
         let memory = Memory::new(space.take_hidden(heap));
         let marks = MarkBitmap::draw(heap).ok_or(LeakCheckObstacle::NoMemory)?;
         let reader = memory.reader();
-        let roots = Roots::new(&space, &reader, &marks, &stopped, caller);
-        let mark = |interior, set| roots.mark(&mut Marker::new(&marks, &reader, interior, set));
+        let (roots, graph) = (
+            Roots::new(&space, &reader, &stopped, caller),
+            Graph { marks: &marks, reader: &reader },
+        );
+        let mark = |interior, set| {
+            let mut reach = Reach::new(graph, interior, Marking { marks: &marks, set });
+            enter_exempt(&mut reach, &marks);
+            let _ = roots.visit(&mut reach);
+        };
         mark(Interior::Lenient, BlockSet::Reached);
         let unread_pages = memory.unread();
         let is_strict = options::number(Name::Interior) == 1;
@@ -119,9 +126,10 @@ impl<'a> Check<'a> {
             }
         });
         let heap = self.marks.heap();
-        classify::let_go(&self.marks, &self.memory.reader(), &blocks, |block| {
-            suppressed.add(heap, block, None)
-        });
+        let reader = self.memory.reader();
+        let graph = Graph { marks: &self.marks, reader: &reader };
+        classify::let_go(graph, &blocks, |block| suppressed.add(heap, block, None));
+        drop(reader);
         let mut lost = Groups::default();
         self.for_each_lost(|block, loss| lost.add(heap, block, Some(loss)));
         let mut verdict = Verdict::default();
@@ -165,10 +173,22 @@ impl<'a> Check<'a> {
 
     fn for_each_lost(&self, mut each: impl FnMut(usize, Loss)) {
         let is_certain = self.is_certain();
-        classify::for_each_lost(&self.marks, &self.memory.reader(), |block, loss| {
+        let reader = self.memory.reader();
+        let graph = Graph { marks: &self.marks, reader: &reader };
+        classify::for_each_lost(graph, |block, loss| {
             each(block, if is_certain { loss } else { Loss::Possible });
         });
     }
+}
+
+/// Blocks that nobody wants to hear of, and what they lead to, count as reached.
+fn enter_exempt(reach: &mut Reach<'_, Marking<'_>>, marks: &MarkBitmap<'_>) {
+    marks.for_each_block(|block| {
+        if marks.heap().facts(block).is_exempt {
+            reach.block(block, 0);
+        }
+    });
+    reach.finish();
 }
 
 fn room_for_marks() -> usize {

@@ -5,6 +5,8 @@
 //!
 //! The other threads stand still meanwhile: what they unmap could not be looked at.
 
+use crate::leak::roots::RootVisitor;
+use crate::leak::roots::Roots;
 use core::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,15 +18,12 @@ use crate::checks::CheckedHeap;
 use crate::heap::size::PAGE;
 use crate::leak::live_stacks::LiveStacks;
 use crate::leak::mappings::{AddressSpace, Backing};
-use crate::leak::root_regions;
-use crate::own::{early, emergency};
 use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::shadow::lookup;
 use crate::stack::unwind::entry_point::Point;
 use crate::sys::pagemap::Presence;
 use crate::sys::safe_read::Window;
-use crate::sys::stop_signal::ParkedThread;
 
 /// What the look says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +48,7 @@ static NEXT_KNOWN: AtomicUsize = AtomicUsize::new(0);
 
 struct Query<'a> {
     heap: &'a CheckedHeap,
+    reader: &'a MemoryReader<'a>,
     blocks: &'a [usize],
     ends: Vec<usize>,
     is_held: Vec<bool>,
@@ -74,15 +74,14 @@ pub fn are_held(heap: &CheckedHeap, caller: &Point, blocks: &[usize]) -> Answer 
     }
     let memory = Memory::new(Vec::new());
     let reader = memory.reader();
-    let mut look = Query::new(heap, blocks);
-    for word in stopped.parked().flat_map(ParkedThread::registers) {
-        look.word(word);
-    }
-    let threads = LiveStacks { stopped: &stopped, caller, reader: &reader };
-    look.look_everywhere(&reader, &space, &threads);
+    let roots = Roots::new(&space, &reader, &stopped, caller);
+    let mut query = Query::new(heap, &reader, blocks);
+    query.look_everywhere(&roots, &space);
+    let is_held = query.missing == 0;
+    drop(query);
     drop(reader);
     stopped.resume();
-    if look.missing == 0 { Answer::Held } else { Answer::Unknown }
+    if is_held { Answer::Held } else { Answer::Unknown }
 }
 
 /// The leak check's word. The heap is frozen.
@@ -91,7 +90,7 @@ pub fn is_nothing_lost(heap: &CheckedHeap, caller: &Point) -> bool {
 }
 
 impl<'a> Query<'a> {
-    fn new(heap: &'a CheckedHeap, blocks: &'a [usize]) -> Self {
+    fn new(heap: &'a CheckedHeap, reader: &'a MemoryReader<'a>, blocks: &'a [usize]) -> Self {
         let ends: Vec<usize> = blocks.iter().map(|&block| block + heap.extent(block)).collect();
         let mut pages = Box::new([0; PAGES / 64]);
         for (&block, &end) in blocks.iter().zip(&ends) {
@@ -103,57 +102,31 @@ impl<'a> Query<'a> {
             }
         }
         let (is_held, missing) = (vec![false; blocks.len()], blocks.len());
-        Self { heap, blocks, ends, is_held, waiting: Vec::new(), missing, pages }
+        Self { heap, reader, blocks, ends, is_held, waiting: Vec::new(), missing, pages }
     }
 
-    fn look_everywhere(
-        &mut self,
-        reader: &MemoryReader<'_>,
-        space: &AddressSpace,
-        threads: &LiveStacks<'_>,
-    ) {
-        threads.caller.registers.iter().for_each(|&word| {
-            self.word(word);
-        });
+    fn look_everywhere(&mut self, roots: &Roots<'_>, space: &AddressSpace) {
         let mut heap_parts = Vec::new();
         self.heap.for_each_stretch(|start, end| heap_parts.push((start, end)));
         self.heap.for_each_mapped(|_, _, live| {
             heap_parts.extend(live.map(|large| (large.user, large.user + large.size)));
         });
         heap_parts.sort_unstable();
-        self.look_where_it_was(reader, space, &heap_parts, threads);
-        for mapping in &space.mappings {
-            if self.is_done(reader) {
-                return;
-            }
-            let part = threads.part_in_use(*mapping);
-            space.for_each_own(part.start, part.end, |start, end| {
-                self.part(reader, start, end, part.backing);
-            });
-        }
-        let own = [emergency::used(), early::used()];
-        let mut named = own.to_vec();
-        root_regions::for_each(|start, end| named.push((start, end)));
-        for (start, end) in threads.joined_heads() {
-            self.part(reader, start, end, Backing::Anonymous);
-        }
-        for (start, end) in named {
-            space.for_each_mapped(start, end, |part| {
-                self.part(reader, part.start, part.end, part.backing);
-            });
+        self.look_where_it_was(space, &heap_parts, &roots.threads());
+        if self.is_done() || roots.visit(self).is_break() {
+            return;
         }
         for (start, end) in heap_parts {
-            if self.is_done(reader) {
+            if self.is_done() {
                 return;
             }
-            self.part(reader, start, end, Backing::Anonymous);
+            self.part(start, end);
         }
     }
 
     /// Looks in the pages where something was found before.
     fn look_where_it_was(
         &mut self,
-        reader: &MemoryReader<'_>,
         space: &AddressSpace,
         heap_parts: &[(usize, usize)],
         threads: &LiveStacks<'_>,
@@ -169,32 +142,36 @@ impl<'a> Query<'a> {
                         && !mapping.is_stack
                         && !threads.has_any_in(*mapping)
                 });
-            if may_be_read && !self.is_done(reader) {
-                self.part(reader, page, page + PAGE, Backing::Anonymous);
+            if may_be_read && !self.is_done() {
+                self.part(page, page + PAGE);
             }
         }
     }
 
-    fn is_done(&mut self, reader: &MemoryReader<'_>) -> bool {
+    /// Looks through what waits. Is there a word for each block?
+    fn is_done(&mut self) -> bool {
         while let Some(block) = self.waiting.pop() {
             let end =
                 self.blocks.binary_search(&block).ok().and_then(|at| self.ends.get(at).copied());
-            self.part(reader, block, end.unwrap_or(block), Backing::Anonymous);
+            self.part(block, end.unwrap_or(block));
         }
         self.missing == 0
     }
 
-    /// Looks through memory.
-    fn part(&mut self, reader: &MemoryReader<'_>, start: usize, end: usize, backing: Backing) {
-        let window = self.window();
-        reader.memory().for_each_touched(start, end, |start, end, presence| {
-            let presence = if backing == Backing::File { Presence::Elsewhere } else { presence };
-            let _ = reader.words((start, end, presence), window, |at, word| {
-                if self.may_lead(word) && self.is_counted(at) && self.word(word) {
-                    remember(at);
-                }
-                if self.missing == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
+    /// Looks through anonymous memory, as far as it was touched.
+    fn part(&mut self, start: usize, end: usize) {
+        self.reader.memory().for_each_touched(start, end, |start, end, presence| {
+            self.look_at(start, end, presence);
+        });
+    }
+
+    fn look_at(&mut self, start: usize, end: usize, presence: Presence) {
+        let (window, reader) = (self.window(), self.reader);
+        let _ = reader.words((start, end, presence), window, |at, word| {
+            if self.may_lead(word) && self.is_counted(at) && self.note(word) {
+                remember(at);
+            }
+            if self.missing == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
     }
 
@@ -229,7 +206,7 @@ impl<'a> Query<'a> {
     }
 
     /// Notes what a word leads to. Was that missing?
-    fn word(&mut self, word: usize) -> bool {
+    fn note(&mut self, word: usize) -> bool {
         let word = word & ADDRESS_MASK;
         let behind = self.blocks.partition_point(|&block| block <= word);
         let Some(at) = behind.checked_sub(1) else { return false };
@@ -242,6 +219,20 @@ impl<'a> Query<'a> {
         self.missing -= 1;
         self.waiting.extend(self.blocks.get(at));
         true
+    }
+}
+
+impl RootVisitor for Query<'_> {
+    fn word(&mut self, word: usize) {
+        self.note(word);
+    }
+
+    fn range(&mut self, start: usize, end: usize, presence: Presence) {
+        self.look_at(start, end, presence);
+    }
+
+    fn pause(&mut self) -> ControlFlow<()> {
+        if self.is_done() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 

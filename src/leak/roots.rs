@@ -1,14 +1,14 @@
-//! Roots: where the program keeps what it can still use. Words there that lead to blocks are
-//! marked.
+//! Roots: where the program keeps what it can still use. This is the one list of them.
 
+use core::ops::ControlFlow;
+
+use super::graph::{Enter, Reach};
 use super::kernel_words;
-use super::mark::Marker;
+use super::live_stacks::LiveStacks;
+use super::mappings::{AddressSpace, Backing, WritableMapping};
 use super::reader::MemoryReader;
+use super::root_regions;
 use super::stop::Stopped;
-use crate::leak::live_stacks::LiveStacks;
-use crate::leak::mappings::{AddressSpace, Backing, WritableMapping};
-use crate::leak::mark_bitmap::MarkBitmap;
-use crate::leak::root_regions;
 use crate::options::{self, Name};
 use crate::own::{early, emergency};
 use crate::stack::unwind::entry_point::Point;
@@ -21,11 +21,38 @@ fn alt_stack() -> usize {
     thread_descriptor::alternate_stack().map_or(0, |(start, _)| start)
 }
 
-/// Marks from all roots.
+/// What the roots are given to.
+pub trait RootVisitor {
+    /// A word of no place in memory: a register, a stack's address, a word that the kernel holds.
+    fn word(&mut self, word: usize);
+
+    /// The words of `[start, end)`, which are so present.
+    fn range(&mut self, start: usize, end: usize, presence: Presence);
+
+    /// What came so far may be looked through. `Break`: no more roots are wanted.
+    fn pause(&mut self) -> ControlFlow<()>;
+}
+
+impl<E: Enter> RootVisitor for Reach<'_, E> {
+    fn word(&mut self, word: usize) {
+        Self::word(self, word, 0);
+    }
+
+    fn range(&mut self, start: usize, end: usize, presence: Presence) {
+        Self::range(self, start, end, presence);
+    }
+
+    /// At once: the list of what waits stays short.
+    fn pause(&mut self) -> ControlFlow<()> {
+        self.finish();
+        ControlFlow::Continue(())
+    }
+}
+
+/// All roots of this process.
 pub struct Roots<'a> {
     space: &'a AddressSpace,
     reader: &'a MemoryReader<'a>,
-    marks: &'a MarkBitmap<'a>,
     stopped: &'a Stopped,
     caller: &'a Point,
 }
@@ -35,73 +62,62 @@ impl<'a> Roots<'a> {
     pub const fn new(
         space: &'a AddressSpace,
         reader: &'a MemoryReader<'a>,
-        marks: &'a MarkBitmap<'a>,
         stopped: &'a Stopped,
         caller: &'a Point,
     ) -> Self {
-        Self { space, reader, marks, stopped, caller }
+        Self { space, reader, stopped, caller }
     }
 
-    /// Marks what is reachable from all of them.
-    pub fn mark(&self, marker: &mut Marker<'_>) {
-        self.mark_exempt(marker);
-        self.mark_registers(marker);
+    /// Gives all of them to `visitor`, until it breaks.
+    pub fn visit(&self, visitor: &mut impl RootVisitor) -> ControlFlow<()> {
+        self.visit_registers(visitor);
         for mapping in &self.space.mappings {
-            self.mark_mapping(marker, *mapping);
-            // What was found is looked through at once: the list of what waits stays short.
-            marker.finish();
+            self.visit_mapping(visitor, *mapping);
+            visitor.pause()?;
         }
-        let mut mark_all = |start, end| {
-            self.space.for_each_mapped(start, end, |mapping| self.mark_part(marker, mapping));
+        let mut visit_all = |start, end| {
+            self.space.for_each_mapped(start, end, |mapping| self.visit_part(visitor, mapping));
         };
         // Our own memory, but the program's handlers and libc have blocks in it.
         let (emergency, early) = (emergency::used(), early::used());
-        mark_all(emergency.0, emergency.1);
-        mark_all(early.0, early.1);
-        root_regions::for_each(mark_all);
+        visit_all(emergency.0, emergency.1);
+        visit_all(early.0, early.1);
+        root_regions::for_each(visit_all);
         for (start, end) in self.threads().joined_heads() {
-            marker.range(start, end, Presence::InMemory);
+            visitor.range(start, end, Presence::InMemory);
         }
-        kernel_words::for_each(|word| marker.word(word));
-        marker.finish();
+        visitor.pause()?;
+        kernel_words::for_each(|word| visitor.word(word));
+        visitor.pause()
     }
 
-    /// Blocks that nobody wants to hear of, and what they lead to.
-    fn mark_exempt(&self, marker: &mut Marker<'_>) {
-        self.marks.for_each_block(|block| {
-            if self.marks.heap().facts(block).is_exempt {
-                marker.block(block);
-            }
-        });
-        marker.finish();
-    }
-
-    fn mark_registers(&self, marker: &mut Marker<'_>) {
+    fn visit_registers(&self, visitor: &mut impl RootVisitor) {
         if options::flag(Name::UseRegisters) {
-            self.caller.registers.iter().for_each(|&word| marker.word(word));
+            self.caller.registers.iter().for_each(|&word| visitor.word(word));
             for place in self.stopped.parked() {
-                place.registers().for_each(|word| marker.word(word));
+                place.registers().for_each(|word| visitor.word(word));
                 for (start, end) in place.vectors() {
-                    marker.range(start, end, Presence::InMemory);
+                    visitor.range(start, end, Presence::InMemory);
                 }
             }
         }
         if options::flag(Name::UseStacks) {
             // Stacks that are blocks of the heap.
-            marker.word(self.caller.sp);
-            marker.word(alt_stack());
+            visitor.word(self.caller.sp);
+            visitor.word(alt_stack());
             for place in self.stopped.parked() {
-                marker.word(place.sp());
-                marker.word(place.alternate().0);
+                visitor.word(place.sp());
+                visitor.word(place.alternate().0);
             }
         }
     }
 
-    const fn threads(&self) -> LiveStacks<'_> {
+    /// The threads.
+    pub(super) const fn threads(&self) -> LiveStacks<'_> {
         LiveStacks { stopped: self.stopped, caller: self.caller, reader: self.reader }
     }
 
-    fn mark_mapping(&self, marker: &mut Marker<'_>, mapping: WritableMapping) {
+    fn visit_mapping(&self, visitor: &mut impl RootVisitor, mapping: WritableMapping) {
         let threads = self.threads();
         let kind = match mapping.backing {
             Backing::File | Backing::Bss => Name::UseGlobals,
@@ -109,23 +125,20 @@ impl<'a> Roots<'a> {
             Backing::Anonymous => Name::UseMappings,
         };
         if options::flag(kind) {
-            self.mark_span(marker, threads.part_in_use(mapping));
+            let span = threads.part_in_use(mapping);
+            self.space.for_each_own(span.start, span.end, |start, end| {
+                self.visit_part(visitor, WritableMapping { start, end, ..span });
+            });
         }
     }
 
-    fn mark_span(&self, marker: &mut Marker<'_>, span: WritableMapping) {
-        self.space.for_each_own(span.start, span.end, |start, end| {
-            self.mark_part(marker, WritableMapping { start, end, ..span });
-        });
-    }
-
-    fn mark_part(&self, marker: &mut Marker<'_>, part: WritableMapping) {
+    fn visit_part(&self, visitor: &mut impl RootVisitor, part: WritableMapping) {
         // While threads go on a mapping may go away. What has a file behind it may become shorter
         // at any time.
         let in_place = part.backing != Backing::File && self.stopped.is_complete();
         self.reader.memory().for_each_touched(part.start, part.end, |start, end, presence| {
             let presence = if in_place { presence } else { Presence::Elsewhere };
-            marker.range(start, end, presence);
+            visitor.range(start, end, presence);
         });
     }
 }

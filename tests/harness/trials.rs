@@ -127,21 +127,31 @@ pub(crate) fn run(mut command: Command, space: u64) -> Outcome {
     let (status, memory) = wait(id);
     let took = started.elapsed();
     drop(running);
-    guard.join().expect("the guard");
+    let seen = guard.join().expect("the guard");
+    // Until it executes its program a child has this process's memory, which may be more.
+    let memory = if memory > most_memory("self") { memory } else { seen };
     Outcome { line, status, took, memory, printed, text }
 }
 
-/// Ends a run that takes too long or too much.
-fn guard(id: u32, ended: &Receiver<()>) {
-    let started = Instant::now();
+/// Most memory that a process has had in one program, in bytes.
+fn most_memory(process: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    kib.unwrap_or(0) * 1024
+}
+
+/// Ends a run that takes too long or too much. Returns the most memory that it was seen with.
+fn guard(id: u32, ended: &Receiver<()>) -> u64 {
+    let (started, mut most) = (Instant::now(), 0);
     while ended.recv_timeout(Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
-        let pages = fs::read_to_string(format!("/proc/{id}/statm")).unwrap_or_default();
-        let pages = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok()).unwrap_or(0);
-        if started.elapsed() > PATIENCE || pages * 4096_u64 > MEMORY + (64 << 20) {
+        most = most.max(most_memory(&id.to_string()));
+        if started.elapsed() > PATIENCE || most > MEMORY + (64 << 20) {
             let _ = Command::new("kill").args(["-KILL", "--", &format!("-{id}")]).status();
-            return;
+            break;
         }
     }
+    most
 }
 
 /// The end of what is printed, and how much it is in all.
