@@ -1,30 +1,29 @@
-//! mallocop, the library: a brk/mmap chunk heap, wrapped by a debug layer that names every heap
-//! error with full stacks.
+//! A debug allocator for Linux: canaries, a quarantine for freed blocks, and leak reports, all with
+//! stacks.
 //!
-//! It exports no `malloc` symbol: linking it replaces nothing. `tools/preload` makes the C and C++
-//! symbols of it (libmallocop.so), `tools/cli` the `mallocop` command that preloads those.
+//! # Quick start
 //!
-//! A block's way **in**, [`checks::CheckedHeap::allocate`]:
+//! ```
+//! #[global_allocator]
+//! static ALLOCATOR: mallocop::Mallocop = mallocop::Mallocop::new();
 //!
-//! 1. A signal handler that interrupted one of our locks gets memory from [`own::emergency`], the
-//!    tool itself from [`own::heap`].
-//! 2. The calling stack becomes a site ([`stack`]).
-//! 3. The block is planned ([`checks::block`]), and a chunk taken from an arena's heap
-//!    ([`arena`], [`heap`]).
-//! 4. Head and canaries are written, fresh bytes filled.
-//! 5. The registry declares the address live ([`checks::registry`]).
+//! fn main() {
+//!     let name = String::from("checked");
+//!     assert_eq!(name.len(), 7);
+//! }
+//! ```
 //!
-//! Its way **out**, [`checks::CheckedHeap::free`]:
+//! Every allocation of the program's Rust code is checked now. Errors and leaks are reported on
+//! standard error; `MALLOCOP_OPTIONS` sets the options. `#[mallocop::test]` makes a test fail that
+//! leaks, [`leak_scope`] looks at a part of one, [`stats`] counts.
 //!
-//! 1. An address in one of our private ranges goes back there.
-//! 2. One atomic step in the registry takes the block from live to quarantined, or tells why not;
-//!    nothing is read through the pointer before. What is no live block is explained and becomes a
-//!    [`finding::Finding`].
-//! 3. Canaries, call and size are verified.
-//! 4. The block is poisoned and waits in the quarantine ([`checks::quarantine`]).
-//! 5. The oldest one there is verified once more and its chunk given back to the heap.
+//! The `mallocop` command checks programs that are not built with this crate.
 //!
-//! Findings are data; [`output`] turns them into text.
+//! # Inside
+//!
+//! The crate exports no `malloc` symbol: linking it replaces nothing. The other modules are the
+//! parts that the command and libmallocop.so are made of; ARCHITECTURE.md has a map. They change
+//! without notice.
 #![warn(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -52,6 +51,15 @@ pub mod testing;
 pub mod text;
 pub mod trace;
 
+/// Earlier names of modules, for one release.
+#[doc(hidden)]
+pub use checks as debug;
 pub use global::Mallocop;
 pub use mallocop_macros::test;
+#[doc(hidden)]
+pub use model::finding;
 pub use testing::{LeakScope, leak_scope, stats};
+#[doc(hidden)]
+pub use text as report;
+#[doc(hidden)]
+pub use trace as record;

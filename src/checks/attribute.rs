@@ -81,7 +81,7 @@ impl CheckedHeap {
         if !self.is_checked() || !matches!(state, BlockState::Live(_) | BlockState::Quarantined) {
             return None;
         }
-        if self.mapped.lock().get(user).is_some_and(|m| m.block.life != Block::at(user).life) {
+        if self.mapped().lock().get(user).is_some_and(|m| m.block.life != Block::at(user).life) {
             return None;
         }
         // SAFETY: the registry says that a block is there, and its mapping is not sealed.
@@ -112,7 +112,7 @@ impl CheckedHeap {
         if head.mapped || unsafe { self.canaries().holds_behind(user, head.size, class) } {
             return None;
         }
-        let arena = self.arenas.get(block_table::owner(user)?)?;
+        let arena = self.arenas().get(block_table::owner(user)?)?;
         let _held = arena.lock();
         // SAFETY: the block is whole, with that head, and its heap's lock is held.
         unsafe { self.canaries().behind_damage(user, head.size, class) }

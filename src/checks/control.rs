@@ -1,8 +1,6 @@
 //! What concerns the heap as a whole: tuning, counts, fork, and the freeze under which it is looked
 //! through.
 
-use core::sync::atomic::Ordering;
-
 use crate::checks::heap::CheckedHeap;
 use crate::heap::Usage;
 use crate::model::finding::Operation;
@@ -14,7 +12,7 @@ use crate::sys::lock::Hold;
 impl CheckedHeap {
     /// Sets glibc's two tunables (mallopt); `None` leaves one as it is.
     pub fn tune(&self, mmap_threshold: Option<usize>, trim_threshold: Option<usize>) {
-        self.arenas.tune(|tuning| {
+        self.arenas().tune(|tuning| {
             tuning.dynamic = false;
             tuning.mmap_threshold = mmap_threshold.unwrap_or(tuning.mmap_threshold);
             tuning.trim_threshold = trim_threshold.unwrap_or(tuning.trim_threshold);
@@ -27,13 +25,13 @@ impl CheckedHeap {
         self.evict_over(0);
         let mut any = self.unmap_over_budget(true);
         if let Some(mut owner) = self.owner()
-            && let Err(corrupt) = owner.empty(&self.arenas)
+            && let Err(corrupt) = owner.empty(self.arenas())
         {
             drop(owner);
             self.blame_corruption(corrupt, Operation::Free, ProcessSite::NONE);
         }
         let mut smashed = None;
-        self.arenas.for_each(|arena| match arena.trim(keep) {
+        self.arenas().for_each(|arena| match arena.trim(keep) {
             Ok(trimmed) => any |= trimmed,
             Err(corrupt) => smashed = Some(corrupt),
         });
@@ -46,7 +44,7 @@ impl CheckedHeap {
     /// The counts over all arenas.
     pub fn totals(&self) -> (HeapStats, Usage) {
         let (mut totals, mut usage) = (HeapStats::default(), Usage::default());
-        self.arenas.for_each(|arena| {
+        self.arenas().for_each(|arena| {
             arena.stats().add_to(&mut totals);
             let arena_state = arena.lock();
             arena_state.stats.add_to(&mut totals);
@@ -60,8 +58,8 @@ impl CheckedHeap {
     /// [`CheckedHeap::release_after_fork`]; the second says whether other threads are outside of
     /// all of them.
     pub fn hold_over_fork(&self) -> ([bool; 2], bool) {
-        let mapped = self.mapped.hold_over_fork();
-        let arenas = self.arenas.hold_over_fork();
+        let mapped = self.mapped().hold_over_fork();
+        let arenas = self.arenas().hold_over_fork();
         let own = own::heap::hold_over_fork();
         let all = arenas && mapped != Hold::Busy && own != Hold::Busy;
         ([mapped == Hold::Taken, own == Hold::Taken], all)
@@ -78,9 +76,9 @@ impl CheckedHeap {
             if own {
                 own::heap::release_after_fork();
             }
-            self.arenas.release_after_fork();
+            self.arenas().release_after_fork();
             if mapped {
-                self.mapped.release_after_fork();
+                self.mapped().release_after_fork();
             }
         }
     }
@@ -89,32 +87,32 @@ impl CheckedHeap {
     /// is free, but for those that the child's thread held when a signal handler of it forked.
     pub fn renew_locks(&self) {
         own::heap::renew_lock();
-        self.arenas.renew_locks();
-        self.mapped.renew();
+        self.arenas().renew_locks();
+        self.mapped().renew();
     }
 
     /// From here on no memory goes away under a reader's hands: nothing is unmapped, trimmed or
     /// evicted. For good at exit; else until [`CheckedHeap::thaw`].
     pub fn freeze(&self) {
-        self.frozen.fetch_add(1, Ordering::SeqCst);
+        self.freeze_count().begin();
         // Mappings only go away under this lock, and only when nothing is frozen: who saw that is
         // done.
-        drop(self.mapped.lock());
-        self.arenas.tune(|tuning| tuning.may_trim = false);
+        drop(self.mapped().lock());
+        self.arenas().tune(|tuning| tuning.may_trim = false);
     }
 
     /// In a forked child, which looks at nothing: whoever did is not there.
     pub fn thaw_after_fork(&self) {
         if self.is_frozen() {
-            self.frozen.store(1, Ordering::SeqCst);
+            self.freeze_count().renew();
             self.thaw();
         }
     }
 
     /// Ends one [`CheckedHeap::freeze`].
     pub fn thaw(&self) {
-        if self.frozen.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.arenas.tune(|tuning| tuning.may_trim = true);
+        if self.freeze_count().end() {
+            self.arenas().tune(|tuning| tuning.may_trim = true);
         }
     }
 }

@@ -60,11 +60,11 @@ impl CheckedHeap {
     ) -> bool {
         let block = Block { site, ..layout::facts(user, head) };
         block_table::cover(user, 1)
-            && self.mapped.lock().insert(MappedBlock { span, block, is_emptied: false })
+            && self.mapped().lock().insert(MappedBlock { span, block, is_emptied: false })
     }
 
     pub(crate) fn list_of(&self, user: usize, head: BlockHeader) -> Option<MappedBlock> {
-        if head.mapped { self.mapped.lock().get(user) } else { None }
+        if head.mapped { self.mapped().lock().get(user) } else { None }
     }
 
     /// Drops a freed mapping's pages but keeps its addresses for a while.
@@ -79,7 +79,7 @@ impl CheckedHeap {
             return;
         };
         let retired = {
-            let mut arena_state = self.arenas.main().lock();
+            let mut arena_state = self.arenas().main().lock();
             // SAFETY: the block is ours and mapped.
             let span = unsafe { arena_state.heap.span_of(payload) };
             span.map(|_| {
@@ -90,7 +90,7 @@ impl CheckedHeap {
             })
         };
         match retired {
-            Ok(tuning) => self.arenas.follow(tuning),
+            Ok(tuning) => self.arenas().follow(tuning),
             Err(corrupt) => return self.blame_corruption(corrupt, Operation::Free, now),
         }
         let block = Block {
@@ -108,7 +108,7 @@ impl CheckedHeap {
     fn keep_mapping(&self, mapped: MappedBlock, block: Block) {
         // Room first: a full ring would overwrite its oldest entry.
         self.unmap_over_budget(false);
-        let mut list = self.mapped.lock();
+        let mut list = self.mapped().lock();
         if self.is_frozen() {
             return;
         }
@@ -136,13 +136,13 @@ impl CheckedHeap {
         let mut any = false;
         loop {
             let oldest = {
-                let mut list = self.mapped.lock();
+                let mut list = self.mapped().lock();
                 if self.is_frozen() { None } else { list.over_budget(all) }
             };
             // It is listed nowhere: nobody else unmaps it.
             let Some(mapped) = oldest else { return any };
             self.verify_emptied(&mapped, Operation::Evict);
-            let mut list = self.mapped.lock();
+            let mut list = self.mapped().lock();
             if self.is_frozen() {
                 list.put_back(mapped);
                 return any;
@@ -181,7 +181,7 @@ impl CheckedHeap {
         let user = mapped.block.user;
         block_table::set(user, BlockState::Evicted);
         // SAFETY: nobody uses the mapping, by the caller's word.
-        unsafe { self.arenas.main().lock().heap.unmap(mapped.span) };
+        unsafe { self.arenas().main().lock().heap.unmap(mapped.span) };
     }
 }
 

@@ -3,9 +3,11 @@
 
 use crate::checks::Release;
 use crate::checks::Request;
+use crate::checks::freeze::Freeze;
+use crate::checks::quarantine_share::QuarantineShare;
 use crate::sys::thread_number;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::arena::size_class::Class;
 use crate::arena::{Arenas, Owner};
@@ -45,13 +47,11 @@ pub(crate) type Pages = ShadowedPages<ProgramPages>;
 
 /// The program's heap with all its checks. One per process.
 pub struct CheckedHeap {
-    pub(crate) arenas: Arenas<Pages, Quarantine>,
-    pub(crate) mapped: Lock<MappedBlocks>,
-    pub(crate) key: AtomicU64,
-    /// Bytes that may wait in one thread's quarantine.
-    pub(crate) quarantine_limit: AtomicUsize,
-    /// Looks at everything under way: while there is one, no memory goes away.
-    pub(crate) frozen: AtomicUsize,
+    arenas: Arenas<Pages, Quarantine>,
+    mapped: Lock<MappedBlocks>,
+    key: AtomicU64,
+    quarantine_share: QuarantineShare,
+    freeze: Freeze,
     /// Do both ends of operator new and delete come to us?
     operators_are_ours: AtomicBool,
     on_finding: fn(&Finding),
@@ -65,11 +65,34 @@ impl CheckedHeap {
             arenas: Arenas::new(pages, Quarantine::new()),
             mapped: Lock::new(MappedBlocks::new()),
             key: AtomicU64::new(0),
-            quarantine_limit: AtomicUsize::new(0),
-            frozen: AtomicUsize::new(0),
+            quarantine_share: QuarantineShare::new(),
+            freeze: Freeze::new(),
             operators_are_ours: AtomicBool::new(true),
             on_finding,
         }
+    }
+
+    /// The arenas of all threads.
+    #[inline(always)]
+    pub(super) const fn arenas(&self) -> &Arenas<Pages, Quarantine> {
+        &self.arenas
+    }
+
+    /// Blocks with a mapping of their own.
+    #[inline(always)]
+    pub(super) const fn mapped(&self) -> &Lock<MappedBlocks> {
+        &self.mapped
+    }
+
+    /// What each thread may keep waiting.
+    #[inline(always)]
+    pub(super) const fn quarantine_share(&self) -> &QuarantineShare {
+        &self.quarantine_share
+    }
+
+    /// Whether somebody looks at everything.
+    pub(super) const fn freeze_count(&self) -> &Freeze {
+        &self.freeze
     }
 
     /// To be called once, before any other call and after the options are known.
@@ -288,7 +311,7 @@ impl CheckedHeap {
 
     #[inline]
     pub(crate) fn is_frozen(&self) -> bool {
-        self.frozen.load(Ordering::Relaxed) != 0
+        self.freeze.is_on()
     }
 
     /// Are blocks checked? Fixed before the first one is made.

@@ -14,7 +14,7 @@ impl CheckedHeap {
     pub(crate) fn large_limit(&self) -> usize {
         let all = options::number(Name::QuarantineSizeMb) << 20;
         let each = options::number(Name::ThreadLocalQuarantineSizeKb) << 10;
-        (LARGE_SHARE * each).min(all / self.arenas.owners().max(1))
+        (LARGE_SHARE * each).min(all / self.arenas().owners().max(1))
     }
 
     /// Poisons a verified block that is too large to wait among the others, and keeps it.

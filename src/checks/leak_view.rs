@@ -37,7 +37,7 @@ impl CheckedHeap {
     /// Calls `each` with all memory that may hold blocks, mapped ones apart, first byte and first
     /// byte behind.
     pub fn for_each_stretch(&self, mut each: impl FnMut(usize, usize)) {
-        self.arenas.for_each(|arena| {
+        self.arenas().for_each(|arena| {
             let arena_state = arena.lock();
             arena_state.heap.stretches().for_each(|(start, end)| each(start, end));
         });
@@ -46,7 +46,7 @@ impl CheckedHeap {
     /// Calls `each` with every mapping that is or was a block: first byte, first byte behind, and
     /// the block if it is live.
     pub fn for_each_mapped(&self, mut each: impl FnMut(usize, usize, Option<Large>)) {
-        let list = self.mapped.lock();
+        let list = self.mapped().lock();
         for mapped in list.all() {
             let block = &mapped.block;
             let size = block.size.filter(|_| block.life == Life::Live);

@@ -54,7 +54,7 @@ impl CheckedHeap {
         if address >> ADDRESS_BITS != 0 {
             return (Location::NonCanonical, None);
         }
-        if let Some(mapped) = { self.mapped.lock().containing(address) } {
+        if let Some(mapped) = { self.mapped().lock().containing(address) } {
             return (place_in(&mapped.block, address), Some(mapped.block));
         }
         if let Some(found) = self.locate_by_registry(address) {
@@ -97,7 +97,7 @@ impl CheckedHeap {
 
     /// All that is known of the block that starts, or started, at `user`.
     pub(crate) fn describe(&self, user: usize) -> Block {
-        if let Some(mapped) = { self.mapped.lock().get(user) } {
+        if let Some(mapped) = { self.mapped().lock().get(user) } {
             return mapped.block;
         }
         let Some(word) = block_table::word(user) else { return Block::at(user) };
@@ -127,7 +127,7 @@ impl CheckedHeap {
     /// The block at `user` as it waits in a quarantine.
     fn waiting(&self, user: usize) -> Option<Quarantined> {
         let mut found = None;
-        self.arenas.for_each(|arena| {
+        self.arenas().for_each(|arena| {
             found = found.or_else(|| arena.local().iter().find(|waiting| waiting.user == user));
         });
         found

@@ -106,7 +106,7 @@ impl CheckedHeap {
     fn count_resize(&self, old: usize, new: usize) {
         match self.owner() {
             Some(owner) => owner.arena().stats().count_resize(old, new),
-            None => self.arenas.main().lock().stats.count_resize(old, new),
+            None => self.arenas().main().lock().stats.count_resize(old, new),
         }
     }
 
@@ -196,11 +196,11 @@ impl CheckedHeap {
             return self.remap(user, of_request(head, request), layout.size, size, site);
         }
         // Past the threshold a mapping is the better place: it can grow by mremap.
-        if size > head.size && self.arenas.maps(layout.size) {
+        if size > head.size && self.arenas().maps(layout.size) {
             return None;
         }
         let payload = NonNull::new((user - layout.lead) as *mut u8)?;
-        let mut arena_state = self.arenas.get(taken.arena()?)?.lock();
+        let mut arena_state = self.arenas().get(taken.arena()?)?.lock();
         // SAFETY: the block is taken, ours alone, and not mapped.
         if unsafe { arena_state.heap.resize(payload, layout.size) } != Ok(true) {
             return None;
@@ -244,10 +244,10 @@ impl CheckedHeap {
         let payload = NonNull::new((user - lead) as *mut u8)?;
         // Held until both addresses have their new words: another thread may get the old place as
         // soon as the mapping has left it, and must not be listed before this block is not.
-        let mut list = self.mapped.lock();
+        let mut list = self.mapped().lock();
         let mapped = list.get(user)?;
         let (moved, span) = {
-            let mut arena_state = self.arenas.main().lock();
+            let mut arena_state = self.arenas().main().lock();
             // SAFETY: the block is taken and ours alone; the old place is not used after a move.
             let moved = unsafe { arena_state.heap.remap(payload, mapped.span, payload_size)? };
             // SAFETY: the payload is live where it is now.

@@ -2,7 +2,6 @@
 
 use crate::sys::thread_number;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering;
 
 use crate::arena::Owner;
 use crate::arena::size_class::Class;
@@ -43,7 +42,7 @@ impl CheckedHeap {
         let size = head.size;
         let waiting =
             Quarantined { user, size, class: taken.class, thread: thread_number::number() };
-        if size <= self.quarantine_limit.load(Ordering::Relaxed) / 2
+        if size <= self.quarantine_share().bytes() / 2
             && let Some(owner) = self.owner()
         {
             return self.let_wait(owner, self.canaries(), waiting, &taken, Sites::taken());
@@ -117,7 +116,7 @@ impl CheckedHeap {
             capture::count_free(taken.site_in(sites), waiting.size);
         }
         match owner.arena().local().push_quickly(waiting) {
-            Some(bytes) if bytes <= self.quarantine_limit.load(Ordering::Relaxed) => {}
+            Some(bytes) if bytes <= self.quarantine_share().bytes() => {}
             Some(_) => self.make_way(owner),
             None => {
                 let class = waiting.class.map_or(0, Class::byte);
@@ -172,7 +171,7 @@ impl CheckedHeap {
     #[inline(never)]
     #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_make_way"))]
     fn make_way<'a>(&'a self, mut owner: Owner<'a, Pages, Quarantine>) {
-        let limit = self.quarantine_limit.load(Ordering::Relaxed);
+        let limit = self.quarantine_share().bytes();
         let quarantine = owner.arena().local();
         let look = self.look();
         while !self.is_frozen() {
@@ -239,7 +238,7 @@ impl CheckedHeap {
         }
         // SAFETY: the block was taken when it came in: with its class, its arena, and nobody's
         // since.
-        match unsafe { owner.release(payload, class, from, &self.arenas) } {
+        match unsafe { owner.release(payload, class, from, self.arenas()) } {
             Ok(()) => Evicted::Yes,
             Err(corrupt) => Evicted::Beside(corrupt),
         }
@@ -336,7 +335,7 @@ impl CheckedHeap {
                 owner.arena().stats().count_free(size);
                 owner.arena().stats().tell();
             }
-            None => self.arenas.main().lock().stats.count_free(size),
+            None => self.arenas().main().lock().stats.count_free(size),
         }
     }
 
@@ -344,8 +343,8 @@ impl CheckedHeap {
     pub fn share_quarantine(&self) {
         let each = options::number(Name::ThreadLocalQuarantineSizeKb) << 10;
         let all = options::number(Name::QuarantineSizeMb) << 20;
-        let share = each.min(all / self.arenas.owners().max(1));
-        self.quarantine_limit.store(share, Ordering::Relaxed);
+        let share = each.min(all / self.arenas().owners().max(1));
+        self.quarantine_share().set(share);
     }
 }
 

@@ -110,7 +110,7 @@ impl CheckedHeap {
         let slack = if layout.is_aligned() { layout.align } else { 0 };
         // Without canaries nobody can tell later what was asked for.
         let counted = self.is_checked().then_some(size);
-        if !self.arenas.maps(need.saturating_add(slack))
+        if !self.arenas().maps(need.saturating_add(slack))
             && let Some(mut owner) = self.owner()
         {
             owner.arena().stats().tell();
@@ -119,7 +119,7 @@ impl CheckedHeap {
                 return Ok(Some(obtained));
             }
         }
-        obtain_from(&mut self.arenas.main().lock(), layout, counted)
+        obtain_from(&mut self.arenas().main().lock(), layout, counted)
     }
 
     /// Gives a taken block back that is not cached.
@@ -153,7 +153,7 @@ impl CheckedHeap {
         }
         let payload = NonNull::new(user as *mut u8)?;
         let found = {
-            let heap = &self.arenas.get(taken.arena().unwrap_or(0))?.lock().heap;
+            let heap = &self.arenas().get(taken.arena().unwrap_or(0))?.lock().heap;
             // SAFETY: the registry gave the block to us.
             unsafe {
                 heap.capacity(payload)

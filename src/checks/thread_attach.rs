@@ -2,7 +2,6 @@
 
 use crate::sys::thread_number;
 use core::ptr::NonNull;
-use core::sync::atomic::Ordering;
 
 use crate::arena::size_class::Class;
 use crate::arena::{Arena, Owner};
@@ -38,7 +37,7 @@ impl CheckedHeap {
         if thread::has_ended() {
             return None;
         }
-        let arena = self.arenas.attach()?;
+        let arena = self.arenas().attach()?;
         thread_number::number();
         thread::set_arena(core::ptr::from_ref(arena) as usize, self.is_quick());
         self.share_quarantine();
@@ -55,16 +54,16 @@ impl CheckedHeap {
         }
         self.do_deferred();
         thread::note_end();
-        let limit = self.quarantine_limit.load(Ordering::Relaxed);
+        let limit = self.quarantine_share().bytes();
         self.evict_over(LEFT_BEHIND.max(limit / 16));
         while let Some(mut owner) = self.owner() {
-            let emptied = owner.leave(&self.arenas);
+            let emptied = owner.leave(self.arenas());
             let arena = owner.arena();
             drop(owner);
             match emptied {
                 Ok(()) => {
                     thread::set_arena(0, false);
-                    self.arenas.detach(arena);
+                    self.arenas().detach(arena);
                     break;
                 }
                 Err(corrupt) => self.blame_corruption(corrupt, Operation::Free, ProcessSite::NONE),
@@ -77,7 +76,7 @@ impl CheckedHeap {
     pub fn inherit_arenas(&self) {
         // SAFETY: the slot holds 0 or the address of this thread's arena, which lives for ever.
         let mine = unsafe { (thread::arena() as *const Arena<Pages, Quarantine>).as_ref() };
-        self.arenas.inherit(mine);
+        self.arenas().inherit(mine);
         self.share_quarantine();
     }
 
@@ -92,7 +91,7 @@ impl CheckedHeap {
                     owner.arena().stats().count_free(size);
                 }
                 // SAFETY: the registry gave the block to us, with its class and its arena.
-                unsafe { owner.release(payload, class, from, &self.arenas) }
+                unsafe { owner.release(payload, class, from, self.arenas()) }
             }
             None => self.put_under_lock(payload, from, counted),
         };
@@ -109,7 +108,7 @@ impl CheckedHeap {
         from: u32,
         counted: Option<usize>,
     ) -> Result<(), Corrupt> {
-        let Some(arena) = self.arenas.get(from) else { return Ok(()) };
+        let Some(arena) = self.arenas().get(from) else { return Ok(()) };
         let mut arena_state = arena.lock();
         if let Some(size) = counted {
             arena_state.stats.count_free(size);

@@ -35,7 +35,7 @@ impl CheckedHeap {
     fn check_emptied(&self, operation: Operation) -> usize {
         let waiting: Vec<MappedBlock> = {
             let _work = ToolWork::begin();
-            self.mapped.lock().all().filter(|mapped| mapped.is_emptied).copied().collect()
+            self.mapped().lock().all().filter(|mapped| mapped.is_emptied).copied().collect()
         };
         let is_own = |mapped: &&MappedBlock| {
             !mapped.block.free_thread.is_some_and(|thread| is_the_parents(thread, operation))
@@ -50,7 +50,7 @@ impl CheckedHeap {
 
     fn check_quarantine(&self, operation: Operation) -> usize {
         let mut damaged = Vec::new();
-        self.arenas.for_each(|arena| {
+        self.arenas().for_each(|arena| {
             let waiting = arena.local().iter().filter(|w| !is_the_parents(w.thread, operation));
             damaged.extend(waiting.filter(|waiting| self.is_steadily_touched(*waiting)));
         });

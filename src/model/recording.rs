@@ -154,9 +154,8 @@ fn intern<T: Clone + Eq + std::hash::Hash>(
     })
 }
 
-impl Recording {
-    /// Of nothing so far.
-    pub fn new() -> Self {
+impl Default for Recording {
+    fn default() -> Self {
         Self {
             format: FORMAT.to_owned(),
             version: VERSION,
@@ -167,6 +166,13 @@ impl Recording {
             unwatched: Vec::new(),
             known: Known::default(),
         }
+    }
+}
+
+impl Recording {
+    /// Of nothing so far.
+    pub fn new() -> Self {
+        Self::default()
     }
 
     /// The number of a module; it is added if it is new.

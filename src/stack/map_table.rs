@@ -1,4 +1,4 @@
-//! A table of [`ConcurrentMap`] in memory of its own, which stays for ever: readers need no lock.
+//! A table of `ConcurrentMap` in memory of its own, which stays for ever: readers need no lock.
 
 use crate::sys::atomic::{AtomicU64, AtomicUsize};
 use crate::sys::memory;

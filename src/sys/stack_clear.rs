@@ -30,8 +30,8 @@ fn lowest(sp: usize) -> Option<usize> {
     (start < sp && sp < start + size).then_some(start)
 }
 
-/// Bytes below the caller's frame that may be cleared there by [`wipe`], from calls at the same
-/// depth.
+/// Bytes below the caller's frame that may be cleared there by [`arch::wipe_below`], from calls at
+/// the same depth.
 pub fn room() -> usize {
     let here = 0u8;
     let sp = round_down(core::ptr::from_ref(&here) as usize, WORD);

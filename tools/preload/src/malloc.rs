@@ -283,10 +283,10 @@ pub(crate) unsafe fn resize(call: Call, pointer: *mut u8, size: usize, caller: C
         return ptr::null_mut();
     }
     let (request, release) = (Request::malloc(size), const { &Release::by(Operation::Realloc) });
-    // SAFETY: the caller of this function promises the same.
-    if let Some(block) =
-        unsafe { fast_path::reallocate::<Any>(&HEAP, pointer as usize, request, release, caller) }
-    {
+    // SAFETY: the caller of this function promises the same; any mode is the process's.
+    let block =
+        unsafe { fast_path::reallocate::<Any>(&HEAP, pointer as usize, request, release, caller) };
+    if let Some(block) = block {
         return block.as_ptr();
     }
     let most = options::number(Name::MaxAllocationSizeMb) << 20;

@@ -88,16 +88,15 @@ impl FrameCache {
             // SAFETY: behind the frames that are kept.
             let nearest = unsafe { skip_inner(&mut outer, sp) };
             // The one in front of the outermost has an rsp that is none.
-            if nearest == sp
+            if nearest == sp {
+                let frame = CallFrame { pc, sp, fp };
                 // SAFETY: `outer` lies behind the frame with that rsp; `next` has its reach.
-                && let Some((kept, left)) =
-                    unsafe { self.met(source, outer, next, CallFrame { pc, sp, fp }) }
-            {
-                if left == 0 {
-                    break self.keep(source, kept, next);
+                match unsafe { self.met(source, outer, next, frame) } {
+                    Some((kept, 0)) => break self.keep(source, kept, next),
+                    // Up to there it is gone through by rule once more: rbp may matter now.
+                    Some((_, left)) => outer = places.more.wrapping_add(left),
+                    None => {}
                 }
-                // Up to there it is gone through by rule once more: rbp may matter now.
-                outer = places.more.wrapping_add(left);
             }
             if next == places.end {
                 match self.make_room(source, next, outer) {
