@@ -63,7 +63,7 @@ fn large_requests_come_from_one_mapping_far_away() {
         .into_iter()
         .filter(|call| call.starts_with("mmap"))
         .collect();
-    // A mapping of the block; one more may be the registry's leaf for its address.
+    // A mapping of the block; one more may be the shadow's leaf for its address.
     let of_block: Vec<_> = maps.iter().filter(|call| call.contains("NULL, 266240,")).collect();
     assert_eq!(of_block.len(), 1, "{maps:?}");
     assert_eq!(values(BARE, "large")["far"], 1);
@@ -105,7 +105,7 @@ fn free_chunks_coalesce_and_are_reused() {
 fn mapped_chunks_go_back() {
     let pages = values(BARE, "mapped_back");
     assert!(pages["mapped"] - pages["before"] >= 1024, "{pages:?}");
-    // The registry's leaf for the mapping stays: 65 pages of address space, or one more table.
+    // the shadow's leaf for the mapping stays: 65 pages of address space, or one more table.
     assert!(pages["after"] - pages["before"] < 128, "{pages:?}");
 }
 
@@ -161,7 +161,7 @@ fn a_large_heap_asks_for_huge_pages_and_gives_them_back() {
         // Pages: a large block of which little is used brings no more than that.
         assert!(pages["sparse"] < 700, "{flags:?} {pages:?}");
         assert!(pages["full"] > 9500, "{flags:?} {pages:?}");
-        // The registry's words stay.
+        // the shadow's words stay.
         let share = if flags == BARE { 4 } else { 2 };
         assert!(pages["back"] < pages["full"] / share, "{flags:?} {pages:?}");
     }

@@ -1,5 +1,5 @@
 //! Leaks at exit where looking is hard: threads that cannot be stopped, filters for system calls,
-//! tracers, handlers, forks and threads that come and go meanwhile.
+//! unwinders, handlers, forks and threads that come and go meanwhile.
 
 mod harness;
 
@@ -62,7 +62,7 @@ fn under_seccomp_filters() {
     loses(&finish(launcher.env("NO_COLOR", "1")), &[direct(1237, 1)], end);
 }
 
-/// Under another tracer, in a user namespace, without the first three descriptors: the same
+/// Under another unwinder, in a user namespace, without the first three descriptors: the same
 /// verdict.
 #[test]
 fn in_odd_places() {

@@ -2,9 +2,9 @@
 //! repeats.
 //!
 //! Demanded: a payload lies in the memory of the arena that gave it, apart from all others, and
-//! keeps what is written into it, whoever frees it and through whatever caches, inboxes and
-//! adoptions its chunk has come; every heap's invariants hold whenever they are walked; when all is
-//! freed and all caches are emptied no heap has a chunk in use: none was lost on the way.
+//! keeps what is written into it, whoever frees it and through whatever caches, remote-free queues
+//! and adoptions its chunk has come; every heap's invariants hold whenever they are walked; when
+//! all is freed and all caches are emptied no heap has a chunk in use: none was lost on the way.
 
 use arbitrary::{Arbitrary, Result, Unstructured};
 use mallocop::arena::size_class::Class;

@@ -237,7 +237,7 @@ impl Player {
         HEAP.for_each_stretch(|start, end| around += usize::from(start <= user && user < end));
         HEAP.for_each_mapped(|start, end, _| around += usize::from(start <= user && user < end));
         assert_eq!(around, 1, "{user:#x}");
-        // It goes through all of the registry.
+        // It goes through all of the shadow.
         if self.tally.of("surveyed").is_multiple_of(16) {
             let blocks: u64 = HEAP.in_use_by_site().iter().map(|(_, totals)| totals.blocks).sum();
             assert!(blocks >= self.live.len() as u64);
@@ -260,7 +260,7 @@ impl Player {
         self.tally.count("sized");
     }
 
-    /// A block whose calls somebody attends to.
+    /// A block whose calls a hook or a plan attends to.
     pub(crate) fn hook(&mut self, size: usize) {
         if self.live.len() == MAX_LIVE {
             return;
@@ -276,7 +276,7 @@ impl Player {
         self.tally.count("hooked");
     }
 
-    /// The heap's own counts, and its registry, know of each block.
+    /// The heap's own counts, and its shadow memory, know of each block.
     pub(crate) fn count(&mut self) {
         let (totals, usage) = HEAP.totals();
         let live = self.live.len() as u64;

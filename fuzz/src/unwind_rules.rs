@@ -1,5 +1,5 @@
 //! Unwinding by arbitrary call frame information, registers and stack memory: nothing outside the
-//! stack is read, every walk ends, and the memo says what a walk without one says.
+//! stack is read, every walk ends, and the frame cache says what a walk without one says.
 
 use std::cell::Cell;
 
@@ -296,7 +296,7 @@ fn frames(frame_cache: &FrameCache) -> (Vec<usize>, bool) {
 /// Plays the script that the bytes make.
 ///
 /// # Panics
-/// If a walk reads outside of the stack, does not end, or the memo's differs.
+/// If a walk reads outside of the stack, does not end, or the frame cache's differs.
 pub fn body(data: &[u8]) -> Result<Tally> {
     let script = Script::arbitrary(&mut Unstructured::new(data))?;
     if data.len() < 64 {
@@ -340,7 +340,7 @@ pub fn body(data: &[u8]) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Walks with the memo and with an empty one.
+/// Walks with the frame cache and with an empty one.
 fn look(process: &Simulated, frame_cache: &mut FrameCache, start: CallFrame, tally: &mut Tally) {
     process.lookups.set(0);
     frame_cache.walk(process, start);

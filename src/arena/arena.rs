@@ -1,5 +1,6 @@
 //! One arena: a heap behind a lock, and in front of it what its owning thread uses without one: the
-//! cache, the outbox, the ledger. Other threads reach it through the inbox, or the lock.
+//! cache, the remote-free batches, the counts. Other threads reach it through the remote-free
+//! queue, or the lock.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8};
@@ -111,12 +112,12 @@ impl<P: PageSource, L> Arena<P, L> {
 }
 
 impl<P: PageSource, L> Arena<P, L> {
-    /// Frees what is in the inbox. The lock is held.
+    /// Frees what is in the remote-free queue. The lock is held.
     pub(super) fn receive_into_heap(&self, arena_state: &mut ArenaState<P>) -> Result<(), Corrupt> {
         let mut result = Ok(());
         self.remote_queue.receive(|entry| {
             if let Some((payload, _)) = chunk_of(entry) {
-                // SAFETY: what is in the inbox is a chunk of this arena that was freed.
+                // SAFETY: what is in the remote-free queue is a chunk of this arena that was freed.
                 result = unsafe { arena_state.heap.put_back(payload) };
             }
             result.is_ok()

@@ -1,5 +1,5 @@
-//! What an arena's lock guards: the heap, the stock of small free chunks, and when memory goes
-//! back.
+//! What an arena's lock guards: the heap, the central free list of small free chunks, and when
+//! memory goes back.
 
 use core::ptr::NonNull;
 
@@ -77,7 +77,7 @@ impl<P: PageSource> ArenaState<P> {
         Ok(())
     }
 
-    /// Coalesces the stock. To be repeated after `Err`.
+    /// Coalesces the central free list. To be repeated after `Err`.
     pub(super) fn consolidate(&mut self) -> Result<(), Corrupt> {
         self.return_rest()?;
         if self.central_list.bytes() == 0 {

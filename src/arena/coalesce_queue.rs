@@ -1,6 +1,6 @@
-//! Chunks on their way from the stock back into the heap, in the order of their addresses, so that
-//! neighbours are joined at once: chunk by chunk they would be joined through the bins, a dozen
-//! cache misses for each.
+//! Chunks on their way from the central free list back into the heap, in the order of their
+//! addresses, so that neighbours are joined at once: chunk by chunk they would be joined through
+//! the bins, a dozen cache misses for each.
 //!
 //! A bit for each place where a chunk may start says that it is on its way: to set one costs less
 //! than to sort addresses, and all that is in stock can go at once. A second bit for each word of

@@ -1,9 +1,9 @@
 //! Many threads over the heap.
 //!
 //! Each thread owns an arena: a heap of its own with a cache in front, which it uses without a
-//! lock. What it frees of other arenas' chunks it collects and sends to their inboxes. When a
-//! thread ends its arena becomes an orphan, and the next new thread's. Threads that own none (too
-//! many, or already past their end) work on heaps directly, under their locks.
+//! lock. What it frees of other arenas' chunks it collects and sends to their remote-free queues.
+//! When a thread ends its arena becomes an orphan, and the next new thread's. Threads that own none
+//! (too many, or already past their end) work on heaps directly, under their locks.
 
 // The module holds the type it is named for.
 #[allow(

@@ -105,8 +105,8 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
         self.own().cache.push(class, payload)
     }
 
-    /// Fills an empty class: from the inbox, from the heap's free chunks, and only then, with the
-    /// caches emptied and coalesced, from new memory.
+    /// Fills an empty class: from the remote-free queue, from the heap's free chunks, and only
+    /// then, with the caches emptied and coalesced, from new memory.
     // In a fuzz target it is to be part of a function that coverage leaves out, which no generic
     // one can be.
     #[cfg_attr(not(feature = "libfuzzer"), cold, inline(never))]
@@ -180,7 +180,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
         self.own().moved > LEAST_MOVED.max(arena_state.in_use())
     }
 
-    /// Puts everything the cache and the inbox hold back into the heap.
+    /// Puts everything the cache and the remote-free queue hold back into the heap.
     fn empty_cache(&mut self, arena_state: &mut ArenaState<P>) -> Result<(), Corrupt> {
         let own = self.own();
         own.moved = 0;
@@ -202,7 +202,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
                 && !own.cache.push(class, payload)
                 && !(own.cache.widen(class) && own.cache.push(class, payload))
             {
-                // SAFETY: what is in the inbox is a chunk of this arena that was freed.
+                // SAFETY: what is in the remote-free queue is a chunk of this arena that was freed.
                 result = unsafe { arena_state.heap.put_back(payload) };
             }
             result.is_ok()
@@ -254,7 +254,8 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
     }
 
     /// Hands over everything that the thread keeps for itself: what it has collected for others,
-    /// its cache, its inbox. To be repeated after `Err`, which is a smashed chunk put out of use.
+    /// its cache, its remote-free queue. To be repeated after `Err`, which is a smashed chunk put
+    /// out of use.
     pub fn empty(&mut self, arenas: &Arenas<P, L>) -> Result<(), Corrupt> {
         self.send_all(arenas)?;
         let arena = self.arena;
@@ -284,7 +285,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
     }
 }
 
-/// Fills a class from the stock. `false`: there is none.
+/// Fills a class from the central free list. `false`: there is none.
 fn take_stock<P: PageSource>(
     cache: &mut ThreadCache,
     arena_state: &mut ArenaState<P>,
@@ -310,7 +311,8 @@ fn get_chunks<P: PageSource>(
     Ok(got != 0)
 }
 
-/// Puts the `count` oldest chunks of a class back: small ones into the stock, others into the heap.
+/// Puts the `count` oldest chunks of a class back: small ones into the central free list, others
+/// into the heap.
 fn put_back<P: PageSource>(
     cache: &mut ThreadCache,
     arena_state: &mut ArenaState<P>,
@@ -336,7 +338,8 @@ fn put_back<P: PageSource>(
     result
 }
 
-/// Sends a lane to its arena, or, when that does not empty its inbox, frees all of it there.
+/// Sends a lane to its arena, or, when that does not empty its remote-free queue, frees all of it
+/// there.
 fn deliver<P, L>(lane: &RemoteFreeBatch, arenas: &Arenas<P, L>) -> Result<(), Corrupt>
 where
     P: ArenaPages + 'static,

@@ -48,7 +48,7 @@ impl ThreadStats {
         }
     }
 
-    /// A block of `size` bytes goes out. The thread's own ledger only.
+    /// A block of `size` bytes goes out. The thread's own counts only.
     #[inline(always)]
     pub fn count_allocation(&self, size: usize) {
         if self.note_allocation(size) {
@@ -66,7 +66,7 @@ impl ThreadStats {
         allocated > self.mark.load(Ordering::Relaxed) && self.rise(allocated)
     }
 
-    /// A block of `size` bytes came back. The thread's own ledger only.
+    /// A block of `size` bytes came back. The thread's own counts only.
     #[inline(always)]
     pub fn count_free(&self, size: usize) {
         add(&self.frees, 1);
@@ -116,7 +116,7 @@ impl ThreadStats {
         self.mark.store(self.allocated.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
-    /// Adds this ledger to `totals`.
+    /// Adds these counts to `totals`.
     pub fn add_to(&self, totals: &mut HeapStats) {
         totals.allocations += self.allocations.load(Ordering::Relaxed);
         totals.frees += self.frees.load(Ordering::Relaxed);

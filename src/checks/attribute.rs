@@ -84,7 +84,7 @@ impl CheckedHeap {
         if self.mapped().lock().get(user).is_some_and(|m| m.block.life != Block::at(user).life) {
             return None;
         }
-        // SAFETY: the registry says that a block is there, and its mapping is not sealed.
+        // SAFETY: the shadow says that a block is there, and its mapping is not sealed.
         match unsafe { self.canaries().verify(user) } {
             Err((_, damage)) => Some(damage),
             Ok(head) => match state {
@@ -136,7 +136,7 @@ impl CheckedHeap {
 
     /// Is the first byte behind the block among the changed ones?
     fn starts_at_end(&self, user: usize, damage: Damage) -> bool {
-        // SAFETY: the registry says that a block is there; `damage_of` has just read it.
+        // SAFETY: the shadow says that a block is there; `damage_of` has just read it.
         let head = unsafe { self.canaries().read_head(user) };
         head.is_some_and(|head| damage.first.unsigned_abs() == head.size)
     }
@@ -165,7 +165,7 @@ impl CheckedHeap {
         let past =
             damage.side == Side::Past && fills && damage.changed >= crate::checks::layout::TAIL;
         // In room that the block's own chunk has left over it has reached nobody.
-        // SAFETY: the registry says that a block is there; its damage was just read.
+        // SAFETY: the shadow says that a block is there; its damage was just read.
         let head = unsafe { self.canaries().read_head(user) };
         let is_own = |head: BlockHeader| user.wrapping_add_signed(damage.first) >= head.end(user);
         let past = past && !head.is_some_and(is_own) || is_behind;

@@ -1,5 +1,5 @@
-//! `CheckedHeap`: allocate, free, usable_size. The only place that calls heap, registry, block and
-//! quarantine in their order.
+//! `CheckedHeap`: allocate, free, usable_size. The only place that calls heap, shadow memory, block
+//! and quarantine in their order.
 
 use crate::checks::Release;
 use crate::checks::Request;

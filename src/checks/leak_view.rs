@@ -59,7 +59,7 @@ impl CheckedHeap {
     #[inline(always)]
     pub fn extent(&self, user: usize) -> usize {
         if self.is_checked() {
-            // SAFETY: the registry says that a block is live there.
+            // SAFETY: the shadow says that a block is live there.
             let word = unsafe { self.canaries().head_word(user) };
             return word.map_or_else(|| self.damaged_extent(user), |word| word.size());
         }

@@ -1,4 +1,4 @@
-//! What does an address point to? The cold half of the registry: blocks round it, then the
+//! What does an address point to? The cold half of the shadow: blocks round it, then the
 //! process's mappings.
 
 use crate::arch::ADDRESS_BITS;
@@ -105,7 +105,7 @@ impl CheckedHeap {
             matches!(word.state, BlockState::Quarantined | BlockState::Evicted | BlockState::Busy);
         // An evicted block's head is under the heap's links; the others' heads are as written.
         let whole = self.is_checked() && word.state != BlockState::Evicted;
-        // SAFETY: the registry says that a block is there.
+        // SAFETY: the shadow says that a block is there.
         let head = if whole { unsafe { self.canaries().salvage_head(user) } } else { None };
         let known = head.map_or(Block::at(user), |head| layout::facts(user, head));
         if !freed {

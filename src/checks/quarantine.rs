@@ -3,7 +3,7 @@
 //! it holds is described, never followed.
 //!
 //! Its owner alone puts in and takes out, without a lock. Others may look: what they see was in the
-//! ring at some time, and a block's state in the registry tells whether it still is.
+//! ring at some time, and a block's state in the shadow tells whether it still is.
 
 use crate::arch;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};

@@ -72,7 +72,7 @@ impl CheckedHeap {
         if !self.is_checked() {
             return self.bare_head(user, taken, operation, now);
         }
-        // SAFETY: the registry gave the block to us.
+        // SAFETY: the shadow gave the block to us.
         match unsafe { self.canaries().verify(user) } {
             Ok(head) => {
                 if let Some(damage) = self.damage_behind(user, head, taken.class) {

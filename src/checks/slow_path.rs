@@ -154,7 +154,7 @@ impl CheckedHeap {
         let payload = NonNull::new(user as *mut u8)?;
         let found = {
             let heap = &self.arenas().get(taken.arena().unwrap_or(0))?.lock().heap;
-            // SAFETY: the registry gave the block to us.
+            // SAFETY: the shadow gave the block to us.
             unsafe {
                 heap.capacity(payload)
                     .and_then(|size| heap.span_of(payload).map(|span| (size, span.is_some())))

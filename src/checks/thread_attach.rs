@@ -90,7 +90,7 @@ impl CheckedHeap {
                 if let Some(size) = counted {
                     owner.arena().stats().count_free(size);
                 }
-                // SAFETY: the registry gave the block to us, with its class and its arena.
+                // SAFETY: the shadow gave the block to us, with its class and its arena.
                 unsafe { owner.release(payload, class, from, self.arenas()) }
             }
             None => self.put_under_lock(payload, from, counted),

@@ -20,7 +20,7 @@ impl CheckedHeap {
         if !self.is_checked() {
             return Some(capacity);
         }
-        // SAFETY: the registry says that a block is live there.
+        // SAFETY: the shadow says that a block is live there.
         let size = unsafe { HeaderWord::of(user) }.size();
         (size <= capacity - LEAD - TAIL).then_some(size)
     }
@@ -55,14 +55,14 @@ impl CheckedHeap {
 
     pub(crate) fn size_of(&self, user: usize) -> usize {
         if self.is_checked() {
-            // SAFETY: the registry says that a block is live there.
+            // SAFETY: the shadow says that a block is live there.
             return unsafe { self.canaries().read_head(user) }.map_or(0, |head| head.size);
         }
         if let Some(BlockState::Live(Some(class))) = block_table::state(user) {
             return class.capacity();
         }
         // By the chunk's word: a handler may have interrupted whoever holds the heap's lock.
-        // SAFETY: the registry says that a block is live there, and without canaries a block starts
+        // SAFETY: the shadow says that a block is live there, and without canaries a block starts
         // where its payload does, with the chunk's word in front.
         unsafe { capacity_by_word(self.canaries().heap_key(), user - WORD) }.unwrap_or(0)
     }

@@ -103,7 +103,7 @@ impl CheckedHeap {
             Some(BlockState::Live(class)) => class,
             _ => return None,
         };
-        // SAFETY: the registry said live, and while exiting no block's memory goes away.
+        // SAFETY: the shadow said live, and while exiting no block's memory goes away.
         let is_whole = unsafe { self.canaries().whole(user) }.is_some_and(|word| {
             // SAFETY: the block is whole, with that size.
             !word.is_mapped() && unsafe { self.canaries().holds_behind(user, word.size(), class) }
@@ -114,7 +114,7 @@ impl CheckedHeap {
         let before = block_table::word(user);
         let mut found = None;
         for _ in 0..2 {
-            // SAFETY: the registry said live, and while exiting no block's memory goes away.
+            // SAFETY: the shadow said live, and while exiting no block's memory goes away.
             found = match unsafe { self.canaries().verify(user) } {
                 Ok(head) => {
                     self.damage_behind(user, head, class).map(|damage| (Some(head), damage))

@@ -1,4 +1,4 @@
-//! The chart of all live blocks: which block a word points into, and what has been found out about
+//! The bitmap of all live blocks: which block a word points into, and what has been found out about
 //! it. Drawn while the other threads stand still, and valid as long.
 
 use crate::arch;
@@ -32,14 +32,14 @@ pub enum BlockSet {
 
 const SETS: usize = 5;
 
-/// What is charted of one leaf.
+/// What is marked of one leaf.
 struct LeafMarks {
     /// For each page the last block that starts in front of it; 0: none.
     before: [usize; PAGES],
     sets: [[AtomicU64; WORDS]; SETS],
 }
 
-/// The chart.
+/// The bitmap.
 pub struct MarkBitmap<'a> {
     heap: &'a CheckedHeap,
     /// Of leaves, by ascending address; the leaf's note is its place here plus one.
@@ -94,7 +94,7 @@ impl<'a> MarkBitmap<'a> {
         Some(marks)
     }
 
-    /// The heap that is charted.
+    /// The heap that is marked.
     pub const fn heap(&self) -> &'a CheckedHeap {
         self.heap
     }

@@ -26,7 +26,7 @@ pub struct BlockFacts {
     pub site: ProcessSite,
 }
 
-/// What the registry gives with a block that was taken.
+/// What the shadow gives with a block that was taken.
 #[derive(Clone, Copy)]
 pub struct Taken {
     slot: ShadowSlot,
@@ -86,7 +86,7 @@ pub fn owner(address: usize) -> Option<u32> {
     ShadowSlot::at(address).and_then(owner_of)
 }
 
-/// Where the registry speaks of the block at `user`, any value; `None` where none can be. What is
+/// Where the shadow speaks of the block at `user`, any value; `None` where none can be. What is
 /// done there in one call is done by one look-up.
 #[inline(always)]
 pub(crate) fn find(user: usize) -> Option<ShadowSlot> {

@@ -1,4 +1,4 @@
-//! Memory that the registry covers before anybody gets it.
+//! Memory that the shadow covers before anybody gets it.
 
 use crate::heap::{PageSource, Pages};
 use crate::shadow::block_table::cover_for;

@@ -48,7 +48,7 @@ pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> Process
     note_free(pc, freed);
     thread::enter_critical();
     let site = match mine() {
-        // SAFETY: the slot names a tracer that this thread has taken.
+        // SAFETY: the slot names an unwinder that this thread has taken.
         Some(unwinder) => unsafe { unwinder.site(start, most) },
         None => first_site(start.pc, start.sp, start.fp, most),
     };
@@ -60,7 +60,7 @@ pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> Process
 #[cold]
 #[inline(never)]
 extern "C" fn first_site(pc: usize, sp: usize, fp: usize, most: usize) -> ProcessSite {
-    // SAFETY: the tracer was taken for this thread just now.
+    // SAFETY: the unwinder was taken for this thread just now.
     with_first_tracer(|unwinder| unsafe { unwinder.site_apart(CallFrame { pc, sp, fp }, most) })
 }
 
@@ -107,7 +107,7 @@ pub fn full_site() -> ProcessSite {
 fn site_outside(most: usize, freed: usize) -> ProcessSite {
     let mut here = CallFrame { pc: 0, sp: 0, fp: 0 };
     note_registers(&mut here);
-    // SAFETY: both callers below pass a tracer that this thread has taken.
+    // SAFETY: both callers below pass an unwinder that this thread has taken.
     let work = |unwinder: &ThreadUnwinder| match unsafe { unwinder.leave_own(here) } {
         Some(frame) => {
             note_free(frame.pc, freed);
@@ -164,7 +164,7 @@ pub fn count_free(site: ProcessSite, bytes: usize) {
 
 #[inline(always)]
 fn mine() -> Option<&'static ThreadUnwinder> {
-    // SAFETY: 0, or what `with_first_tracer` has put there: a tracer, which stays mapped.
+    // SAFETY: 0, or what `with_first_tracer` has put there: an unwinder, which stays mapped.
     unsafe { (thread::unwinder() as *const ThreadUnwinder).as_ref() }
 }
 
@@ -173,7 +173,7 @@ pub fn counts_of(site: ProcessSite) -> SiteCounts {
     thread_unwinder::counts_of(site)
 }
 
-/// The calling thread ends: others can have its tracer.
+/// The calling thread ends: others can have its unwinder.
 pub fn end_thread() {
     thread::enter_critical();
     thread::note_end();

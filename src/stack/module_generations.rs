@@ -1,9 +1,9 @@
 //! Tenants: which module had an address when.
 //!
 //! Where a module was unloaded another one may be loaded. A pc alone does not tell which of them it
-//! is in, so that stacks have the tenant's number with each frame: 0 for the first module to be
+//! is in, so that stacks have the generation's number with each frame: 0 for the first module to be
 //! seen at an address, then 1, and so on. Modules are noted when the first rule is made for a pc of
-//! theirs; one that comes back to where it was is the tenant it was.
+//! theirs; one that comes back to where it was is the generation it was.
 
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
@@ -18,9 +18,9 @@ use crate::trace::{LogEntry, ModuleRecord};
 /// Modules of a table, and tables: programs that load and unload plugins for days come by many.
 const IN_TABLE: usize = 1 << 11;
 const TABLES: usize = 64;
-/// Numbers of tenants that a stored frame has room for.
+/// Numbers of generations that a stored frame has room for.
 pub const NUMBERS: u32 = 1 << 13;
-/// Bytes for the paths of a table's tenants.
+/// Bytes for the paths of a table's generations.
 const PATH_ROOM: usize = 256 << 10;
 /// Most bytes of a working directory that are noted, and half of those of a path with it.
 const MOST_PATH: usize = 1024;
@@ -55,18 +55,18 @@ struct GenerationTable {
 static ALL: [AtomicPtr<GenerationTable>; TABLES] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; TABLES];
 
-/// The table that the tenant of a number is in; `None`: there is none yet.
+/// The table that the generation of a number is in; `None`: there is none yet.
 fn table(number: usize) -> Option<&'static GenerationTable> {
     // SAFETY: null, or a table, which stays for ever.
     unsafe { ALL.get(number / IN_TABLE)?.load(Ordering::Acquire).as_ref() }
 }
 
-/// The tenant of a number.
+/// The generation of a number.
 fn generation(number: usize) -> Option<&'static Generation> {
     table(number)?.generations.get(number % IN_TABLE)
 }
 
-/// A fresh tenant's place, with a table mapped for it if need be.
+/// A fresh generation's place, with a table mapped for it if need be.
 fn place_for(number: usize) -> Option<(&'static GenerationTable, &'static Generation)> {
     memory::load_or_map(ALL.get(number / IN_TABLE)?, size_of::<GenerationTable>(), |_| {})?;
     Some((table(number)?, generation(number)?))
@@ -180,7 +180,7 @@ pub(super) fn end(link_map: usize) {
         .for_each(Generation::end);
 }
 
-/// Number of the tenant that a place in code belongs to now.
+/// Number of the generation that a place in code belongs to now.
 #[inline]
 pub(super) fn number_at(place: usize) -> u32 {
     if place >= HIGH.load(Ordering::Acquire) || place < LOW.load(Ordering::Relaxed) {
@@ -202,12 +202,13 @@ fn of_number(place: usize, number: u32) -> Option<&'static Generation> {
     })
 }
 
-/// Is the tenant of that number at a place still loaded there? What was never noted is.
+/// Is the generation of that number at a place still loaded there? What was never noted is.
 pub fn is_loaded(place: usize, number: u32) -> bool {
     of_number(place, number).is_none_or(|generation| generation.is_loaded.load(Ordering::Acquire))
 }
 
-/// Path of the tenant of that number, as the loader had it, and the place counted from its start.
+/// Path of the generation of that number, as the loader had it, and the place counted from its
+/// start.
 pub fn module_at(place: usize, number: u32) -> Option<(String, usize)> {
     let generation = of_number(place, number)?;
     let offset = place - generation.start.load(Ordering::Relaxed);

@@ -16,7 +16,7 @@ static BY_RULE: AtomicU64 = AtomicU64::new(0);
 static GUESSES: AtomicU64 = AtomicU64::new(0);
 static LOST: AtomicU64 = AtomicU64::new(0);
 
-/// Compares the memo's stack, which is the caller's, with libgcc's.
+/// Compares the frame cache's stack, which is the caller's, with libgcc's.
 pub(super) fn compare(frame_cache: &mut FrameCache) {
     BY_RULE.fetch_add(core::mem::take(&mut frame_cache.by_rule), Ordering::Relaxed);
     let mut ours = (0..frame_cache.depth()).rev().map(|index| frame_cache.pc(index));

@@ -50,7 +50,7 @@ pub enum ReadStep {
 pub fn find_word(_net: &FaultGuard, at: usize, end: usize, window: Window) -> ReadStep {
     let Window { mask, lowest, span } = window;
     // SAFETY: reads aligned words of the range and nothing else; a load that faults is caught by
-    // the net.
+    // the guard.
     let answer = unsafe { arch::find_word(at, end, lowest, span, mask) };
     match answer.at {
         fault if fault % WORD != 0 => ReadStep::Fault(fault - 1),
@@ -74,7 +74,7 @@ pub fn read_word(net: &FaultGuard, at: usize) -> Option<usize> {
 /// Signals of a read that fails.
 const SIGNALS: [c_int; 2] = [libc::SIGSEGV, libc::SIGBUS];
 
-/// How many nets are spread, and what the signals did before the first.
+/// How many guards are spread, and what the signals did before the first.
 struct Spread {
     count: usize,
     before: [Option<Action>; SIGNALS.len()],
@@ -90,8 +90,8 @@ pub struct FaultGuard {
 }
 
 impl FaultGuard {
-    /// Spreads it: the calling thread takes these signals until the net is gone. To be used on that
-    /// thread.
+    /// Spreads it: the calling thread takes these signals until the guard is gone. To be used on
+    /// that thread.
     #[must_use]
     pub fn spread() -> Self {
         let mut spread = SPREAD.lock();

@@ -20,7 +20,7 @@ struct ThreadSlot {
     ended: Cell<bool>,
     /// Address of the arena that the thread owns; 0: none.
     arena: Cell<usize>,
-    /// The same, if the thread may take the shortest way through it. Another thread may write 0
+    /// The same, if the thread may take the fast path through it. Another thread may write 0
     /// here: [`hook`].
     quick: AtomicUsize,
     /// Address of what the thread keeps for capturing stacks; 0: nothing yet.
@@ -99,7 +99,7 @@ pub fn arena() -> usize {
     slot().arena.get()
 }
 
-/// Notes the arena that the thread owns from here on, and whether it may take the shortest way.
+/// Notes the arena that the thread owns from here on, and whether it may take the fast path.
 pub fn set_arena(arena: usize, quick: bool) {
     let slot = slot();
     slot.arena.set(arena);
@@ -112,7 +112,7 @@ pub fn set_arena(arena: usize, quick: bool) {
     }
 }
 
-/// Does somebody attend to the program's calls, so that no thread takes the shortest way?
+/// Does somebody attend to the program's calls, so that no thread takes the fast path?
 static ATTENDED: AtomicBool = AtomicBool::new(false);
 
 /// Says so, for ever. Threads that have an arena already are to be told by [`hook`].
@@ -125,7 +125,7 @@ pub fn is_hooked() -> bool {
     ATTENDED.load(Ordering::Relaxed)
 }
 
-/// Takes the shortest way from the thread with that descriptor.
+/// Takes the fast path from the thread with that descriptor.
 ///
 /// # Safety
 /// It is the calling thread, or one that stands still and has not ended.
@@ -144,13 +144,13 @@ pub fn is_blind() -> bool {
 }
 
 /// Starts that, once more, or ends it once; then [`set_arena`] has to be called again, since a
-/// thread does not take the shortest way meanwhile.
+/// thread does not take the fast path meanwhile.
 pub fn set_blind(starts: bool) {
     let blind = &slot().blind;
     blind.set(if starts { blind.get() + 1 } else { blind.get().saturating_sub(1) });
 }
 
-/// Address of the thread's arena if the thread may take the shortest way through it and is outside
+/// Address of the thread's arena if the thread may take the fast path through it and is outside
 /// of everything of ours; else 0. Before this library was relocated the slot seems to be where the
 /// thread pointer leads, whose first word is its own address (x86-64 TLS ABI) and never 0: that is
 /// not outside.

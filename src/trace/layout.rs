@@ -33,7 +33,7 @@ pub struct ModuleRecord<'a> {
     pub end: u64,
     /// What addresses in the file are to be raised by.
     pub bias: u64,
-    /// Number of this tenant of these addresses.
+    /// Number of this generation of these addresses.
     pub generation: u32,
     /// GNU build id; empty without one.
     pub build_id: &'a [u8],
@@ -46,8 +46,8 @@ pub struct ModuleRecord<'a> {
 /// A frame of a stored stack, and the way to the next one further out.
 #[repr(C)]
 pub struct NodeRecord {
-    /// The return address in 47 bits, above it the tenant of that address in 13, and the stack's
-    /// marks.
+    /// The return address in 47 bits, above it the generation of that address in 13, and the
+    /// stack's marks.
     pub word: u64,
     /// Unit of the node further out; 0: this is the outermost frame.
     pub parent: u32,

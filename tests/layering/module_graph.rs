@@ -222,7 +222,7 @@ impl ModuleGraph {
                 }
             }
             for name in &paths.macros {
-                let target = [module.as_slice(), &[name.clone()]].concat();
+                let target = [module.as_slice(), std::slice::from_ref(name)].concat();
                 given_out.insert(vec![name.clone()], target);
             }
             all.insert(module.clone(), paths);

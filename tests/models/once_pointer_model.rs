@@ -1,4 +1,4 @@
-//! What is published once and stays, as the registry's leaves are: all threads agree on one, see it
+//! What is published once and stays, as the shadow's leaves are: all threads agree on one, see it
 //! whole, and find it in the list once.
 
 #[allow(unreachable_pub, reason = "the crate's other modules use what its file makes public")]
@@ -55,7 +55,7 @@ impl Registry {
         Arc::new(Self { table, list: List { first: AtomicPtr::new(ptr::null_mut()) } })
     }
 
-    /// As the registry's `leaf_for`: what is there already may not be listed yet.
+    /// As the shadow's `leaf_for`: what is there already may not be listed yet.
     fn cover(&self, index: usize) -> &'static Leaf {
         let known = self.table[index].load(Ordering::Acquire);
         // SAFETY: null, or a leaf that stays until the model's end.

@@ -1,4 +1,4 @@
-//! The arena's inbox: what is sent comes out once, in order, and is seen whole.
+//! The arena's remote-free queue: what is sent comes out once, in order, and is seen whole.
 
 #[path = "../../src/arena/remote_free_queue.rs"]
 mod remote_free_queue;
@@ -15,8 +15,8 @@ use remote_free_queue::RemoteFreeQueue;
 /// Chunks of a model; entry `n` stands for the `n`-th.
 const CHUNKS: usize = 8;
 
-/// An inbox and the chunks that go through it: written by the sender before, read by the receiver
-/// after. Loom finds it if the one does not happen before the other.
+/// An remote-free queue and the chunks that go through it: written by the sender before, read by
+/// the receiver after. Loom finds it if the one does not happen before the other.
 struct Mail<const PLACES: usize> {
     inbox: RemoteFreeQueue<PLACES>,
     chunks: [UnsafeCell<usize>; CHUNKS + 1],

@@ -204,7 +204,7 @@ unsafe fn site_of(caller: Caller, freed: usize) -> ProcessSite {
 /// Size of a taken block that is whole, cached, and given back as it should be.
 #[inline(always)]
 fn quick_size(canaries: Canaries, user: usize, taken: &Taken, release: &Release) -> Option<usize> {
-    // SAFETY: the registry gave the block to us.
+    // SAFETY: the shadow gave the block to us.
     let word = unsafe { canaries.whole(user) }?;
     let class = taken.class?;
     let fits = !word.is_mapped()

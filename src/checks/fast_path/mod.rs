@@ -74,8 +74,8 @@ pub unsafe fn reallocate<M: Mode>(
     unsafe { checked::reallocate::<M>(heap, mine, user, request, release, caller) }
 }
 
-/// As [`allocate`] for a thread whose calls somebody attends to; by the slow path where that is to
-/// be taken. Null: there is no memory.
+/// As [`allocate`] for a thread whose calls a hook or a plan attends to; by the slow path where
+/// that is to be taken. Null: there is no memory.
 ///
 /// # Safety
 /// As [`allocate`] asks.
@@ -90,8 +90,8 @@ pub unsafe fn allocate_hooked(heap: &CheckedHeap, request: Request, caller: Call
     block.map_or_else(|| heap.allocate(request), NonNull::as_ptr)
 }
 
-/// As [`free`] for a thread whose calls somebody attends to; by the slow path where that is to be
-/// taken.
+/// As [`free`] for a thread whose calls a hook or a plan attends to; by the slow path where that is
+/// to be taken.
 ///
 /// # Safety
 /// As [`allocate`] asks.

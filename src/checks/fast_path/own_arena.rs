@@ -28,7 +28,7 @@ impl CheckedHeap {
         !thread::is_hooked() && self.is_swift()
     }
 
-    /// The same for threads whose calls somebody attends to.
+    /// The same for threads whose calls a hook or a plan attends to.
     pub(crate) fn is_swift(&self) -> bool {
         self.is_checked() || options::number(Name::MallocContextSize) == 0
     }
@@ -48,8 +48,8 @@ pub(super) fn undisturbed(mine: Option<&'static OwnArena>) -> Option<&'static Ow
     mine.filter(|_| !deferred_free::is_waiting())
 }
 
-/// As [`mine`] for a thread whose calls somebody attends to: its slot names no arena for the fast
-/// path.
+/// As [`mine`] for a thread whose calls a hook or a plan attends to: its slot names no arena for
+/// the fast path.
 pub(super) fn mine_hooked() -> Option<&'static OwnArena> {
     let may = thread::is_outside() && !thread::is_blind();
     // SAFETY: the slot holds 0 or the address of this thread's arena, which lives for ever.

@@ -1,5 +1,5 @@
-//! Calls that somebody attends to: a fuzzer's hooks hear of each block, a plan refuses some
-//! requests. No thread takes the shortest way then; without either, nothing of this costs the
+//! Calls that a hook or a plan attends to: a fuzzer's hooks hear of each block, a plan refuses some
+//! requests. No thread takes the fast path then; without either, nothing of this costs the
 //! program anything.
 
 pub mod alloc_hooks;

@@ -1,4 +1,5 @@
-//! Whether somebody attends to calls: each thread knows it, so that no thread takes the short way.
+//! Whether a hook or a plan attends to calls: each thread knows it, so that no thread takes the
+//! short way.
 
 use crate::leak::stop;
 use crate::sys::stop_signal::ParkedThread;

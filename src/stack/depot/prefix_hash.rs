@@ -3,7 +3,7 @@
 
 /// Most frames that [`without`] leaves.
 pub(crate) const MOST_ASKED: usize = 256;
-/// A pc's bits end here, and above them there is room for its tenant.
+/// A pc's bits end here, and above them there is room for its generation.
 pub(crate) const TENANT: u32 = 47;
 
 /// Hash of no frame, and what tells stacks that end in the dark, or were cut, from whole ones.

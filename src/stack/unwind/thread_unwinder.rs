@@ -1,6 +1,6 @@
-//! What a thread keeps for its captures: the memo of its last stack, the rules it has used last,
-//! and what its sites have allocated. In memory of its own outside of every heap: 37 KiB, as far as
-//! they are used, 16 KiB for the stack, more for a deep one, and 32 bytes a site.
+//! What a thread keeps for its captures: the frame cache of its last stack, the rules it has used
+//! last, and what its sites have allocated. In memory of its own outside of every heap: 37 KiB, as
+//! far as they are used, 16 KiB for the stack, more for a deep one, and 32 bytes a site.
 
 use crate::model::site::StackEnd;
 use core::cell::{Cell, UnsafeCell};
@@ -43,7 +43,7 @@ pub(crate) struct ThreadUnwinder {
     link: Link<ThreadUnwinder>,
 }
 
-/// The part of a tracer that its thread alone touches, one capture at a time.
+/// The part of an unwinder that its thread alone touches, one capture at a time.
 struct Own {
     frame_cache: FrameCache,
     epoch: Epoch,
@@ -92,7 +92,7 @@ struct Walk<'a> {
     around: &'a Around,
 }
 
-/// All tracers, newest first. They stay: what they have counted does.
+/// All unwinders, newest first. They stay: what they have counted does.
 static ALL: List<ThreadUnwinder> = List { first: AtomicPtr::new(core::ptr::null_mut()) };
 
 impl Linked for ThreadUnwinder {
@@ -113,7 +113,7 @@ impl ThreadUnwinder {
         if let Some(unwinder) = ALL.iter().find(is_taken) {
             return Some(unwinder);
         }
-        // Zeroed memory is an idle tracer: no frames kept, no site known, nothing counted.
+        // Zeroed memory is an idle unwinder: no frames kept, no site known, nothing counted.
         let unwinder = memory::map(size_of::<Self>())? as *mut Self;
         // SAFETY: the first pages of the mapping; in a child nothing was counted.
         unsafe { shared_map::wipe_on_fork(unwinder as usize, size_of::<SiteCounters>()) };
@@ -153,7 +153,7 @@ impl ThreadUnwinder {
     /// telling.
     ///
     /// # Safety
-    /// The calling thread has taken the tracer.
+    /// The calling thread has taken the unwinder.
     pub(crate) unsafe fn leave_own(&self, frame: CallFrame) -> Option<CallFrame> {
         if self.busy.replace(true) {
             return None;
@@ -168,7 +168,7 @@ impl ThreadUnwinder {
     /// The site of the stack from `start` outwards, its `most` innermost frames.
     ///
     /// # Safety
-    /// The calling thread has taken the tracer.
+    /// The calling thread has taken the unwinder.
     #[inline(always)]
     pub(crate) unsafe fn site(&self, start: CallFrame, most: usize) -> ProcessSite {
         if self.busy.replace(true) {
@@ -184,7 +184,7 @@ impl ThreadUnwinder {
     /// The same, for the longer ways.
     ///
     /// # Safety
-    /// The calling thread has taken the tracer.
+    /// The calling thread has taken the unwinder.
     #[inline(never)]
     pub(crate) unsafe fn site_apart(&self, start: CallFrame, most: usize) -> ProcessSite {
         // SAFETY: as the caller says.
@@ -243,7 +243,7 @@ impl Own {
     }
 }
 
-/// The innermost frames of a memo, from `from` on.
+/// The innermost frames of a frame cache, from `from` on.
 struct RuleWindow<'a> {
     frame_cache: &'a FrameCache,
     from: usize,

@@ -20,7 +20,7 @@ pub(crate) enum Task {
     Bench(Settings),
     /// Watches memory under the long load.
     Drift(Settings),
-    /// Measures the registry by itself.
+    /// Measures the shadow by itself.
     Registry,
     /// Measures the leak check by itself.
     Leaks,

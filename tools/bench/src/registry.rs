@@ -1,4 +1,4 @@
-//! What a look into the registry costs: a block declared live and taken again, at random places in
+//! What a look into the shadow costs: a block declared live and taken again, at random places in
 //! 1 and in 64 regions of 1 MiB, by one thread and by two at once on regions of their own.
 
 use std::io::Write;

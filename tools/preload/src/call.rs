@@ -3,7 +3,7 @@
 use mallocop::checks::Request;
 use mallocop::model::finding::AllocKind;
 
-/// A call that allocates. One byte: the short path keeps it in a register.
+/// A call that allocates. One byte: the fast path keeps it in a register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Call {

@@ -119,7 +119,7 @@ unsafe fn or_slowly(
     }
 }
 
-/// Takes what it needs in registers: the short path spills nothing for it.
+/// Takes what it needs in registers: the fast path spills nothing for it.
 ///
 /// # Safety
 /// As [`try_allocate`] asks.

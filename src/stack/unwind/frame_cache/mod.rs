@@ -1,15 +1,16 @@
-//! The memo: the last stack of a thread, so that only what has changed since is unwound by rule.
+//! The frame cache: the last stack of a thread, so that only what has changed since is unwound by
+//! rule.
 //!
-//! A walk goes outwards by rule until it comes to a frame that the memo has, with the same pc, rsp
-//! and, where it matters, rbp. From there on the outcome is known unless memory has changed:
-//! unwinding is a function of what it reads. So the rest is verified, one load and compare a frame,
-//! and taken over. Exact, because:
+//! A walk goes outwards by rule until it comes to a frame that the frame cache has, with the same
+//! pc, rsp and, where it matters, rbp. From there on the outcome is known unless memory has
+//! changed: unwinding is a function of what it reads. So the rest is verified, one load and compare
+//! a frame, and taken over. Exact, because:
 //!
 //! - M1: every slot that a step has read is compared: the return address, and rbp's where rbp is
 //!   live, that is where a frame further out goes by it before it is loaded again.
 //! - M2: steps that read more (signal frames, CFAs in memory, guesses) are done again and compared,
 //!   and so is that from the outermost frame, unless its rule says that nothing called it.
-//! - M3: rules are of one epoch: the memo is dropped when a module has been unloaded.
+//! - M3: rules are of one epoch: the frame cache is dropped when a module has been unloaded.
 //! - M4: a slot is read only if the step that would read it has been confirmed up to there.
 
 mod keep;
@@ -69,7 +70,7 @@ impl FrameCache {
         self.len = 0;
     }
 
-    /// Walks the stack from `start` outwards. After that the memo holds it, whole.
+    /// Walks the stack from `start` outwards. After that the frame cache holds it, whole.
     #[inline(always)]
     pub fn walk<S: Source>(&mut self, source: &S, start: CallFrame) {
         let mut limit = source.limit(start.sp);

@@ -14,8 +14,8 @@ impl FrameCache {
     ) -> bool {
         let BufferParts { links, more, .. } = self.rows.places();
         debug_assert!(index < self.len);
-        // SAFETY: every caller's index is below the number of frames kept; the rows are this memo's
-        // alone.
+        // SAFETY: every caller's index is below the number of frames kept; the rows are this frame
+        // cache's alone.
         let (link, more) = unsafe { (&mut *links.add(index), &mut *more.add(index)) };
         debug_assert!(more.sp == frame.sp);
         let is_live = more.how.is_live();
