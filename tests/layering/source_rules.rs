@@ -167,3 +167,37 @@ fn functions_are_short() {
 
 /// Functions that are a table: command lines, and the programs of tests/programs.rs.
 const TABLES: [&str; 2] = ["command", "cases"];
+
+/// The full map of tools/map.sh is made of these lines.
+#[test]
+fn every_file_says_what_it_is() {
+    let tools = ["tools/cli/src", "tools/views/src", "tools/preload/src", "tools/bench/src"];
+    let files = [texts(&["src", "fuzz/src"]), texts(&tools)].concat();
+    let is_part = |file: &Path| {
+        let name = file.file_stem().and_then(|name| name.to_str()).unwrap_or("");
+        name.ends_with("tests")
+    };
+    for (file, text) in files.iter().filter(|(file, _)| !is_part(file)) {
+        assert!(text.starts_with("//! "), "{} has no head", file.display());
+    }
+}
+
+/// Paths in ARCHITECTURE.md lead somewhere.
+#[test]
+fn the_map_names_what_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("the map");
+    assert!(text.len() <= 12 << 10, "{} bytes: it is a map", text.len());
+    let mut paths = 0;
+    let prose: String = text.split("```").step_by(2).collect();
+    for word in prose.split('`').skip(1).step_by(2).filter(|word| word.contains('/')) {
+        let places = ["", "src", "src/runtime", "tools/cli/src", "tools"];
+        let is_there = |place: &&str| {
+            let path = root.join(place).join(word);
+            path.exists() || path.with_extension("rs").exists()
+        };
+        assert!(places.iter().any(|place| is_there(&place)), "{word} is not there");
+        paths += 1;
+    }
+    assert!(paths > 30, "{paths}");
+}
