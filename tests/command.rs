@@ -185,6 +185,7 @@ fn every_demo_shows_its_defect() {
     let all = mallocop(&["demo"]);
     assert_eq!(all.status, 0);
     assert_eq!(all.stderr.matches("watching").count(), 7, "{}", all.stderr);
+    assert!(!all.stderr.contains("\\x0a"), "{}", all.stderr);
 }
 
 /// Whatever runs on the machine besides.

@@ -196,7 +196,7 @@ fn the_map_names_what_is_there() {
             let path = root.join(place).join(word);
             path.exists() || path.with_extension("rs").exists()
         };
-        assert!(places.iter().any(|place| is_there(&place)), "{word} is not there");
+        assert!(places.iter().any(is_there), "{word} is not there");
         paths += 1;
     }
     assert!(paths > 30, "{paths}");

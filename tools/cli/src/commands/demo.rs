@@ -48,7 +48,8 @@ pub(crate) fn run(name: Option<&str>) -> Result<u8, Failure> {
     let mut status = 0;
     for demo in DEMOS.iter().filter(|demo| name.is_none_or(|name| name == demo.name)) {
         status = run_one(demo)?;
-        printer::say(&format!("demo {} ended with status {status}\n", demo.name));
+        printer::say(&format!("demo {} ended with status {status}", demo.name));
+        printer::print_text("\n");
     }
     Ok(if name.is_some() { status } else { 0 })
 }
