@@ -108,10 +108,12 @@ fn run_visibly(command: &mut Command) -> Outcome<()> {
     }
 }
 
-/// Standard error of the cargo that runs this script, if it can be had.
+/// Standard error of the cargo that runs this script, if it can be had: a terminal or a pipe. In a
+/// file cargo's own lines would be written over.
 fn cargos_stderr() -> Option<File> {
     let path = format!("/proc/{}/fd/2", std::os::unix::process::parent_id());
-    File::options().append(true).open(path).ok()
+    fs::metadata(&path).ok().filter(|facts| !facts.is_file())?;
+    File::options().write(true).open(path).ok()
 }
 
 fn build_demo(sources: &Path, demo: &str, out: &Path) -> Outcome<()> {
