@@ -209,7 +209,7 @@ fn cargo_fuzz_on_stable_finds_saves_repeats_and_minimizes() {
     let _ = fs::remove_dir_all(victims().join("fuzz_target/artifacts"));
     let _ = fs::remove_dir_all(victims().join("fuzz_target/corpus"));
     let program = scratch().join("target/x86_64-unknown-linux-gnu/release/defects");
-    for function in ["site_of_call", "allocate_hooked", "free_hooked", "make_way"] {
+    for function in ["site_of_call", "allocate_hooked", "free_hooked", "evict_oldest"] {
         let symbol = format!("__sanitizer_mallocop_{function}");
         let ran =
             finish(Command::new("objdump").arg(format!("--disassemble={symbol}")).arg(&program));

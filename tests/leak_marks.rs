@@ -1,7 +1,7 @@
 //! Marking on the real heap: what the words in some memory lead to, at any depth, and nothing else.
 
 use mallocop::checks::{CheckedHeap, Release, Request};
-use mallocop::leak::classify::{find_lost, for_each_lost, let_go};
+use mallocop::leak::classify::{find_lost, for_each_lost, unmark_lost};
 use mallocop::leak::graph::{Graph, Interior, Marking, Reach};
 use mallocop::leak::mark_bitmap::{BlockSet, MarkBitmap};
 use mallocop::leak::reader::Memory;
@@ -30,12 +30,12 @@ fn block(size: usize, first: usize) -> usize {
 fn blocks_can_be_exempt() {
     let (one, plain) = (block(100, 0), block(100, 0));
     assert_eq!((HEAP.exempt(one), HEAP.exempt(one)), (Some(true), Some(false)));
-    HEAP.look_away(true);
-    HEAP.look_away(true);
+    HEAP.exempt_allocations(true);
+    HEAP.exempt_allocations(true);
     let small = block(100, 0);
-    HEAP.look_away(false);
+    HEAP.exempt_allocations(false);
     let large = block(1 << 20, 0);
-    HEAP.look_away(false);
+    HEAP.exempt_allocations(false);
     let after = block(100, 0);
     for (block, size, is_exempt) in [
         (one, 100, true),
@@ -144,7 +144,7 @@ fn marks_follow_words_through_blocks_of_every_size() {
     assert_eq!((marks.find(large - 17), marks.find(behind + 17)), (None, None));
     // What a block leads to goes with it, and the rest is sorted as before.
     let mut gone = 0;
-    let_go(graph, &[chain, one], |_| gone += 1);
+    unmark_lost(graph, &[chain, one], |_| gone += 1);
     assert_eq!(gone, 100_000 + 2);
     let mut left = 0;
     for_each_lost(graph, |_, _| left += 1);

@@ -161,8 +161,9 @@ fn a_sweep_of_every_request_ends_with_a_judge_of_its_own() {
 #[test]
 fn what_waits_for_memory_for_ever_hangs() {
     let ran = mallocop(&["sweep", "--timeout", "5"], &victim(), &["wait"]);
-    assert!(ran.stderr.contains("FAULT: the program hung after this:\n"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("of 400 bytes, was refused"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("FAULT: the program hung: request no. "), "{}", ran.stderr);
+    assert!(ran.stderr.contains("of 400 bytes, was refused here:\n"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("waits"), "{}", ran.stderr);
     assert_eq!(ran.status, 23);
 }
 

@@ -84,7 +84,7 @@ unsafe impl PageSource for PoolPages {
     }
 
     unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.sim.shrink(end, bytes) }
     }
 
@@ -93,12 +93,12 @@ unsafe impl PageSource for PoolPages {
     }
 
     unsafe fn unmap(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.sim.unmap(start, bytes) };
     }
 
     unsafe fn remap(&mut self, start: usize, old: usize, new: usize) -> Option<usize> {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.sim.remap(start, old, new) }
     }
 

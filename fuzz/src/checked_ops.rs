@@ -159,12 +159,12 @@ impl Player {
             Op::OnThread { size, count } => self.on_thread(usize::from(size), count),
             Op::Survey { block } => self.on(block, Self::survey),
             Op::Exempt { block } => self.on(block, |p, at| {
-                HEAP.look_away(true);
+                HEAP.exempt_allocations(true);
                 let facts = HEAP.facts(p.live[at].user);
                 assert_eq!(HEAP.exempt(p.live[at].user), Some(!facts.is_exempt));
                 assert!(HEAP.facts(p.live[at].user).is_exempt);
                 p.allocate(24, 16, false);
-                HEAP.look_away(false);
+                HEAP.exempt_allocations(false);
                 p.tally.count("exempt");
             }),
             Op::Fork => {

@@ -254,7 +254,7 @@ impl Player {
     pub(crate) fn ask_size(&mut self, at: usize) {
         let Block { user, size, .. } = self.live[at];
         self.demand_size(HEAP.usable_size(user), size);
-        if let Some(quickly) = HEAP.usable_quickly(user) {
+        if let Some(quickly) = HEAP.usable_size_fast(user) {
             self.demand_size(quickly, size);
         }
         self.tally.count("sized");

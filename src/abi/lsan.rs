@@ -61,13 +61,13 @@ extern "C" fn disable_from(registers: &Registers) {
     if thread::is_outside() && !thread::is_blind() && alloc_hooks::is_theirs(registers.pc) {
         alt_stack::run(|| alloc_hooks::ask(&registers.point()));
     }
-    heap.look_away(true);
+    heap.exempt_allocations(true);
 }
 
 /// Ends that, if it was called as often.
 pub extern "C" fn enable() {
     if let Some(heap) = init::ready() {
-        heap.look_away(false);
+        heap.exempt_allocations(false);
     }
 }
 

@@ -27,24 +27,24 @@ pub unsafe fn allocate(
     start: Start,
 ) -> *mut u8 {
     let request = Request { size, align, kind: AllocKind::Rust, zeroed };
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe {
         match fast_path::allocate::<Any>(&HEAP, request, caller) {
             Some(block) => block.as_ptr(),
-            None => allocate_fully(request, caller, start),
+            None => allocate_slowly(request, caller, start),
         }
     }
 }
 
 /// # Safety
-/// As for [`allocate`].
+/// As [`allocate`] asks.
 #[inline(never)]
-#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_allocate_fully"))]
-unsafe fn allocate_fully(request: Request, caller: Caller, start: Start) -> *mut u8 {
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_allocate_slowly"))]
+unsafe fn allocate_slowly(request: Request, caller: Caller, start: Start) -> *mut u8 {
     test_scope::note_thread();
     match start() {
         _ if thread::is_in_tool() => allocate_for_tool(request),
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         Some(_) if hooked::is_on() => unsafe { hooked::allocate(request, caller) },
         Some(heap) => heap.allocate(request),
         None => allocate_for_tool(request),
@@ -70,26 +70,26 @@ fn allocate_for_tool(request: Request) -> *mut u8 {
 /// Takes a block back that has that Layout.
 ///
 /// # Safety
-/// As for [`allocate`]; the block may be any address.
+/// As [`allocate`] asks; the block may be any address.
 #[inline(always)]
 pub unsafe fn release(block: *mut u8, size: usize, align: usize, caller: Caller, start: Start) {
     let release = Release::sized(Operation::Dealloc, Some(size), Some(align));
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe {
         if !fast_path::free::<Any>(&HEAP, block as usize, &release, caller) {
-            release_fully(block, &release, caller, start);
+            release_slowly(block, &release, caller, start);
         }
     }
 }
 
 /// # Safety
-/// As for [`release`].
+/// As [`release`] asks.
 #[inline(never)]
-#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_release_fully"))]
-unsafe fn release_fully(block: *mut u8, release: &Release, caller: Caller, start: Start) {
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_release_slowly"))]
+unsafe fn release_slowly(block: *mut u8, release: &Release, caller: Caller, start: Start) {
     test_scope::note_thread();
     match start() {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         Some(_) if hooked::is_on() => unsafe { hooked::free(block, release, caller) },
         Some(heap) => heap.free(block as usize, release),
         // Being made ready: what there is is the tool's, which keeps it.
@@ -100,7 +100,7 @@ unsafe fn release_fully(block: *mut u8, release: &Release, caller: Caller, start
 /// A block of `new_size` bytes with what was in one of that Layout; null: that one stays.
 ///
 /// # Safety
-/// As for [`release`].
+/// As [`release`] asks.
 #[inline(always)]
 pub unsafe fn resize(
     block: *mut u8,
@@ -112,20 +112,20 @@ pub unsafe fn resize(
 ) -> *mut u8 {
     let release = Release::sized(Operation::Reallocate, Some(size), Some(align));
     let request = Request { size: new_size, align, kind: AllocKind::Rust, zeroed: false };
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe {
         match fast_path::reallocate::<Any>(&HEAP, block as usize, request, &release, caller) {
             Some(block) => block.as_ptr(),
-            None => resize_fully(block, request, &release, caller, start),
+            None => resize_slowly(block, request, &release, caller, start),
         }
     }
 }
 
 /// # Safety
-/// As for [`release`].
+/// As [`release`] asks.
 #[inline(never)]
-#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_resize_fully"))]
-unsafe fn resize_fully(
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_resize_slowly"))]
+unsafe fn resize_slowly(
     block: *mut u8,
     request: Request,
     release: &Release,
@@ -139,19 +139,19 @@ unsafe fn resize_fully(
             return core::ptr::null_mut();
         }
         let old = own::size_of_block(region, block);
-        // SAFETY: as the caller says.
-        let new = unsafe { allocate_fully(request, caller, start) };
+        // SAFETY: the caller of this function promises the same.
+        let new = unsafe { allocate_slowly(request, caller, start) };
         if !new.is_null() {
             // SAFETY: both blocks are live, apart, and at least that long.
             unsafe {
                 core::ptr::copy_nonoverlapping(block, new, old.min(request.size));
-                release_fully(block, release, caller, start);
+                release_slowly(block, release, caller, start);
             }
         }
         return new;
     }
     match start() {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         Some(_) if hooked::is_on() => unsafe { hooked::resize(block, request, release, caller) },
         Some(heap) => heap.resize(block as usize, request, release),
         None => core::ptr::null_mut(),

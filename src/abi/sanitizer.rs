@@ -142,7 +142,7 @@ pub unsafe extern "C" fn get_module_and_offset_for_pc(
 ) -> c_int {
     let pc = pc as usize;
     let Some(module) = alt_stack::run(|| modules::find(pc)).flatten() else { return 0 };
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe {
         if !offset.is_null() {
             offset.write((pc - module.base) as *const c_void);
@@ -161,14 +161,14 @@ pub unsafe extern "C" fn symbolize_pc(
     out: *mut c_char,
     room: usize,
 ) {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     let form = unsafe { CStr::from_ptr(form) }.to_string_lossy().into_owned();
     let text = alt_stack::run(|| {
         let look_up =
             |names: &mut ProcessSymbolizer| shown(&form, &names.frame_of(pc as usize), pc as usize);
         reporter::with_symbolizer(look_up).unwrap_or_default()
     });
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { write_text(out, room, &text.unwrap_or_default()) };
 }
 

@@ -60,6 +60,6 @@ extern "C" fn end_scope_from(
 /// # Safety
 /// `out` has room for the numbers.
 pub unsafe extern "C" fn statistics(out: *mut Statistics) {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { out.write(test_scope::statistics()) };
 }

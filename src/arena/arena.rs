@@ -106,7 +106,7 @@ impl<P: PageSource, L> Arena<P, L> {
     }
 
     /// In a forked child: what no sender will finish is given up.
-    pub(super) fn repair_inbox(&self) {
+    pub(super) fn repair_remote_queue(&self) {
         self.remote_queue.repair();
     }
 }

@@ -71,7 +71,7 @@ impl<P: PageSource> ArenaState<P> {
     /// # Safety
     /// As [`Heap::release`].
     pub unsafe fn release(&mut self, payload: NonNull<u8>) -> Result<(), Corrupt> {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.heap.put_back(payload)? };
         self.settle();
         Ok(())
@@ -98,12 +98,12 @@ impl<P: PageSource> ArenaState<P> {
     }
 
     /// Is so much in stock that it is to be coalesced although nobody asks for memory?
-    pub(super) fn is_overstocked(&self) -> bool {
+    pub(super) fn has_long_lists(&self) -> bool {
         self.central_list.bytes() > self.keep.min(self.in_use()).max(LEAST_KEPT)
     }
 
     /// Is there so much in stock that it is to be coalesced before the heap grows?
-    pub(super) fn has_much_in_stock(&self) -> bool {
+    pub(super) fn has_long_central_list(&self) -> bool {
         self.central_list.bytes() > STOCK_TO_GROW.max(self.heap.usage().held / 64)
     }
 

@@ -230,7 +230,7 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
         let mine = mine.map(Arena::number);
         let is_interrupted = self.shared.is_mine();
         self.for_each(|arena| {
-            arena.repair_inbox();
+            arena.repair_remote_queue();
             let is_orphan = Some(arena.number()) != mine && arena.is_owned.load(Ordering::Relaxed);
             if is_orphan && !is_interrupted {
                 self.detach(arena);

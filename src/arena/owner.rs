@@ -90,7 +90,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
         arenas: &Arenas<P, L>,
     ) -> Result<(), Corrupt> {
         if from != self.arena.number() {
-            // SAFETY: as the caller says.
+            // SAFETY: the caller of this function promises the same.
             return unsafe { self.send(payload, class, from, arenas) };
         }
         if self.own().cache.push(class, payload) {
@@ -120,12 +120,12 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
             return Ok(Some(payload));
         }
         let batch = cache.batch(class);
-        if !take_stock(cache, &mut arena_state, class, batch)?
+        if !coalesce_central_list(cache, &mut arena_state, class, batch)?
             && !get_chunks(cache, &mut arena_state, class, batch, false)?
         {
             if self.own().moved > LEAST_MOVED.max(arena_state.in_use() / 4) {
                 self.empty_cache(&mut arena_state)?;
-            } else if arena_state.has_much_in_stock() {
+            } else if arena_state.has_long_central_list() {
                 arena_state.consolidate()?;
             }
             get_chunks(&mut self.own().cache, &mut arena_state, class, batch, true)?;
@@ -163,7 +163,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
         own.moved += half * class.chunk_size();
         let result = put_back(&mut own.cache, arena_state, class, half);
         result?;
-        if arena_state.is_overstocked() {
+        if arena_state.has_long_lists() {
             arena_state.consolidate()?;
         }
         let in_use = arena_state.in_use();
@@ -223,7 +223,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
     ) -> Result<(), Corrupt> {
         if class.chunk_size() > LARGEST_SENT {
             let Some(arena) = arenas.get(from) else { return Ok(()) };
-            // SAFETY: as the caller says.
+            // SAFETY: the caller of this function promises the same.
             return unsafe { arena.lock().release(payload) };
         }
         match self.own().remote_batches.add(from, entry(payload, class)) {
@@ -270,7 +270,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
     /// stock and cache are emptied and coalesced first.
     pub fn lock_for(&mut self, layout: Layout) -> Result<Guard<'a, ArenaState<P>>, Corrupt> {
         let mut arena_state = self.arena.arena_state.lock();
-        if !arena_state.heap.has_room_for(layout) && arena_state.has_much_in_stock() {
+        if !arena_state.heap.has_room_for(layout) && arena_state.has_long_central_list() {
             arena_state.consolidate()?;
         }
         if !arena_state.heap.has_room_for(layout) && self.is_worth_emptying(&arena_state) {
@@ -286,7 +286,7 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
 }
 
 /// Fills a class from the central free list. `false`: there is none.
-fn take_stock<P: PageSource>(
+fn coalesce_central_list<P: PageSource>(
     cache: &mut ThreadCache,
     arena_state: &mut ArenaState<P>,
     class: Class,

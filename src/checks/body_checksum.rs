@@ -45,7 +45,7 @@ pub(crate) unsafe fn sum(start: usize, end: usize, all: bool) -> u64 {
 /// # Safety
 /// As [`sum`].
 pub(crate) unsafe fn holds(known: u64, start: usize, end: usize) -> bool {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { sum(start, end, known & SAMPLED == 0) == known }
 }
 

@@ -22,8 +22,8 @@ impl CheckedHeap {
     /// Writes a fresh mapped block, lists it and declares it live. Null: no memory for the list.
     ///
     /// # Safety
-    /// As [`CheckedHeap::hand_out`]; the payload is the one in `span`.
-    pub(crate) unsafe fn hand_out_mapped(
+    /// As [`CheckedHeap::init_block`]; the payload is the one in `span`.
+    pub(crate) unsafe fn init_mapped_block(
         &self,
         user: usize,
         request: Request,
@@ -46,7 +46,7 @@ impl CheckedHeap {
         }
         // SAFETY: as the caller says; fresh mappings are zero.
         unsafe {
-            self.hand_out(user, request, Fresh { class: None, mapped: true, is_zero: true }, site)
+            self.init_block(user, request, Fresh { class: None, mapped: true, is_zero: true }, site)
         }
     }
 

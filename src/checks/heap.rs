@@ -151,7 +151,7 @@ impl CheckedHeap {
             && let Some(payload) = owner.pop(class)
         {
             // SAFETY: the payload is fresh, of that class, and was planned for the request.
-            return unsafe { self.hand_out_cached(owner, payload, class, request, site) };
+            return unsafe { self.init_cached_block(owner, payload, class, request, site) };
         }
         self.allocate_slowly(request, layout, site)
     }
@@ -161,7 +161,7 @@ impl CheckedHeap {
     /// # Safety
     /// The payload is fresh, of that class, and was planned for the request.
     #[inline]
-    pub(crate) unsafe fn hand_out_cached(
+    pub(crate) unsafe fn init_cached_block(
         &self,
         owner: Owner<'_, Pages, Quarantine>,
         payload: NonNull<u8>,
@@ -173,8 +173,8 @@ impl CheckedHeap {
         owner.arena().stats().count_allocation(counted);
         drop(owner);
         let fresh = Fresh { class: Some(class), mapped: false, is_zero: false };
-        // SAFETY: as the caller says.
-        unsafe { self.hand_out(payload.as_ptr() as usize + self.lead(), request, fresh, site) }
+        // SAFETY: the caller of this function promises the same.
+        unsafe { self.init_block(payload.as_ptr() as usize + self.lead(), request, fresh, site) }
     }
 
     /// Writes a fresh block and declares it live.
@@ -183,7 +183,7 @@ impl CheckedHeap {
     /// The payload under `user` was planned for the request and is the caller's alone; `fresh` is
     /// true of it.
     #[inline]
-    pub(crate) unsafe fn hand_out(
+    pub(crate) unsafe fn init_block(
         &self,
         user: usize,
         request: Request,
@@ -232,14 +232,14 @@ impl CheckedHeap {
         let into = if guarded { BlockState::Busy } else { BlockState::Evicted };
         match block_table::take(user, into, single_threaded::is_single()) {
             Ok(taken) if guarded => {
-                self.retire(user, taken, release, capture::free_site_from_here(user));
+                self.release_taken(user, taken, release, capture::free_site_from_here(user));
             }
             Ok(taken) => match (taken.class, taken.arena()) {
                 (Some(class), Some(from)) => {
                     block_table::set_free_site(user, capture::free_site_from_here(user));
                     self.put(user, class, from, Some(class.capacity()));
                 }
-                _ => self.retire_large(user, taken, release),
+                _ => self.release_large(user, taken, release),
             },
             Err(_) => self.free_apart(user, release),
         }

@@ -18,7 +18,7 @@ impl CheckedHeap {
     }
 
     /// Poisons a verified block that is too large to wait among the others, and keeps it.
-    pub(crate) fn let_large_wait(&self, waiting: Quarantined, taken: &Taken, most: usize) {
+    pub(crate) fn quarantine_large_block(&self, waiting: Quarantined, taken: &Taken, most: usize) {
         self.count_free(waiting.size);
         let may_sum = |bytes| {
             self.owner().is_some_and(|owner| {

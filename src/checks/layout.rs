@@ -62,7 +62,7 @@ impl Canaries {
     /// As [`Canaries::write`], or the block is live and its owner is not at it.
     #[inline(always)]
     pub(crate) unsafe fn write_head(self, user: usize, head: BlockHeader) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.write_head_bits(user, head.bits()) };
     }
 
@@ -70,7 +70,7 @@ impl Canaries {
     /// As [`Canaries::write_head`].
     #[inline(always)]
     unsafe fn write_head_bits(self, user: usize, bits: u64) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe {
             ((user - LEAD) as *mut u64).write(bits);
             ((user - WORD) as *mut u64).write(self.front(user, bits));
@@ -83,7 +83,7 @@ impl Canaries {
     /// As [`Canaries::write`].
     #[inline(always)]
     pub(crate) unsafe fn write_small(self, user: usize, size: usize, bits: u64) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe {
             self.write_head_bits(user, bits);
             self.write_small_tail(user, size);
@@ -130,7 +130,7 @@ impl Canaries {
     /// # Safety
     /// A block starts at `user` and is mapped.
     pub unsafe fn read_head(self, user: usize) -> Option<BlockHeader> {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.head_word(user) }.map(HeaderWord::head)
     }
 
@@ -156,7 +156,7 @@ impl Canaries {
     /// As [`Canaries::read_head`].
     #[inline]
     pub unsafe fn verify(self, user: usize) -> Result<BlockHeader, (Option<BlockHeader>, Damage)> {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe {
             let Some(head) = self.read_head(user) else {
                 return Err((self.salvage_head(user), self.front_damage(user)));
@@ -219,7 +219,7 @@ impl Canaries {
     /// As [`Canaries::read_head`]; the block was written with that size.
     #[inline(always)]
     pub(crate) unsafe fn are_whole(self, user: usize, size: usize) -> bool {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.head_word(user).is_some() && self.tail_holds(user, size) }
     }
 
@@ -244,7 +244,7 @@ impl Canaries {
     unsafe fn tail_damage(self, user: usize, head: BlockHeader) -> Option<Damage> {
         let (start, end) = (user + head.size, head.end(user));
         let pattern = self.pattern(user);
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         if unsafe { self.tail_difference(user, head) } == 0 {
             return None;
         }

@@ -108,8 +108,8 @@ impl CheckedHeap {
 
     /// The calling thread's blocks are exempt from here on, until it has asked as often for the end
     /// of that.
-    pub fn look_away(&self, starts: bool) {
+    pub fn exempt_allocations(&self, starts: bool) {
         thread::set_blind(starts);
-        thread::set_arena(thread::arena(), self.is_quick());
+        thread::set_arena(thread::arena(), self.has_fast_path());
     }
 }

@@ -57,13 +57,13 @@ impl CheckedHeap {
         if let Some(mapped) = { self.mapped().lock().containing(address) } {
             return (place_in(&mapped.block, address), Some(mapped.block));
         }
-        if let Some(found) = self.locate_by_registry(address) {
+        if let Some(found) = self.locate_by_shadow(address) {
             return found;
         }
         (self.place_by_mappings(address), None)
     }
 
-    fn locate_by_registry(&self, address: usize) -> Option<(Location, Option<Block>)> {
+    fn locate_by_shadow(&self, address: usize) -> Option<(Location, Option<Block>)> {
         let word = block_table::word(address)?;
         let over = self.block_over(address).map(|block| (place_in(&block, address), block));
         let is_inside = matches!(over, Some((Location::Start | Location::Inside(_), _)));

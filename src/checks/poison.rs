@@ -97,7 +97,7 @@ const fn is_small(size: usize, most: usize) -> bool {
 /// The bytes at `start` are ours, and [`LEAST`] of them.
 #[inline(always)]
 unsafe fn fill_small(start: usize, size: usize, byte: u8) {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe {
         let pattern = Vector::splat(byte);
         for at in parts(start, size.max(STORE)) {
@@ -112,7 +112,7 @@ unsafe fn fill_small(start: usize, size: usize, byte: u8) {
 /// The bytes at `start` are ours, and if there is one, [`LEAST`] of them.
 #[inline(always)]
 pub(crate) unsafe fn fill(start: usize, size: usize, byte: u8) {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe {
         if size.wrapping_sub(1) < STORES {
             fill_small(start, size, byte);
@@ -130,7 +130,7 @@ pub(crate) unsafe fn fill(start: usize, size: usize, byte: u8) {
 #[inline(always)]
 unsafe fn fill_whole(start: usize, end: usize, byte: u8) {
     const MOST: usize = 1 << 10;
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe {
         if end - start > MOST || end - start < STORE {
             return fill_bytes(start, end - start, byte);
@@ -171,7 +171,7 @@ const fn spans<const PARTS: usize>(user: usize, size: usize) -> [usize; 2] {
 /// The `size` bytes at `user` are ours, no fewer than a span has.
 #[inline(always)]
 unsafe fn fill_spans<const PARTS: usize>(user: usize, size: usize, byte: u8) {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe {
         let pattern = Vector::splat(byte);
         for span in spans::<PARTS>(user, size) {
@@ -188,7 +188,7 @@ unsafe fn fill_spans<const PARTS: usize>(user: usize, size: usize, byte: u8) {
 /// As [`fill_spans`].
 #[inline(always)]
 unsafe fn are_spans_filled<const PARTS: usize>(user: usize, size: usize, byte: u8) -> bool {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe {
         let pattern = Vector::splat(byte);
         // Bits that are set in all bytes, and in any: each time the same two operations.
@@ -290,7 +290,7 @@ unsafe fn is_small_filled(start: usize, size: usize, byte: u8) -> bool {
 /// # Safety
 /// The bytes are readable; nobody writes to them but for the bug that is looked for.
 unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     let bytes = unsafe { core::slice::from_raw_parts(start as *const u8, end - start) };
     match bytes.split_last() {
         Some((last, rest)) => *last == byte && bytes.get(1..) == Some(rest),

@@ -51,7 +51,7 @@ unsafe impl PageSource for ProgramPages {
     }
 
     unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe {
             match self {
                 Self::Brk(pages) => pages.shrink(end, bytes),
@@ -68,7 +68,7 @@ unsafe impl PageSource for ProgramPages {
     }
 
     unsafe fn unmap(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe {
             match self {
                 Self::Brk(pages) => pages.unmap(start, bytes),
@@ -78,7 +78,7 @@ unsafe impl PageSource for ProgramPages {
     }
 
     unsafe fn remap(&mut self, start: usize, old: usize, new: usize) -> Option<usize> {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe {
             match self {
                 Self::Brk(pages) => pages.remap(start, old, new),
@@ -88,7 +88,7 @@ unsafe impl PageSource for ProgramPages {
     }
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe {
             match self {
                 Self::Brk(pages) => pages.discard(start, bytes),

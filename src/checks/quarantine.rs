@@ -188,15 +188,15 @@ impl Quarantine {
     /// Adds a block and returns what all are counted with, in bytes. `None`: no room or no memory
     /// for the ring; the block cannot wait. The owner only.
     pub fn push(&self, waiting: Quarantined) -> Option<usize> {
-        self.push_quickly(waiting).or_else(|| {
+        self.push_fast(waiting).or_else(|| {
             let has_room = self.grow();
-            has_room.then(|| self.push_quickly(waiting)).flatten()
+            has_room.then(|| self.push_fast(waiting)).flatten()
         })
     }
 
     /// The same where the ring has room; `None` where it would have to grow.
     #[inline(always)]
-    pub(crate) fn push_quickly(&self, waiting: Quarantined) -> Option<usize> {
+    pub(crate) fn push_fast(&self, waiting: Quarantined) -> Option<usize> {
         let next = self.next.load(Ordering::Relaxed);
         let count = next.wrapping_sub(self.first.load(Ordering::Relaxed));
         if count == self.places.load(Ordering::Relaxed) {

@@ -63,7 +63,7 @@ impl CheckedHeap {
         // SAFETY: both blocks are ours, apart, and at least that long.
         unsafe { core::ptr::copy_nonoverlapping(user as *const u8, new, head.size.min(size)) };
         match (self.is_checked(), taken.class, taken.arena()) {
-            (true, ..) => self.retire(user, taken, release, now),
+            (true, ..) => self.release_taken(user, taken, release, now),
             (false, Some(class), Some(from)) => {
                 block_table::set_free_site(user, now);
                 block_table::set(user, BlockState::Evicted);
@@ -71,7 +71,7 @@ impl CheckedHeap {
             }
             (false, ..) => {
                 block_table::set(user, BlockState::Evicted);
-                self.retire_large(user, taken, release);
+                self.release_large(user, taken, release);
             }
         }
         new

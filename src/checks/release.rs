@@ -26,7 +26,13 @@ const EVICTED_AT_ONCE: usize = 16;
 impl CheckedHeap {
     /// A taken block, any: verify it and how it is given back, then let it wait.
     #[inline(never)]
-    pub(crate) fn retire(&self, user: usize, taken: Taken, release: &Release, now: ProcessSite) {
+    pub(crate) fn release_taken(
+        &self,
+        user: usize,
+        taken: Taken,
+        release: &Release,
+        now: ProcessSite,
+    ) {
         block_table::set_free_site(user, now);
         let Some(head) = self.verify_taken(user, taken, release.operation, now) else {
             return taken.set(BlockState::Quarantined);
@@ -45,11 +51,11 @@ impl CheckedHeap {
         if size <= self.quarantine_share().bytes() / 2
             && let Some(owner) = self.owner()
         {
-            return self.let_wait(owner, self.canaries(), waiting, &taken, Sites::taken());
+            return self.quarantine_block(owner, self.canaries(), waiting, &taken, Sites::taken());
         }
         Self::count_freed(taken, size);
         match self.large_limit() {
-            most if size <= most && size != 0 => self.let_large_wait(waiting, &taken, most),
+            most if size <= most && size != 0 => self.quarantine_large_block(waiting, &taken, most),
             _ => self.pass_by(waiting),
         }
     }
@@ -96,7 +102,7 @@ impl CheckedHeap {
 
     /// Poisons a verified block and keeps it. `sites`: where stacks are taken.
     #[inline(always)]
-    pub(crate) fn let_wait<'a>(
+    pub(crate) fn quarantine_block<'a>(
         &'a self,
         owner: Owner<'a, Pages, Quarantine>,
         canaries: Canaries,
@@ -115,9 +121,9 @@ impl CheckedHeap {
         if let Some(sites) = sites {
             capture::count_free(taken.site_in(sites), waiting.size);
         }
-        match owner.arena().local().push_quickly(waiting) {
+        match owner.arena().local().push_fast(waiting) {
             Some(bytes) if bytes <= self.quarantine_share().bytes() => {}
-            Some(_) => self.make_way(owner),
+            Some(_) => self.evict_oldest(owner),
             None => {
                 let class = waiting.class.map_or(0, Class::byte);
                 self.find_place(owner, waiting.user, waiting.size, class, waiting.thread);
@@ -139,7 +145,7 @@ impl CheckedHeap {
     ) {
         let waiting = Quarantined { user, size, class: Class::from_byte(class), thread };
         let kept = owner.arena().local().push(waiting);
-        self.make_way(owner);
+        self.evict_oldest(owner);
         if kept.is_none() {
             self.evict_with_care(waiting);
         }
@@ -169,8 +175,8 @@ impl CheckedHeap {
 
     /// Evicts the oldest blocks of a quarantine that is too full, a few more than need be.
     #[inline(never)]
-    #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_make_way"))]
-    fn make_way<'a>(&'a self, mut owner: Owner<'a, Pages, Quarantine>) {
+    #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_evict_oldest"))]
+    fn evict_oldest<'a>(&'a self, mut owner: Owner<'a, Pages, Quarantine>) {
         let limit = self.quarantine_share().bytes();
         let quarantine = owner.arena().local();
         let look = self.look();

@@ -48,7 +48,7 @@ impl CheckedHeap {
             let refilled = owner.allocate(class);
             if let Ok(Some(payload)) = refilled {
                 // SAFETY: the payload is fresh, of that class, and was planned for the request.
-                return unsafe { self.hand_out_cached(owner, payload, class, request, site) };
+                return unsafe { self.init_cached_block(owner, payload, class, request, site) };
             }
             drop(owner);
             if let Err(corrupt) = refilled {
@@ -62,10 +62,10 @@ impl CheckedHeap {
         // SAFETY: the payload is fresh and was planned for the request.
         unsafe {
             match obtained.span {
-                Some(span) => self.hand_out_mapped(user, request, span, site),
+                Some(span) => self.init_mapped_block(user, request, span, site),
                 None => {
                     let fresh = Fresh { class: None, mapped: false, is_zero: obtained.is_zero };
-                    self.hand_out(user, request, fresh, site)
+                    self.init_block(user, request, fresh, site)
                 }
             }
         }
@@ -124,7 +124,7 @@ impl CheckedHeap {
 
     /// Gives a taken block back that is not cached.
     #[cold]
-    pub(crate) fn retire_large(&self, user: usize, taken: Taken, release: &Release) {
+    pub(crate) fn release_large(&self, user: usize, taken: Taken, release: &Release) {
         let now = capture::free_site_from_here(user);
         block_table::set_free_site(user, now);
         let Some(head) = self.bare_head(user, taken, release.operation, now) else { return };

@@ -39,7 +39,7 @@ impl CheckedHeap {
         }
         let arena = self.arenas().attach()?;
         thread_number::number();
-        thread::set_arena(core::ptr::from_ref(arena) as usize, self.is_quick());
+        thread::set_arena(core::ptr::from_ref(arena) as usize, self.has_fast_path());
         self.share_quarantine();
         let _work = thread::ToolWork::begin();
         thread_exit::watch();

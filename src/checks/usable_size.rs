@@ -15,7 +15,7 @@ impl CheckedHeap {
     /// head that was written over is told of when the block is freed: here only a size that cannot
     /// be is turned down.
     #[inline(always)]
-    pub fn usable_quickly(&self, user: usize) -> Option<usize> {
+    pub fn usable_size_fast(&self, user: usize) -> Option<usize> {
         let capacity = block_table::capacity(user)?;
         if !self.is_checked() {
             return Some(capacity);

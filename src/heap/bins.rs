@@ -242,7 +242,7 @@ pub(super) unsafe fn check_free(
     chunk: usize,
 ) -> Result<usize, Corrupt> {
     let fail = |what| Err(Corrupt { chunk, what });
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     let size = unsafe { check_word(key, segments, chunk)? };
     // SAFETY: the footer and the next word lie at or below the segment's fence.
     let (foot, next) = unsafe { (key.read(footer(chunk, size)), key.read(chunk + size)) };

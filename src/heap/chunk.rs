@@ -175,7 +175,7 @@ unsafe fn word_at<'a>(chunk: usize) -> &'a AtomicU64 {
 /// `chunk` is 8-aligned and 8 bytes there are readable.
 #[inline(always)]
 pub unsafe fn is_sound(key: u64, chunk: usize) -> bool {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     let word = unsafe { word_at(chunk) }.load(Ordering::Relaxed);
     word & !LOW == Key(key).checksum(chunk, word & LOW)
 }
@@ -186,7 +186,7 @@ pub unsafe fn is_sound(key: u64, chunk: usize) -> bool {
 /// As [`is_sound`].
 #[inline(always)]
 pub unsafe fn size_unverified(chunk: usize) -> usize {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     let word = unsafe { word_at(chunk) }.load(Ordering::Relaxed);
     (word & LOW & !0xf) as usize
 }
@@ -198,7 +198,7 @@ pub unsafe fn size_unverified(chunk: usize) -> usize {
 /// # Safety
 /// As [`is_sound`].
 pub unsafe fn capacity_by_word(key: u64, chunk: usize) -> Option<usize> {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     let head = unsafe { Key(key).read(chunk) }.ok()?;
     // The word of a mapped chunk gives its payload's size, any other's that of the whole chunk.
     Some(if head.mapped { head.size } else { head.size.saturating_sub(WORD) })

@@ -32,7 +32,7 @@ impl<P: PageSource> Heap<P> {
             && let Some(rest) = payloads.get(put_back.chunks..)
             && let Some(first) = rest.first().and_then(|&first| NonNull::new(first as *mut u8))
         {
-            // SAFETY: as the caller says.
+            // SAFETY: the caller of this function promises the same.
             let (count, result) = unsafe { self.put_back_run(first, rest) };
             put_back.chunks += count;
             put_back.runs += 1;
@@ -50,7 +50,7 @@ impl<P: PageSource> Heap<P> {
         first: NonNull<u8>,
         payloads: &[usize],
     ) -> (usize, Result<(), Corrupt>) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         let (chunk, head) = match unsafe { self.used_chunk(first) } {
             Ok(found) => found,
             Err(corrupt) => return (1, Err(corrupt)),

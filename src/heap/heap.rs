@@ -118,7 +118,7 @@ impl<P: PageSource> Heap<P> {
     /// # Safety
     /// `payload` came from this heap and was not released.
     pub unsafe fn capacity(&self, payload: NonNull<u8>) -> Result<usize, Corrupt> {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe {
             if let Some(span) = self.span_of(payload)? {
                 return Ok(span.end() - payload.as_ptr() as usize);
@@ -134,7 +134,7 @@ impl<P: PageSource> Heap<P> {
     /// # Safety
     /// `payload` came from this heap and was not released; it is used no more.
     pub unsafe fn release(&mut self, payload: NonNull<u8>) -> Result<(), Corrupt> {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.put_back(payload)? };
         self.settle();
         Ok(())
@@ -145,7 +145,7 @@ impl<P: PageSource> Heap<P> {
     /// # Safety
     /// As [`Heap::release`].
     pub unsafe fn put_back(&mut self, payload: NonNull<u8>) -> Result<(), Corrupt> {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe {
             if let Some(span) = self.span_of(payload)? {
                 self.retire(span);
@@ -164,7 +164,7 @@ impl<P: PageSource> Heap<P> {
     /// `payload` came from this heap, is not mapped and was not released.
     pub unsafe fn resize(&mut self, payload: NonNull<u8>, size: usize) -> Result<bool, Corrupt> {
         let Some(need) = Layout::plain(size).chunk_size() else { return Ok(false) };
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         let (chunk, head) = unsafe { self.used_chunk(payload)? };
         if need > head.size {
             // SAFETY: `used_chunk` has accepted the chunk.

@@ -128,7 +128,7 @@ impl<'a> Check<'a> {
         let heap = self.marks.heap();
         let reader = self.memory.reader();
         let graph = Graph { marks: &self.marks, reader: &reader };
-        classify::let_go(graph, &blocks, |block| suppressed.add(heap, block, None));
+        classify::unmark_lost(graph, &blocks, |block| suppressed.add(heap, block, None));
         drop(reader);
         let mut lost = Groups::default();
         self.for_each_lost(|block, loss| lost.add(heap, block, Some(loss)));

@@ -54,7 +54,7 @@ impl<F: FnMut(usize)> Enter for LettingGo<'_, F> {
 }
 
 /// Takes these blocks and all that they lead to out of [`BlockSet::Lost`]; `each` gets them.
-pub fn let_go(graph: Graph<'_>, blocks: &[usize], each: impl FnMut(usize)) {
+pub fn unmark_lost(graph: Graph<'_>, blocks: &[usize], each: impl FnMut(usize)) {
     let enter = LettingGo { marks: graph.marks, each };
     let mut reach = Reach::new(graph, Interior::Lenient, enter);
     blocks.iter().for_each(|&block| reach.block(block, 0));

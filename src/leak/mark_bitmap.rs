@@ -53,7 +53,7 @@ pub struct MarkBitmap<'a> {
 }
 
 /// A fresh sheet in zeroed memory; `None` without any.
-fn fresh_sheet() -> Option<Box<LeafMarks>> {
+fn new_leaf_marks() -> Option<Box<LeafMarks>> {
     let layout = core::alloc::Layout::new::<LeafMarks>();
     // SAFETY: the layout is not empty, and zero is a valid sheet.
     unsafe {
@@ -78,7 +78,7 @@ impl<'a> MarkBitmap<'a> {
         };
         let mut before = 0;
         for (place, leaf) in marks.leaves.iter().enumerate() {
-            let mut leaf_marks = fresh_sheet()?;
+            let mut leaf_marks = new_leaf_marks()?;
             for (page, slot) in leaf_marks.before.iter_mut().enumerate() {
                 *slot = before;
                 before = leaf.last_live(page * PAGE..=(page + 1) * PAGE - 1).unwrap_or(before);

@@ -155,7 +155,7 @@ pub fn is_busy() -> bool {
 /// If `block` came from [`allocate`] it is used no more.
 pub unsafe fn release(block: *mut u8) {
     if let Some(block) = NonNull::new(block).filter(|block| may_be_block(*block)) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         let _ = unsafe { HEAP.lock().release(block) };
     }
 }
@@ -184,7 +184,7 @@ pub fn hold_over_fork() -> Hold {
 /// # Safety
 /// The calling thread called [`hold_over_fork`], which returned [`Hold::Taken`].
 pub unsafe fn release_after_fork() {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { HEAP.release_after_fork() };
 }
 

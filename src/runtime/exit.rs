@@ -108,8 +108,8 @@ fn with_counts(sites: Vec<(ProcessSite, SiteTotals)>) -> Vec<Reachable> {
 }
 
 fn tell(report: &LeakReport) {
-    if !report_sink::tell_outcome(report) {
-        reporter::with_renderer(|with| report_sink::emit_outcome(report, with));
+    if !report_sink::record_leak_report(report) {
+        reporter::with_renderer(|with| report_sink::emit_leak_report(report, with));
     }
 }
 

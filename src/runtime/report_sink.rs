@@ -46,7 +46,7 @@ pub fn tell(report: &FindingReport) -> bool {
 
 /// Tells of a program that is started unwatched. Safe in signal handlers and between vfork and
 /// exec.
-pub fn tell_unwatched(obstacle: PreloadObstacle, path: &[u8]) {
+pub fn record_unwatched(obstacle: PreloadObstacle, path: &[u8]) {
     let mut entry = [0; 512];
     let path = path.get(..500).unwrap_or(path);
     if let Ok(bytes) = postcard::to_slice(&(obstacle, path), &mut entry) {
@@ -55,7 +55,7 @@ pub fn tell_unwatched(obstacle: PreloadObstacle, path: &[u8]) {
 }
 
 /// Tells an outcome, entry by entry.
-pub fn tell_outcome(report: &LeakReport) -> bool {
+pub fn record_leak_report(report: &LeakReport) -> bool {
     let append = |entry, bytes: postcard::Result<Vec<u8>>| {
         bytes.is_ok_and(|bytes| trace::append(entry, &bytes))
     };
@@ -81,7 +81,7 @@ pub fn tell_outcome(report: &LeakReport) -> bool {
 }
 
 /// The text of an outcome, where this process has to write it itself.
-pub fn emit_outcome(report: &LeakReport, with: &mut Renderer<'_, ProcessSite>) {
+pub fn emit_leak_report(report: &LeakReport, with: &mut Renderer<'_, ProcessSite>) {
     let text = leaks::write(report, with);
     if !text.is_empty() {
         emit(text.text());

@@ -196,7 +196,7 @@ fn note_warning(finding: &Finding) -> bool {
 
 /// Does a warning say nothing new, and changes nothing? Programs that probe for memory fail by the
 /// thousand. No lock is taken.
-pub fn is_told(finding: &Finding) -> bool {
+pub fn was_reported(finding: &Finding) -> bool {
     let Some(key) = key_of(finding) else { return false };
     let is_known = |slot: &AtomicU32| slot.load(Ordering::Relaxed) == key;
     !finding.is_error() && !is_fatal(finding) && WARNED.iter().any(is_known)

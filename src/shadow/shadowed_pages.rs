@@ -32,7 +32,7 @@ unsafe impl<P: PageSource> PageSource for ShadowedPages<P> {
     }
 
     unsafe fn shrink(&mut self, end: usize, bytes: usize) -> bool {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.pages.shrink(end, bytes) }
     }
 
@@ -41,17 +41,17 @@ unsafe impl<P: PageSource> PageSource for ShadowedPages<P> {
     }
 
     unsafe fn unmap(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.pages.unmap(start, bytes) };
     }
 
     unsafe fn remap(&mut self, start: usize, old: usize, new: usize) -> Option<usize> {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.pages.remap(start, old, new) }
     }
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.pages.discard(start, bytes) };
     }
 }

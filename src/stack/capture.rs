@@ -29,7 +29,7 @@ pub const MAX_FRAMES: usize = crate::stack::depot::prefix_hash::MOST_ASKED;
 pub unsafe fn site(caller: Caller) -> ProcessSite {
     match options::number(Name::MallocContextSize) {
         0 => ProcessSite::NONE,
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         most => unsafe { site_of_call(caller, most, 0) },
     }
 }
@@ -38,7 +38,7 @@ pub unsafe fn site(caller: Caller) -> ProcessSite {
 /// value; 0: it allocates.
 ///
 /// # Safety
-/// As for [`site`].
+/// As [`site`] asks.
 #[inline(never)]
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_site_of_call"))]
 pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> ProcessSite {
@@ -61,7 +61,7 @@ pub unsafe fn site_of_call(caller: Caller, most: usize, freed: usize) -> Process
 #[inline(never)]
 extern "C" fn first_site(pc: usize, sp: usize, fp: usize, most: usize) -> ProcessSite {
     // SAFETY: the unwinder was taken for this thread just now.
-    with_first_tracer(|unwinder| unsafe { unwinder.site_apart(CallFrame { pc, sp, fp }, most) })
+    with_first_unwinder(|unwinder| unsafe { unwinder.site_apart(CallFrame { pc, sp, fp }, most) })
 }
 
 /// To be told of each free, by the address that called and the block: rules end with a module.
@@ -119,7 +119,7 @@ fn site_outside(most: usize, freed: usize) -> ProcessSite {
     thread::enter_critical();
     let site = match mine() {
         Some(unwinder) => work(unwinder),
-        None => with_first_tracer(work),
+        None => with_first_unwinder(work),
     };
     thread::leave_critical();
     site
@@ -129,7 +129,7 @@ fn site_outside(most: usize, freed: usize) -> ProcessSite {
 /// no stacks.
 #[cold]
 #[inline(never)]
-fn with_first_tracer(work: impl FnOnce(&ThreadUnwinder) -> ProcessSite) -> ProcessSite {
+fn with_first_unwinder(work: impl FnOnce(&ThreadUnwinder) -> ProcessSite) -> ProcessSite {
     let Some(unwinder) = ThreadUnwinder::take() else { return ProcessSite::NONE };
     let site = work(unwinder);
     if thread::has_ended() {
@@ -138,7 +138,7 @@ fn with_first_tracer(work: impl FnOnce(&ThreadUnwinder) -> ProcessSite) -> Proce
     } else {
         // Its end has to be told even if it never has an arena.
         thread_exit::watch();
-        thread::set_tracer(core::ptr::from_ref(unwinder) as usize);
+        thread::set_unwinder(core::ptr::from_ref(unwinder) as usize);
     }
     site
 }
@@ -164,7 +164,7 @@ pub fn count_free(site: ProcessSite, bytes: usize) {
 
 #[inline(always)]
 fn mine() -> Option<&'static ThreadUnwinder> {
-    // SAFETY: 0, or what `with_first_tracer` has put there: an unwinder, which stays mapped.
+    // SAFETY: 0, or what `with_first_unwinder` has put there: an unwinder, which stays mapped.
     unsafe { (thread::unwinder() as *const ThreadUnwinder).as_ref() }
 }
 
@@ -178,7 +178,7 @@ pub fn end_thread() {
     thread::enter_critical();
     thread::note_end();
     let unwinder = mine();
-    thread::set_tracer(0);
+    thread::set_unwinder(0);
     if let Some(unwinder) = unwinder {
         // SAFETY: this thread has taken it, and has just forgotten it.
         unsafe { unwinder.leave() };

@@ -143,7 +143,7 @@ unsafe impl PageSource for BrkPages {
             self.brk_end = end - bytes;
             return true;
         }
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.regions.shrink(end, bytes) }
     }
 
@@ -153,21 +153,21 @@ unsafe impl PageSource for BrkPages {
     }
 
     unsafe fn unmap(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { unmap_apart(start, bytes) };
     }
 
     unsafe fn remap(&mut self, start: usize, old: usize, new: usize) -> Option<usize> {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { remap(start, old, new) }
     }
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) {
         if start < self.brk_start || start >= self.brk_end {
-            // SAFETY: as the caller says.
+            // SAFETY: the caller of this function promises the same.
             return unsafe { self.regions.discard(start, bytes) };
         }
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { drop_contents(start, bytes) };
         if self.brk_step() != PAGE {
             // From the huge page's start on, so that there are no more mappings than huge pages;

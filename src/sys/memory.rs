@@ -107,7 +107,7 @@ pub fn map_aligned(bytes: usize, align: usize) -> Option<usize> {
 pub unsafe fn unmap(start: usize, bytes: usize) {
     // Before the addresses can be somebody else's.
     owned_maps::forget(start, bytes);
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { unmap_apart(start, bytes) };
 }
 

@@ -97,7 +97,8 @@ unsafe impl PageSource for RegionPages {
     }
 
     unsafe fn discard(&mut self, start: usize, bytes: usize) {
-        // SAFETY: as the caller says. Whether they go matters to nobody but the system.
+        // SAFETY: the caller of this function promises the same. Whether they go matters to nobody
+        // but the system.
         unsafe { drop_contents(start, bytes) };
         if self.next > LARGE && huge_pages::is_wanted() {
             // As at the break; all regions begin at such a multiple, whatever lies below them.

@@ -165,7 +165,7 @@ unsafe fn pass_on(signal: c_int, info: *mut libc::siginfo_t) {
     } else {
         signal::set_action(signal, &Action::DEFAULT);
     }
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     let is_sent = unsafe { (*info).si_code } <= 0;
     if is_sent {
         let thread = [process::id() as usize, thread_descriptor::current_tid() as usize];

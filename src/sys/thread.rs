@@ -155,7 +155,7 @@ pub fn set_blind(starts: bool) {
 /// thread pointer leads, whose first word is its own address (x86-64 TLS ABI) and never 0: that is
 /// not outside.
 #[inline]
-pub fn quick_arena() -> usize {
+pub fn fast_arena() -> usize {
     let slot = slot();
     if slot.inside.get() != 0 {
         return 0;
@@ -170,7 +170,7 @@ pub fn unwinder() -> usize {
 }
 
 /// Notes it.
-pub fn set_tracer(unwinder: usize) {
+pub fn set_unwinder(unwinder: usize) {
     slot().unwinder.set(unwinder);
 }
 

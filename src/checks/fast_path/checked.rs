@@ -124,7 +124,7 @@ pub(super) unsafe fn reallocate<M: Mode>(
     let now = sites.map_or(ProcessSite::NONE, |_| unsafe { site_of(caller, user) });
     let canaries = heap.canaries();
     let origin = BlockOrigin::new(kind, align);
-    let moved = quick_size(canaries, user, &taken, release).and_then(|old| {
+    let moved = fast_size(canaries, user, &taken, release).and_then(|old| {
         let new = fill_chunk(heap, mine, size, origin, false, sites, |_| now)?;
         // SAFETY: both blocks are ours, apart, and at least that long.
         unsafe { new.copy_from_nonoverlapping(NonNull::new(user as *mut u8)?, old.min(size)) };
@@ -139,7 +139,7 @@ pub(super) unsafe fn reallocate<M: Mode>(
     }
     let thread = thread_number::known_number();
     let waiting = Quarantined { user, size: old, class: taken.class, thread };
-    heap.let_wait(owner(mine), canaries, waiting, &taken, sites);
+    heap.quarantine_block(owner(mine), canaries, waiting, &taken, sites);
     Some(new)
 }
 
@@ -177,8 +177,8 @@ pub(super) unsafe fn free<M: Mode>(
         return false;
     };
     let canaries = heap.canaries();
-    let Some(size) = quick_size(canaries, user, &taken, release) else {
-        heap.retire(user, taken, release, now);
+    let Some(size) = fast_size(canaries, user, &taken, release) else {
+        heap.release_taken(user, taken, release, now);
         return true;
     };
     if let Some(sites) = sites {
@@ -186,7 +186,7 @@ pub(super) unsafe fn free<M: Mode>(
     }
     let waiting =
         Quarantined { user, size, class: taken.class, thread: thread_number::known_number() };
-    heap.let_wait(owner(mine), canaries, waiting, &taken, sites);
+    heap.quarantine_block(owner(mine), canaries, waiting, &taken, sites);
     true
 }
 
@@ -203,7 +203,7 @@ unsafe fn site_of(caller: Caller, freed: usize) -> ProcessSite {
 
 /// Size of a taken block that is whole, cached, and given back as it should be.
 #[inline(always)]
-fn quick_size(canaries: Canaries, user: usize, taken: &Taken, release: &Release) -> Option<usize> {
+fn fast_size(canaries: Canaries, user: usize, taken: &Taken, release: &Release) -> Option<usize> {
     // SAFETY: the shadow gave the block to us.
     let word = unsafe { canaries.whole(user) }?;
     let class = taken.class?;

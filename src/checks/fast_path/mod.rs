@@ -82,7 +82,7 @@ pub unsafe fn reallocate<M: Mode>(
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_allocate_hooked"))]
 pub unsafe fn allocate_hooked(heap: &CheckedHeap, request: Request, caller: Caller) -> *mut u8 {
     let is_cached = is_cached(request.size, request.align);
-    let mine = mine_hooked().filter(|_| is_cached && heap.is_swift());
+    let mine = mine_hooked().filter(|_| is_cached && heap.has_fast_path_if_hooked());
     let block = mine.and_then(|mine| {
         // SAFETY: the caller of this function promises the same.
         unsafe { allocate_from::<Any>(heap, mine, request, caller) }
@@ -97,7 +97,7 @@ pub unsafe fn allocate_hooked(heap: &CheckedHeap, request: Request, caller: Call
 /// As [`allocate`] asks.
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_free_hooked"))]
 pub unsafe fn free_hooked(heap: &CheckedHeap, user: usize, release: &Release, caller: Caller) {
-    let mine = mine_hooked().filter(|_| heap.is_swift());
+    let mine = mine_hooked().filter(|_| heap.has_fast_path_if_hooked());
     // SAFETY: the caller of this function promises the same.
     if !unsafe { free_to::<Any>(heap, mine, user, release, caller) } {
         heap.free(user, release);

@@ -24,12 +24,12 @@ pub(crate) const fn is_cached(size: usize, align: usize) -> bool {
 
 impl CheckedHeap {
     /// May threads go this way? Not without checks but with stacks: nobody needs that to be fast.
-    pub(crate) fn is_quick(&self) -> bool {
-        !thread::is_hooked() && self.is_swift()
+    pub(crate) fn has_fast_path(&self) -> bool {
+        !thread::is_hooked() && self.has_fast_path_if_hooked()
     }
 
     /// The same for threads whose calls a hook or a plan attends to.
-    pub(crate) fn is_swift(&self) -> bool {
+    pub(crate) fn has_fast_path_if_hooked(&self) -> bool {
         self.is_checked() || options::number(Name::MallocContextSize) == 0
     }
 }
@@ -37,7 +37,7 @@ impl CheckedHeap {
 /// The thread's arena, if it may go this way and is outside of everything of ours.
 #[inline(always)]
 pub(super) fn mine() -> Option<&'static OwnArena> {
-    let arena = thread::quick_arena() as *const OwnArena;
+    let arena = thread::fast_arena() as *const OwnArena;
     // SAFETY: what the slot names is the thread's own arena, which lives for ever.
     unsafe { arena.as_ref() }
 }

@@ -16,7 +16,7 @@ pub unsafe fn allocate(request: Request, caller: Caller) -> *mut u8 {
     if !thread::is_outside() {
         return HEAP.allocate(request);
     }
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe {
         if fault_injection::refuses(request.size, caller) {
             return core::ptr::null_mut();
@@ -30,21 +30,21 @@ pub unsafe fn allocate(request: Request, caller: Caller) -> *mut u8 {
 /// Frees a block.
 ///
 /// # Safety
-/// As for [`allocate`].
+/// As [`allocate`] asks.
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_hooked_free"))]
 pub unsafe fn free(block: *mut u8, release: &Release, caller: Caller) {
     if !thread::is_outside() {
         return HEAP.free(block as usize, release);
     }
     alloc_hooks::note_free(block as usize);
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { fast_path::free_hooked(&HEAP, block as usize, release, caller) };
 }
 
 /// Resizes a block; null: it stays as it was.
 ///
 /// # Safety
-/// As for [`allocate`].
+/// As [`allocate`] asks.
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_hooked_resize"))]
 pub unsafe fn resize(
     block: *mut u8,
@@ -55,7 +55,7 @@ pub unsafe fn resize(
     if !thread::is_outside() {
         return HEAP.resize(block as usize, request, release);
     }
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     if unsafe { fault_injection::refuses(request.size, caller) } {
         return core::ptr::null_mut();
     }

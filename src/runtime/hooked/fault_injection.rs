@@ -86,7 +86,7 @@ pub fn is_planned() -> bool {
 /// Is a request of so many bytes to be refused? It is said where it is.
 ///
 /// # Safety
-/// As for [`super::allocate`].
+/// As [`super::allocate`] asks.
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_refuses"))]
 pub(crate) unsafe fn refuses(size: usize, caller: Caller) -> bool {
     if !IS_ON.load(Ordering::Acquire) {
@@ -97,7 +97,7 @@ pub(crate) unsafe fn refuses(size: usize, caller: Caller) -> bool {
         return true;
     }
     let site = || {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { capture::site(caller) }
     };
     let refuses = match NUMBERS.get() {

@@ -187,7 +187,7 @@ impl ThreadUnwinder {
     /// The calling thread has taken the unwinder.
     #[inline(never)]
     pub(crate) unsafe fn site_apart(&self, start: CallFrame, most: usize) -> ProcessSite {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { self.site(start, most) }
     }
 }

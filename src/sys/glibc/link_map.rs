@@ -39,7 +39,7 @@ pub unsafe fn identify<'a>(object: &Object) -> Identity<'a> {
         // SAFETY: the loader's own text, as long as the module is loaded.
         unsafe { CStr::from_ptr(name) }.to_bytes()
     };
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     let build_id = unsafe { build_id(object, bias) }.unwrap_or(&[]);
     Identity { bias, path, build_id }
 }
@@ -47,7 +47,7 @@ pub unsafe fn identify<'a>(object: &Object) -> Identity<'a> {
 /// The build id in a module's notes (ELF gABI, "Note Section").
 ///
 /// # Safety
-/// As for [`identify`].
+/// As [`identify`] asks.
 unsafe fn build_id<'a>(object: &Object, bias: usize) -> Option<&'a [u8]> {
     // SAFETY: a module's first mapping starts with its header where linkers put it; asked for
     // below. Any module's first bytes can be read.

@@ -32,17 +32,17 @@ unsafe fn try_new(size: usize, align: usize, kind: AllocKind, caller: Caller) ->
     if isize::try_from(size).is_err() || !align.is_power_of_two() {
         return core::ptr::null_mut();
     }
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { try_allocate(Request { size, align, kind, zeroed: false }, caller) }.cast()
 }
 
 /// operator new that throws: runs the new_handler until there is memory or none is set.
 ///
 /// # Safety
-/// As for [`try_new`].
+/// As [`try_new`] asks.
 unsafe fn new(size: usize, align: usize, kind: AllocKind, caller: Caller) -> *mut c_void {
     loop {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         let block = unsafe { try_new(size, align, kind, caller) };
         if !block.is_null() {
             return block;
@@ -79,7 +79,7 @@ unsafe fn throw_bad_alloc() {
 }
 
 /// # Safety
-/// As for [`try_new`].
+/// As [`try_new`] asks.
 unsafe fn delete(
     block: *mut c_void,
     kind: AllocKind,
@@ -88,7 +88,7 @@ unsafe fn delete(
     caller: Caller,
 ) {
     let release = Release::sized(Operation::Delete(kind), size, align);
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { free(block.cast(), &release, caller) };
 }
 

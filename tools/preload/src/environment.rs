@@ -125,7 +125,7 @@ fn is_ours(file: &[u8]) -> bool {
 /// Executes or starts, by `run`, the program at `path` with the environment that it can do with.
 ///
 /// # Safety
-/// As for [`each`].
+/// As [`each`] asks.
 pub(crate) unsafe fn with_environment(
     path: Option<&CStr>,
     environment: Texts,
@@ -134,9 +134,9 @@ pub(crate) unsafe fn with_environment(
     let is_watched = has_us(environment);
     let obstacle = path.filter(|_| is_watched).and_then(exec_check::find_obstacle);
     let Some((obstacle, path)) = obstacle.zip(path) else { return run(environment) };
-    report_sink::tell_unwatched(obstacle, path.to_bytes());
+    report_sink::record_unwatched(obstacle, path.to_bytes());
     if obstacle.is_harmful() {
-        // SAFETY: as the caller says.
+        // SAFETY: the caller of this function promises the same.
         unsafe { without_us(environment, run) }
     } else {
         run(environment)
@@ -146,12 +146,12 @@ pub(crate) unsafe fn with_environment(
 /// Runs with the environment without us.
 ///
 /// # Safety
-/// As for [`each`].
+/// As [`each`] asks.
 #[inline(never)]
 unsafe fn without_us(environment: Texts, run: impl FnOnce(Texts) -> c_int) -> c_int {
     let mut list = [0u8; MOST_PRELOAD];
     let mut near = [ptr::null(); MOST_VARIABLES];
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     let count = unsafe { each(environment) }.count();
     let room = match count < MOST_VARIABLES {
         true => near.as_mut_slice(),
@@ -164,7 +164,7 @@ unsafe fn without_us(environment: Texts, run: impl FnOnce(Texts) -> c_int) -> c_
             None => return run(environment),
         },
     };
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     let texts = unsafe { each(environment) }.filter_map(|(text, bytes)| {
         let kept = bytes.strip_prefix(PRELOAD).map_or(text, |files| others(files, &mut list));
         (!kept.is_null()).then_some(kept)

@@ -139,25 +139,25 @@ unsafe fn exec(
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn execve(path: *const c_char, arguments: Texts, environment: Texts) -> c_int {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { exec((&EXECVE, Search::No), path, arguments, environment) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn execv(path: *const c_char, arguments: Texts) -> c_int {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { exec((&EXECVE, Search::No), path, arguments, environ) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn execvpe(file: *const c_char, arguments: Texts, environment: Texts) -> c_int {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { exec((&EXECVPE, Search::Path), file, arguments, environment) }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn execvp(file: *const c_char, arguments: Texts) -> c_int {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { exec((&EXECVPE, Search::Path), file, arguments, environ) }
 }
 
@@ -222,7 +222,7 @@ unsafe extern "C" fn posix_spawn(
     arguments: Texts,
     environment: Texts,
 ) -> c_int {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe { spawn((&SPAWN, Search::No), pid, path, [actions, attributes], arguments, environment) }
 }
 
@@ -235,7 +235,7 @@ unsafe extern "C" fn posix_spawnp(
     arguments: Texts,
     environment: Texts,
 ) -> c_int {
-    // SAFETY: as the caller says.
+    // SAFETY: the caller of this function promises the same.
     unsafe {
         spawn((&SPAWNP, Search::Path), pid, file, [actions, attributes], arguments, environment)
     }

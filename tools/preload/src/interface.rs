@@ -144,14 +144,14 @@ unsafe extern "C" fn pvalloc_from(size: usize, caller: Caller) -> *mut c_void {
 
 #[unsafe(no_mangle)]
 extern "C" fn malloc_usable_size(pointer: *mut c_void) -> usize {
-    match HEAP.usable_quickly(pointer as usize) {
+    match HEAP.usable_size_fast(pointer as usize) {
         Some(size) => size,
-        None => usable_size_fully(pointer),
+        None => usable_size_slow(pointer),
     }
 }
 
 #[inline(never)]
-extern "C" fn usable_size_fully(pointer: *mut c_void) -> usize {
+extern "C" fn usable_size_slow(pointer: *mut c_void) -> usize {
     start::heap().map_or(0, |heap| heap.usable_size(pointer as usize))
 }
 

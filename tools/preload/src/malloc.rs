@@ -164,7 +164,7 @@ pub(crate) fn warn(bad: BadRequest) {
         mallocop::sys::thread_number::number(),
         site,
     );
-    if reporter::is_told(&finding) {
+    if reporter::was_reported(&finding) {
         return;
     }
     mallocop::sys::alt_stack::run(|| reporter::on_finding(&finding));

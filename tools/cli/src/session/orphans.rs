@@ -1,4 +1,4 @@
-//! Processes that a program leaves behind: do they still run?
+//! Processes that a program leaves behind: which are there, and do they still run?
 
 use std::fs;
 use std::io::ErrorKind;
@@ -6,6 +6,7 @@ use std::io::ErrorKind;
 /// What the kernel says of a process (proc_pid_stat(5)).
 struct Stat {
     state: char,
+    group: u32,
     threads: u64,
 }
 
@@ -26,7 +27,7 @@ fn parse(text: &str) -> Option<Stat> {
     let fields: Vec<&str> = text.rsplit(')').next()?.split_whitespace().collect();
     let field = |number: usize| fields.get(number - 3).copied();
     let state = field(3)?.chars().next()?;
-    Some(Stat { state, threads: field(20)?.parse().ok()? })
+    Some(Stat { state, group: field(5)?.parse().ok()?, threads: field(20)?.parse().ok()? })
 }
 
 /// Does the process still run? A zombie does not, unless only its first thread is one. Whom nothing
@@ -39,15 +40,22 @@ pub(crate) fn is_alive(pid: u32) -> bool {
     }
 }
 
+/// The processes of a group.
+pub(crate) fn members(group: u32) -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    ids.filter(move |id| matches!(stat(&id.to_string()), Ok(Some(stat)) if stat.group == group))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_name_may_have_anything_in_it() {
-        let text = "7 (a) b (c) Z 1 1 1 0 -1 4 1 1 1 1 1 1 1 1 20 0 3 0 4242 1 1";
+        let text = "7 (a) b (c) Z 1 9 1 0 -1 4 1 1 1 1 1 1 1 1 20 0 3 0 4242 1 1";
         let stat = parse(text).expect("sound");
-        assert_eq!((stat.state, stat.threads), ('Z', 3));
+        assert_eq!((stat.state, stat.group, stat.threads), ('Z', 9, 3));
         assert!(parse("7 (short) R 1").is_none() && parse("").is_none());
     }
 

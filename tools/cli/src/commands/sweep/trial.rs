@@ -4,18 +4,38 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::request::{Sweep, file};
 use crate::failure::Failure;
+use crate::session::orphans;
 
 /// How often a run is looked at.
 const POLL: Duration = Duration::from_millis(2);
+
+/// How long the command has for its recording when the program was ended.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Ends the programs of a run, so that the command can still say what they were refused; then all
+/// of it.
+fn end(child: &mut Child) {
+    let process = |id: u32| i32::try_from(id).ok().and_then(Pid::from_raw);
+    let Some(command) = process(child.id()) else { return };
+    for member in orphans::members(child.id()).filter(|&member| member != child.id()) {
+        let _ = process(member).map(|member| kill_process(member, Signal::KILL));
+    }
+    let ended = Instant::now();
+    while ended.elapsed() < LAST_WORDS && matches!(child.try_wait(), Ok(None)) {
+        thread::sleep(POLL);
+    }
+    let _ = kill_process_group(command, Signal::KILL);
+    let _ = child.wait();
+}
 
 /// A run to come.
 pub(super) struct Trial<'a> {
@@ -61,10 +81,7 @@ impl Trial<'_> {
             }
             let is_stopped = self.stop.load(Ordering::Relaxed);
             if is_stopped || started.elapsed() > self.timeout {
-                if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-                    let _ = kill_process_group(group, Signal::KILL);
-                }
-                let _ = child.wait();
+                end(&mut child);
                 if is_stopped {
                     return Err(Failure::step("go on: a signal came")(
                         ErrorKind::Interrupted.into(),

@@ -97,7 +97,7 @@ pub(super) fn judge(
     tried: &Tried,
     check: Option<&str>,
 ) -> Result<Option<Fault>, Failure> {
-    // Whoever was ended has left no recording: what it was refused is told by the library itself.
+    // A run that was ended may have left no recording.
     let recording = match tried.status {
         Some(_) => tried.recording()?,
         None => tried.recording().unwrap_or_else(|_| Recording::new()),
@@ -129,21 +129,12 @@ pub(super) fn judge(
     Ok(Some(Fault { ordinal, what, stack: places(&recording, refused.site), text }))
 }
 
+/// A run that hung, and of which nothing more is known.
 fn hung(tried: &Tried) -> Fault {
-    let said = fs::read_to_string(file(&tried.files, "err")).unwrap_or_default();
-    let from = said
-        .find("==NOTE: mallocop: request no.")
-        .map_or(0, |at| said[..at].rfind('\n').map_or(0, |line| line + 1));
-    let note = said.get(from..).unwrap_or("");
     let ordinal = tried.files.file_stem().and_then(|name| name.to_str()?.parse().ok()).unwrap_or(0);
-    let stack = note
-        .lines()
-        .filter(|line| line.starts_with("    #"))
-        .map(|line| (line.to_owned(), 0))
-        .collect();
     let mut text = Page::new();
-    let _ = write!(text, "FAULT: the program hung after this:\n{note}");
-    Fault { ordinal, what: "hung".to_owned(), stack, text }
+    text.push_str("FAULT: the program hung, and its recording is lost\n");
+    Fault { ordinal, what: "hung".to_owned(), stack: Vec::new(), text }
 }
 
 fn findings(recording: &Recording) -> impl Iterator<Item = &Finding<RecordingSite>> {
