@@ -16,7 +16,7 @@ use core::marker::PhantomData;
 
 pub use crate::abi::test_scope::Statistics;
 
-use crate::abi::shared_heap;
+use crate::abi::shared_heap::{self, EndScope};
 use crate::global;
 use crate::runtime::init;
 use crate::sys::{stack_clear, thread};
@@ -124,7 +124,10 @@ impl LeakScope {
         self.is_over = true;
         let mut text = String::new();
         let place = &raw mut text as usize;
-        let end = global::shared().map_or(shared_heap::end_scope as _, |heap| heap.end_scope);
+        let end: EndScope = match global::shared() {
+            Some(heap) => heap.end_scope,
+            None => shared_heap::end_scope,
+        };
         // SAFETY: the scope is the calling thread's, since this cannot be sent; `take` gets what it
         // wants.
         unsafe { end(self.token, self.is_strict, place, take) };

@@ -11,6 +11,10 @@ use crate::with_registers;
 /// Name of the table's symbol; the number changes with its form.
 pub const SYMBOL: &core::ffi::CStr = c"mallocop_shared_heap_1";
 
+/// Ends a scope: its number, whether what can be reached counts, and a function that gets a value
+/// and a text.
+pub type EndScope = unsafe extern "C" fn(u32, bool, usize, extern "C" fn(usize, *const u8, usize));
+
 /// The calls, each with the registers `sp` and `fp` at the entry of the program's call behind its
 /// arguments.
 #[repr(C)]
@@ -27,7 +31,7 @@ pub struct SharedHeap {
     /// Ends it: its number, whether what can be reached counts, too, and who gets the text of what
     /// is found, with a word of the caller's, its first byte and its length. The last is called at
     /// most once.
-    pub end_scope: unsafe extern "C" fn(u32, bool, usize, extern "C" fn(usize, *const u8, usize)),
+    pub end_scope: EndScope,
     /// What the process has allocated.
     pub statistics: unsafe extern "C" fn(*mut Statistics),
 }

@@ -61,7 +61,7 @@ impl CheckedHeap {
         if self.is_checked() {
             // SAFETY: the shadow says that a block is live there.
             let word = unsafe { self.canaries().head_word(user) };
-            return word.map_or_else(|| self.damaged_extent(user), |word| word.size());
+            return word.map_or_else(|| self.damaged_extent(user), super::header::HeaderWord::size);
         }
         self.size_of(user)
     }

@@ -55,7 +55,7 @@ impl<P: PageSource> Heap<P> {
             Ok(found) => found,
             Err(corrupt) => return (1, Err(corrupt)),
         };
-        let fence = self.segments.find(chunk).map_or(chunk, |segment| segment.fence());
+        let fence = self.segments.find(chunk).map_or(chunk, super::segments::Segment::fence);
         let (mut size, mut count) = (head.size, 1);
         // SAFETY: a word stands behind each chunk: the first one's is verified, and sizes are
         // looked at before they lead on. Joined, the words in between belong to nobody.

@@ -19,7 +19,7 @@ use crate::stack::unwind::watched_modules;
 use crate::sys::{shared_map, thread, thread_exit};
 
 /// Most frames of a stack that are stored.
-pub const MAX_FRAMES: usize = crate::stack::depot::prefix_hash::MOST_ASKED;
+pub const MAX_FRAMES: usize = depot::prefix_hash::MOST_ASKED;
 
 /// The site of the caller's stack, as much of it as is wanted; none if that is nothing.
 ///

@@ -43,7 +43,7 @@ fn measure(threads: usize, regions: usize, alone: bool) -> Result<f64, String> {
             let started: Vec<_> = (0..threads)
                 .map(|thread| scope.spawn(move || pass(thread, regions, alone)))
                 .collect();
-            started.into_iter().map(|thread| thread.join()).collect()
+            started.into_iter().map(thread::ScopedJoinHandle::join).collect()
         });
         let slowest = times.into_iter().try_fold(0f64, |slowest, time| match time {
             Ok(Some(time)) => Ok(slowest.max(time)),

@@ -153,7 +153,7 @@ pub(crate) fn refuse(bad: BadRequest, code: i32) -> *mut u8 {
 /// Warns of a request that is not right.
 #[cold]
 pub(crate) fn warn(bad: BadRequest) {
-    if start::heap().is_none() || mallocop::sys::thread::is_critical() {
+    if start::heap().is_none() || thread::is_critical() {
         return;
     }
     let site = capture::full_site();

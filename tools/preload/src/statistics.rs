@@ -12,7 +12,7 @@ use mallocop::sys::thread::ToolWork;
 use crate::start;
 
 fn totals() -> (HeapStats, Usage) {
-    start::heap().map(|heap| heap.totals()).unwrap_or_default()
+    start::heap().map(mallocop::checks::CheckedHeap::totals).unwrap_or_default()
 }
 
 /// Bytes that live mapped blocks are counted with: those asked for, and all that they hold where

@@ -238,7 +238,7 @@ fn block(block: &Block<RecordingSite>) -> BlockReport {
     BlockReport {
         start: block.user,
         size: block.size,
-        allocated_by: block.kind.map(|kind| kind.allocated_with()),
+        allocated_by: block.kind.map(mallocop::finding::AllocKind::allocated_with),
         allocated_at: place(block.site),
         freed_at: place(block.free_site),
     }

@@ -251,7 +251,7 @@ impl FrameCache {
 
     /// A frame and its rule in words, for the oracle.
     #[cfg(feature = "oracle")]
-    pub fn describe(&self, index: usize, rule: crate::stack::unwind::rule::UnwindRule) -> String {
+    pub fn describe(&self, index: usize, rule: UnwindRule) -> String {
         let (link, more) = (*self.link(index), *self.more(index));
         format!(
             "slot {:#x} rsp {:#x} rbp {:#x} {:?} {} {} {:?}",

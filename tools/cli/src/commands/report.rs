@@ -33,6 +33,6 @@ pub(crate) fn show(
     to.write(&recording, &symbols)?;
     let mut reports = recording.processes.iter().flat_map(|process| &process.leak_reports);
     let has_error = findings().any(|report| report.finding.is_error())
-        || reports.any(|report| report.is_error());
+        || reports.any(mallocop::model::leak_report::LeakReport::is_error);
     Ok(exitcode.filter(|_| has_error).unwrap_or(0))
 }
