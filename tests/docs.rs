@@ -27,10 +27,11 @@ const ELSEWHERE: [(&str, &str); 15] = [
     ("mallocop sweep --every --max 1000", "tests/refused.rs"),
 ];
 /// Commands that do not end with 0, and how they end.
-const STATUSES: [(&str, i32); 3] = [
+const STATUSES: [(&str, i32); 4] = [
     ("mallocop demo overflow", 134),
     ("mallocop run -- python3 -X tracemalloc", 23),
     ("mallocop run -- python3 -c 'exec", 23),
+    ("USE_ZEND_ALLOC=0 mallocop run -- php", 255),
 ];
 /// Commands whose programs lose blocks by themselves, in some versions.
 const MAY_LEAK: [&str; 4] =
@@ -63,6 +64,9 @@ fn prepare() -> PathBuf {
     }
     let program = folder.join("your-program.c");
     fs::copy(victims().join("careful.c"), program).expect("the program");
+    let wild = fs::read_to_string(victims().join("../../docs/wild.md")).expect("a page");
+    let script = wild.split("```python\n").nth(1).and_then(|rest| rest.split("```").next());
+    fs::write(folder.join("tls.py"), script.expect("a script")).expect("a script");
     let rules = "all test:\n\t./your-program\n";
     fs::write(folder.join("Makefile"), rules).expect("a Makefile");
     let link = folder.join("bin/mallocop");
@@ -88,8 +92,10 @@ fn every_command_that_is_printed_runs() {
                 elsewhere += 1;
                 continue;
             }
-            let tool = ["gdb", "rsync"].into_iter().find(|tool| command.contains(tool));
-            if tool.is_some_and(|tool| !is_ready(tool, &[tool])) {
+            let tool =
+                ["gdb", "rsync", "php", "tls.py"].into_iter().find(|tool| command.contains(tool));
+            let needed = tool.map(|tool| if tool == "tls.py" { "openssl" } else { tool });
+            if needed.is_some_and(|needed| !is_ready(needed, &[needed])) {
                 continue;
             }
             let ended = shell(&command);

@@ -6,7 +6,7 @@ use crate::heap::size::{PAGE, WORD, round_down, round_up};
 use crate::leak::mappings::WritableMapping;
 use crate::stack::unwind::entry_point::Point;
 use crate::sys::glibc::thread_descriptor;
-use crate::sys::{exited_threads, process, thread};
+use crate::sys::{process, thread, thread_exit};
 
 /// Below its stack pointer a function may use so many bytes (System V ABI, AMD64 supplement,
 /// 3.2.2).
@@ -60,8 +60,8 @@ impl LiveStacks<'_> {
             return mapping.start;
         }
         let inside = mapping.start..mapping.end - 3 * WORD;
-        let here = exited_threads::descriptors()
-            .filter(|at| inside.contains(at) && self.is_descriptor(*at));
+        let here =
+            thread_exit::descriptors().filter(|at| inside.contains(at) && self.is_descriptor(*at));
         let Some(descriptor) = here.max() else { return mapping.start };
         // A joined thread's descriptor leads to what it returned, which nobody can ask for any
         // more.
@@ -77,7 +77,7 @@ impl LiveStacks<'_> {
         /// glibc's `tcbhead_t`, as far as it has pointers.
         const HEAD: usize = 64;
         let joined = |at: &usize| self.is_descriptor(*at) && self.is_joined(*at);
-        exited_threads::descriptors().filter(joined).map(|at| (at, at + HEAD))
+        thread_exit::descriptors().filter(joined).map(|at| (at, at + HEAD))
     }
 
     /// Is there a thread's descriptor? Its own address stands in it twice (x86-64 TLS ABI; glibc's

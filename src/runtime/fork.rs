@@ -1,11 +1,12 @@
 //! fork: every lock of the malloc path is held over it, so that the child finds the heap whole.
 
+use crate::sys::glibc::process_hooks;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
 use crate::stack::capture;
 use crate::sys::glibc::stream_list;
 use crate::sys::thread_number;
-use crate::sys::{output, process, safe_read, single_threaded, thread};
+use crate::sys::{output, safe_read, single_threaded, thread};
 use crate::trace;
 
 use super::{HEAP, reporter};
@@ -16,7 +17,7 @@ use crate::runtime::{abort, config, exit};
 /// what is registered first prepares last and is the first to run behind the fork, as glibc's own
 /// malloc.
 pub(super) fn register() {
-    process::at_fork(prepare, parent, child);
+    process_hooks::at_fork(prepare, parent, child);
 }
 
 /// What else is renewed in a forked child: a `fn()`, or null.

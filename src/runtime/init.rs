@@ -1,5 +1,6 @@
 //! The beginning: ready at the first block, which may be asked for before any constructor.
 
+use crate::sys::glibc::process_hooks;
 use core::ffi::c_void;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -10,7 +11,7 @@ use crate::runtime::{afl, lsan_user_hooks};
 use crate::runtime::{config, exit};
 use crate::stack::{capture, modules};
 use crate::sys::glibc::{stream_list, thread_descriptor};
-use crate::sys::{exited_threads, process, single_threaded, thread, thread_exit};
+use crate::sys::{process, single_threaded, thread, thread_exit};
 
 const NEW: u8 = 0;
 const PREPARING: u8 = 1;
@@ -61,7 +62,7 @@ pub fn ready() -> Option<&'static CheckedHeap> {
 extern "C" fn end_thread(_: *mut c_void) {
     HEAP.end_thread();
     capture::end_thread();
-    exited_threads::note();
+    thread_exit::note();
 }
 
 /// What needs libc and the loader, once both work: before the program's own constructors, or with
@@ -69,7 +70,7 @@ extern "C" fn end_thread(_: *mut c_void) {
 /// of.
 pub fn construct(find_more: impl FnOnce()) {
     // Registered before everything else, so that it runs after everything else.
-    process::at_exit(exit::at_exit);
+    process_hooks::at_exit(exit::at_exit);
     lsan_user_hooks::find();
     find_more();
     config::find();

@@ -7,7 +7,6 @@ pub mod atomic;
 pub mod brk;
 pub mod errno;
 pub mod exec_check;
-pub mod exited_threads;
 mod futex;
 pub mod glibc;
 pub mod huge_pages;

@@ -1,11 +1,14 @@
-//! Learning of a thread's end: by the destructor of a pthread key, which runs after those of C++
+//! The end of a thread, and the threads that have ended: libc keeps their stacks for the next, with
+//! whatever lies on them.
+//!
+//! The end is told by the destructor of a pthread key, which runs after those of C++
 //! and Rust thread-local variables. No `thread_local!` with a destructor: registering one
 //! allocates.
 
 use core::ffi::c_void;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use super::errno;
+use super::{errno, thread};
 
 /// The key plus one; 0: none.
 static KEY: AtomicU32 = AtomicU32::new(0);
@@ -28,5 +31,33 @@ pub fn watch() {
         let any = core::ptr::NonNull::<c_void>::dangling().as_ptr();
         // SAFETY: our own key; the value is only ever compared with null.
         errno::preserve(|| unsafe { libc::pthread_setspecific(key, any) });
+    }
+}
+
+/// What [`thread::pointer`] was in the last ones.
+static DESCRIPTORS: [AtomicUsize; 1 << 10] = [const { AtomicUsize::new(0) }; 1 << 10];
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+/// Notes that the calling thread ends.
+pub fn note() {
+    let at = COUNT.fetch_add(1, Ordering::Relaxed) % DESCRIPTORS.len();
+    if let Some(slot) = DESCRIPTORS.get(at) {
+        slot.store(thread::pointer(), Ordering::Relaxed);
+    }
+}
+
+/// The descriptors of the last 1024 that have ended. Another thread may have the same by now.
+pub fn descriptors() -> impl Iterator<Item = usize> {
+    DESCRIPTORS.iter().map(|slot| slot.load(Ordering::Relaxed)).take_while(|&pointer| pointer != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_noted_is_there() {
+        note();
+        assert!(descriptors().any(|descriptor| descriptor == thread::pointer()));
     }
 }

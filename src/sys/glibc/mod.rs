@@ -1,7 +1,8 @@
-//! What is glibc's own: facts about its thread descriptor, its list of streams, and the dynamic
-//! loader's records, which no header promises.
+//! What is glibc's own: its thread descriptor, its list of streams, the loader's records, and its
+//! hooks at fork and exit, which no standard promises.
 
 pub mod find_object;
 pub mod link_map;
+pub mod process_hooks;
 pub mod stream_list;
 pub mod thread_descriptor;
