@@ -35,7 +35,7 @@ impl CheckedHeap {
     /// A block that the cache does not have at hand.
     #[cold]
     #[inline(never)]
-    #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_allocate_slowly"))]
+    #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_checked_slowly"))]
     pub(crate) fn allocate_slowly(
         &self,
         request: Request,
