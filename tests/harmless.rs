@@ -94,7 +94,7 @@ fn after_a_seccomp_filter_no_other_system_call_is_made() {
                 "{what} {}",
                 ran.stderr
             );
-            let why = "leaks were not looked for: the program has installed a seccomp filter";
+            let why = "did not check for leaks: the program has installed a seccomp filter";
             assert!(ran.stderr.contains(why), "{what} {}", ran.stderr);
         }
         for (what, _, status) in errors {

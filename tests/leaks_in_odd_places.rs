@@ -47,7 +47,7 @@ fn under_seccomp_filters() {
     let end = "leak_filter: end\n";
     let deadly = finish(watched(&[], &program).arg("kill"));
     assert_eq!((deadly.status, deadly.stdout.ends_with(end)), (0, true), "{}", deadly.stderr);
-    let words = "leaks were not looked for: the program has installed a seccomp filter";
+    let words = "did not check for leaks: the program has installed a seccomp filter";
     assert!(deadly.stderr.contains(words), "{}", deadly.stderr);
     assert!(deadly.stderr.contains("mallocop: in use at exit: "), "{}", deadly.stderr);
     // Errors are told without files, and the command looks their names up; abort itself is what the

@@ -164,8 +164,7 @@ fn a_confined_child_is_recorded() {
         println!("skipped: only root can do that: {}", ran.stderr);
         return;
     }
-    let words =
-        "mallocop: killed: not classified: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
+    let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
     assert_eq!(ran.stderr.matches(words).count(), 1, "{}", ran.stderr);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
 }
@@ -181,7 +180,7 @@ fn without_the_record_a_process_reports_by_itself() {
     {
         let ran = finish(watched(&["--halt-on-error=0"], &program).args([text(&program), tree]));
         let line = format!("mallocop: {} (pid ", text(&program));
-        let words = ") cannot reach the run's record: what is found is said here\n";
+        let words = ") cannot reach the run's record and reports here\n";
         let is_there = ran.stderr.contains(&line) && ran.stderr.contains(words);
         assert_eq!(is_there, is_said, "{tree}: {}", ran.stderr);
         assert!(ran.stderr.contains("free(): double free detected: 0x"), "{tree}: {}", ran.stderr);
@@ -196,7 +195,7 @@ fn under_limits() {
     for limit in ["ulimit -f 0", "ulimit -v 300000", "ulimit -n 10"] {
         let line = format!("{limit}; exec {} kill", text(&program));
         let ran = finish(watched(&[], "bash").args(["-c", &line]));
-        let words = "mallocop: killed: not classified: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
+        let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
         assert_eq!(ran.stderr.matches(words).count(), 1, "{limit}: {}", ran.stderr);
         assert_eq!(ran.status, 137, "{limit}: {}", ran.stderr);
     }
@@ -216,8 +215,7 @@ fn out_of_memory() {
     let line = format!("echo $$ > {}/tasks; exec {} oom", text(&group), text(&program));
     let ran = finish(watched(&[], "sh").args(["-c", &line]));
     let _ = fs::remove_dir(&group);
-    let words =
-        "mallocop: killed: not classified: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
+    let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
     assert_eq!(ran.stderr.matches(words).count(), 1, "{}", ran.stderr);
     assert_eq!(ran.status, 137, "{}", ran.stderr);
 }

@@ -19,12 +19,12 @@ fn hoard_with(flags: &[&str], how: &str) -> Ran {
 /// Are the seven blocks named, once, with their site, and the process's way to end?
 fn names_the_hoard(ran: &Ran, how: &str) {
     let line = format!(
-        "mallocop: {how}: not classified: 29694 bytes in 7 blocks allocated from:\n    #0 hoard "
+        "mallocop: {how} before its leak check: 29694 bytes in 7 blocks allocated from:\n    #0 hoard "
     );
     assert_eq!(ran.stderr.matches(&line).count(), 1, "{line}\n{}", ran.stderr);
     assert!(ran.stderr.contains("hoard.c:18:23\n"), "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("in all 8 blocks, 33.1 KiB; at most 33.1 KiB at once"),
+        ran.stderr.contains("this site: 8 blocks, 33.1 KiB in total; peak 33.1 KiB"),
         "{}",
         ran.stderr
     );
@@ -34,7 +34,7 @@ fn names_the_hoard(ran: &Ran, how: &str) {
 /// Of who leaves by _exit: one line with the sum, all of it with `--show-reachable`, nothing with
 /// `--quiet`.
 fn is_counted_and_listed(how: &str, status: i32) {
-    let line = "): left by _exit: not classified: 29694 bytes in 7 blocks in use then \
+    let line = "): ended by _exit before its leak check: 29694 bytes in 7 blocks in use \
         (--show-reachable lists them)\n";
     let ran = hoard(how);
     assert!(ran.stderr.contains(line) && !ran.stderr.contains("#0 "), "{}", ran.stderr);
@@ -42,7 +42,7 @@ fn is_counted_and_listed(how: &str, status: i32) {
     let quiet = hoard_with(&["--quiet=1"], how);
     assert_eq!((quiet.status, quiet.stderr.as_str()), (status, ""));
     let all = hoard_with(&["--show-reachable=1"], how);
-    assert!(all.stderr.contains("left by _exit: not classified: "), "{}", all.stderr);
+    assert!(all.stderr.contains("ended by _exit before its leak check: "), "{}", all.stderr);
     assert!(all.stderr.contains("hoard.c:18:23"), "{}", all.stderr);
     assert_eq!(all.status, status, "{}", all.stderr);
 }
@@ -77,12 +77,11 @@ fn what_was_held_when_libc_made_a_daemon() {
 #[test]
 fn what_was_held_at_exec() {
     let ran = hoard_with(&["--show-reachable=1"], "exec");
-    let line =
-        "): became another program by exec: not classified: 29694 bytes in 7 blocks in use then\n";
+    let line = "): replaced by exec before its leak check: 29694 bytes in 7 blocks in use\n";
     assert!(ran.stderr.contains("hoard.c:18:23"), "{}", ran.stderr);
     assert!(ran.stderr.contains(line), "{}", ran.stderr);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
-    assert!(!hoard("exec").stderr.contains("became another program"));
+    assert!(!hoard("exec").stderr.contains("replaced by exec"));
 }
 
 /// A child that no handler of ours knows of has a record of its own.

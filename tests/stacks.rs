@@ -94,7 +94,7 @@ fn code_without_unwind_information_is_guessed_or_the_end() {
     let others = 1003 + 1004 + 1005 + 1006;
     for stack in [stack_of(&ran, 3 * 1002, 3), stack_of(&ran, 3 * others, 12)] {
         assert_eq!(stack[1], "    truncated (no unwind info in stack_no_rules)");
-        assert!(stack.len() == 3 && stack[2].starts_with("    in all "), "{stack:?}");
+        assert!(stack.len() == 3 && stack[2].starts_with("    this site: "), "{stack:?}");
     }
 }
 
@@ -172,20 +172,20 @@ fn counts_of_sites() {
     let counts = |heading: &str| {
         let heading = format!("in use at exit: {heading} allocated from:");
         let lines = ran.stderr.lines().skip_while(|line| !line.ends_with(&heading));
-        let found = lines.into_iter().find(|line| line.starts_with("    in all "));
+        let found = lines.into_iter().find(|line| line.starts_with("    this site: "));
         found.unwrap_or_else(|| panic!("no {heading}:\n{}", ran.stderr)).trim()
     };
     assert_eq!(
         counts("100 bytes in 1 block"),
-        "in all 1000 blocks, 97.7 KiB; at most 1000 bytes at once"
+        "this site: 1000 blocks, 97.7 KiB in total; peak 1000 bytes"
     );
     // Freed by the first thread: its portions come back to whoever allocates next.
     let handed = counts("50 bytes in 1 block");
-    assert!(handed.starts_with("in all 50000 blocks, 2.4 MiB; at most "), "{handed}");
-    let most: f64 = handed.split(' ').nth(8).and_then(|most| most.parse().ok()).expect("a number");
-    assert!(handed.ends_with(" KiB at once") && (48.0..82.0).contains(&most), "{handed}");
+    assert!(handed.starts_with("this site: 50000 blocks, 2.4 MiB in total; peak "), "{handed}");
+    let most: f64 = handed.split(' ').nth(9).and_then(|most| most.parse().ok()).expect("a number");
+    assert!(handed.ends_with(" KiB") && (48.0..82.0).contains(&most), "{handed}");
     assert_eq!(
         counts("700000 bytes in 1 block"),
-        "in all 5 blocks, 2.4 MiB; at most 683.6 KiB at once"
+        "this site: 5 blocks, 2.4 MiB in total; peak 683.6 KiB"
     );
 }

@@ -57,7 +57,7 @@ fn beyond_the_memory_for_stacks_their_outer_part_is_told() {
     let program = compile("many_stacks.c", "many_stacks", &["-O1"]);
     let ran = finish(&mut watched(&["--max-stack-memory-mb=1"], &program));
     assert_eq!((leaks(&ran), ran.status), (vec![direct(77, 1)], 23), "{}", ran.stderr);
-    assert!(ran.stderr.contains("times a stack was stored without its innermost frames"));
+    assert!(ran.stderr.contains("times a stack lost its innermost frames"));
     assert!(!ran.stderr.contains("innermost many_stacks.c"), "{}", ran.stderr);
     assert!(!ran.stderr.contains("suppress with"), "{}", ran.stderr);
     let ran = finish(&mut watched(&[], &program));
@@ -124,13 +124,13 @@ fn a_plugin_beyond_two_thousand_others_is_named() {
 #[test]
 fn a_program_with_a_malloc_of_its_own_is_not_called_clean() {
     let program = compile("own_malloc.c", "own_malloc", &[]);
-    let unseen = "the program defines malloc itself: its blocks were not seen";
+    let unseen = "the program defines its own malloc: nothing was checked";
     let ran = finish(&mut watched(&[], &program));
     assert!(ran.stderr.contains(unseen), "{}", ran.stderr);
     assert!(!ran.stderr.contains("no leaks"), "{}", ran.stderr);
     // As a child, and without the command.
     let ran = finish(watched(&[], "sh").args(["-c", "\"$0\"; true"]).arg(&program));
-    let child = "own_malloc defines malloc itself, so that its blocks were not seen";
+    let child = "own_malloc defines its own malloc, so its blocks were not checked";
     assert!(ran.stderr.contains(child), "{}", ran.stderr);
     let library = finish(Command::new(MALLOCOP).arg("library")).stdout;
     let ran = finish(Command::new(&program).env("LD_PRELOAD", library.trim_end()));

@@ -20,10 +20,10 @@ pub enum Rejected<'a> {
 impl fmt::Display for Rejected<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(name) => write!(f, "there is no option `{name}`"),
+            Self::Unknown(name) => write!(f, "unknown option `{name}`"),
             Self::NoValue(text) => write!(f, "`{text}` is not of the form option=value"),
             Self::BadValue(name, value, kind) => {
-                write!(f, "`{value}` is no value for {name}: it takes {kind}")
+                write!(f, "invalid value `{value}` for {name}: expected {kind}")
             }
             Self::TooLate(name) => write!(f, "{name} cannot be set by the program itself"),
         }

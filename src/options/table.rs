@@ -25,79 +25,79 @@ macro_rules! options {
 
 options! {
     Checks, "checks", Type::Choice(&["all", "none"]), 0,
-        "all: canaries, poison and quarantine; none: the bare heap, invalid pointers still found";
+        "all: canaries, poison and quarantine; none: only invalid pointers are found";
     HaltOnError, "halt_on_error", Type::Flag, 1,
         "End the program by SIGABRT at the first heap error; 0 goes on";
     ExitCode, "exitcode", Type::Number(255), 23,
-        "Exit status when something was found and the program itself returned 0";
+        "Exit status if something was reported and the program would exit 0";
     MallocContextSize, "malloc_context_size", Type::Number(256), 256,
-        "Frames of a stack that are stored and shown; 0 takes no stacks";
+        "Most frames of a stack; 0 takes no stacks";
     MaxStackMemoryMb, "max_stack_memory_mb", Type::Number(1 << 20), 512,
-        "Most MiB for stored stacks; beyond that a new stack is stored as its nearest outer part that is known";
+        "Most MiB for stored stacks; beyond that, new stacks lose their innermost frames";
     QuarantineSizeMb, "quarantine_size_mb", Type::Number(1 << 20), 16,
-        "Most MiB of freed blocks that wait for a late write, over all threads; 0 turns the wait off";
+        "Most MiB of freed blocks in quarantine, over all threads; 0 turns the quarantine off";
     ThreadLocalQuarantineSizeKb, "thread_local_quarantine_size_kb", Type::Number(1 << 30), 64,
-        "Most KiB of freed blocks that wait in each thread: more sees later writes, and costs time";
+        "Most KiB of freed blocks in quarantine a thread; more finds later writes and costs time";
     MaxMallocFillSize, "max_malloc_fill_size", Type::Number(1 << 40), 64,
-        "Bytes at the start of a new block that are filled";
+        "Bytes filled at the start of a new block";
     MallocFillByte, "malloc_fill_byte", Type::Number(255), 0xbe,
-        "Byte that new blocks are filled with";
+        "Byte that fills new blocks";
     MaxFreeFillSize, "max_free_fill_size", Type::Number(1 << 40), 2048,
-        "A freed block of up to twice so many bytes is filled whole; of a larger one 256 bytes at each end are, and what lies between is summed";
+        "Freed blocks of up to twice this many bytes are filled whole; larger ones at both ends (256 bytes), with a checksum of the rest";
     FreeFillByte, "free_fill_byte", Type::Number(255), 0x55,
-        "Byte that freed blocks are filled with";
+        "Byte that fills freed blocks";
     AllocDeallocMismatch, "alloc_dealloc_mismatch", Type::Flag, 1,
         "Report blocks freed with the wrong call (free of new, delete of malloc, delete of new[])";
     NewDeleteTypeMismatch, "new_delete_type_mismatch", Type::Flag, 1,
         "Report operator delete with the wrong size or alignment";
     AllocatorMayReturnNull, "allocator_may_return_null", Type::Flag, 1,
-        "A request that cannot be met warns and returns NULL; 0 makes it an error";
+        "Warn and return NULL for a request that is too large or invalid; 0: an error";
     MaxAllocationSizeMb, "max_allocation_size_mb", Type::Number(1 << 43), 0,
-        "Largest request in MiB that is served; 0 sets no limit";
+        "Largest request in MiB; 0: no limit";
     ReallocMoves, "realloc_moves", Type::Choice(&["small", "all", "none"]), 0,
-        "Blocks that realloc always moves, so that stale pointers show: those below 64 KiB, all, none";
+        "Blocks that realloc always moves, to expose stale pointers: below 64 KiB, all, none";
     MmapThreshold, "mmap_threshold", Type::Number(1 << 40), 0,
-        "Bytes from which blocks get a mapping of their own, fixed; 0 starts at 128 KiB and adapts";
+        "Smallest block, in bytes, that gets its own mapping; 0 starts at 128 KiB and adapts";
     TrimThreshold, "trim_threshold", Type::Number(1 << 40), 0,
-        "Free bytes at the heap's top beyond which they go back, fixed; 0 starts at 128 KiB and adapts";
+        "Free bytes at the heap's top above which they return to the kernel; 0 starts at 128 KiB and adapts";
     HugePages, "huge_pages", Type::Flag, 1,
-        "Ask the kernel for huge pages where a heap has grown beyond 16 MiB";
+        "Use huge pages for heaps above 16 MiB";
     DetectLeaks, "detect_leaks", Type::Flag, 1,
-        "Look at exit for blocks that nothing in the program leads to any more; 0 counts what is in use";
+        "Check for leaks at exit; 0 only counts the blocks in use";
     ShowReachable, "show_reachable", Type::Flag, 0,
-        "List the sites of blocks that are still reachable, too, or of all in use where leaks are not looked for";
+        "Also list still-reachable blocks, or all blocks in use without a leak check";
     Interior, "interior", Type::Choice(&["lenient", "strict"]), 0,
-        "Pointers into a block: lenient: they keep it; strict: a block that only they lead to is possibly lost";
+        "Interior pointers; lenient: the block is reachable; strict: possibly lost";
     Suppressions, "suppressions", Type::Path, 0,
-        "File with rules for leaks that are not to be reported, as LeakSanitizer or Valgrind have them";
+        "Suppression file in LeakSanitizer or Valgrind syntax";
     LogPath, "log_path", Type::Path, 0,
-        "Each process writes its own report to this file, not to standard error; %p is its id, %e its program";
+        "File for the reports instead of standard error, one a process; %p: pid, %e: program";
     Include, "include", Type::Programs, 0,
-        "Programs that are checked, as if all others were excluded; none: all";
+        "Programs to check, all others are excluded; empty: all";
     Exclude, "exclude", Type::Programs, 0,
-        "Programs that run without checks, stacks and leak check, and of which nothing is said";
+        "Programs that run without checks, stacks, leak check and report";
     Fail, "fail", Type::Plan, 0,
-        "Requests for memory that are refused, to test what the program does then; each process counts its own";
+        "Requests for memory that fail, to test error handling; each process counts its own";
     ReportObjects, "report_objects", Type::Flag, 0,
         "Show address and size of each leaked block";
     UseStacks, "use_stacks", Type::Flag, 1,
-        "Follow pointers from threads' stacks, with what else is in a stack's mapping";
+        "Follow pointers from threads' stacks and the rest of their mappings";
     UseRegisters, "use_registers", Type::Flag, 1,
         "Follow pointers from threads' registers";
     UseGlobals, "use_globals", Type::Flag, 1,
-        "Follow pointers from the writable data of programs and libraries, and mapped files";
+        "Follow pointers from the writable data of programs and libraries, and from mapped files";
     UseMappings, "use_mappings", Type::Flag, 1,
-        "Follow pointers from all other memory that the program has mapped";
+        "Follow pointers from all other mapped memory";
     PrintSummary, "print_summary", Type::Flag, 1,
-        "The root process says at exit what is in use, also where nothing is leaked";
+        "Print a summary of the root process at exit, even without leaks";
     MaxSites, "max_sites", Type::Number(1 << 20), 20,
-        "Largest sites that a list of leaked blocks or of blocks in use shows";
+        "Most sites in a list of blocks, the largest first";
     Addresses, "addresses", Type::Flag, 0,
         "Show the address of each frame";
     DedupTokenLength, "dedup_token_length", Type::Number(256), 0,
-        "Functions of an error's stack on a line DEDUP_TOKEN, by which libFuzzer's minimizer tells errors apart; 0: no line, 3 under libFuzzer";
+        "Functions on an error's DEDUP_TOKEN line for libFuzzer's minimizer; 0: no line, 3 under libFuzzer";
     FullStacks, "full_stacks", Type::Flag, 0,
-        "Show every frame, also several in a row of libc, the C++ or Rust's library, which are one line else";
+        "Show every frame; otherwise a row of frames in libc or the C++ or Rust library is one line";
     Quiet, "quiet", Type::Flag, 0,
         "No start line and no summary";
 }

@@ -121,7 +121,7 @@ pub fn find() {
         let name = program.to_string_lossy();
         let (name, pid) = (escape::escape(&name), process::id());
         report_sink::emit(&format!(
-            "mallocop: {name} (pid {pid}) cannot reach the run's record: what is found is said here\n"
+            "mallocop: {name} (pid {pid}) cannot reach the run's record and reports here\n"
         ));
     }
 }

@@ -107,10 +107,10 @@ fn notes(rules: &Suppressions, today: Date, speaks: bool) -> String {
             None => continue,
             Some(Refused::Expired) => "it has expired".to_owned(),
             Some(Refused::TooMuch(blocks, bytes)) => {
-                format!("{bytes} bytes in {blocks} blocks are more than it allows")
+                format!("{bytes} bytes in {blocks} blocks exceed its limit")
             }
         };
-        let _ = writeln!(out, "mallocop: suppression {text} ({file}:{line}) does not count: {why}");
+        let _ = writeln!(out, "mallocop: suppression {text} ({file}:{line}) is ignored: {why}");
     }
     out
 }

@@ -31,7 +31,7 @@ pub(super) fn write_hint<S: Copy>(out: &mut Page, finding: &Finding<S>, style: &
     let hint = match (finding.defect, finding.place) {
         (Defect::BadFree, Location::Inside(_) | Location::Before(_) | Location::Past(_)) => {
             let call = call_of(finding.operation).trim_end_matches("()");
-            format!("{call}(ptr) wants the start of the block, {:#x}", block.user)
+            format!("{call}(ptr) needs the start of the block, {:#x}", block.user)
         }
         (Defect::Mismatch, _) => {
             let kind = block.kind.unwrap_or(AllocKind::Malloc);

@@ -104,7 +104,7 @@ fn is_kept_by_std(frames: &[Frame]) -> bool {
 const STD_KEEPS: [&str; 2] = ["std::thread::", "std::sys::thread_local::"];
 
 /// What is said of a program that was not seen.
-const OWN_MALLOC: &str = "mallocop: the program defines malloc itself: its blocks were not seen, and nothing was checked\n";
+const OWN_MALLOC: &str = "mallocop: the program defines its own malloc: nothing was checked\n";
 
 fn write_clean<S: Copy>(out: &mut Page, report: &LeakReport<S>) {
     let SiteTotals { blocks, bytes } = report.reachable();
@@ -135,7 +135,7 @@ fn write_obstacle(obstacle: LeakCheckObstacle) -> String {
             "the program has installed a seccomp filter, which may end it for what that takes"
         }
     };
-    format!("mallocop: leaks were not looked for: {why}\n")
+    format!("mallocop: did not check for leaks: {why}\n")
 }
 
 fn write_leaks<S: Copy>(out: &mut Page, report: &LeakReport<S>, with: &mut Renderer<'_, S>) {

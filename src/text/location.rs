@@ -33,15 +33,15 @@ pub(crate) fn write_location<S: Copy>(
         }
         Location::Past(0) => write!(out, "is right behind the end of {block}"),
         Location::Past(distance) => write!(out, "is {} past the end of {block}", bytes(distance)),
-        Location::Heap => write!(out, "is in the heap but near no block"),
+        Location::Heap => write!(out, "is in the heap but not near a block"),
         Location::Stack(owner) => write!(out, "is on the stack of {}", thread(report, owner)),
         Location::StackOf(tid) => write!(out, "is on the stack of another thread (tid {tid})"),
         Location::Mapping { executable, writable, file } => {
             write_mapping(out, report, (executable, writable, file), with)
         }
         Location::Unmapped => write!(out, "points to no mapped memory"),
-        Location::NonCanonical => write!(out, "is no address a program can have"),
-        Location::Unknown => write!(out, "is no block of ours"),
+        Location::NonCanonical => write!(out, "is not a valid address"),
+        Location::Unknown => write!(out, "is not a heap block"),
     };
     if !finding.pointer.is_multiple_of(16)
         && matches!(finding.place, Location::Unmapped | Location::Heap)
@@ -57,7 +57,7 @@ fn write_mapping<S: Copy>(
     with: &mut Renderer<'_, S>,
 ) -> std::fmt::Result {
     let Some(module) = &report.module else {
-        return write!(out, "is in mapped memory that malloc did not give");
+        return write!(out, "is in mapped memory outside the heap");
     };
     let name = escape(module.name()).into_owned();
     let symbol = with.symbolizer.data_symbol(module, report.finding.pointer);

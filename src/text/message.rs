@@ -154,10 +154,10 @@ fn write_bad_request(out: &mut Page, id: &str, request: BadRequest) -> std::fmt:
             write!(out, "{id}: {call} of {count} times {size} bytes: the product is too large")
         }
         BadRequest::Size { call, size } => {
-            write!(out, "{id}: {call} of {size} bytes: more than can ever be served")
+            write!(out, "{id}: {call} of {size} bytes: larger than any block can be")
         }
         BadRequest::Alignment { call, align } => {
-            write!(out, "{id}: {call} with alignment {align}, which it does not allow")
+            write!(out, "{id}: {call} with the invalid alignment {align}")
         }
     }
 }

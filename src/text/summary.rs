@@ -74,19 +74,19 @@ pub fn write_sites<S: Copy>(
 /// What in a process's reports is not whole, and why.
 pub(crate) fn write_limits<S: Copy>(out: &mut Page, sum: &LeakSummary, with: &Renderer<'_, S>) {
     if with.symbolizer.is_exhausted() {
-        out.push_str("mallocop: some frames have no names: 1 second of looking up was used up\n");
+        out.push_str("mallocop: some frames have no names: symbolizing took more than 1 second\n");
     }
     if sum.lost_frees > 0 {
         let _ = writeln!(
             out,
-            "mallocop: {} blocks freed in signal handlers were never released: too many at once",
+            "mallocop: {} blocks freed in signal handlers were not released: too many at once",
             sum.lost_frees
         );
     }
     if sum.folded > 0 {
         let _ = writeln!(
             out,
-            "mallocop: {} times a stack was stored without its innermost frames: no room for more",
+            "mallocop: {} times a stack lost its innermost frames: the memory for stacks is full (max_stack_memory_mb)",
             sum.folded
         );
     }
@@ -97,7 +97,7 @@ fn write_site_counts(out: &mut Page, counts: &SiteCounts) {
     let SiteCounts { blocks, bytes, peak, .. } = *counts;
     if blocks != 0 {
         let (s, bytes, peak) = (plural(blocks), readable(bytes), readable(peak));
-        let _ = writeln!(out, "    in all {blocks} block{s}, {bytes}; at most {peak} at once");
+        let _ = writeln!(out, "    this site: {blocks} block{s}, {bytes} in total; peak {peak}");
     }
 }
 

@@ -55,7 +55,7 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Suppression>, Malformed> {
 fn read_line(line: &str, place: (String, usize)) -> Result<Suppression, String> {
     let Some(rest) = line.strip_prefix("leak:") else {
         return Err(format!(
-            "`{line}` is no rule: leak:PATTERN, or a block of Valgrind's in {{ }}"
+            "invalid suppression `{line}`: expected leak:PATTERN or a Valgrind block in {{ }}"
         ));
     };
     let (rest, reason) = match rest.split_once(" reason=") {
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(rules.iter().map(|rule| rule.place.1).collect::<Vec<_>>(), [3, 4]);
         assert_eq!(rules[1].text, "leak:b # no comment");
         for (text, line, words) in [
-            ("leak:a\nfoo:b\n", 2, "`foo:b` is no rule"),
+            ("leak:a\nfoo:b\n", 2, "invalid suppression `foo:b`"),
             ("leak:", 1, "no pattern"),
             ("\nleak:a count<=x", 2, "`x` is no number"),
             ("leak:a expires=2027-13-01", 1, "no date"),

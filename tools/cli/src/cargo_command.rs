@@ -93,15 +93,14 @@ fn option(flag: &str) -> Result<String, String> {
         flag.split_once('=').map_or((flag, None), |(name, value)| (name, Some(value)));
     let name = name.replace('-', "_");
     let entry = TABLE.iter().find(|entry| entry.name == name);
-    let entry =
-        entry.ok_or_else(|| format!("there is no option --{flag} (see `mallocop options`)"))?;
+    let entry = entry.ok_or_else(|| format!("unknown option --{flag} (see `mallocop options`)"))?;
     let value = match (value, entry.kind) {
         (Some(value), _) => value,
         (None, Type::Flag) => "1",
         (None, kind) => return Err(format!("--{flag} wants a value: {kind}")),
     };
     if entry.parse(value).is_none() {
-        return Err(format!("`{value}` is no value for --{flag}: it takes {}", entry.kind));
+        return Err(format!("invalid value `{value}` for --{flag}: expected {}", entry.kind));
     }
     let value =
         options::quote(value).ok_or_else(|| format!("--{flag} has both kinds of quotes"))?;

@@ -161,9 +161,9 @@ fn unjudged(
 ) -> Option<(&'static str, SiteTotals)> {
     let how = match process.end {
         ProcessEnd::Exited => return None,
-        ProcessEnd::Left => "left by _exit",
-        ProcessEnd::Replaced => "became another program by exec",
-        ProcessEnd::Killed => "killed",
+        ProcessEnd::Left => "ended by _exit before its leak check",
+        ProcessEnd::Replaced => "replaced by exec before its leak check",
+        ProcessEnd::Killed => "killed before its leak check",
         ProcessEnd::Running => "still running",
     };
     let mut sum = SiteTotals::default();
@@ -194,7 +194,7 @@ fn write_unjudged(
         (plural(bytes), plural(blocks), name_of(&process.program), process.pid);
     let _ = writeln!(
         out,
-        "mallocop: {name} (pid {pid}): {how}: not classified: {bytes} byte{s} in {blocks} block{ss} in use then{}",
+        "mallocop: {name} (pid {pid}): {how}: {bytes} byte{s} in {blocks} block{ss} in use{}",
         if process.end == ProcessEnd::Left && !wants_all {
             " (--show-reachable lists them)"
         } else {
@@ -204,17 +204,18 @@ fn write_unjudged(
     if wants_all
         || process.is_root && matches!(process.end, ProcessEnd::Killed | ProcessEnd::Running)
     {
-        write_sites(out, &format!("{how}: not classified"), &process.in_use, with);
+        write_sites(out, how, &process.in_use, with);
     } else if process.end == ProcessEnd::Killed {
         let largest = process.in_use.get(..MOST_OF_CHILDREN).unwrap_or(&process.in_use);
-        write_sites(out, &format!("{how}: not classified"), largest, with);
+        write_sites(out, how, largest, with);
     } else if process.end != ProcessEnd::Left
         && let Some(largest) = process.in_use.first()
     {
         let SiteTotals { blocks, bytes } = largest.totals;
         let place = stacks::headline(largest.site, with);
         let (s, ss) = (plural(bytes), plural(blocks));
-        let _ = writeln!(out, "    the most: {bytes} byte{s} in {blocks} block{ss} from {place}");
+        let _ =
+            writeln!(out, "    largest site: {bytes} byte{s} in {blocks} block{ss} from {place}");
     }
 }
 
@@ -224,7 +225,7 @@ fn write_lost(out: &mut Page, process: &RecordedProcess) {
         let (name, pid, lost) = (name_of(&process.program), process.pid, process.lost);
         let _ = writeln!(
             out,
-            "mallocop: {name} (pid {pid}): {lost} entries found no room in the record: this report lacks them"
+            "mallocop: {name} (pid {pid}): {lost} entries did not fit in the record and are missing here"
         );
     }
 }
@@ -279,7 +280,7 @@ fn write_unwatched(out: &mut Page, recording: &Recording) {
         let times = if count == 1 { String::new() } else { format!(" ({count} times)") };
         let _ = writeln!(
             out,
-            "mallocop: not watched: {path} defines malloc itself, so that its blocks were not seen{times}"
+            "mallocop: not watched: {path} defines its own malloc, so its blocks were not checked{times}"
         );
     }
 }

@@ -64,7 +64,7 @@ pub(crate) fn sweep(sweep: &Sweep) -> Result<u8, Failure> {
     let recording = survey.recording()?;
     let requests = requests(&recording, sweep.every);
     if requests.is_empty() {
-        printer::say("the program asks for no memory: nothing can be refused");
+        printer::say("the program makes no request that could be refused");
         return Ok(0);
     }
     let chosen = choose(&requests, sweep.max);
@@ -110,9 +110,7 @@ fn say_what_is_done(sweep: &Sweep, runs: usize, of: usize, baseline: &Baseline) 
     let what = if sweep.every { "requests" } else { "stacks that ask for memory" };
     printer::say(&format!("refusing one request in each of {runs} runs ({of} {what})"));
     if !baseline.is_repeatable && sweep.check.is_none() {
-        printer::say(
-            "two runs print different things: outputs are not compared (--check can judge them)",
-        );
+        printer::say("two runs differ in output: outputs are not compared (use --check)");
     }
 }
 
@@ -168,7 +166,7 @@ fn report(mut faults: Vec<Fault>, runs: usize) -> u8 {
     }
     let s = if count == 1 { "" } else { "s" };
     match count {
-        0 => printer::say(&format!("the program stands each of {runs} refused requests")),
+        0 => printer::say(&format!("the program survives each of {runs} refused requests")),
         _ => {
             let mut page = Page::new();
             page.set_role(Role::Error);

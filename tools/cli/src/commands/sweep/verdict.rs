@@ -182,7 +182,7 @@ fn describe(
             text,
             "  {}:",
             if what == "leaked" {
-                "lost was what was allocated here"
+                "the lost blocks were allocated here"
             } else {
                 "the error was found here"
             }
