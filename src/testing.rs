@@ -57,7 +57,8 @@ pub fn leak_scope() -> LeakScope {
     };
     assert!(
         token != 0,
-        "mallocop is not this program's global allocator and not preloaded, or there were too many scopes"
+        "mallocop is not this program's global allocator and not preloaded, or there were too \
+         many scopes"
     );
     LeakScope { token, is_strict: false, is_over: false, not_send: PhantomData }
 }

@@ -90,7 +90,8 @@ fn pipelines_print_what_they_print() {
     fs::write(folder.join("bad.c"), "int main(void) { return x; }\n").expect("a source");
     fs::write(folder.join("Makefile"), "all: good bad\n%: %.c\n\tgcc -Wall -o $@ $<\n")
         .expect("a makefile");
-    let line = "(make -k all; ls | sort | tr a-z A-Z | grep -v OUT; echo end >&2) > ../out.$0 2> ../err.$0; rm -f good";
+    let line = "(make -k all; ls | sort | tr a-z A-Z | grep -v OUT; echo end >&2) > ../out.$0 2> \
+                ../err.$0; rm -f good";
     let run = |mut command: Command, name: &str| {
         let ran = finish(command.args(["-c", line, name]).current_dir(&folder).env("LC_ALL", "C"));
         assert!(ran.status == 0 || ran.status == 23, "{}", ran.stderr);
@@ -164,7 +165,8 @@ fn a_confined_child_is_recorded() {
         println!("skipped: only root can do that: {}", ran.stderr);
         return;
     }
-    let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
+    let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated \
+                 from:\n    #0 hoard ";
     assert_eq!(ran.stderr.matches(words).count(), 1, "{}", ran.stderr);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
 }
@@ -195,7 +197,8 @@ fn under_limits() {
     for limit in ["ulimit -f 0", "ulimit -v 300000", "ulimit -n 10"] {
         let line = format!("{limit}; exec {} kill", text(&program));
         let ran = finish(watched(&[], "bash").args(["-c", &line]));
-        let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
+        let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated \
+                     from:\n    #0 hoard ";
         assert_eq!(ran.stderr.matches(words).count(), 1, "{limit}: {}", ran.stderr);
         assert_eq!(ran.status, 137, "{limit}: {}", ran.stderr);
     }
@@ -215,7 +218,8 @@ fn out_of_memory() {
     let line = format!("echo $$ > {}/tasks; exec {} oom", text(&group), text(&program));
     let ran = finish(watched(&[], "sh").args(["-c", &line]));
     let _ = fs::remove_dir(&group);
-    let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated from:\n    #0 hoard ";
+    let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated \
+                 from:\n    #0 hoard ";
     assert_eq!(ran.stderr.matches(words).count(), 1, "{}", ran.stderr);
     assert_eq!(ran.status, 137, "{}", ran.stderr);
 }
@@ -230,7 +234,8 @@ fn without_a_place_to_write() {
         return;
     }
     let line = format!(
-        "mount -t tmpfs -o size=4k none /dev/shm && head -c 8192 /dev/zero > /dev/shm/full 2> /dev/null; \
+        "mount -t tmpfs -o size=4k none /dev/shm && head -c 8192 /dev/zero > /dev/shm/full 2> \
+         /dev/null; \
          NO_COLOR=1 {MALLOCOP} run -- {} kill",
         text(&program)
     );

@@ -19,7 +19,8 @@ fn hoard_with(flags: &[&str], how: &str) -> Ran {
 /// Are the seven blocks named, once, with their site, and the process's way to end?
 fn names_the_hoard(ran: &Ran, how: &str) {
     let line = format!(
-        "mallocop: {how} before its leak check: 29694 bytes in 7 blocks allocated from:\n    #0 hoard "
+        "mallocop: {how} before its leak check: 29694 bytes in 7 blocks allocated from:\n    #0 \
+         hoard "
     );
     assert_eq!(ran.stderr.matches(&line).count(), 1, "{line}\n{}", ran.stderr);
     assert!(ran.stderr.contains("hoard.c:18:23\n"), "{}", ran.stderr);

@@ -20,7 +20,8 @@ fn victim() -> std::path::PathBuf {
 fn a_refused_request_is_told_with_its_stack() {
     let ran = mallocop(&["run", "--quiet", "--fail", "nth:2"], &victim(), &[]);
     assert_eq!(ran.status, 3, "{}", ran.stderr);
-    let note = "NOTE: mallocop: request no. 2, of 501 bytes, was refused (option fail)\n  asked for by thread T0 \"main\" here:\n    #0 handled refused.c:";
+    let note = "NOTE: mallocop: request no. 2, of 501 bytes, was refused (option fail)\n  asked \
+                for by thread T0 \"main\" here:\n    #0 handled refused.c:";
     assert!(ran.stderr.contains(note), "{}", ran.stderr);
 }
 
@@ -136,7 +137,8 @@ fn a_sweep_finds_the_three_planted_faults_and_no_other() {
         [
             "FAULT: the program crashed (SIGSEGV): request no. 5, of 100 bytes, was refused here:",
             "FAULT: the program leaked: request no. 7, of 300 bytes, was refused here:",
-            "FAULT: the program returned success with wrong output: request no. 8, of 17 bytes, was refused here:",
+            "FAULT: the program returned success with wrong output: request no. 8, of 17 bytes, \
+             was refused here:",
         ]
     );
     for text in [
@@ -173,7 +175,8 @@ fn programs_that_handle_it_are_silent() {
         return;
     }
     let words = ["sweep", "--max", "60"];
-    let query = "create table t(a, b); insert into t values (1, 'x'), (2, 'y'); select * from t order by b desc;";
+    let query = "create table t(a, b); insert into t values (1, 'x'), (2, 'y'); select * from t \
+                 order by b desc;";
     let ran = mallocop(&words, std::path::Path::new("sqlite3"), &[":memory:", query]);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
     assert!(

@@ -51,12 +51,14 @@ fn run(program: &PathBuf, word: &str) -> Ran {
 const DEFECTS: [(&str, &str, i32); 6] = [
     (
         "size",
-        "came from Layout { size: 24, align: 8 } and is given back with Layout { size: 32, align: 8 }",
+        "came from Layout { size: 24, align: 8 } and is given back with Layout \
+         { size: 32, align: 8 }",
         134,
     ),
     (
         "align",
-        "came from Layout { size: 24, align: 8 } and is given back with Layout { size: 24, align: 4 }",
+        "came from Layout { size: 24, align: 8 } and is given back with Layout \
+         { size: 24, align: 4 }",
         134,
     ),
     (

@@ -24,11 +24,13 @@ fn suppressions() {
         finish(&mut watched(&[&flag], &program))
     };
     let text = "# known\nleak:leak_direct count<=3 reason=known\nleak:^leak_ring$\nleak:leak_pair\n\
-        {\n  a list\n  Memcheck:Leak\n  match-leak-kinds: definite\n  fun:malloc\n  fun:leak_list\n  ...\n}\n";
+        {\n  a list\n  Memcheck:Leak\n  match-leak-kinds: definite\n\
+         \x20 fun:malloc\n  fun:leak_list\n  ...\n}\n";
     let ran = run("all: of them.supp", text);
     assert_eq!((ran.status, ran.has_report()), (0, false), "{}", ran.stderr);
     assert!(ran.stderr.contains("781 bytes in 12 blocks suppressed"), "{}", ran.stderr);
-    let text = "leak:leak_direct count<=2\nleak:leak_ring expires=2020-01-01\nleak:nothing like it\n\
+    let text = "leak:leak_direct count<=2\nleak:leak_ring expires=2020-01-01\nleak:nothing like \
+                it\n\
         leak:/leak_kinds$ bytes<=1\n";
     let ran = run("none.supp", text);
     assert_eq!((ran.status, leaks(&ran).len()), (23, 10), "{}", ran.stderr);

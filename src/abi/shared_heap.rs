@@ -43,7 +43,12 @@ pub extern "C" fn begin_scope() -> u32 {
 
 with_registers! {
     /// Ends a scope.
-    end_scope(4) => end_scope_from(token: u32, strict: bool, word: usize, write: extern "C" fn(usize, *const u8, usize));
+    end_scope(4) => end_scope_from(
+        token: u32,
+        strict: bool,
+        word: usize,
+        write: extern "C" fn(usize, *const u8, usize)
+    );
 }
 
 extern "C" fn end_scope_from(

@@ -43,7 +43,8 @@ options! {
     MallocFillByte, "malloc_fill_byte", Type::Number(255), 0xbe,
         "Byte that fills new blocks";
     MaxFreeFillSize, "max_free_fill_size", Type::Number(1 << 40), 2048,
-        "Freed blocks of up to twice this many bytes are filled whole; larger ones at both ends (256 bytes), with a checksum of the rest";
+        "Freed blocks of up to twice this many bytes are filled whole; larger ones at both ends \
+         (256 bytes), with a checksum of the rest";
     FreeFillByte, "free_fill_byte", Type::Number(255), 0x55,
         "Byte that fills freed blocks";
     AllocDeallocMismatch, "alloc_dealloc_mismatch", Type::Flag, 1,
@@ -59,7 +60,8 @@ options! {
     MmapThreshold, "mmap_threshold", Type::Number(1 << 40), 0,
         "Smallest block, in bytes, that gets its own mapping; 0 starts at 128 KiB and adapts";
     TrimThreshold, "trim_threshold", Type::Number(1 << 40), 0,
-        "Free bytes at the heap's top above which they return to the kernel; 0 starts at 128 KiB and adapts";
+        "Free bytes at the heap's top above which they return to the kernel; 0 starts at 128 KiB \
+         and adapts";
     HugePages, "huge_pages", Type::Flag, 1,
         "Use huge pages for heaps above 16 MiB";
     DetectLeaks, "detect_leaks", Type::Flag, 1,
@@ -95,9 +97,11 @@ options! {
     Addresses, "addresses", Type::Flag, 0,
         "Show the address of each frame";
     DedupTokenLength, "dedup_token_length", Type::Number(256), 0,
-        "Functions on an error's DEDUP_TOKEN line for libFuzzer's minimizer; 0: no line, 3 under libFuzzer";
+        "Functions on an error's DEDUP_TOKEN line for libFuzzer's minimizer; 0: no line, 3 under \
+         libFuzzer";
     FullStacks, "full_stacks", Type::Flag, 0,
-        "Show every frame; otherwise a row of frames in libc or the C++ or Rust library is one line";
+        "Show every frame; otherwise a row of frames in libc or the C++ or Rust library is one \
+         line";
     Quiet, "quiet", Type::Flag, 0,
         "No start line and no summary";
 }

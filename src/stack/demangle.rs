@@ -69,7 +69,8 @@ mod tests {
     fn names_of_both_languages_are_read() {
         assert_eq!(demangle("_ZN4shop4NodeC1Ev"), "shop::Node::Node()");
         assert_eq!(demangle("_RNvNtCs1234_4shop4node4make"), "shop::node::make");
-        let name = "_ZSt11make_sharedIN4shop4NodeEJRA50_KcEESt10shared_ptrINSt9enable_ifIXntsrSt8is_arrayIT_E5valueES8_E4typeEEDpOT0_";
+        let name = "_ZSt11make_sharedIN4shop4NodeEJRA50_KcEESt10shared_ptrINSt9enable_ifIXntsrSt8\
+                    is_arrayIT_E5valueES8_E4typeEEDpOT0_";
         assert_eq!(demangle(name), "std::make_shared<shop::Node, char const (&) [50]>");
         assert_eq!(demangle("main"), "main");
     }

@@ -267,7 +267,8 @@ fn write_doubts(out: &mut Page, sum: &LeakSummary) {
         };
         let _ = writeln!(
             out,
-            "mallocop: thread {tid} was not stopped ({why}): what is only in its registers or is being \
+            "mallocop: thread {tid} was not stopped ({why}): what is only in its registers or is \
+             being \
             moved is listed as possible leak, and changes no status"
         );
     }
@@ -329,7 +330,8 @@ mod tests {
         let report =
             LeakReport { leaks: vec![leak.clone(), leak], reachable: vec![reachable; 2], sum };
         let text = rendered(&mut Nameless, |with| write(&report, with));
-        let words = "SUMMARY: mallocop: 18446744073709551615 byte(s) leaked in 18446744073709551615 allocation(s).";
+        let words = "SUMMARY: mallocop: 18446744073709551615 byte(s) leaked in \
+                     18446744073709551615 allocation(s).";
         assert!(text.contains(words), "{text}");
     }
 }

@@ -122,7 +122,8 @@ fn write_layouts<S: Copy>(
     let old_align = block.map_or(16, |block| block.align);
     write!(
         out,
-        "came from Layout {{ size: {old}, align: {old_align} }} and is {} with Layout {{ size: {size}, align: {align} }}",
+        "came from Layout {{ size: {old}, align: {old_align} }} and is {} with Layout \
+         {{ size: {size}, align: {align} }}",
         if finding.operation.is_resize() { "resized" } else { "given back" }
     )
 }

@@ -86,7 +86,8 @@ pub(crate) fn write_limits<S: Copy>(out: &mut Page, sum: &LeakSummary, with: &Re
     if sum.folded > 0 {
         let _ = writeln!(
             out,
-            "mallocop: {} times a stack lost its innermost frames: the memory for stacks is full (max_stack_memory_mb)",
+            "mallocop: {} times a stack lost its innermost frames: the memory for stacks is full \
+             (max_stack_memory_mb)",
             sum.folded
         );
     }

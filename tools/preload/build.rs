@@ -16,7 +16,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         println!("cargo::rustc-cdylib-link-arg={argument}");
     } else {
         println!(
-            "cargo::warning=the linker takes no near.ld: libmallocop.so will use 0.5 MiB more memory"
+            "cargo::warning=the linker takes no near.ld: libmallocop.so will use 0.5 MiB more \
+             memory"
         );
     }
     Ok(())

@@ -20,8 +20,9 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// The same for heavy columns, of which some copy a growing buffer at every step.
 const HEAVY_LIMIT: Duration = Duration::from_secs(180);
 
-const METHOD: &str = "CPU is user + system time of the program and its children, memory the largest \
-                      resident set of one of them; for redis-server those of the server, under a \
+const METHOD: &str = "CPU is user + system time of the program and its children, memory the \
+                      largest resident set of one of them; for redis-server those of the server, \
+                      under a \
                       load whose wall time is measured. The spread is half of the width between \
                       the quartiles, in percent of the median: a row gives the median of its \
                       column's.";
@@ -30,7 +31,8 @@ const SLOW: &str = "A column that has taken 30 s on a program gets no more than 
 const HEAVY: &str = "; one with a * is heavy: at most 3 runs unless \
                      it is asked for by its name, each of at most 180 s";
 
-const SCALING: &str = "Wall time; 1.00 means that a second thread costs nothing. The loops take turns, in \
+const SCALING: &str = "Wall time; 1.00 means that a second thread costs nothing. The loops take \
+                       turns, in \
                        short runs: each is held against the other's run of the same round.";
 
 /// Measures and prints.
@@ -70,7 +72,8 @@ fn head(settings: &Settings, columns: &[Column]) -> String {
     let quick = if settings.quick { " of smaller inputs, to compare by eye only" } else { "" };
     let heavy = if columns.iter().any(|column| column.few_runs) { HEAVY } else { "" };
     format!(
-        "{}\n\n{} interleaved runs{quick}; medians of each run's ratio to glibc's malloc in the same round. {METHOD} \
+        "{}\n\n{} interleaved runs{quick}; medians of each run's ratio to glibc's malloc in the \
+         same round. {METHOD} \
          {SLOW}{heavy}.\n\n{}{}\n",
         machine::describe(),
         settings.runs,

@@ -34,7 +34,12 @@ pub(crate) fn run(out: &mut impl Write) -> Result<(), String> {
     let folder = Folder::create().and_then(|all| Ok((all.part("fuzzing")?, all))).map_err(text)?;
     let library = library::build()?;
     writeln!(out, "{}, {}\n", machine::describe(), fuzz_builds::compilers()?).map_err(text)?;
-    writeln!(out, "| inputs per second | nothing | mallocop | of nothing | the crate | ASan and LSan | of nothing | mallocop to ASan | the crate to ASan |").map_err(text)?;
+    writeln!(
+        out,
+        "| inputs per second | nothing | mallocop | of nothing | the crate | ASan and \
+                   LSan | of nothing | mallocop to ASan | the crate to ASan |"
+    )
+    .map_err(text)?;
     writeln!(out, "|---|---:|---:|---:|---:|---:|---:|---:|---:|").map_err(text)?;
     for language in [Language::C, Language::Rust] {
         for (allocations, inputs) in TARGETS {

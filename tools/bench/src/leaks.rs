@@ -86,7 +86,8 @@ pub(crate) fn run(out: &mut impl Write) -> Result<(), String> {
     let (with, without) = measure_ends(&library)?;
     writeln!(
         out,
-        "\n`true` with the check {:.2} ms (± {:.0} %), without {:.2} ms (± {:.0} %): {:.2} ms more, {STARTS} pairs",
+        "\n`true` with the check {:.2} ms (± {:.0} %), without {:.2} ms (± {:.0} %): {:.2} ms \
+         more, {STARTS} pairs",
         with.median * 1e3,
         with.spread(),
         without.median * 1e3,

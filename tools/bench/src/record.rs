@@ -56,11 +56,13 @@ fn cost(command: &mut Command) -> Result<Cost, String> {
 fn measure_build(command: &Path, folder: &Path, out: &mut impl Write) -> Result<(), String> {
     for number in 0..FILES {
         let source = format!(
-            "#include <stdio.h>\nint f{number}(int x) {{ char b[10]; return snprintf(b, 9, \"%d\", x) + {number}; }}\n"
+            "#include <stdio.h>\nint f{number}(int x) \
+             {{ char b[10]; return snprintf(b, 9, \"%d\", x) + {number}; }}\n"
         );
         write(&folder.join(format!("f{number}.c")), &source)?;
     }
-    let rules = "all: $(patsubst %.c,%.o,$(wildcard f*.c))\n%.o: %.c\n\t@gcc -O1 -c -o $@ $<\nclean:\n\t@rm -f *.o\n";
+    let rules = "all: $(patsubst %.c,%.o,$(wildcard f*.c))\n%.o: %.c\n\t@gcc -O1 -c -o $@ \
+                 $<\nclean:\n\t@rm -f *.o\n";
     write(&folder.join("Makefile"), rules)?;
     let logs = format!("--log-path={}/logs/%e.%p", folder.display());
     let ways: [(&str, Option<&[&str]>); 3] = [
@@ -97,7 +99,8 @@ fn measure_report(command: &Path, folder: &Path, out: &mut impl Write) -> Result
     let text = |error: io::Error| error.to_string();
     writeln!(
         out,
-        "\n| mallocop report of {SITES} sites in {MODULES} modules | s | ± | peak MiB |\n|---|---:|---:|---:|"
+        "\n| mallocop report of {SITES} sites in {MODULES} modules | s | ± | peak MiB \
+         |\n|---|---:|---:|---:|"
     )
     .map_err(text)?;
     for (name, most) in [("the 20 largest shown", "20"), ("all shown", "100000")] {
@@ -123,7 +126,8 @@ fn make_module(folder: &Path) -> Result<(PathBuf, Vec<u64>), String> {
         let _ = write!(
             source,
             "static inline int g{number}(int x) {{ return x * {number} + 1; }}\n\
-             int f{number}(int x)\n{{\n    volatile int y = g{number}(x);\n    return y + {number};\n}}\n"
+             int f{number}(int x)\n\
+             {{\n    volatile int y = g{number}(x);\n    return y + {number};\n}}\n"
         );
     }
     let (from, to) = (folder.join("module.c"), folder.join("module.so"));
@@ -164,8 +168,10 @@ fn make_recording(folder: &Path) -> Result<String, String> {
         ));
     }
     Ok(format!(
-        "{{\"format\":\"mallocop-recording\",\"version\":1,\"modules\":[{}],\"frames\":[{}],\"stacks\":[{}],\
-         \"processes\":[{{\"serial\":1,\"pid\":7,\"parent_pid\":1,\"program\":\"program\",\"is_fork\":false,\
+        "{{\"format\":\"mallocop-recording\",\"version\":1,\
+         \"modules\":[{}],\"frames\":[{}],\"stacks\":[{}],\
+         \"processes\":[{{\"serial\":1,\"pid\":7,\"parent_pid\":1,\"program\":\"program\",\
+         \"is_fork\":false,\
          \"is_root\":true,\"end\":\"Killed\",\"findings\":[],\"outcomes\":[],\"in_use\":[{}],\
          \"allocations\":{SITES},\"lost\":0}}],\"unwatched\":[]}}\n",
         modules.join(","),

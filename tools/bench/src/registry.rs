@@ -21,7 +21,8 @@ const BASE: usize = 0x2222_0000_0000;
 /// Writes the table.
 pub(crate) fn run(out: &mut impl Write) -> Result<(), String> {
     let mut rows = String::from(
-        "| ns for declaring a block live and taking it | 1 region | 64 regions |\n|---|---:|---:|\n",
+        "| ns for declaring a block live and taking it | 1 region | 64 regions \
+         |\n|---|---:|---:|\n",
     );
     for (name, threads, alone) in [
         ("one thread, plain store", 1, true),

@@ -196,7 +196,8 @@ fn passages(all: &[f64]) -> String {
         return String::new();
     };
     format!(
-        "\nBeside these runs a word took {median:.0} ns from one core to the other (quartiles {lower:.0} and {upper:.0}).\n"
+        "\nBeside these runs a word took {median:.0} ns from one core to the other (quartiles \
+         {lower:.0} and {upper:.0}).\n"
     )
 }
 

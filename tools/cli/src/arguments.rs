@@ -18,25 +18,37 @@ use crate::failure::Failure;
 pub(crate) fn command() -> Command {
     Command::new("mallocop")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("A debug allocator: runs your program and names every heap error, with stacks")
+        .about(
+            "A debug allocator: runs a program and reports heap corruption, invalid frees and \
+                leaks",
+        )
         .subcommand_required(true)
         .allow_external_subcommands(true)
         .external_subcommand_value_parser(clap::value_parser!(OsString))
-        .override_usage("mallocop COMMAND ...\n       mallocop PROGRAM [ARGUMENTS]...    as mallocop run -- PROGRAM")
+        .override_usage(
+            "mallocop COMMAND ...\n       mallocop PROGRAM [ARGUMENTS]...    as \
+                         mallocop run -- PROGRAM",
+        )
         .arg(
             Arg::new("color")
                 .long("color")
                 .global(true)
                 .value_name("WHEN")
                 .value_parser(PossibleValuesParser::new(["auto", "always", "never"]))
-                .help("Colour the report: auto (a terminal, unless NO_COLOR is set), always, never"),
+                .help(
+                    "Colour the report: auto (a terminal, unless NO_COLOR is set), always, \
+                       never",
+                ),
         )
         .arg_required_else_help(true)
         .subcommand(run())
         .subcommand(sweep())
         .subcommand(
             Command::new("report")
-                .about("Show recordings of `run --output` again, several as one, also on another machine")
+                .about(
+                    "Print the report of recordings from `run --output`, also on another \
+                        machine",
+                )
                 .defer(|report| {
                     let shown = TABLE.iter().filter(|entry| SHOWN.contains(&entry.name));
                     report.args(shown.map(flag)).args(places())
@@ -65,18 +77,18 @@ pub(crate) fn command() -> Command {
             Command::new("library")
                 .about("Print the path of libmallocop.so, for LD_PRELOAD without this command"),
         )
-        .subcommand(
-            Command::new("suppressions")
-                .about("Show the rules for leaks in libraries that are never reported"),
-        )
+        .subcommand(Command::new("suppressions").about("Print the built-in suppressions"))
         .subcommand(
             Command::new("doctor")
-                .about("Say what would be seen of a program, without running it, and whether this machine will do")
+                .about(
+                    "Check, without running it, what mallocop can see of a program, and this \
+                        machine",
+                )
                 .arg(
                     Arg::new("program")
                         .value_parser(clap::value_parser!(OsString))
                         .value_hint(ValueHint::CommandName)
-                        .help("The program; without one only the machine is looked at"),
+                        .help("The program; without one, only the machine is checked"),
                 )
                 .arg(
                     Arg::new("arguments")
@@ -88,7 +100,7 @@ pub(crate) fn command() -> Command {
                 ),
         )
         .after_help(
-            "Exit status: the program's own; 23 when something was found and the program returned \
+            "Exit status: the program's own; 23 if something was reported and the program returned \
              0;\n128+n when signal n ended it (134: a heap error); 2 wrong usage; 125 mallocop \
              failed or cannot\nwatch the program; 126 it cannot be run; 127 there is none.",
         )
@@ -96,7 +108,7 @@ pub(crate) fn command() -> Command {
 
 fn run() -> Command {
     Command::new("run")
-        .about("Run a program under mallocop; its children are watched, too")
+        .about("Run a program and its children under mallocop")
         .override_usage("mallocop run [--OPTION=VALUE]... [--] PROGRAM [ARGUMENTS]...")
         .defer(|run| run.args(TABLE.iter().map(flag)).args(places()))
         .arg(
@@ -113,27 +125,45 @@ fn run() -> Command {
 fn sweep() -> Command {
     let flag = |name: &'static str, help: &'static str| Arg::new(name).long(name).help(help);
     Command::new("sweep")
-        .about("Run a program once for each stack that asks for memory, with that request refused, and list what it does not stand")
+        .about(
+            "Run a program once for each stack that requests memory, refuse that request, and \
+                list the failures that the program does not survive",
+        )
         .override_usage("mallocop sweep [OPTIONS] [--] PROGRAM [ARGUMENTS]...")
         .arg(
             flag("by-site", "Refuse the first request of each stack (this is the default)")
                 .action(ArgAction::SetTrue)
                 .conflicts_with("every"),
         )
-        .arg(flag("every", "Refuse each request once, not only the first of each stack").action(ArgAction::SetTrue))
         .arg(
-            flag("max", "Make at most so many runs, spread evenly over all requests")
+            flag(
+                "every",
+                "Refuse each request once, not only the first of each \
+                            stack",
+            )
+            .action(ArgAction::SetTrue),
+        )
+        .arg(
+            flag("max", "Most runs, spread evenly over all requests")
                 .value_name("N")
                 .value_parser(clap::value_parser!(u64).range(1..)),
         )
         .arg(
-            flag("timeout", "Seconds after which a run hangs [default: ten times as long as the first run, 5 at least]")
-                .value_name("S")
-                .value_parser(clap::value_parser!(u64).range(1..)),
+            flag(
+                "timeout",
+                "Seconds until a run counts as hung [default: ten times the first \
+                             run, at least 5]",
+            )
+            .value_name("S")
+            .value_parser(clap::value_parser!(u64).range(1..)),
         )
         .arg(
-            flag("check", "Shell command that gets the output of each run that returns what the program returns, and fails if it is wrong [default: it has to be the same]")
-                .value_name("CMD"),
+            flag(
+                "check",
+                "Shell command that reads the output of a run and fails if it is wrong; \
+                           for runs with the program's exit status [default: compare the output]",
+            )
+            .value_name("CMD"),
         )
         .defer(|sweep| {
             sweep.args(TABLE.iter().filter(|entry| entry.name != "fail").map(self::flag))
@@ -187,10 +217,11 @@ fn places() -> [Arg; 3] {
     };
     [
         file("output", "Keep the recording in this file, for `mallocop report`"),
-        file("json", "Write the report as JSON, too, to this file or, with -, to standard output"),
-        Arg::new("debuginfod").long("debuginfod").action(ArgAction::SetTrue).help(
-            "Ask the servers of DEBUGINFOD_URLS for debug information that is not on this machine",
-        ),
+        file("json", "Also write the report as JSON to this file (-: standard output)"),
+        Arg::new("debuginfod")
+            .long("debuginfod")
+            .action(ArgAction::SetTrue)
+            .help("Download missing debug information from the servers in DEBUGINFOD_URLS"),
     ]
 }
 

@@ -98,7 +98,10 @@ extern "C" fn answer_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_v
 }
 
 fn is_libc(address: usize) -> bool {
-    matches!(maps::find(address), Lookup::Mapped(mapping) if mapping.path().ends_with(b"/libc.so.6"))
+    matches!(
+        maps::find(address),
+        Lookup::Mapped(mapping) if mapping.path().ends_with(b"/libc.so.6")
+    )
 }
 
 /// `dlopen(path, flags)` without RTLD_DEEPBIND.

@@ -225,7 +225,8 @@ fn write_lost(out: &mut Page, process: &RecordedProcess) {
         let (name, pid, lost) = (name_of(&process.program), process.pid, process.lost);
         let _ = writeln!(
             out,
-            "mallocop: {name} (pid {pid}): {lost} entries did not fit in the record and are missing here"
+            "mallocop: {name} (pid {pid}): {lost} entries did not fit in the record and are \
+             missing here"
         );
     }
 }
@@ -280,7 +281,8 @@ fn write_unwatched(out: &mut Page, recording: &Recording) {
         let times = if count == 1 { String::new() } else { format!(" ({count} times)") };
         let _ = writeln!(
             out,
-            "mallocop: not watched: {path} defines its own malloc, so its blocks were not checked{times}"
+            "mallocop: not watched: {path} defines its own malloc, so its blocks were not \
+             checked{times}"
         );
     }
 }

@@ -145,7 +145,8 @@ fn diagnose_symbols(facts: &Facts) {
             print(
                 "note",
                 &format!(
-                    "debug information: none ({id}): stacks show {shown}; compile with -g, install its debug \
+                    "debug information: none ({id}): stacks show {shown}; compile with -g, \
+                     install its debug \
                      package, or --debuginfod"
                 ),
             );
@@ -163,8 +164,10 @@ fn diagnose_symbols(facts: &Facts) {
     if facts.defines_fuzzer_hooks {
         print(
             "warn",
-            "defines __sanitizer_install_malloc_and_free_hooks itself, as libFuzzer does that clang links with \
-             -fsanitize=fuzzer: it will not look for leaks; link libclang_rt.fuzzer without the rest",
+            "defines __sanitizer_install_malloc_and_free_hooks itself, as libFuzzer does that \
+             clang links with \
+             -fsanitize=fuzzer: it will not look for leaks; link libclang_rt.fuzzer without the \
+             rest",
         );
     }
 }
