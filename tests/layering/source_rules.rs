@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 
+use crate::LIBRARY;
+
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     for path in fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path()) {
         if path.is_dir() {
@@ -199,4 +201,33 @@ fn the_map_names_what_is_there() {
         paths += 1;
     }
     assert!(paths > 30, "{paths}");
+}
+
+/// Files and types that the pages name exist.
+#[test]
+fn the_pages_name_what_is_there() {
+    let files = texts(&ALL);
+    let (mut paths, mut types) = (0, 0);
+    for page in ["internals", "format", "performance"] {
+        let page = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("docs/{page}.md"));
+        let text = fs::read_to_string(page).expect("a page");
+        let prose: String = text.split("```").step_by(2).collect();
+        for word in prose.split('`').skip(1).step_by(2) {
+            if word.ends_with(".rs") {
+                let is_there = files.iter().any(|(file, _)| file.ends_with(word));
+                assert!(is_there, "{word} is not there");
+                paths += 1;
+            }
+            let (module, name) = word.rsplit_once("::").unwrap_or(("", word));
+            if LIBRARY.contains(&module.split("::").next().unwrap_or(""))
+                && name.starts_with(char::is_uppercase)
+            {
+                let kinds = ["struct", "enum", "trait"].map(|kind| format!("pub {kind} {name}"));
+                let has = |text: &str| kinds.iter().any(|kind| text.contains(kind.as_str()));
+                assert!(files.iter().any(|(_, text)| has(text)), "{word} is not there");
+                types += 1;
+            }
+        }
+    }
+    assert!(paths > 20 && types > 5, "{paths} files, {types} types");
 }
