@@ -17,7 +17,7 @@ pub trait ArenaPages: PageSource + Sized {
     fn for_arena(number: u32) -> Self;
 }
 
-/// What arenas are made with, and those without an owner.
+/// The page source of new arenas, and the arenas without an owner.
 struct ArenaDefaults<P, L> {
     key: u64,
     tuning: Tuning,

@@ -120,15 +120,15 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
             return Ok(Some(payload));
         }
         let batch = cache.batch(class);
-        if !coalesce_central_list(cache, &mut arena_state, class, batch)?
-            && !get_chunks(cache, &mut arena_state, class, batch, false)?
+        if !take_from_central_list(cache, &mut arena_state, class, batch)?
+            && !take_from_heap(cache, &mut arena_state, class, batch, false)?
         {
             if self.own().moved > LEAST_MOVED.max(arena_state.in_use() / 4) {
                 self.empty_cache(&mut arena_state)?;
             } else if arena_state.has_long_central_list() {
                 arena_state.consolidate()?;
             }
-            get_chunks(&mut self.own().cache, &mut arena_state, class, batch, true)?;
+            take_from_heap(&mut self.own().cache, &mut arena_state, class, batch, true)?;
         }
         arena_state.note_use();
         let own = self.own();
@@ -285,8 +285,8 @@ impl<'a, P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Owner<'a, P, L> {
     }
 }
 
-/// Fills a class from the central free list. `false`: there is none.
-fn coalesce_central_list<P: PageSource>(
+/// Fills a class from the central free list. `false`: it has no chunk of that class.
+fn take_from_central_list<P: PageSource>(
     cache: &mut ThreadCache,
     arena_state: &mut ArenaState<P>,
     class: Class,
@@ -298,7 +298,7 @@ fn coalesce_central_list<P: PageSource>(
 }
 
 /// Fills a class from the heap. `false`: it has none, or with `grow`, there is no memory.
-fn get_chunks<P: PageSource>(
+fn take_from_heap<P: PageSource>(
     cache: &mut ThreadCache,
     arena_state: &mut ArenaState<P>,
     class: Class,

@@ -56,7 +56,7 @@ impl ThreadStats {
         }
     }
 
-    /// The same; says whether [`ThreadStats::tell`] is to be called soon.
+    /// Counts an allocation; `true`: [`ThreadStats::tell`] is due.
     #[inline(always)]
     #[must_use]
     pub fn note_allocation(&self, size: usize) -> bool {

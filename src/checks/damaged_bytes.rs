@@ -29,7 +29,7 @@ pub(crate) unsafe fn describe(
     if damage.is_empty() {
         return damage;
     }
-    // What is shown starts on the line of the first changed byte.
+    // The dump starts on the line of the first changed byte.
     let line = user.wrapping_add_signed(damage.first & !(Damage::SHOWN as isize - 1)).max(start);
     damage.shown_from = line.wrapping_sub(user) as isize;
     for (offset, shown) in damage.shown.iter_mut().enumerate() {

@@ -22,7 +22,7 @@ pub fn plan(size: usize, align: usize) -> Option<Layout> {
     Some(Layout { size: LEAD + size + TAIL, align: align.max(GRANULE), lead: LEAD })
 }
 
-/// What the head says of a block.
+/// The fields of a block's header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockHeader {
     /// Bytes asked for.

@@ -84,7 +84,7 @@ impl CheckedHeap {
         &self.mapped
     }
 
-    /// What each thread may keep waiting.
+    /// Most bytes in the quarantine of each thread.
     #[inline(always)]
     pub(super) const fn quarantine_share(&self) -> &QuarantineShare {
         &self.quarantine_share

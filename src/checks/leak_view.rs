@@ -16,7 +16,7 @@ pub struct Large {
     pub size: usize,
 }
 
-/// What is said of a live block.
+/// The facts of a live block.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
     /// Bytes as requested.

@@ -17,7 +17,7 @@ const FIRST_PLACES: usize = 1 << 10;
 const MOST_PLACES: usize = 1 << 16;
 /// How far ahead of an eviction a block's memory is fetched.
 const AHEAD: usize = 12;
-/// What a block costs beyond its size.
+/// Bytes of overhead of a block.
 const OVERHEAD: usize = 40;
 
 /// A block that waits.

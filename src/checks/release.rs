@@ -354,7 +354,7 @@ impl CheckedHeap {
     }
 }
 
-/// What came of an eviction.
+/// The result of an eviction.
 enum Evicted {
     Yes,
     /// Nothing was done: the block is damaged, or not a cached one.

@@ -1,8 +1,8 @@
-//! What a call asks of the heap, and by what a block is given back.
+//! The request of an allocating call, and the release of a block.
 
 use crate::model::finding::{AllocKind, Operation};
 
-/// What the program asks for.
+/// A program's request for memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     /// Bytes.

@@ -21,7 +21,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use super::size::{MIN_CHUNK, WORD};
 
-/// What does not hold at a smashed chunk.
+/// The broken invariant of a smashed chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Corruption {
     /// The word's checksum is wrong.
@@ -45,7 +45,7 @@ pub enum Corruption {
 pub struct Corrupt {
     /// Address of the word that does not hold.
     pub chunk: usize,
-    /// What does not hold there.
+    /// The broken invariant.
     pub what: Corruption,
 }
 

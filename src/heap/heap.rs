@@ -63,7 +63,7 @@ impl<P: PageSource> Heap<P> {
         self.segments.as_slice().iter().map(|segment| (segment.start, segment.end))
     }
 
-    /// What the heap holds.
+    /// Usage of the heap.
     pub const fn usage(&self) -> Usage {
         self.usage
     }

@@ -11,7 +11,7 @@ pub const MAX_PAYLOAD: usize = (1 << 40) - 4 * PAGE;
 /// Unit in which memory comes from a page source.
 pub const PAGE: usize = 4096;
 
-/// What the caller wants from the heap.
+/// A caller's request to the heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     /// Bytes the payload must hold.

@@ -1,6 +1,6 @@
 //! How much memory a heap holds, and how much of it is in use.
 
-/// What the heap holds, in bytes unless the name says chunks.
+/// Usage of the heap, in bytes unless the name says chunks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
     /// Memory from `grow`, words included.

@@ -40,7 +40,7 @@ const BYTES_BESIDES: usize = 8 << 20;
 pub struct Check<'a> {
     marks: MarkBitmap<'a>,
     memory: Memory,
-    /// What is reached, or doubtful.
+    /// The reached and the doubtful blocks.
     reached: Groups,
     /// Threads that could not be looked at, by kernel id.
     pub missed: Vec<(u32, NotStopped)>,
@@ -110,7 +110,7 @@ impl<'a> Check<'a> {
         self.missed.is_empty() && !self.is_blind
     }
 
-    /// What is lost and what is not.
+    /// The lost blocks and the others.
     pub fn verdict(&self) -> Verdict {
         self.verdict_without(|_, _| false)
     }

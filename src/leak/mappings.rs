@@ -17,7 +17,7 @@ pub fn leave_out(start: usize, end: usize) {
     last.store(end, Ordering::Relaxed);
 }
 
-/// What is behind a mapping.
+/// The origin of a mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Backing {
     /// Nothing but memory.
@@ -35,7 +35,7 @@ pub struct WritableMapping {
     pub start: usize,
     /// First byte behind.
     pub end: usize,
-    /// What is behind it.
+    /// Its origin.
     pub backing: Backing,
     /// May it be a thread's stack and nothing else? The first thread's is, and others have a guard
     /// in front.
@@ -54,12 +54,12 @@ impl WritableMapping {
 /// All of the process's mappings that matter.
 #[derive(Default)]
 pub struct AddressSpace {
-    /// What can be read and written, by ascending address.
+    /// Readable and writable ranges, by ascending address.
     pub mappings: Vec<WritableMapping>,
     /// What can be read, not written, and comes from a file: constants, tables of functions among
     /// them.
     pub constants: Vec<(usize, usize)>,
-    /// What cannot be read.
+    /// Unreadable ranges.
     hidden: Vec<(usize, usize)>,
     /// What is not the program's own data, by ascending address and apart from each other: our
     /// memory, and its heap.

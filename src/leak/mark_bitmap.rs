@@ -32,7 +32,7 @@ pub enum BlockSet {
 
 const SETS: usize = 5;
 
-/// What is marked of one leaf.
+/// The marks of one leaf.
 struct LeafMarks {
     /// For each page the last block that starts in front of it; 0: none.
     before: [usize; PAGES],

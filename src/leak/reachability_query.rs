@@ -25,7 +25,7 @@ use crate::stack::unwind::entry_point::Point;
 use crate::sys::pagemap::Presence;
 use crate::sys::safe_read::Window;
 
-/// What the look says.
+/// The answer of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// All of them are held.

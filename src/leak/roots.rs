@@ -21,7 +21,7 @@ fn alt_stack() -> usize {
     thread_descriptor::alternate_stack().map_or(0, |(start, _)| start)
 }
 
-/// What the roots are given to.
+/// The receiver of the roots.
 pub trait RootVisitor {
     /// A word of no place in memory: a register, a stack's address, a word that the kernel holds.
     fn word(&mut self, word: usize);

@@ -73,7 +73,7 @@ pub enum Life {
     Freed,
 }
 
-/// What is known of a block. A smashed head leaves gaps.
+/// A block as far as it is known. A smashed header leaves gaps.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Block<S = ProcessSite> {
     /// The user's first byte.
@@ -114,7 +114,7 @@ impl Block {
 }
 
 impl<S> Block<S> {
-    /// The same block with its sites translated.
+    /// Translates the block's sites.
     pub fn map_sites<T>(self, site: &mut impl FnMut(S) -> T) -> Block<T> {
         Block {
             user: self.user,

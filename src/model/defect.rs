@@ -1,4 +1,4 @@
-//! What is wrong: the classes of defects.
+//! The classes of defects.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

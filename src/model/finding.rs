@@ -7,7 +7,7 @@ pub use super::damage::{Damage, Side};
 pub use super::defect::{BadRequest, Defect};
 use super::site::ProcessSite;
 
-/// What the program was doing when a defect was found.
+/// The operation during which a defect was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
     /// An allocating call.
@@ -81,11 +81,11 @@ pub enum Location {
 pub struct Finding<S = ProcessSite> {
     /// What is wrong.
     pub defect: Defect,
-    /// What the program was doing.
+    /// The operation.
     pub operation: Operation,
     /// The pointer it was doing it to; 0 for none.
     pub pointer: usize,
-    /// What that points to.
+    /// The location that the pointer has.
     pub place: Location,
     /// The block it is about.
     pub block: Option<Block<S>>,
@@ -137,7 +137,7 @@ impl<S> Finding<S> {
         )
     }
 
-    /// The same finding with its sites translated.
+    /// Translates the finding's sites.
     pub fn map_sites<T>(self, site: &mut impl FnMut(S) -> T) -> Finding<T> {
         Finding {
             defect: self.defect,

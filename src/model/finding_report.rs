@@ -26,7 +26,7 @@ impl<S> FindingReport<S> {
         known.map(|(_, name)| name.as_str())
     }
 
-    /// The same report with its sites translated.
+    /// Translates the report's sites.
     pub fn map_sites<T>(self, site: &mut impl FnMut(S) -> T) -> FindingReport<T> {
         FindingReport {
             pid: self.pid,

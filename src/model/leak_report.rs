@@ -30,7 +30,7 @@ pub struct Leak<S = ProcessSite> {
 }
 
 impl<S> Leak<S> {
-    /// The same leak with its site translated.
+    /// Translates the leak's site.
     pub fn map_sites<T>(self, site: &mut impl FnMut(S) -> T) -> Leak<T> {
         let Self { site: old, loss, totals, objects } = self;
         Leak { site: site(old), loss, totals, objects }
@@ -44,26 +44,26 @@ pub struct Reachable<S = ProcessSite> {
     pub site: S,
     /// How many, how large.
     pub totals: SiteTotals,
-    /// What the site has allocated in all.
+    /// Totals of the site's allocations.
     pub counts: SiteCounts,
 }
 
 impl<S> Reachable<S> {
-    /// The same with its site translated.
+    /// Translates the site.
     pub fn map_sites<T>(self, site: &mut impl FnMut(S) -> T) -> Reachable<T> {
         Reachable { site: site(self.site), totals: self.totals, counts: self.counts }
     }
 }
 
-/// What a leak check has found out.
+/// The result of a leak check.
 #[derive(Clone, Debug, Default)]
 pub struct Verdict {
     /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each
     /// first.
     pub leaks: Vec<Leak>,
-    /// What is in use and can be reached, the largest sites first.
+    /// Reachable blocks in use, the largest sites first.
     pub reachable: Vec<(ProcessSite, SiteTotals)>,
-    /// What is lost and not to be reported.
+    /// Suppressed leaks.
     pub suppressed: SiteTotals,
 }
 
@@ -97,7 +97,7 @@ pub struct LeakReport<S = ProcessSite> {
     /// What is lost: direct leaks first, then possible, then indirect ones, the largest of each
     /// first.
     pub leaks: Vec<Leak<S>>,
-    /// What is in use and is not known to be lost, the largest sites first.
+    /// Blocks in use that are not known to be lost, the largest sites first.
     pub reachable: Vec<Reachable<S>>,
     /// The rest.
     pub sum: LeakSummary,
@@ -109,7 +109,7 @@ impl<S> Default for LeakReport<S> {
     }
 }
 
-/// What goes with the lists.
+/// Totals beside the lists.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct LeakSummary {
     /// The process.
@@ -130,9 +130,9 @@ pub struct LeakSummary {
     pub is_blind: bool,
     /// Pages that could not be read, in which pointers may be.
     pub unread_pages: u64,
-    /// What is lost and not to be reported.
+    /// Suppressed leaks.
     pub suppressed: SiteTotals,
-    /// What the process has allocated and freed.
+    /// The process's allocations and frees.
     #[serde(alias = "ledger")]
     pub stats: HeapStats,
     /// On the rules that did not do what they say.
@@ -161,7 +161,7 @@ impl<S> LeakReport<S> {
         sum
     }
 
-    /// The same report with its sites translated.
+    /// Translates the report's sites.
     pub fn map_sites<T>(self, site: &mut impl FnMut(S) -> T) -> LeakReport<T> {
         LeakReport {
             leaks: self.leaks.into_iter().map(|leak| leak.map_sites(site)).collect(),

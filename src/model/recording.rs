@@ -11,7 +11,7 @@ use super::unwatched::PreloadObstacle;
 
 /// Version of what is written to a file (docs/format.md).
 pub const VERSION: u32 = 1;
-/// What it says that it is.
+/// The format's name.
 pub const FORMAT: &str = "mallocop-recording";
 
 /// A run, or several. Sites are numbered by [`Recording::stacks`], from 1.
@@ -21,11 +21,11 @@ pub struct Recording {
     pub format: String,
     /// [`VERSION`].
     pub version: u32,
-    /// What frames name by their places here.
+    /// Modules; frames refer to them by index.
     pub modules: Vec<RecordedModule>,
-    /// What stacks name by their places here.
+    /// Frames; stacks refer to them by index.
     pub frames: Vec<RecordedFrame>,
-    /// What sites name by their places here, from 1.
+    /// Stacks; sites refer to them by index from 1.
     pub stacks: Vec<RecordedStack>,
     /// In the order of their coming.
     pub processes: Vec<RecordedProcess>,
@@ -121,7 +121,7 @@ pub struct RecordedProcess {
     /// The signal that ended it, where the command has seen that: of the first program.
     #[serde(default)]
     pub signal: Option<i32>,
-    /// What was found, in the order of finding.
+    /// Findings, in order.
     pub findings: Vec<FindingReport<RecordingSite>>,
     /// What it said at its end, and what it was asked for on the way.
     #[serde(rename = "outcomes")]
@@ -130,7 +130,7 @@ pub struct RecordedProcess {
     pub in_use: Vec<Reachable<RecordingSite>>,
     /// Allocations, if it did not come to its end.
     pub allocations: u64,
-    /// What it could not say for want of room.
+    /// Entries that did not fit in the record.
     pub lost: u32,
 }
 

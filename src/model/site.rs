@@ -59,7 +59,7 @@ impl SiteTotals {
     }
 }
 
-/// What one site has allocated, summed over all threads.
+/// Allocations of one site, summed over all threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SiteCounts {
     /// Blocks allocated in all, by each thread modulo 2^32.
@@ -72,7 +72,7 @@ pub struct SiteCounts {
     pub peak: u64,
 }
 
-/// What a process has allocated and freed.
+/// Allocations and frees of a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HeapStats {
     /// Blocks handed out so far.

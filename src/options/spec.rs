@@ -8,7 +8,7 @@ use super::plan::{self, Plan};
 /// Longest text, in bytes.
 pub const MAX_TEXT: usize = 1023;
 
-/// What values an option takes.
+/// The type of an option's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Type {
     /// 0/1, true/false, yes/no.
@@ -39,7 +39,7 @@ pub enum Value<'a> {
 pub struct OptionSpec {
     /// As written in `MALLOCOP_OPTIONS`; with `-` for `_` it is the flag of `mallocop run`.
     pub name: &'static str,
-    /// What values it takes.
+    /// The type of its value.
     pub kind: Type,
     /// Value when nothing is said; choices count from 0, paths are empty.
     pub default: usize,

@@ -17,7 +17,7 @@ use crate::shadow::state::{LIVE, SECOND, is_live};
 pub use crate::shadow::table::{Leaf, Sites, cover_for};
 pub(crate) use crate::shadow::table::{ShadowSlot, cover};
 
-/// What is known of an address, as read together.
+/// The state of an address and its sites, read together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlockFacts {
     /// The state.
@@ -26,7 +26,7 @@ pub struct BlockFacts {
     pub site: ProcessSite,
 }
 
-/// What the shadow gives with a block that was taken.
+/// The shadow's facts of a block that was taken.
 #[derive(Clone, Copy)]
 pub struct Taken {
     slot: ShadowSlot,

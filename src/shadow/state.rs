@@ -2,7 +2,7 @@
 
 use crate::arena::size_class::{CLASSES, Class};
 
-/// What a state says of the block that starts somewhere.
+/// The meaning of a state byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlockState {
     /// No block starts here, or none that matters any more.

@@ -168,7 +168,7 @@ fn mine() -> Option<&'static ThreadUnwinder> {
     unsafe { (thread::unwinder() as *const ThreadUnwinder).as_ref() }
 }
 
-/// What a site has allocated, over all threads.
+/// A site's allocations, over all threads.
 pub fn counts_of(site: ProcessSite) -> SiteCounts {
     thread_unwinder::counts_of(site)
 }

@@ -1,4 +1,4 @@
-//! What each site has allocated: blocks, bytes, and the most bytes that were live at once.
+//! Allocations of each site: blocks, bytes, and the peak of live bytes.
 //!
 //! Every thread counts for itself, in records that no other thread writes: the sum over all threads
 //! is what is reported. A block that another thread frees is counted there, which would make the

@@ -3,7 +3,7 @@
 
 use core::sync::atomic::{AtomicPtr, Ordering};
 
-/// What libc says of the process: 1 while no second thread was ever started.
+/// glibc's flag of the process: 1 until a second thread starts.
 static SINGLE: AtomicPtr<u8> = AtomicPtr::new((&raw const NOT_SINGLE).cast_mut());
 static NOT_SINGLE: u8 = 0;
 

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering, compiler_fence};
 
 pub use crate::arch::{is_slot_relocated as is_relocated, slot_address, thread_pointer as pointer};
 
-/// What is known of the calling thread. All zero at its start.
+/// State of the calling thread. All zero at its start.
 #[repr(C, align(64))]
 struct ThreadSlot {
     /// Two depths: in the low half that of sections that hold a lock of ours, in which nothing

@@ -1,4 +1,4 @@
-//! What a pointer points to, in words.
+//! The location of a pointer, in words.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use super::style::Renderer;
 use crate::model::finding::{Life, Location};
 use crate::model::finding_report::FindingReport;
 
-/// What the pointer points to, as the end of a sentence that starts with the pointer.
+/// The pointer's location, as the end of a sentence that starts with the pointer.
 pub(crate) fn write_location<S: Copy>(
     out: &mut Page,
     report: &FindingReport<S>,

@@ -27,7 +27,7 @@ pub struct Style {
     pub working_directory: PathBuf,
 }
 
-/// What a report is rendered with.
+/// The symbolizer and the style of a report.
 pub struct Renderer<'a, S> {
     /// Gives stacks their names.
     pub symbolizer: &'a mut dyn Symbolizer<S>,

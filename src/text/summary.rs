@@ -30,7 +30,7 @@ pub const fn plural(count: u64) -> &'static str {
     if count == 1 { "" } else { "s" }
 }
 
-/// What is in use, without a word on whether it is lost.
+/// Blocks in use, without a leak verdict.
 pub(crate) fn write_in_use<S: Copy>(out: &mut Page, report: &LeakReport<S>) {
     let SiteTotals { blocks, bytes } = report.reachable();
     let _ = writeln!(
@@ -71,7 +71,7 @@ pub fn write_sites<S: Copy>(
     }
 }
 
-/// What in a process's reports is not whole, and why.
+/// Limits that a process's report has met.
 pub(crate) fn write_limits<S: Copy>(out: &mut Page, sum: &LeakSummary, with: &Renderer<'_, S>) {
     if with.symbolizer.is_exhausted() {
         out.push_str("mallocop: some frames have no names: symbolizing took more than 1 second\n");
@@ -93,7 +93,7 @@ pub(crate) fn write_limits<S: Copy>(out: &mut Page, sum: &LeakSummary, with: &Re
     }
 }
 
-/// What the site has allocated in all, if that is known.
+/// The site's totals, if they are known.
 fn write_site_counts(out: &mut Page, counts: &SiteCounts) {
     let SiteCounts { blocks, bytes, peak, .. } = *counts;
     if blocks != 0 {
@@ -102,7 +102,7 @@ fn write_site_counts(out: &mut Page, counts: &SiteCounts) {
     }
 }
 
-/// What the process has allocated and freed.
+/// The process's allocations and frees.
 pub fn counts(stats: &HeapStats) -> String {
     let HeapStats { allocations, frees, allocated, peak, .. } = *stats;
     format!(

@@ -8,7 +8,7 @@ use crate::sys::{memory, seccomp};
 use crate::trace::tree_file;
 use crate::trace::tree_file::{IN_WINDOW, WINDOW};
 
-/// What is in an extent.
+/// The kind of an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExtentKind {

@@ -31,7 +31,7 @@ pub struct ModuleRecord<'a> {
     pub start: u64,
     /// First address behind.
     pub end: u64,
-    /// What addresses in the file are to be raised by.
+    /// The load bias: added to addresses in the file.
     pub bias: u64,
     /// Number of this generation of these addresses.
     pub generation: u32,

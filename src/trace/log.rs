@@ -19,7 +19,7 @@ pub(crate) const SKIP: u32 = u32::MAX;
 /// Most bytes in an entry.
 pub const MOST: usize = FIRST - 8;
 
-/// What an entry is.
+/// The kind of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum LogEntry {

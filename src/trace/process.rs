@@ -105,7 +105,7 @@ impl ProcessState {
     }
 }
 
-/// What a process is to its tree.
+/// The relation of a process to its tree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// The first program of the tree.

@@ -53,7 +53,7 @@ pub struct Tag {
     pub number: u32,
     /// Extent of its owner.
     pub owner: u32,
-    /// What is in it.
+    /// Its kind.
     pub kind: ExtentKind,
     /// Which part of that.
     pub index: u32,
@@ -95,7 +95,7 @@ pub struct ProcessView {
     log: Vec<u32>,
 }
 
-/// What a process has of a site's blocks, by its own counts.
+/// A process's blocks of a site, by its own counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SiteInUse {
     /// Blocks now, modulo 2^32: below zero where blocks were freed that the process had inherited.
@@ -129,7 +129,7 @@ const KEPT: usize = 4096;
 /// A tree file that is read.
 pub struct TreeReader<B> {
     bytes: B,
-    /// What has been read of nodes and sites, by extent.
+    /// Nodes and sites read so far, by extent.
     kept: HashMap<u32, Vec<u8>>,
     /// Owners of the extents of nodes that were read.
     owners: HashMap<u32, u32>,

@@ -50,7 +50,7 @@ pub unsafe fn fill_bytes(start: usize, size: usize, byte: u8) {
     }
 }
 
-/// What [`find_word`] came upon.
+/// The word that [`find_word`] stopped at.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct Word {

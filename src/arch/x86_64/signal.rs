@@ -29,7 +29,7 @@ pub unsafe fn system_call(number: i64, arguments: [usize; 4]) -> isize {
     result
 }
 
-/// What a signal's handler returns to: rt_sigreturn(2), whose number is 15.
+/// The return address of a signal handler: it calls rt_sigreturn(2), number 15.
 #[unsafe(naked)]
 pub extern "C" fn restore_from_signal() {
     naked_asm!("mov rax, 15", "syscall")

@@ -1,4 +1,4 @@
-//! What blocks go through: constants that the compiler folds.
+//! The modes of the fast path: constants that the compiler folds.
 
 use crate::checks::heap::CheckedHeap;
 use crate::shadow::block_table::Sites;

@@ -28,7 +28,7 @@ impl CheckedHeap {
         !thread::is_hooked() && self.has_fast_path_if_hooked()
     }
 
-    /// The same for threads whose calls a hook or a plan attends to.
+    /// As [`Self::has_fast_path`] for threads with a hook or a refusal plan.
     pub(crate) fn has_fast_path_if_hooked(&self) -> bool {
         self.is_checked() || options::number(Name::MallocContextSize) == 0
     }

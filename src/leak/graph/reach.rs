@@ -41,7 +41,7 @@ pub trait Enter {
 
 /// Enters every block once, and puts it into a set.
 pub struct Marking<'a> {
-    /// What the set is of.
+    /// The marks that the set belongs to.
     pub marks: &'a MarkBitmap<'a>,
     /// The set.
     pub set: BlockSet,
@@ -54,7 +54,7 @@ impl Enter for Marking<'_> {
     }
 }
 
-/// The same, and remembers by which word each block was come to: a path from a root to a block.
+/// A set that also keeps the word that led to each block: a path from a root to it.
 pub struct Parents<'a> {
     marking: Marking<'a>,
     /// Where the word stands that leads to a block.
@@ -126,7 +126,7 @@ impl<'a, E: Enter> Reach<'a, E> {
         }
     }
 
-    /// What has decided which blocks are gone through.
+    /// The set that decides which blocks are followed.
     pub fn into_enter(self) -> E {
         self.enter
     }

@@ -10,7 +10,7 @@ use super::valgrind;
 /// Bytes of a line that are taken.
 const LONGEST: usize = 4096;
 
-/// What is wrong with a rule, and where.
+/// An error in a suppression, and its line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Malformed {
     /// Name of the file.

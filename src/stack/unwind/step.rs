@@ -25,7 +25,7 @@ pub enum Reach {
     Again,
 }
 
-/// What comes of a step.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// The caller.

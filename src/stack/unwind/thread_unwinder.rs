@@ -101,7 +101,7 @@ impl Linked for ThreadUnwinder {
     }
 }
 
-/// What a site has allocated, over all threads.
+/// A site's allocations, over all threads.
 pub(crate) fn counts_of(site: ProcessSite) -> SiteCounts {
     site_counts::sum(site, ALL.iter().map(|unwinder| &unwinder.counts))
 }
@@ -143,7 +143,7 @@ impl ThreadUnwinder {
         ALL.iter().for_each(|unwinder| unwinder.counts.forget());
     }
 
-    /// What the thread has allocated and freed.
+    /// The thread's allocations and frees.
     #[inline(always)]
     pub(in crate::stack) const fn counts(&self) -> &SiteCounters {
         &self.counts

@@ -1,4 +1,4 @@
-//! What the dynamic loader knows of an address, without its lock.
+//! The dynamic loader's facts of an address, read without its lock.
 
 // glibc 2.35. A weak reference, so that older ones still load this library.
 crate::weak_reference!("_dl_find_object" => find_function);

@@ -7,7 +7,7 @@ use crate::sys::glibc::find_object::Object;
 /// The record's first two members.
 #[repr(C)]
 struct LinkMap {
-    /// What addresses in the file are to be raised by.
+    /// The load bias: added to addresses in the file.
     bias: usize,
     /// Path as it was asked for; empty for the program itself.
     name: *const c_char,
@@ -15,7 +15,7 @@ struct LinkMap {
 
 /// A module's own word on itself.
 pub struct Identity<'a> {
-    /// What addresses in the file are to be raised by.
+    /// The load bias: added to addresses in the file.
     pub bias: usize,
     /// Path as it was asked for; empty for the program itself.
     pub path: &'a [u8],
@@ -26,7 +26,7 @@ pub struct Identity<'a> {
 /// Most bytes of a build id that are believed.
 const MOST_ID: usize = 64;
 
-/// What a loaded module says of itself.
+/// A loaded module's own record.
 ///
 /// # Safety
 /// The module stays loaded meanwhile: a frame of it is on the caller's stack.

@@ -1,4 +1,4 @@
-//! What glibc calls at fork and at exit, by functions that only it has.
+//! Hooks that glibc calls at fork and at exit, by functions that only it has.
 
 /// Registers what runs before fork in the parent and after it in parent and child, to the process's
 /// very end: pthread_atfork(3) would tie it to this library, whose handlers libc takes away at

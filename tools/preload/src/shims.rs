@@ -74,7 +74,7 @@ unsafe extern "C" {
     fn dlvsym(handle: *mut c_void, name: *const c_char, version: *const c_char) -> *mut c_void;
 }
 
-/// What dlsym is to return for `name` in `handle`; null: what glibc's says.
+/// The address that dlsym returns for `name` in `handle`; null: glibc's.
 extern "C" fn answer_dlsym(handle: *mut c_void, name: *const c_char) -> *mut c_void {
     if name.is_null() || handle == libc::RTLD_NEXT || handle == libc::RTLD_DEFAULT {
         return ptr::null_mut();

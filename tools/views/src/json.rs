@@ -18,7 +18,7 @@ const VERSION: u32 = 2;
 struct Report {
     format: &'static str,
     version: u32,
-    /// What the others name by their places here, from 0.
+    /// Stacks; other members refer to them by index from 0.
     stacks: Vec<Stack>,
     processes: Vec<ProcessReport>,
     unwatched: Vec<Unwatched>,

@@ -219,7 +219,7 @@ fn write_unjudged(
     }
 }
 
-/// What found no room in the record.
+/// Entries that did not fit in the record.
 fn write_lost(out: &mut Page, process: &RecordedProcess) {
     if process.lost != 0 {
         let (name, pid, lost) = (name_of(&process.program), process.pid, process.lost);
@@ -263,7 +263,7 @@ fn has_own_malloc(process: &RecordedProcess) -> bool {
     process.final_report().is_some_and(|report| report.sum.has_own_malloc)
 }
 
-/// Who was not watched, and why.
+/// Programs that were not checked, and why.
 fn write_unwatched(out: &mut Page, recording: &Recording) {
     let mut programs: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     for (path, obstacle) in &recording.unwatched {

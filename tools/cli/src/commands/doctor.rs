@@ -51,7 +51,7 @@ fn examine_program(program: &Path, facts: &Facts) {
     diagnose_symbols(facts);
 }
 
-/// What every run needs.
+/// The requirements of every run.
 fn examine_machine() -> u8 {
     let mut status = 0;
     let mut needs = |what: &str, found: Result<String, Failure>| match found {

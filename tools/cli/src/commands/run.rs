@@ -17,7 +17,7 @@ use crate::session::watch::{Watch, start};
 use crate::session::{library, target};
 use crate::status;
 
-/// What to run, and how.
+/// The program to run and its options.
 pub(crate) struct Run<'a> {
     /// The program.
     pub(crate) program: &'a Path,

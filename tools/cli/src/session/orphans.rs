@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::ErrorKind;
 
-/// What the kernel says of a process (proc_pid_stat(5)).
+/// The kernel's record of a process (proc_pid_stat(5)).
 struct Stat {
     state: char,
     group: u32,

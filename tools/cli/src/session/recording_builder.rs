@@ -80,7 +80,7 @@ pub(crate) struct RecordingBuilder<B> {
     known: HeaderView,
     /// Id of the process that was started.
     started: u32,
-    /// What is known so far.
+    /// The recording so far.
     pub(crate) recording: Recording,
 }
 

@@ -21,7 +21,7 @@ const MOST_INTERPRETERS: usize = 4;
 /// Allocators that bring malloc along, by the start of their file's name.
 const ALLOCATORS: [&str; 3] = ["libjemalloc", "libtcmalloc", "libmimalloc"];
 
-/// What the file behind a program says of itself.
+/// The header of a program's file.
 pub(crate) struct Facts {
     /// The file that the kernel loads: the program, or its interpreter.
     pub(crate) file: PathBuf,

@@ -1,10 +1,10 @@
-//! What a sweep is asked for.
+//! The request of a sweep.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// What to sweep, and how.
+/// The program to sweep and its options.
 pub(crate) struct Sweep {
     pub(crate) program: PathBuf,
     pub(crate) arguments: Vec<OsString>,

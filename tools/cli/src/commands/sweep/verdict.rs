@@ -1,4 +1,4 @@
-//! What became of a program that was refused memory.
+//! The outcome of a program that was refused memory.
 
 use std::collections::HashSet;
 use std::fmt::Write as _;
@@ -50,7 +50,7 @@ impl Baseline {
 pub(super) struct Fault {
     /// Number of the request that was refused.
     pub(super) ordinal: u64,
-    /// What happened, in a few words.
+    /// The outcome in a few words.
     pub(super) what: String,
     /// Where that request was made.
     pub(super) stack: Vec<Place>,
