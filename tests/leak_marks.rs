@@ -1,30 +1,16 @@
 //! Marking on the real heap: what the words in some memory lead to, at any depth, and nothing else.
 
-use mallocop::checks::{CheckedHeap, Release, Request};
+mod checked_heap;
+
+use checked_heap::{HEAP, block};
+use mallocop::checks::Release;
 use mallocop::leak::classify::{find_lost, for_each_lost, unmark_lost};
 use mallocop::leak::graph::{Graph, Interior, Marking, Reach};
 use mallocop::leak::mark_bitmap::{BlockSet, MarkBitmap};
 use mallocop::leak::reader::Memory;
-use mallocop::model::finding::{Finding, Operation};
+use mallocop::model::finding::Operation;
 use mallocop::model::leak_report::Loss;
 use mallocop::sys::pagemap::Presence;
-
-fn no_finding(finding: &Finding) {
-    eprintln!("{finding:?}");
-    std::process::abort();
-}
-
-static HEAP: CheckedHeap = CheckedHeap::new(no_finding);
-
-/// A zeroed block whose first word is `first`.
-fn block(size: usize, first: usize) -> usize {
-    let request = Request { zeroed: true, ..Request::malloc(size) };
-    let block = HEAP.allocate(request);
-    assert!(!block.is_null());
-    // SAFETY: at least 8 bytes, ours.
-    unsafe { block.cast::<usize>().write(first) };
-    block as usize
-}
 
 /// Asked for one by one, or for all that a thread allocates for a while; the blocks stay sound.
 fn blocks_can_be_exempt() {

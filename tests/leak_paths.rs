@@ -1,28 +1,12 @@
 //! Who holds a block: the path from a root to it.
 
-use mallocop::checks::{CheckedHeap, Request};
+mod checked_heap;
+
+use checked_heap::{HEAP, block};
 use mallocop::leak::graph::{Graph, Interior, Parents, Reach};
 use mallocop::leak::mark_bitmap::{BlockSet, MarkBitmap};
 use mallocop::leak::reader::Memory;
-use mallocop::model::finding::Finding;
 use mallocop::sys::pagemap::Presence;
-
-fn no_finding(finding: &Finding) {
-    eprintln!("{finding:?}");
-    std::process::abort();
-}
-
-static HEAP: CheckedHeap = CheckedHeap::new(no_finding);
-
-/// A zeroed block whose first word is `first`.
-fn block(size: usize, first: usize) -> usize {
-    let request = Request { zeroed: true, ..Request::malloc(size) };
-    let block = HEAP.allocate(request);
-    assert!(!block.is_null());
-    // SAFETY: at least 8 bytes, ours.
-    unsafe { block.cast::<usize>().write(first) };
-    block as usize
-}
 
 /// A path is the words by which a block was come to, a root's first.
 #[test]
