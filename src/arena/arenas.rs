@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 use crate::heap::{PageSource, Tuning};
 use crate::sys::lock::{Hold, Lock};
-use crate::sys::{memory, thread};
+use crate::sys::{alt_stack, memory, thread};
 
 /// Most arenas at a time.
 const MOST: usize = 4096;
@@ -148,11 +148,13 @@ impl<P: ArenaPages + 'static, L: ZeroIsEmpty + 'static> Arenas<P, L> {
         let number = self.count.load(Ordering::Relaxed);
         let slot = self.others.get(number)?;
         let place = memory::map(size_of::<Arena<P, L>>())? as *mut Arena<P, L>;
-        // SAFETY: fresh zeroed pages; all-zero is a valid `L`, by its trait.
-        let arena = unsafe {
-            Arena::prepare(place, number as u32, P::for_arena(number as u32));
-            &*place
-        };
+        // On a stack of ours: the thread's may be a few KiB, and all of it is made there first.
+        alt_stack::run(|| {
+            // SAFETY: fresh zeroed pages; all-zero is a valid `L`, by its trait.
+            unsafe { Arena::prepare(place, number as u32, P::for_arena(number as u32)) }
+        })?;
+        // SAFETY: prepared just now.
+        let arena = unsafe { &*place };
         {
             let mut arena_state = arena.lock();
             arena_state.set_key(shared.key);

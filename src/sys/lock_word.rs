@@ -79,7 +79,8 @@ impl LockWord {
 
     /// In a forked child: frees the lock unless its only thread holds it.
     pub(super) fn renew(&self) {
-        if !self.is_mine() {
+        // A page that is not written to need not be copied.
+        if !self.is_mine() && self.state.load(Ordering::Relaxed) != FREE {
             self.state.store(FREE, Ordering::Relaxed);
         }
     }

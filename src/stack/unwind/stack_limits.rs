@@ -104,7 +104,7 @@ impl StackLimits {
 /// Can a thread's own stack end there? Below the first thread's descriptor lie other mappings,
 /// which come and go.
 fn may_be_own(end: usize) -> bool {
-    let is_first = || thread_number::tid_of(thread_number::number()) == process::id();
+    let is_first = || thread_number::tid_of(thread_number::number()) == process::noted_id();
     end != thread::pointer() || !is_first()
 }
 

@@ -16,6 +16,8 @@
 mod keep;
 mod verify;
 
+use core::cell::Cell;
+
 use crate::arch::CallFrame;
 use crate::stack::depot::prefix_hash;
 use crate::stack::depot::prefix_hash::{DARK, WHOLE};
@@ -41,6 +43,8 @@ pub struct FrameCache {
     lost: bool,
     /// Does it end by what memory says, not by a rule?
     open: bool,
+    /// Was it too deep to be followed by guesses?
+    is_deep: Cell<bool>,
     /// Frames that were gone through by rule, in all walks.
     #[cfg(feature = "oracle")]
     pub(crate) by_rule: u64,
@@ -60,6 +64,7 @@ impl FrameCache {
             len: 0,
             lost: false,
             open: false,
+            is_deep: Cell::new(false),
             #[cfg(feature = "oracle")]
             by_rule: 0,
         }
@@ -187,7 +192,13 @@ impl FrameCache {
             RuleKind::Register => register_in(source, last, rule.register(), frame),
             _ => None,
         };
-        step(source, rule, frame(last), register, limit)
+        match step(source, rule, frame(last), register, limit) {
+            Step::Caller(caller, _) if caller.pc & GUESSED != 0 && last > self.most_guessed() => {
+                self.is_deep.set(true);
+                Step::Lost
+            }
+            found => found,
+        }
     }
 
     /// The walk has come to the outermost frame.
@@ -195,7 +206,13 @@ impl FrameCache {
     #[inline(never)]
     fn end<S: Source>(&mut self, source: &S, lost: bool, open: bool, next: *mut NewFrame) {
         (self.lost, self.open) = (lost, open);
+        self.is_deep.set(lost && self.is_deep.get());
         self.keep(source, 0, next);
+    }
+
+    /// Frames beyond which a stack is not followed by guesses.
+    fn most_guessed(&self) -> usize {
+        if self.is_deep.get() { FEW_GUESSED } else { MOST_GUESSED }
     }
 
     #[inline(always)]
@@ -265,6 +282,13 @@ impl FrameCache {
         )
     }
 }
+
+/// A stack of more frames than this is not followed by guesses. They are made again at each walk: a
+/// compiler at run time that recurses ten thousand deep, without unwind information, would have
+/// every allocation take a millisecond. It is more than is stored of a stack.
+const MOST_GUESSED: usize = 288;
+/// The same once a stack was that deep, until one comes to its end.
+const FEW_GUESSED: usize = 48;
 
 /// Moves `outer` over the kept frames whose rsp lies below `sp`. Returns the rsp of the first that
 /// does not.
