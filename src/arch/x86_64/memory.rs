@@ -31,20 +31,20 @@ pub unsafe fn read_contended(address: usize) -> usize {
     word
 }
 
-/// Fills `size` bytes without a call, for which the path that everything takes would have to save
+/// Fills so many words without a call, for which the path that everything takes would have to save
 /// registers.
 ///
 /// # Safety
-/// The bytes at `start` are ours.
+/// The words at `start` are ours.
 #[inline(always)]
-pub unsafe fn fill_bytes(start: usize, size: usize, byte: u8) {
-    // SAFETY: writes the bytes and nothing else; the direction flag is clear, by the ABI.
+pub unsafe fn fill_with(start: usize, words: usize, word: u64) {
+    // SAFETY: writes the words and nothing else; the direction flag is clear, by the ABI.
     unsafe {
         asm!(
-            "rep stosb",
-            inout("rcx") size => _,
+            "rep stosq",
+            inout("rcx") words => _,
             inout("rdi") start => _,
-            in("al") byte,
+            in("rax") word,
             options(nostack, preserves_flags),
         );
     }

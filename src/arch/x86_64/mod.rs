@@ -2,7 +2,12 @@
 
 mod address;
 mod entries;
+mod fault_context;
+mod handler_entry;
+mod instruction;
 mod memory;
+mod record_on_stack;
+mod recovery;
 mod registers;
 mod signal;
 mod stack;
@@ -12,7 +17,12 @@ mod vector_registers;
 mod weak;
 
 pub use address::{ADDRESS_BITS, ADDRESS_MASK};
-pub use memory::{Word, fill_bytes, find_word, is_word_load, prefetch, read_contended, word_fault};
+pub use fault_context::{FaultContext, GENERAL, Touch};
+pub use handler_entry::{Decide, ENTRIES, Onward, enter_handler};
+pub use instruction::{Operand, memory_operand};
+pub use memory::{Word, fill_with, find_word, is_word_load, prefetch, read_contended, word_fault};
+pub use record_on_stack::RecordOnStack;
+pub use recovery::{WayBack, call_with_way_back, landing};
 pub use registers::{
     CallFrame, Caller, PRESERVED, Registers, SIGNAL_FP, SIGNAL_PC, SIGNAL_SP, note_registers,
     signal_register,

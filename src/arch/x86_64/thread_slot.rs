@@ -1,4 +1,4 @@
-//! The thread slot: 64 bytes of initial-exec TLS, and the thread pointer.
+//! The thread slot: 128 bytes of initial-exec TLS, and the thread pointer.
 
 use core::arch::{asm, global_asm};
 
@@ -7,10 +7,10 @@ global_asm!(
     ".globl mallocop_thread_slot",
     ".hidden mallocop_thread_slot",
     ".type mallocop_thread_slot,@object",
-    ".size mallocop_thread_slot,64",
+    ".size mallocop_thread_slot,128",
     ".p2align 6",
     "mallocop_thread_slot:",
-    ".zero 64",
+    ".zero 128",
     ".text",
 );
 

@@ -2,7 +2,8 @@
 
 use core::arch::x86_64::{
     __m128i, _mm_add_epi64, _mm_and_si128, _mm_cmpeq_epi8, _mm_cvtsi128_si64, _mm_loadu_si128,
-    _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm_storeu_si128, _mm_unpackhi_epi64,
+    _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm_set1_epi64x, _mm_storeu_si128,
+    _mm_unpackhi_epi64,
 };
 
 /// Bytes of a vector.
@@ -19,6 +20,13 @@ impl Vector {
     pub fn splat(byte: u8) -> Self {
         // SAFETY: every x86-64 processor has SSE2.
         Self(unsafe { _mm_set1_epi8(byte as i8) })
+    }
+
+    /// The same word twice.
+    #[inline(always)]
+    pub fn of_word(word: u64) -> Self {
+        // SAFETY: every x86-64 processor has SSE2.
+        Self(unsafe { _mm_set1_epi64x(word as i64) })
     }
 
     /// The bytes from `at` on.

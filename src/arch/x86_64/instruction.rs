@@ -1,0 +1,277 @@
+//! The memory operand of an instruction: which address it uses, from which registers, and how
+//! (Intel's manual, volume 2, chapter 2 and appendix A). Only what faults on memory; what is not
+//! known is `None`.
+
+use super::fault_context::{GENERAL, Touch};
+
+/// A memory operand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operand {
+    /// The address.
+    pub address: usize,
+    /// The register that it is made of, by its place in the kernel's order; of two the one whose
+    /// value is no small number.
+    pub base: Option<u8>,
+    /// What is done there.
+    pub touch: Touch,
+}
+
+/// Places of rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi and r8 to r15 in the kernel's order.
+const PLACES: [u8; GENERAL] = [13, 14, 12, 11, 15, 10, 9, 8, 0, 1, 2, 3, 4, 5, 6, 7];
+const RSP: u8 = 4;
+const RBP: u8 = 5;
+const RSI: u8 = 6;
+const RDI: u8 = 7;
+
+/// The bytes that are left of an instruction.
+struct Bytes<'a>(&'a [u8]);
+
+impl Bytes<'_> {
+    fn next(&mut self) -> Option<u8> {
+        let (&first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(first)
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.0.first().copied()
+    }
+
+    fn long(&mut self) -> Option<isize> {
+        let (word, rest) = self.0.split_first_chunk::<4>()?;
+        self.0 = rest;
+        Some(i32::from_le_bytes(*word) as isize)
+    }
+}
+
+/// What stands in front of the opcode.
+#[derive(Default)]
+struct Prefixes {
+    /// REX.X, REX.B: bit 3 of the index and of the base.
+    index: u8,
+    base: u8,
+    is_short: bool,
+    is_repeated: bool,
+    is_compressed: bool,
+}
+
+/// The opcode's table: one byte, behind 0F, behind 0F 38, behind 0F 3A.
+type Table = u8;
+
+/// The memory operand of the instruction at the start of `bytes`, with these registers.
+pub fn memory_operand(bytes: &[u8], general: &[usize; GENERAL]) -> Option<Operand> {
+    let mut bytes = Bytes(bytes);
+    let (prefixes, table, opcode) = opcode_of(&mut bytes)?;
+    let value = |register: u8| {
+        let place = PLACES.get(usize::from(register)).copied().unwrap_or(0);
+        general.get(usize::from(place)).copied().unwrap_or(0)
+    };
+    let at = |register: u8, touch: Touch| {
+        let base = PLACES.get(usize::from(register)).copied();
+        Some(Operand { address: value(register), base, touch })
+    };
+    if table == 0 {
+        match opcode {
+            0xa4 | 0xa5 if is_usable(value(RSI)) => return at(RDI, Touch::Write),
+            0xa4..=0xa7 | 0xac | 0xad => return at(RSI, Touch::Read),
+            0xaa | 0xab => return at(RDI, Touch::Write),
+            0xae | 0xaf => return at(RDI, Touch::Read),
+            0xc9 => return at(RBP, Touch::Read),
+            0x58..=0x5f => return at(RSP, Touch::Read),
+            0x50..=0x57 | 0xe8 => {
+                let address = value(RSP).wrapping_sub(8);
+                return Some(Operand { address, base: None, touch: Touch::Write });
+            }
+            _ => {}
+        }
+    }
+    let byte = bytes.next()?;
+    let extension = (byte >> 3) & 7;
+    let touch = touch_of(table, opcode, extension, &prefixes)?;
+    if byte >> 6 == 3 {
+        // A call of what a register holds.
+        let is_call = table == 0 && opcode == 0xff && matches!(extension, 2 | 4);
+        return if is_call { at(byte & 7 | prefixes.base, Touch::Jump) } else { None };
+    }
+    address_of(byte, &mut bytes, &prefixes, value).map(|(address, base)| Operand {
+        address,
+        base,
+        touch,
+    })
+}
+
+/// Can it be an address?
+const fn is_usable(address: usize) -> bool {
+    let high = address >> 47;
+    high == 0 || high == usize::MAX >> 47
+}
+
+fn opcode_of(bytes: &mut Bytes<'_>) -> Option<(Prefixes, Table, u8)> {
+    let mut prefixes = Prefixes::default();
+    loop {
+        match bytes.next()? {
+            // Relative to the thread: where that is, nobody here knows.
+            0x64 | 0x65 => return None,
+            0x67 => prefixes.is_short = true,
+            0xf3 => prefixes.is_repeated = true,
+            0x26 | 0x2e | 0x36 | 0x3e | 0x66 | 0xf0 | 0xf2 => {}
+            rex @ 0x40..=0x4f => {
+                (prefixes.index, prefixes.base) = ((rex & 2) << 2, (rex & 1) << 3);
+            }
+            0xc5 => {
+                prefixes.is_repeated = bytes.next()? & 3 == 2;
+                return Some((prefixes, 1, bytes.next()?));
+            }
+            start @ (0xc4 | 0x62) => {
+                let first = bytes.next()?;
+                (prefixes.index, prefixes.base) = ((!first >> 3) & 8, (!first >> 2) & 8);
+                prefixes.is_repeated = bytes.next()? & 3 == 2;
+                if start == 0x62 {
+                    bytes.next()?;
+                    prefixes.is_compressed = true;
+                }
+                return Some((prefixes, first & 3, bytes.next()?));
+            }
+            0x0f => {
+                return Some(match bytes.next()? {
+                    0x38 => (prefixes, 2, bytes.next()?),
+                    0x3a => (prefixes, 3, bytes.next()?),
+                    opcode => (prefixes, 1, opcode),
+                });
+            }
+            opcode => return Some((prefixes, 0, opcode)),
+        }
+    }
+}
+
+/// What the instruction does to its memory operand. `None`: it has none.
+fn touch_of(table: Table, opcode: u8, extension: u8, prefixes: &Prefixes) -> Option<Touch> {
+    let writes = match (table, opcode) {
+        (0, 0x38..=0x3b) => false,
+        (0, 0..=0x3f) if opcode & 7 < 4 => opcode & 7 < 2,
+        (0, 0x63 | 0x69 | 0x6b | 0x84 | 0x85 | 0x8a | 0x8b | 0x8e) => false,
+        (0, 0x80..=0x83) => extension != 7,
+        (0, 0x86..=0x89 | 0x8c | 0x8f | 0xc0 | 0xc1 | 0xc6 | 0xc7 | 0xd0..=0xd3) => true,
+        (0, 0xd9 | 0xdd) => matches!(extension, 2 | 3 | 6 | 7),
+        (0, 0xdb | 0xdf) => matches!(extension, 1 | 2 | 3 | 6 | 7),
+        (0, 0xd8..=0xdf) => false,
+        (0, 0xf6 | 0xf7) => matches!(extension, 2 | 3),
+        (0, 0xfe | 0xff) => extension < 2,
+        (0, _) | (1, 0x05 | 0x0b | 0x31 | 0xa2) => return None,
+        (1, 0x7e) => !prefixes.is_repeated,
+        (1, 0x11 | 0x13 | 0x17 | 0x29 | 0x2b | 0x7f | 0x90..=0x9f) => true,
+        (1, 0xa4 | 0xa5 | 0xab..=0xad | 0xb0 | 0xb1 | 0xb3 | 0xbb | 0xc0 | 0xc1) => true,
+        (1, 0xc3 | 0xc7 | 0xd6 | 0xe7) => true,
+        (1, 0xba) => extension > 4,
+        (2, 0x2e | 0x2f | 0xf1) | (3, 0x14..=0x17 | 0x19 | 0x1b | 0x39 | 0x3b) => true,
+        _ => false,
+    };
+    Some(if writes { Touch::Write } else { Touch::Read })
+}
+
+/// The address that a ModRM byte and what follows give, and the register that it comes from.
+fn address_of(
+    byte: u8,
+    bytes: &mut Bytes<'_>,
+    prefixes: &Prefixes,
+    value: impl Fn(u8) -> usize,
+) -> Option<(usize, Option<u8>)> {
+    let (mode, mut base, mut index) = (byte >> 6, Some(byte & 7 | prefixes.base), None);
+    if byte & 7 == RSP {
+        let scaled = bytes.next()?;
+        base = Some(scaled & 7 | prefixes.base);
+        let register = (scaled >> 3) & 7 | prefixes.index;
+        index = Some((register, scaled >> 6)).filter(|(register, _)| *register != RSP);
+        if scaled & 7 == RBP && mode == 0 {
+            base = None;
+        }
+    } else if byte & 7 == RBP && mode == 0 {
+        // Relative to the instruction: no register to speak of.
+        return None;
+    }
+    let offset = match mode {
+        1 if prefixes.is_compressed => return None,
+        1 => {
+            let offset = bytes.peek()? as i8 as isize;
+            bytes.next();
+            offset
+        }
+        2 => bytes.long()?,
+        _ if base.is_none() => bytes.long()?,
+        _ => 0,
+    };
+    let based = base.map_or(0, &value);
+    let indexed = index.map_or(0, |(register, scale)| value(register).wrapping_shl(scale.into()));
+    let mut address = based.wrapping_add(indexed).wrapping_add_signed(offset);
+    if prefixes.is_short {
+        address &= u32::MAX as usize;
+    }
+    let whole = index.filter(|(register, _)| based < 1 << 16 && value(*register) >= 1 << 16);
+    let register = whole.map(|(register, _)| register).or(base);
+    Some((address, register.and_then(|register| PLACES.get(usize::from(register)).copied())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RAX: u8 = 13;
+    const RCX: u8 = 14;
+
+    fn operand(bytes: &[u8]) -> Option<(usize, Option<u8>, Touch)> {
+        let mut general = [0; GENERAL];
+        general[usize::from(RAX)] = 0x1_0000_0000;
+        general[usize::from(RCX)] = 3;
+        general[8] = 0x7000_0000; // rdi
+        general[0] = 0x9000_0000; // r8
+        general[15] = 0x5000_0000; // rsp
+        memory_operand(bytes, &general).map(|found| (found.address, found.base, found.touch))
+    }
+
+    #[test]
+    fn operands_are_what_the_assembler_meant() {
+        // mov eax, [rax + 16]
+        assert_eq!(operand(&[0x8b, 0x40, 0x10]), Some((0x1_0000_0010, Some(RAX), Touch::Read)));
+        // mov [rdi + rcx*8 - 8], rax
+        assert_eq!(
+            operand(&[0x48, 0x89, 0x44, 0xcf, 0xf8]),
+            Some((0x7000_0010, Some(8), Touch::Write))
+        );
+        // mov byte ptr [r8], 1
+        assert_eq!(operand(&[0x41, 0xc6, 0x00, 1]), Some((0x9000_0000, Some(0), Touch::Write)));
+        // call [rax + 0x100]
+        assert_eq!(
+            operand(&[0xff, 0x90, 0, 1, 0, 0]),
+            Some((0x1_0000_0100, Some(RAX), Touch::Read))
+        );
+        // call rax
+        assert_eq!(operand(&[0xff, 0xd0]), Some((0x1_0000_0000, Some(RAX), Touch::Jump)));
+        // cmp [rax], rdi; movups [rdi], xmm0; vmovdqu ymm0, [rdi]; rep stosb
+        assert_eq!(operand(&[0x48, 0x39, 0x38]), Some((0x1_0000_0000, Some(RAX), Touch::Read)));
+        assert_eq!(operand(&[0x0f, 0x11, 0x07]), Some((0x7000_0000, Some(8), Touch::Write)));
+        assert_eq!(operand(&[0xc5, 0xfe, 0x6f, 0x07]), Some((0x7000_0000, Some(8), Touch::Read)));
+        assert_eq!(operand(&[0xf3, 0xaa]), Some((0x7000_0000, Some(8), Touch::Write)));
+        // mov rax, [rcx + rax]: the index holds the address.
+        assert_eq!(
+            operand(&[0x48, 0x8b, 0x04, 0x01]),
+            Some((0x1_0000_0003, Some(RAX), Touch::Read))
+        );
+        // push rbx
+        assert_eq!(operand(&[0x53]), Some((0x4fff_fff8, None, Touch::Write)));
+    }
+
+    #[test]
+    fn what_has_no_operand_has_none() {
+        // nop; mov eax, ecx; syscall; mov rax, fs:[0]; half an instruction; nothing
+        for bytes in [
+            &[0x90][..],
+            &[0x89, 0xc8],
+            &[0x0f, 0x05],
+            &[0x64, 0x48, 0x8b, 0x04, 0x25, 0, 0, 0, 0],
+            &[0x8b, 0x80, 0x00],
+            &[],
+        ] {
+            assert_eq!(operand(bytes), None, "{bytes:x?}");
+        }
+    }
+}
