@@ -2,6 +2,7 @@
 //! through.
 
 use crate::checks::heap::CheckedHeap;
+use crate::checks::unmapped_blocks;
 use crate::heap::Usage;
 use crate::model::finding::Operation;
 use crate::model::site::HeapStats;
@@ -103,6 +104,7 @@ impl CheckedHeap {
 
     /// In a forked child, which looks at nothing: whoever did is not there.
     pub fn thaw_after_fork(&self) {
+        unmapped_blocks::renew_after_fork();
         if self.is_frozen() {
             self.freeze_count().renew();
             self.thaw();

@@ -9,6 +9,7 @@ use crate::checks::heap::{CheckedHeap, Fresh};
 use crate::checks::layout;
 use crate::checks::layout::BlockHeader;
 use crate::checks::request::Request;
+use crate::checks::unmapped_blocks;
 use crate::heap::Span;
 use crate::heap::size::PAGE;
 use crate::model::finding::{Block, Damage, Defect, Finding, Life, Operation, Side};
@@ -179,6 +180,7 @@ impl CheckedHeap {
     /// Unmaps a retired mapping that is listed no more. The list's lock is held.
     pub(crate) fn unmap(&self, mapped: MappedBlock) {
         let user = mapped.block.user;
+        unmapped_blocks::note(mapped);
         block_table::set(user, BlockState::Evicted);
         // SAFETY: nobody uses the mapping, by the caller's word.
         unsafe { self.arenas().main().lock().heap.unmap(mapped.span) };

@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::arena::size_class::Class;
 use crate::arena::{Arenas, Owner};
 use crate::checks::deferred_free;
+use crate::checks::fill::Fill;
 use crate::checks::layout;
 use crate::checks::layout::{BlockHeader, Canaries};
 use crate::checks::poison;
@@ -303,8 +304,8 @@ impl CheckedHeap {
                 }
             } else if self.is_checked() {
                 let most = options::number(Name::MaxMallocFillSize);
-                let byte = options::number(Name::MallocFillByte) as u8;
-                poison::fill(user as usize, size.min(most), byte);
+                let fill = Fill::of_new(self.canaries(), user as usize);
+                poison::fill(user as usize, size.min(most), fill);
             }
         }
     }
@@ -327,11 +328,6 @@ impl CheckedHeap {
     #[inline]
     pub(crate) fn canaries(&self) -> Canaries {
         Canaries { key: self.key.load(Ordering::Relaxed) }
-    }
-
-    #[inline]
-    pub(crate) fn free_byte(&self) -> u8 {
-        options::number(Name::FreeFillByte) as u8
     }
 
     #[inline]

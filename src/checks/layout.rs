@@ -306,12 +306,12 @@ const fn middle(start: usize, end: usize) -> usize {
 
 /// The eight bytes of a pattern from an address on.
 #[inline(always)]
-const fn pattern_at(pattern: u64, at: usize) -> u64 {
+pub(crate) const fn pattern_at(pattern: u64, at: usize) -> u64 {
     pattern.rotate_right(8 * (at % WORD) as u32)
 }
 
 /// Byte of a pattern at an address: patterns are laid out in aligned words.
-fn pattern_byte(pattern: u64, at: usize) -> u8 {
+pub(crate) fn pattern_byte(pattern: u64, at: usize) -> u8 {
     (pattern >> (8 * (at % WORD))) as u8
 }
 

@@ -5,12 +5,14 @@ use crate::arch::ADDRESS_BITS;
 use crate::checks::heap::CheckedHeap;
 use crate::checks::layout;
 use crate::checks::quarantine::Quarantined;
+use crate::checks::unmapped_blocks;
 use crate::model::finding::{Block, Defect, Finding, Life, Location, Operation};
 use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::shadow::lookup;
 use crate::stack::{capture, depot, modules};
 use crate::sys::alt_stack;
+use crate::sys::fault_net::attempt;
 use crate::sys::maps::{self, Lookup};
 use crate::sys::thread_number;
 
@@ -24,8 +26,8 @@ impl CheckedHeap {
         if self.is_from_the_loader(address) {
             return;
         }
-        let located = alt_stack::run(|| self.locate(address));
-        let (place, block) = located.unwrap_or((Location::Unknown, None));
+        let located = alt_stack::run(|| attempt(|| self.locate(address)));
+        let (place, block) = located.flatten().unwrap_or((Location::Unknown, None));
         let freed = block.is_some_and(|block| block.life == Life::Freed);
         let defect = match (place, operation) {
             (Location::Start, Operation::UsableSize) => Defect::BadFree,
@@ -49,10 +51,27 @@ impl CheckedHeap {
         depot::frames(caller).next().is_some_and(|frame| modules::is_loader(frame.pc()))
     }
 
-    /// What `address` points to, and the block that explains it.
-    fn locate(&self, address: usize) -> (Location, Option<Block>) {
+    /// The block that `address` is in or near, and the address's place in it. Takes the lock of
+    /// mapped blocks.
+    pub fn locate_block(&self, address: usize) -> Option<(Location, Block)> {
         if address >> ADDRESS_BITS != 0 {
-            return (Location::NonCanonical, None);
+            return self.block_of_fill(address);
+        }
+        if let Some(mapped) = { self.mapped().lock().containing(address) } {
+            return Some((place_in(&mapped.block, address), mapped.block));
+        }
+        let (place, block) = self.locate_by_shadow(address)?;
+        block.map(|block| (place, block))
+    }
+
+    /// What `address` points to, and the block that explains it. Takes the lock of mapped blocks;
+    /// may read /proc.
+    pub fn locate(&self, address: usize) -> (Location, Option<Block>) {
+        if address >> ADDRESS_BITS != 0 {
+            return match self.block_of_fill(address) {
+                Some((place, block)) => (place, Some(block)),
+                None => (Location::NonCanonical, None),
+            };
         }
         if let Some(mapped) = { self.mapped().lock().containing(address) } {
             return (place_in(&mapped.block, address), Some(mapped.block));
@@ -60,7 +79,13 @@ impl CheckedHeap {
         if let Some(found) = self.locate_by_shadow(address) {
             return found;
         }
-        (self.place_by_mappings(address), None)
+        match self.place_by_mappings(address) {
+            Location::Unmapped => match unmapped_blocks::find(address) {
+                Some(block) => (place_in(&block, address), Some(block)),
+                None => (Location::Unmapped, None),
+            },
+            place => (place, None),
+        }
     }
 
     fn locate_by_shadow(&self, address: usize) -> Option<(Location, Option<Block>)> {

@@ -2,9 +2,11 @@
 
 use crate::arch::VECTOR;
 use crate::arch::Vector;
-use crate::arch::fill_bytes;
+use crate::arch::fill_with;
 use crate::checks::body_checksum;
 use crate::checks::damaged_bytes::describe;
+use crate::checks::fill::Fill;
+use crate::checks::layout::{pattern_at, pattern_byte};
 use crate::heap::size::{WORD, round_up};
 use crate::model::finding::{Damage, Side};
 
@@ -38,51 +40,75 @@ const fn middle(user: usize, size: usize, most: usize) -> Option<(usize, usize)>
     if most >= STORE && size >= 2 * most + LEAST_MIDDLE { Some((start, end)) } else { None }
 }
 
-/// Fills both ends of a freed block with `byte`, `most` bytes each at most, and sums what lies
-/// between, all of it if `may_sum` allows so many bytes. A block of fewer than [`LEAST`] bytes is
-/// filled up to that many.
+/// Fills both ends of a freed block, `most` bytes each at most, and sums what lies between, all of
+/// it if `may_sum` allows so many bytes. Fill that is the canary's goes on behind the block to the
+/// end of its last word, and to [`STORE`] bytes.
 ///
 /// # Safety
-/// The `size` bytes at `user` are ours, and if there is one, [`LEAST`] from there on.
+/// The `size` bytes at `user`, a multiple of 16, are ours, and if there is one, [`STORE`]
+/// from there on.
 #[inline(always)]
 pub(crate) unsafe fn poison(
     user: usize,
     size: usize,
     most: usize,
-    byte: u8,
+    fill: Fill,
     may_sum: impl FnOnce(usize) -> bool,
 ) {
     // SAFETY: inside the block, or by the caller's word behind it.
     unsafe {
-        if is_small(size, most) {
-            fill_small(user, size, byte);
+        if !fill.is_canary {
+            poison_exactly(user, size, most, fill, may_sum);
+        } else if is_small(size, most) {
+            fill_small(user, size, fill);
         } else if has_long_spans(size, most) {
-            fill_spans::<LONG>(user, size, byte);
+            fill_spans::<LONG>(user, size, fill);
         } else if has_short_spans(size, most) {
-            fill_spans::<SHORT>(user, size, byte);
+            fill_spans::<SHORT>(user, size, fill);
         } else {
-            for (start, end) in poisoned(user, size, most) {
-                fill_whole(start, end, byte);
-            }
-            if let Some((start, end)) = middle(user, size, most) {
-                let all = body_checksum::is_affordable(end - start) && may_sum(end - start);
-                (start as *mut u64).write(body_checksum::sum(start + WORD, end, all));
-            }
+            poison_exactly(user, size, most, fill, may_sum);
+        }
+    }
+}
+
+/// The same for any size and fill, not a byte further than the block goes.
+///
+/// # Safety
+/// As [`poison`].
+#[inline(never)]
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_poison_exactly"))]
+unsafe fn poison_exactly(
+    user: usize,
+    size: usize,
+    most: usize,
+    fill: Fill,
+    may_sum: impl FnOnce(usize) -> bool,
+) {
+    // SAFETY: inside the block.
+    unsafe {
+        for (start, end) in poisoned(user, size, most) {
+            fill_exactly(start, end, fill);
+        }
+        if let Some((start, end)) = middle(user, size, most) {
+            let all = body_checksum::is_affordable(end - start) && may_sum(end - start);
+            (start as *mut u64).write(body_checksum::sum(start + WORD, end, all));
         }
     }
 }
 
 /// Bytes that one store fills, the least that is filled, and four of them.
 const STORE: usize = VECTOR;
-pub(crate) const LEAST: usize = STORE;
 const STORES: usize = 4 * STORE;
 
-/// Where the four stores, or looks, start that cover 16 to 64 bytes. They overlap: to branch on the
-/// size would cost more.
+/// Where the four stores, or looks, start that cover a block of 1 to 64 bytes, up to the end of its
+/// last word. They overlap: to branch on the size would cost more.
 #[inline(always)]
-fn parts(start: usize, size: usize) -> [usize; 4] {
-    let last = size - STORE;
-    [start, start + last.min(STORE), start + last.min(2 * STORE), start + last]
+const fn parts(start: usize, size: usize) -> [usize; 4] {
+    let whole = round_up(size, WORD);
+    let last = whole.saturating_sub(STORE);
+    let second = if last < STORE { last } else { STORE };
+    let third = if last < 2 * STORE { last } else { 2 * STORE };
+    [start, start + second, start + third, start + last]
 }
 
 /// Are four stores, or looks, enough for all of a freed block?
@@ -91,56 +117,65 @@ const fn is_small(size: usize, most: usize) -> bool {
     size.wrapping_sub(1) < STORES && size <= 2 * most
 }
 
-/// Fills `size` bytes, up to 64; fewer than [`LEAST`] up to that many.
+/// Fills `size` bytes, up to 64, and on to the end of the last word and to [`STORE`] bytes.
 ///
 /// # Safety
-/// The bytes at `start` are ours, and [`LEAST`] of them.
+/// The bytes at `start`, a multiple of 8, are ours.
 #[inline(always)]
-unsafe fn fill_small(start: usize, size: usize, byte: u8) {
+unsafe fn fill_small(start: usize, size: usize, fill: Fill) {
     // SAFETY: the caller of this function promises the same.
     unsafe {
-        let pattern = Vector::splat(byte);
-        for at in parts(start, size.max(STORE)) {
+        let pattern = fill.vector();
+        for at in parts(start, size) {
             pattern.store(at);
         }
     }
 }
 
-/// Fills `size` bytes; fewer than [`LEAST`] up to that many, but none is none.
+/// Fills `size` bytes, and on to the end of the last word and to [`STORE`] bytes; none if the size
+/// is 0.
 ///
 /// # Safety
-/// The bytes at `start` are ours, and if there is one, [`LEAST`] of them.
+/// The bytes at `start`, a multiple of 8, are ours.
 #[inline(always)]
-pub(crate) unsafe fn fill(start: usize, size: usize, byte: u8) {
+pub(crate) unsafe fn fill(start: usize, size: usize, fill: Fill) {
     // SAFETY: the caller of this function promises the same.
     unsafe {
         if size.wrapping_sub(1) < STORES {
-            fill_small(start, size, byte);
+            fill_small(start, size, fill);
         } else {
-            fill_bytes(start, size, byte);
+            fill_with(start, size.div_ceil(WORD), fill.word);
         }
     }
 }
 
-/// Fills `[start, end)`: up to 1 KiB by stores of 16 bytes, of which the last two overlap, beyond
-/// that by an instruction whose start costs more.
+/// Fills `[start, end)`, no byte more: up to 1 KiB by stores of 16 bytes, of which the last two
+/// overlap, beyond that by an instruction whose start costs more.
 ///
 /// # Safety
-/// The bytes are ours, 16 at least or none.
-#[inline(always)]
-unsafe fn fill_whole(start: usize, end: usize, byte: u8) {
+/// The bytes are ours.
+unsafe fn fill_exactly(start: usize, end: usize, fill: Fill) {
     const MOST: usize = 1 << 10;
-    // SAFETY: the caller of this function promises the same.
+    let store = |at: usize| Vector::of_word(pattern_at(fill.word, at));
+    // SAFETY: the caller of this function promises the same; a store of 16 bytes ends at `end` or
+    // in front of it.
     unsafe {
-        if end - start > MOST || end - start < STORE {
-            return fill_bytes(start, end - start, byte);
+        if end - start < STORE {
+            for at in start..end {
+                (at as *mut u8).write(pattern_byte(fill.word, at));
+            }
+            return;
         }
-        let pattern = Vector::splat(byte);
         let last = end - STORE;
-        for at in (start..last).step_by(STORE) {
-            pattern.store(at);
+        if end - start > MOST {
+            fill_with(start, (end - start) / WORD, pattern_at(fill.word, start));
+        } else {
+            let pattern = store(start);
+            for at in (start..last).step_by(STORE) {
+                pattern.store(at);
+            }
         }
-        pattern.store(last);
+        store(last).store(last);
     }
 }
 
@@ -162,18 +197,18 @@ const fn has_short_spans(size: usize, most: usize) -> bool {
 
 #[inline(always)]
 const fn spans<const PARTS: usize>(user: usize, size: usize) -> [usize; 2] {
-    [user, user + size - PARTS * STORE]
+    [user, user + round_up(size, WORD) - PARTS * STORE]
 }
 
 /// Fills both spans.
 ///
 /// # Safety
-/// The `size` bytes at `user` are ours, no fewer than a span has.
+/// The `size` bytes at `user`, no fewer than a span has, are ours, up to the end of the last word.
 #[inline(always)]
-unsafe fn fill_spans<const PARTS: usize>(user: usize, size: usize, byte: u8) {
+unsafe fn fill_spans<const PARTS: usize>(user: usize, size: usize, fill: Fill) {
     // SAFETY: the caller of this function promises the same.
     unsafe {
-        let pattern = Vector::splat(byte);
+        let pattern = fill.vector();
         for span in spans::<PARTS>(user, size) {
             for part in 0..PARTS {
                 pattern.store(span + part * STORE);
@@ -182,15 +217,15 @@ unsafe fn fill_spans<const PARTS: usize>(user: usize, size: usize, byte: u8) {
     }
 }
 
-/// Are all bytes of both spans equal to `byte`?
+/// Are all bytes of both spans as they were filled?
 ///
 /// # Safety
 /// As [`fill_spans`].
 #[inline(always)]
-unsafe fn are_spans_filled<const PARTS: usize>(user: usize, size: usize, byte: u8) -> bool {
+unsafe fn are_spans_filled<const PARTS: usize>(user: usize, size: usize, fill: Fill) -> bool {
     // SAFETY: the caller of this function promises the same.
     unsafe {
-        let pattern = Vector::splat(byte);
+        let pattern = fill.vector();
         // Bits that are set in all bytes, and in any: each time the same two operations.
         let (mut all, mut any) = (pattern, pattern);
         for span in spans::<PARTS>(user, size) {
@@ -208,17 +243,19 @@ unsafe fn are_spans_filled<const PARTS: usize>(user: usize, size: usize, byte: u
 /// # Safety
 /// The `size` bytes at `user` are ours, and 16 from there on readable.
 #[inline(always)]
-pub(crate) unsafe fn is_poisoned(user: usize, size: usize, most: usize, byte: u8) -> bool {
+pub(crate) unsafe fn is_poisoned(user: usize, size: usize, most: usize, fill: Fill) -> bool {
     // SAFETY: inside the block.
     unsafe {
-        if is_small(size, most) {
-            is_small_filled(user, size, byte)
+        if !fill.is_canary {
+            is_poisoned_exactly(user, size, most, fill)
+        } else if is_small(size, most) {
+            is_small_filled(user, size, fill)
         } else if has_long_spans(size, most) {
-            are_spans_filled::<LONG>(user, size, byte)
+            are_spans_filled::<LONG>(user, size, fill)
         } else if has_short_spans(size, most) {
-            are_spans_filled::<SHORT>(user, size, byte)
+            are_spans_filled::<SHORT>(user, size, fill)
         } else {
-            is_poisoned_apart(user, size, most, byte)
+            is_poisoned_exactly(user, size, most, fill)
         }
     }
 }
@@ -226,10 +263,10 @@ pub(crate) unsafe fn is_poisoned(user: usize, size: usize, most: usize, byte: u8
 /// # Safety
 /// As [`is_poisoned`].
 #[inline(never)]
-#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_is_poisoned_apart"))]
-unsafe fn is_poisoned_apart(user: usize, size: usize, most: usize, byte: u8) -> bool {
+#[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_is_poisoned_exactly"))]
+unsafe fn is_poisoned_exactly(user: usize, size: usize, most: usize, fill: Fill) -> bool {
     // SAFETY: inside the block.
-    let is_whole = |(start, end): (usize, usize)| unsafe { is_filled(start, end, byte) };
+    let is_whole = |(start, end): (usize, usize)| unsafe { is_filled(start, end, fill) };
     poisoned(user, size, most).into_iter().all(is_whole)
         // SAFETY: inside the block.
         && middle(user, size, most).is_none_or(|(start, end)| unsafe {
@@ -246,13 +283,14 @@ pub(crate) unsafe fn poison_damage(
     user: usize,
     size: usize,
     most: usize,
-    byte: u8,
+    fill: Fill,
 ) -> Option<Damage> {
     for (start, end) in poisoned(user, size, most) {
         // SAFETY: inside the block.
         unsafe {
-            if !is_filled(start, end, byte) {
-                return Some(describe(Side::AfterFree, user, start, end, |_| byte));
+            if !is_filled(start, end, fill) {
+                let was = |at| pattern_byte(fill.word, at);
+                return Some(describe(Side::AfterFree, user, start, end, was));
             }
         }
     }
@@ -265,103 +303,36 @@ pub(crate) unsafe fn poison_damage(
     })
 }
 
-/// Are all of up to 64 bytes equal to `byte`?
+/// Are all of up to 64 bytes as they were filled, up to the end of the last word?
 ///
 /// # Safety
 /// The bytes are readable, and 16 from `start` on.
 #[inline(always)]
-unsafe fn is_small_filled(start: usize, size: usize, byte: u8) -> bool {
-    // SAFETY: the looks lie within `size` bytes, or for a small size in the 16 bytes from `start`
-    // on.
+unsafe fn is_small_filled(start: usize, size: usize, fill: Fill) -> bool {
+    // SAFETY: the looks lie where the stores of `fill_small` do.
     unsafe {
-        let pattern = Vector::splat(byte);
+        let pattern = fill.vector();
         let equal = |at: usize| Vector::load(at).equal_bytes(pattern);
-        let [a, b, c, d] = parts(start, size.max(STORE)).map(equal);
-        let equal = a.and(b).and(c.and(d)).high_bits();
-        // A bit for each byte; those beyond a small size do not count.
-        let counted = 0xffff >> (STORE - size.min(STORE));
-        equal & counted == counted
+        let [a, b, c, d] = parts(start, size).map(equal);
+        a.and(b).and(c.and(d)).is_full()
     }
 }
 
-/// Are all bytes of `[start, end)` equal to `byte`? By comparing them with themselves, one byte on:
-/// libc's memcmp is as fast as memory.
+/// Are all bytes of `[start, end)` as they were filled? By comparing them with themselves, a word
+/// on: libc's memcmp is as fast as memory.
 ///
 /// # Safety
 /// The bytes are readable; nobody writes to them but for the bug that is looked for.
-unsafe fn is_filled(start: usize, end: usize, byte: u8) -> bool {
+unsafe fn is_filled(start: usize, end: usize, fill: Fill) -> bool {
     // SAFETY: the caller of this function promises the same.
     let bytes = unsafe { core::slice::from_raw_parts(start as *const u8, end - start) };
-    match bytes.split_last() {
-        Some((last, rest)) => *last == byte && bytes.get(1..) == Some(rest),
-        None => true,
+    let first = pattern_at(fill.word, start).to_ne_bytes();
+    match bytes.split_first_chunk::<WORD>() {
+        Some((word, rest)) => *word == first && bytes.get(..rest.len()) == Some(rest),
+        None => first.starts_with(bytes),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_lies_round_a_block_is_not_filled() {
-        for most in [0, 1, 4, 15, 16, 64, 100, 128, 1000] {
-            for size in [0, 1, 15, 16, 17, 31, 64, 65, 128, 200, 256, 257, 300, 513] {
-                let mut buffer = vec![0u8; size + 64];
-                let start = buffer.as_mut_ptr() as usize + 16;
-                // SAFETY: the buffer has `size` bytes from there on, and more.
-                unsafe { poison(start, size, most, 0x55, |_| true) };
-                let filled = |at: usize| buffer[at + 16] == 0x55;
-                let is_whole = most >= STORE && size < 2 * most + LEAST_MIDDLE;
-                for at in 0..size {
-                    let end = end_of(most);
-                    let is_end = at < end || size - at <= end || size <= 2 * most || is_whole;
-                    // In the middle there may be the sum.
-                    assert!(filled(at) || !is_end, "{at} of {size}");
-                    let is_odd = filled(at) && !is_end && size >= LEAST;
-                    assert!(!is_odd || most >= STORE, "{at} of {size}");
-                }
-                let is_rounded = size != 0 && (size <= 2 * most || is_whole);
-                let behind = if is_rounded { size.max(LEAST) } else { size };
-                assert!(buffer[..16].iter().all(|&byte| byte == 0), "in front of {size}");
-                assert!((behind..size + 48).all(|at| !filled(at)), "behind {size}, {most} filled");
-            }
-        }
-    }
-
-    #[test]
-    fn both_ends_are_watched() {
-        for most in [LONG * STORE, 4096] {
-            watched(most);
-        }
-    }
-
-    fn watched(most: usize) {
-        for size in [
-            0, 1, 7, 8, 15, 16, 17, 33, 63, 64, 65, 100, 128, 129, 255, 256, 257, 4096, 8192, 8193,
-            50_000,
-        ] {
-            let mut buffer = vec![0u8; size + 16];
-            let start = buffer.as_mut_ptr() as usize;
-            // SAFETY: the buffer has `size` bytes and is used through `start` alone.
-            unsafe {
-                poison(start, size, most, 0x55, |_| true);
-                assert_eq!(poison_damage(start, size, most, 0x55), None);
-                assert!(is_poisoned(start, size, most, 0x55));
-                for offset in [0, size / 3, size / 2, size.saturating_sub(1)] {
-                    if size == 0 {
-                        continue;
-                    }
-                    let byte = (start + offset) as *mut u8;
-                    let before = byte.read();
-                    byte.write(before ^ 3);
-                    let damage = poison_damage(start, size, most, 0x55).expect("damage");
-                    let found = damage.first..=damage.last;
-                    assert!(found.contains(&(offset as isize)), "{offset} of {size}: {found:?}");
-                    assert!(damage.certain || size >= 2 * most + LEAST_MIDDLE, "size {size}");
-                    assert!(!is_poisoned(start, size, most, 0x55), "size {size}");
-                    byte.write(before);
-                }
-            }
-        }
-    }
-}
+#[path = "poison_tests.rs"]
+mod tests;

@@ -5,6 +5,7 @@ use core::ptr::NonNull;
 
 use crate::arena::Owner;
 use crate::arena::size_class::Class;
+use crate::checks::fill::Fill;
 use crate::checks::heap::{CheckedHeap, Pages};
 use crate::checks::layout;
 use crate::checks::layout::{BlockHeader, Canaries};
@@ -165,11 +166,7 @@ impl CheckedHeap {
         let Quarantined { user, size, .. } = waiting;
         // SAFETY: as the caller says: a chunk has 16 bytes from the user's first on.
         unsafe {
-            poison::poison(user, size, most_poison(), self.free_byte(), may_sum);
-            if size < poison::LEAST {
-                // What the poison covers of the tail is written again.
-                canaries.write_small_tail(user, size);
-            }
+            poison::poison(user, size, most_poison(), Fill::of_freed(canaries, user), may_sum);
         }
     }
 
@@ -283,7 +280,7 @@ impl CheckedHeap {
     }
 
     fn look(&self) -> PoisonCheck {
-        PoisonCheck { canaries: self.canaries(), most: most_poison(), byte: self.free_byte() }
+        PoisonCheck { canaries: self.canaries(), most: most_poison() }
     }
 
     /// Verifies a block that waits: nobody may have written to it. Says whether that holds.
@@ -294,9 +291,9 @@ impl CheckedHeap {
     #[cold]
     fn report_waiting(&self, waiting: Quarantined, operation: Operation) -> bool {
         let Quarantined { user, size, thread, .. } = waiting;
-        let (most, byte) = (most_poison(), self.free_byte());
+        let (most, fill) = (most_poison(), Fill::of_freed(self.canaries(), user));
         // SAFETY: the block is in the quarantine: ours alone, poisoned with these arguments.
-        let damage = unsafe { poison::poison_damage(user, size, most, byte) };
+        let damage = unsafe { poison::poison_damage(user, size, most, fill) };
         let Some(damage) = damage else {
             // SAFETY: the block is in the quarantine: it is ours alone and keeps its head and
             // canaries.
@@ -368,7 +365,6 @@ enum Evicted {
 struct PoisonCheck {
     canaries: Canaries,
     most: usize,
-    byte: u8,
 }
 
 impl PoisonCheck {
@@ -377,8 +373,8 @@ impl PoisonCheck {
         let Quarantined { user, size, .. } = waiting;
         // SAFETY: the block is in the quarantine: ours alone, poisoned with these arguments.
         unsafe {
-            poison::is_poisoned(user, size, self.most, self.byte)
-                && self.canaries.are_whole(user, size)
+            let fill = Fill::of_freed(self.canaries, user);
+            poison::is_poisoned(user, size, self.most, fill) && self.canaries.are_whole(user, size)
         }
     }
 }

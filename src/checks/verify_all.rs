@@ -1,9 +1,13 @@
 //! The look at everything, on demand and at exit: canaries of live blocks, blocks in the
 //! quarantine, and what is in use by site.
 
+use core::cell::{Cell, OnceCell};
+use std::time::Instant;
+
 use crate::checks::heap::CheckedHeap;
-use crate::checks::layout::BlockHeader;
+use crate::checks::layout::{self, BlockHeader};
 use crate::checks::quarantine::Quarantined;
+use crate::heap::size::PAGE;
 use crate::model::finding::{Damage, Operation};
 use crate::model::site::ProcessSite;
 use crate::model::site::SiteTotals;
@@ -12,49 +16,140 @@ use crate::shadow::block_table::BlockState;
 use crate::shadow::lookup;
 use crate::shadow::mapped_blocks::MappedBlock;
 use crate::sys::process;
+use crate::sys::seccomp;
 use crate::sys::stable_hash::StableMap;
 use crate::sys::thread::ToolWork;
 use crate::sys::thread_number;
+use crate::sys::written_pages::WrittenPages;
+
+/// So few blocks are looked at in a forked child without asking which it may have written to:
+/// 4 us.
+pub const FEW: usize = 200;
 
 /// Damaged blocks reported one by one; the rest belongs to the same few writes as a rule.
 const MOST_REPORTED: usize = 8;
+
+/// What is looked at, and for how long.
+struct Sweep {
+    operation: Operation,
+    until: Option<Instant>,
+    /// Blocks that are looked at at most.
+    most: usize,
+    /// In a forked child: of what it has inherited it answers for what it may have written to.
+    written: OnceCell<Option<WrittenPages>>,
+    /// Blocks that were looked at, and whether time was up.
+    count: Cell<usize>,
+    is_cut: Cell<bool>,
+}
+
+impl Sweep {
+    /// Blocks between two looks at the clock.
+    const OFTEN: usize = 1024;
+
+    fn new(operation: Operation, until: Option<Instant>) -> Self {
+        Self {
+            operation,
+            until,
+            most: usize::MAX,
+            written: OnceCell::new(),
+            count: Cell::new(0),
+            is_cut: Cell::new(false),
+        }
+    }
+
+    /// What the process may have written to, in a forked child. `None`: the kernel does not say.
+    fn written(&self) -> Option<&WrittenPages> {
+        let open = || if seccomp::is_installed() { None } else { WrittenPages::open() };
+        self.written.get_or_init(open).as_ref()
+    }
+
+    /// Is time up? To be asked at each block.
+    fn is_late(&self) -> bool {
+        let count = self.count.get() + 1;
+        self.count.set(count);
+        let is_over = || self.until.is_some_and(|until| Instant::now() >= until);
+        if count > self.most || count.is_multiple_of(Self::OFTEN) && is_over() {
+            self.is_cut.set(true);
+        }
+        self.is_cut.get()
+    }
+
+    /// Is a damaged block of that thread's not this process's to judge?
+    fn is_others(&self, thread: u16, user: usize, size: usize) -> bool {
+        if self.operation != Operation::Exit || !thread_number::is_inherited(thread) {
+            return false;
+        }
+        let Some(written) = self.written() else { return true };
+        !written.has(user - layout::LEAD) && !written.has(user + size)
+    }
+}
 
 impl CheckedHeap {
     /// Verifies every live block and every block in the quarantine. Returns the number of
     /// findings. The heap is to be frozen.
     pub fn check_all(&self, operation: Operation) -> usize {
+        self.sweep(&Sweep::new(operation, None))
+    }
+
+    /// The same at a process's end, until `until`. Was everything looked at?
+    pub fn check_until(&self, until: Instant) -> bool {
+        let sweep = Sweep::new(Operation::Exit, Some(until));
+        self.sweep(&sweep);
+        !sweep.is_cut.get()
+    }
+
+    /// The same in a forked child that leaves at once, without a lock and without memory unless
+    /// something is found: of what it may have written to, at most so many blocks. Not even the
+    /// time is asked for, which would have its pages of code brought in.
+    pub fn check_written(&self, most: usize) {
+        let sweep = Sweep { most, ..Sweep::new(Operation::Exit, None) };
+        // To look at a few blocks costs less than to ask the kernel for their pages.
+        if self.is_checked() && (most <= FEW || sweep.written().is_some()) {
+            self.check_quarantine(&sweep);
+            self.check_live(&sweep);
+        }
+    }
+
+    fn sweep(&self, sweep: &Sweep) -> usize {
         if !self.is_checked() {
             return 0;
         }
-        self.check_quarantine(operation)
-            + self.check_emptied(operation)
-            + self.check_live(operation)
+        self.check_quarantine(sweep) + self.check_emptied(sweep) + self.check_live(sweep)
     }
 
     /// Looks for late writes to freed mapped blocks.
-    fn check_emptied(&self, operation: Operation) -> usize {
+    fn check_emptied(&self, sweep: &Sweep) -> usize {
         let waiting: Vec<MappedBlock> = {
             let _work = ToolWork::begin();
             self.mapped().lock().all().filter(|mapped| mapped.is_emptied).copied().collect()
         };
         let is_own = |mapped: &&MappedBlock| {
-            !mapped.block.free_thread.is_some_and(|thread| is_the_parents(thread, operation))
+            let MappedBlock { block, .. } = **mapped;
+            !block.free_thread.is_some_and(|thread| {
+                sweep.operation == Operation::Exit && thread_number::is_inherited(thread)
+            })
         };
         // Frozen, none of them goes away.
         waiting
             .iter()
             .filter(is_own)
-            .filter(|mapped| self.verify_emptied(mapped, operation))
+            .filter(|_| !sweep.is_late())
+            .filter(|mapped| self.verify_emptied(mapped, sweep.operation))
             .count()
     }
 
-    fn check_quarantine(&self, operation: Operation) -> usize {
+    fn check_quarantine(&self, sweep: &Sweep) -> usize {
         let mut damaged = Vec::new();
         self.arenas().for_each(|arena| {
-            let waiting = arena.local().iter().filter(|w| !is_the_parents(w.thread, operation));
+            let waiting = arena
+                .local()
+                .iter()
+                .filter(|waiting| !sweep.is_late() && !self.is_untouched(*waiting));
+            let waiting = waiting
+                .filter(|waiting| !sweep.is_others(waiting.thread, waiting.user, waiting.size));
             damaged.extend(waiting.filter(|waiting| self.is_steadily_touched(*waiting)));
         });
-        damaged.iter().filter(|&&waiting| !self.verify_waiting(waiting, operation)).count()
+        damaged.iter().filter(|&&waiting| !self.verify_waiting(waiting, sweep.operation)).count()
     }
 
     /// Is the poison of a block damaged twice while it waits? Its owner may be evicting it.
@@ -72,28 +167,66 @@ impl CheckedHeap {
         })
     }
 
-    fn check_live(&self, operation: Operation) -> usize {
-        let mut damaged: Vec<(usize, Damage)> = Vec::new();
-        lookup::for_each_live(|user, _| {
-            if let Some((head, damage)) = self.steady_damage(user)
-                && !head.is_some_and(|head| is_the_parents(head.thread, operation))
+    fn check_live(&self, sweep: &Sweep) -> usize {
+        let mut damaged: Vec<(usize, Damage, Option<BlockHeader>)> = Vec::new();
+        let mut look = |user: usize| {
+            if !sweep.is_late()
+                && let Some((head, damage)) = self.steady_damage(user)
+                && !head.is_some_and(|head| sweep.is_others(head.thread, user, head.size))
             {
-                damaged.push((user, damage));
+                damaged.push((user, damage, head));
             }
-        });
-        damaged.sort_unstable_by_key(|&(user, _)| user);
+        };
+        match sweep.written.get().and_then(Option::as_ref) {
+            Some(written) => self.for_each_in_written(written, &mut look),
+            None => lookup::for_each_leaf(|leaf| {
+                let is_over = |user| {
+                    look(user);
+                    sweep.is_cut.get()
+                };
+                let _ = !sweep.is_cut.get() && leaf.any_live(is_over);
+            }),
+        }
+        damaged.sort_unstable_by_key(|&(user, ..)| user);
+        damaged.dedup_by_key(|&mut (user, ..)| user);
         let mut found = 0;
         let mut last = None;
-        for (user, damage) in damaged {
+        for &(user, damage, _) in &damaged {
             let in_front = lookup::at_or_before(user - 1);
             let continues = last.is_some() && in_front == last;
             last = Some(user);
             if !continues && found < MOST_REPORTED {
                 found += 1;
-                self.blame(user, damage, operation, ProcessSite::NONE);
+                self.blame(user, damage, sweep.operation, ProcessSite::NONE);
+            }
+        }
+        if sweep.operation == Operation::Exit {
+            // A program that goes on, as after a failed exec, is not told of them again.
+            for (user, _, head) in damaged.iter().filter(|(user, ..)| self.is_live(*user)) {
+                let Some(head) = head else { continue };
+                // SAFETY: the block is live and its head is whole; what is written is its canaries'
+                // alone, which nobody else writes.
+                unsafe { self.canaries().mend(*user, *head) };
             }
         }
         found
+    }
+
+    /// Calls `each` with every live block of which a part lies in a page that was written to.
+    fn for_each_in_written(&self, written: &WrittenPages, each: &mut impl FnMut(usize)) {
+        lookup::for_each_leaf(|leaf| {
+            written.for_each(leaf.base(), |page| {
+                // The one that reaches into the page comes first.
+                let before = lookup::at_or_before(page).unwrap_or(page);
+                let blocks = core::iter::successors(Some(before), |&user| lookup::after(user));
+                let blocks = blocks.take_while(|&user| user < page + PAGE + layout::LEAD);
+                blocks.filter(|&user| self.is_live(user)).for_each(&mut *each);
+            });
+        });
+    }
+
+    fn is_live(&self, user: usize) -> bool {
+        matches!(block_table::state(user), Some(BlockState::Live(_)))
     }
 
     /// Damage to a live block that is there twice while the block's word stays the same: other
@@ -143,9 +276,4 @@ impl CheckedHeap {
         });
         sites
     }
-}
-
-/// What a child inherited over fork is its parent's to report at exit; who asks is told of all.
-fn is_the_parents(thread: u16, operation: Operation) -> bool {
-    operation == Operation::Exit && thread_number::is_inherited(thread)
 }

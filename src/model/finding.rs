@@ -72,6 +72,10 @@ pub enum Location {
     Unmapped,
     /// No address a program can have.
     NonCanonical,
+    /// The fill of a freed block, plus so many bytes: it was read from there.
+    PoisonOf(isize),
+    /// The fill of a new block, plus so many bytes: it was read from where nothing was written.
+    FillOf(isize),
     /// The mappings could not be read.
     Unknown,
 }

@@ -14,8 +14,8 @@ pub fn style(working_directory: PathBuf) -> Style {
         max_sites: number(Name::MaxSites),
         dedup_token_length: number(Name::DedupTokenLength),
         show_reachable: flag(Name::ShowReachable),
-        free_fill: number(Name::FreeFillByte) as u8,
-        malloc_fill: number(Name::MallocFillByte) as u8,
+        free_fill: u8::try_from(number(Name::FreeFillByte)).ok(),
+        malloc_fill: u8::try_from(number(Name::MallocFillByte)).ok(),
         working_directory,
     }
 }

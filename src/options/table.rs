@@ -40,13 +40,37 @@ options! {
         "Most KiB of freed blocks in quarantine a thread; more finds later writes and costs time";
     MaxMallocFillSize, "max_malloc_fill_size", Type::Number(1 << 40), 64,
         "Bytes filled at the start of a new block";
-    MallocFillByte, "malloc_fill_byte", Type::Number(255), 0xbe,
-        "Byte that fills new blocks";
+    MallocFillByte, "malloc_fill_byte", Type::Number(256), 256,
+        "Byte that fills new blocks; 256: bytes by which a crash tells the block";
     MaxFreeFillSize, "max_free_fill_size", Type::Number(1 << 40), 2048,
         "Freed blocks of up to twice this many bytes are filled whole; larger ones at both ends \
          (256 bytes), with a checksum of the rest";
-    FreeFillByte, "free_fill_byte", Type::Number(255), 0x55,
-        "Byte that fills freed blocks";
+    FreeFillByte, "free_fill_byte", Type::Number(256), 256,
+        "Byte that fills freed blocks; 256: bytes by which a crash tells the block";
+    LeakCheckOnSignal, "leak_check_on_signal", Type::Choice(&["auto", "none", "all"]), 0,
+        "Check for leaks before a signal ends the program; auto: SIGTERM and SIGINT under \
+         `mallocop run`; all: also SIGHUP, SIGQUIT, SIGALRM, SIGUSR1 and the like";
+    ExitCheckMs, "exit_check_ms", Type::Number(1 << 20), 200,
+        "Most milliseconds for the check of all blocks where a program leaves by _exit, exec or a \
+         signal; 0: none";
+    HandleSegv, "handle_segv", Type::Flag, 1,
+        "Explain a deadly SIGSEGV before it ends the program";
+    HandleSigbus, "handle_sigbus", Type::Flag, 1,
+        "The same for SIGBUS";
+    HandleAbort, "handle_abort", Type::Flag, 1,
+        "The same for SIGABRT";
+    HandleSigill, "handle_sigill", Type::Flag, 1,
+        "The same for SIGILL";
+    HandleSigfpe, "handle_sigfpe", Type::Flag, 1,
+        "The same for SIGFPE";
+    HandleSigtrap, "handle_sigtrap", Type::Flag, 1,
+        "The same for SIGTRAP";
+    HandleSigsys, "handle_sigsys", Type::Flag, 1,
+        "The same for SIGSYS";
+    AllowUserSegvHandler, "allow_user_segv_handler", Type::Flag, 1,
+        "Let the program handle SIGSEGV and SIGBUS itself; 0: it only seems to";
+    UseSigaltstack, "use_sigaltstack", Type::Flag, 1,
+        "Run signal handlers of the tool on stacks of their own";
     AllocDeallocMismatch, "alloc_dealloc_mismatch", Type::Flag, 1,
         "Report blocks freed with the wrong call (free of new, delete of malloc, delete of new[])";
     NewDeleteTypeMismatch, "new_delete_type_mismatch", Type::Flag, 1,

@@ -61,6 +61,23 @@ pub fn for_each_live(mut each: impl FnMut(usize, ProcessSite)) {
     });
 }
 
+/// Calls `each` with the start of every block that is, waits or was.
+pub fn for_each_known(mut each: impl FnMut(usize)) {
+    table::for_each_leaf(|leaf| {
+        for (index, state) in leaf.states.iter().enumerate() {
+            let state = state.load(Ordering::Relaxed);
+            if state != 0 {
+                each(leaf.start_by(index, state));
+            }
+        }
+    });
+}
+
+/// Calls `each` with every leaf.
+pub fn for_each_leaf(each: impl FnMut(&'static Leaf)) {
+    table::for_each_leaf(each);
+}
+
 /// All leaves by ascending address.
 pub fn leaves() -> Vec<&'static Leaf> {
     let mut all = Vec::new();
@@ -141,7 +158,17 @@ impl Leaf {
     }
 
     /// Calls `each` with the address of every live block.
+    #[inline]
     pub fn for_each_live(&self, mut each: impl FnMut(usize)) {
+        self.any_live(|user| {
+            each(user);
+            false
+        });
+    }
+
+    /// Is any live block, by its address, the one that is looked for?
+    #[inline]
+    pub fn any_live(&self, mut is_it: impl FnMut(usize) -> bool) -> bool {
         // Most of a leaf is empty as a rule: eight groups at a look.
         for first in (0..SLOTS / EIGHT).step_by(EIGHT) {
             let groups = first..first + EIGHT;
@@ -150,11 +177,12 @@ impl Leaf {
             }
             for index in groups.start * EIGHT..groups.end * EIGHT {
                 let state = self.states.get(index).map_or(0, |state| state.load(Ordering::Relaxed));
-                if is_live(state & !SECOND) {
-                    each(self.start_by(index, state));
+                if is_live(state & !SECOND) && is_it(self.start_by(index, state)) {
+                    return true;
                 }
             }
         }
+        false
     }
 
     /// The last live block that starts in a range of offsets from the leaf's base, the last one

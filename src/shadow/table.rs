@@ -8,7 +8,7 @@ use crate::heap::size::{GRANULE, MIN_CHUNK};
 use crate::options::{self, Name};
 use crate::shadow::state::SECOND;
 use crate::sys::once_pointer::{Link, Linked, List};
-use crate::sys::{memory, thread};
+use crate::sys::{memory, seccomp, thread};
 
 const LEAF_SHIFT: u32 = 20;
 /// Bytes that a leaf speaks of; it starts at a multiple of that.
@@ -244,6 +244,12 @@ fn make_leaf(base: usize) -> Option<&'static Leaf> {
         memory::load_or_map(slot, bytes, |fresh| unsafe { (&raw mut (*fresh).base).write(base) })?;
     // SAFETY: a leaf that is mapped for ever; zeroed memory with a base is one.
     let shared = unsafe { &*leaf };
+    if !seccomp::is_installed() {
+        // Of what is not touched a forked child that looks through it would fault for each page: it
+        // inherits pages of zeros, which take no memory.
+        let states = shared.states.as_ptr() as usize;
+        memory::is_readable(states, states + SLOTS);
+    }
     // Two threads may have covered the base at once: the leaf is listed once.
     LEAVES.add(shared);
     Some(shared)

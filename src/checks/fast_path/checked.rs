@@ -6,6 +6,7 @@ use super::mode::Mode;
 use super::own_arena::{OwnArena, is_cached, owner};
 use crate::arch::Caller;
 use crate::arena::size_class::Class;
+use crate::checks::fill::Fill;
 use crate::checks::header::BlockOrigin;
 use crate::checks::heap::CheckedHeap;
 use crate::checks::layout::{Canaries, LEAD, TAIL};
@@ -88,8 +89,7 @@ fn fill_chunk(
             (user as *mut u8).write_bytes(0, size);
         } else {
             let most = options::number(Name::MaxMallocFillSize);
-            let byte = options::number(Name::MallocFillByte) as u8;
-            poison::fill(user, size.min(most), byte);
+            poison::fill(user, size.min(most), Fill::of_new(heap.canaries(), user));
         }
         // What the fill wrote behind the block is the tail's.
         heap.canaries().write_small(user, size, head);
