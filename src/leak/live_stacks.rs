@@ -26,11 +26,14 @@ impl LiveStacks<'_> {
     /// Stack pointer of each, and its descriptor where that lies above its stack: not the first
     /// thread's (glibc's nptl).
     fn all(&self) -> impl Iterator<Item = (usize, Option<usize>)> + '_ {
-        let first = process::id();
+        // Asked for each mapping: without a call to the kernel.
+        let first = process::noted_id();
+        let me = thread_descriptor::noted_tid(thread::pointer());
+        let me = me.unwrap_or_else(thread_descriptor::current_tid);
         let above = move |tid, descriptor| (tid != first).then_some(descriptor);
         let parked = self.stopped.parked();
         let parked = parked.map(move |place| (place.sp(), above(place.tid(), place.descriptor())));
-        parked.chain([(self.caller.sp, above(thread_descriptor::current_tid(), thread::pointer()))])
+        parked.chain([(self.caller.sp, above(me, thread::pointer()))])
     }
 
     /// Does one run on a stack in the mapping?

@@ -14,6 +14,7 @@ use crate::own::{early, emergency};
 use crate::stack::unwind::entry_point::Point;
 use crate::sys::glibc::thread_descriptor;
 use crate::sys::pagemap::Presence;
+use crate::sys::thread_start;
 
 /// Start of the calling thread's alternate signal stack, which the kernel alone may know; 0: it has
 /// none.
@@ -88,6 +89,7 @@ impl<'a> Roots<'a> {
         }
         visitor.pause()?;
         kernel_words::for_each(|word| visitor.word(word));
+        thread_start::for_each_argument(|word| visitor.word(word));
         visitor.pause()
     }
 

@@ -80,6 +80,8 @@ pub enum LeakCheckObstacle {
     TurnedOff,
     /// The program has installed a filter that may refuse what is needed, or end it for that.
     Filter,
+    /// A look at memory has faulted.
+    Fault,
 }
 
 /// Why a thread was not stopped.
@@ -141,6 +143,9 @@ pub struct LeakSummary {
     pub lost_frees: u64,
     /// How often a stack was stored without its innermost frames.
     pub folded: u64,
+    /// Looks at memory that a fault has ended.
+    #[serde(default)]
+    pub lost_looks: u64,
 }
 
 impl<S> LeakReport<S> {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::fault::FaultReport;
 use super::finding_report::FindingReport;
 use super::leak_report::{LeakReport, Reachable};
 use super::site::{RecordingSite, StackEnd};
@@ -121,6 +122,9 @@ pub struct RecordedProcess {
     /// The signal that ended it, where the command has seen that: of the first program.
     #[serde(default)]
     pub signal: Option<i32>,
+    /// The deadly signal that it has told of itself.
+    #[serde(default)]
+    pub fault: Option<FaultReport<RecordingSite>>,
     /// Findings, in order.
     pub findings: Vec<FindingReport<RecordingSite>>,
     /// What it said at its end, and what it was asked for on the way.
@@ -246,6 +250,7 @@ impl RecordedProcess {
     fn renumber(&mut self, site: &mut impl FnMut(RecordingSite) -> RecordingSite) {
         let findings = std::mem::take(&mut self.findings);
         self.findings = findings.into_iter().map(|report| report.map_sites(site)).collect();
+        self.fault = self.fault.take().map(|fault| fault.map_sites(site));
         let reports = std::mem::take(&mut self.leak_reports);
         self.leak_reports = reports.into_iter().map(|report| report.map_sites(site)).collect();
         let in_use = std::mem::take(&mut self.in_use);

@@ -4,7 +4,9 @@ use core::ffi::{c_int, c_void};
 use core::mem;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::sys::process;
+use crate::sys::fault_net::attempt;
+use crate::sys::glibc::stream_buffer;
+use crate::sys::{process, thread_number};
 
 static DEATH_CALLBACK: AtomicUsize = AtomicUsize::new(0);
 static IS_CRASHING: AtomicBool = AtomicBool::new(false);
@@ -19,8 +21,19 @@ pub extern "C" fn acquire_crash_state() -> c_int {
     c_int::from(!IS_CRASHING.swap(true, Ordering::AcqRel))
 }
 
+/// Is the process about to end for an error that was reported?
+pub(super) fn is_under_way() -> bool {
+    IS_CRASHING.load(Ordering::Acquire)
+}
+
 /// Ends the process for an error that was reported: whoever wants to is told before.
+///
+/// What the program has printed and libc has not written so far is written; a forked child's may be
+/// its parent's.
 pub fn die() -> ! {
+    if !thread_number::is_forked() {
+        attempt(stream_buffer::write_out);
+    }
     let callback = DEATH_CALLBACK.load(Ordering::Acquire);
     if acquire_crash_state() != 0 && callback != 0 {
         // SAFETY: whoever set it says that it is a function without arguments.

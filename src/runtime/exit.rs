@@ -18,7 +18,8 @@ use crate::runtime::report_sink;
 use crate::stack::capture;
 use crate::stack::depot;
 use crate::stack::unwind::entry_point::Point;
-use crate::sys::{alt_stack, process, thread};
+use crate::sys::fault_net::attempt;
+use crate::sys::{alt_stack, fault_net, process, thread};
 use crate::text::style::Renderer;
 use crate::trace;
 use crate::trace::ProcessState;
@@ -94,6 +95,7 @@ fn sum(speaks: bool) -> LeakSummary {
         stats: HEAP.totals().0,
         lost_frees: deferred_free::lost() as u64,
         folded: depot::folded() as u64,
+        lost_looks: u64::from(fault_net::lost()),
         ..LeakSummary::default()
     }
 }
@@ -123,27 +125,39 @@ pub fn renew_after_fork() {
     LEAKS_CHECKED.store(false, Ordering::Relaxed);
 }
 
-/// The sweep, the leak check, and in the root process the summary.
-fn look_at_everything(registers: &Registers) {
+/// The sweep, the leak check, and in the root process the summary. `point` is where the calling
+/// thread's stack begins to be the program's.
+fn look_at_everything(point: impl FnOnce() -> Point) {
     IS_ENDING.store(true, Ordering::Relaxed);
     fault_injection::end();
-    HEAP.settle();
     HEAP.freeze();
     HEAP.check_all(Operation::Exit);
     let speaks =
         config::is_root() && options::flag(Name::PrintSummary) && !options::flag(Name::Quiet);
     if options::flag(Name::DetectLeaks) && !afl::skips_final_check() && take_final_check() {
-        // In a program without a loader libc's frames are not told from its own.
-        let point = match cfg!(target_feature = "crt-static") {
-            true => registers.point(),
-            false => registers.point_of_module_call(),
-        };
-        look_for_leaks(&point, speaks);
+        look_for_leaks(&point(), speaks);
     } else if speaks || trace::is_open() {
         tell_what_is_in_use(None, speaks);
     }
     #[cfg(feature = "oracle")]
     crate::sys::output::write_stderr(crate::stack::oracle::summary().as_bytes());
+}
+
+fn note_totals() {
+    let HeapStats { allocations, frees, allocated, peak, .. } = HEAP.totals().0;
+    trace::note_totals(allocations, frees, allocated, peak);
+}
+
+/// The same for a process that a signal is about to end; `point` is where it came in. Nothing in it
+/// is certain to be whole.
+pub(super) fn look_before_death(point: &Point) {
+    if thread_number::is_forked() || IS_ENDING.load(Ordering::Relaxed) {
+        return;
+    }
+    attempt(|| {
+        look_at_everything(|| point.clone());
+        note_totals();
+    });
 }
 
 with_registers! {
@@ -156,9 +170,19 @@ extern "C" fn at_exit_from(status: c_int, _argument: *mut c_void, registers: &Re
         // exit from a signal handler that interrupted one of our locks: looking would wait for it.
         trace::end(ProcessState::Left, status as u32);
     } else {
-        alt_stack::run(|| look_at_everything(registers));
-        let HeapStats { allocations, frees, allocated, peak, .. } = HEAP.totals().0;
-        trace::note_totals(allocations, frees, allocated, peak);
+        alt_stack::run(|| {
+            HEAP.settle();
+            // In a program without a loader libc's frames are not told from its own.
+            let point = || match cfg!(target_feature = "crt-static") {
+                true => registers.point(),
+                false => registers.point_of_module_call(),
+            };
+            // Where a look is ended by a fault, what is in use is told without one.
+            if attempt(|| look_at_everything(point)).is_none() {
+                attempt(|| tell_what_is_in_use(Some(LeakCheckObstacle::Fault), true));
+            }
+        });
+        note_totals();
         trace::end(ProcessState::Exited, status as u32);
     }
     if status == 0 && reporter::has_found() {

@@ -6,12 +6,12 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use crate::stack::capture;
 use crate::sys::glibc::stream_list;
 use crate::sys::thread_number;
-use crate::sys::{output, safe_read, single_threaded, thread};
+use crate::sys::{handler_stack, output, safe_read, single_threaded, thread};
 use crate::trace;
 
 use super::{HEAP, reporter};
 use crate::runtime::hooked::fault_injection;
-use crate::runtime::{abort, config, exit};
+use crate::runtime::{abort, config, exit, fault, way_out};
 
 /// Registers the handlers. With the first block, so that others' handlers find malloc unlocked:
 /// what is registered first prepares last and is the first to run behind the fork, as glibc's own
@@ -102,6 +102,9 @@ extern "C" fn child() {
     exit::renew_after_fork();
     fault_injection::renew_after_fork();
     abort::renew_after_fork();
+    fault::renew_after_fork();
+    way_out::renew_after_fork();
+    handler_stack::renew_after_fork();
     let renew = RENEW.load(Ordering::Acquire);
     if !renew.is_null() {
         // SAFETY: `in_child` alone stores there, functions of this type.

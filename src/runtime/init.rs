@@ -10,8 +10,8 @@ use crate::runtime::hooked::fault_injection;
 use crate::runtime::{afl, lsan_user_hooks};
 use crate::runtime::{config, exit};
 use crate::stack::{capture, modules};
-use crate::sys::glibc::{stream_list, thread_descriptor};
-use crate::sys::{process, single_threaded, thread, thread_exit};
+use crate::sys::glibc::{stream_buffer, stream_list, thread_descriptor};
+use crate::sys::{handler_stack, process, single_threaded, thread, thread_exit};
 
 const NEW: u8 = 0;
 const PREPARING: u8 = 1;
@@ -42,6 +42,7 @@ fn prepare(find_own: fn()) -> Option<&'static CheckedHeap> {
     config::read_options();
     config::exclude_program();
     config::enter_tree();
+    process::keep_id();
     HEAP.prepare();
     thread_descriptor::find_tid_offset();
     thread_exit::register(end_thread);
@@ -62,6 +63,7 @@ pub fn ready() -> Option<&'static CheckedHeap> {
 extern "C" fn end_thread(_: *mut c_void) {
     HEAP.end_thread();
     capture::end_thread();
+    handler_stack::detach();
     thread_exit::note();
 }
 
@@ -76,5 +78,6 @@ pub fn construct(find_more: impl FnOnce()) {
     config::find();
     single_threaded::find();
     stream_list::find();
+    stream_buffer::find();
     fault_injection::begin();
 }

@@ -4,13 +4,15 @@
 //!
 //! `init` makes it ready, `config` knows the options and who reads the reports, `reporter` turns
 //! findings into reports, `report_sink` is where they go, `exit` looks for leaks and sums up,
-//! `abort` ends the program, `fork` keeps the heap whole over fork, `leak_rules` are the rules
+//! `abort` ends the program, `fault` explains deadly signals, `way_out` looks through the heap
+//! where no exit handler runs, `fork` keeps the heap whole over fork, `leak_rules` are the rules
 //! against leaks, `hooked` is the way of calls that a hook or a plan listens to.
 
 pub mod abort;
 mod afl;
 pub mod config;
 pub mod exit;
+pub mod fault;
 pub mod fork;
 mod heap;
 pub mod hooked;
@@ -20,5 +22,6 @@ mod log_file;
 mod lsan_user_hooks;
 pub mod report_sink;
 pub mod reporter;
+pub mod way_out;
 
 pub use heap::HEAP;

@@ -1,5 +1,6 @@
 //! What a reader sees: findings and the summary as text, and the way it leaves the process.
 
+use crate::model::fault::FaultReport;
 use crate::model::finding_report::FindingReport;
 use crate::model::leak_report::LeakReport;
 use crate::model::site::ProcessSite;
@@ -42,6 +43,20 @@ pub fn emit_at_start(text: &str) {
 pub fn tell(report: &FindingReport) -> bool {
     !log_file::is_wanted()
         && postcard::to_allocvec(report).is_ok_and(|bytes| trace::append(LogEntry::Finding, &bytes))
+}
+
+/// Tells a fault, as data, if somebody reads the record. `false`: nobody does.
+pub fn tell_fault(report: &FaultReport) -> bool {
+    !log_file::is_wanted()
+        && postcard::to_allocvec(report).is_ok_and(|bytes| trace::append(LogEntry::Fault, &bytes))
+}
+
+/// The same without memory, for a report without lists.
+pub fn record_fault_in_place(report: &FaultReport) {
+    let mut entry = [0; 1024];
+    if let Ok(bytes) = postcard::to_slice(report, &mut entry) {
+        trace::append(LogEntry::Fault, bytes);
+    }
 }
 
 /// Tells of a program that is started unwatched. Safe in signal handlers and between vfork and

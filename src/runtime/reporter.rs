@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use parking_lot::Mutex;
 
 use super::{abort, config, report_sink};
+use crate::model::fault::FaultReport;
 use crate::model::finding::{Defect, Finding, Location, Operation};
 use crate::model::finding_report::FindingReport;
 use crate::model::site::ProcessSite;
@@ -15,9 +16,10 @@ use crate::options::{self, Name};
 use crate::stack::modules;
 use crate::stack::symbolize::ProcessSymbolizer;
 use crate::sys::{errno, process, seccomp, thread};
-use crate::text::finding;
+use crate::text::page::Page;
 use crate::text::style::{Renderer, Style};
 use crate::text::symbolizer::Symbolizer;
+use crate::text::{fault, finding};
 use crate::trace;
 
 /// Sites whose warnings are remembered, so that each speaks once.
@@ -124,6 +126,18 @@ pub fn on_finding(finding: &Finding) {
     });
 }
 
+/// Reports a deadly signal.
+pub fn on_fault(report: &FaultReport) {
+    config::find();
+    if report_sink::tell_fault(report) {
+        return;
+    }
+    let emit = |page: Page| report_sink::emit(page.text());
+    if with_renderer(|with| emit(fault::write(report, with))).is_none() {
+        emit(render(&mut Unnamed, |with| fault::write(report, with)));
+    }
+}
+
 /// Gathers the names that go with a finding.
 fn gather(finding: &Finding) -> FindingReport {
     let block = finding.block.as_ref();
@@ -144,15 +158,13 @@ fn gather(finding: &Finding) -> FindingReport {
     }
 }
 
-fn thread_name(number: u16) -> Option<String> {
+/// The name of a numbered thread, if it has one.
+pub fn thread_name(number: u16) -> Option<String> {
     let tid = thread_number::tid_of(number);
     match number {
         0 => Some("main".to_owned()),
-        _ if tid == 0 || seccomp::is_installed() => None,
-        _ => {
-            let name = std::fs::read_to_string(format!("/proc/self/task/{tid}/comm")).ok()?;
-            Some(name.trim().to_owned())
-        }
+        _ if tid == 0 => None,
+        _ => thread_number::name_of(tid),
     }
 }
 

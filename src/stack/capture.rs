@@ -125,6 +125,27 @@ fn site_outside(most: usize, freed: usize) -> ProcessSite {
     site
 }
 
+/// The site of the stack that begins at `frame`, in this process, of a thread that stands still or
+/// is the caller; and the number of all of its frames. `skips_own`: frames of this library at its
+/// inner end are left out. Reads what the registers lead to: see [`crate::sys::fault_net`].
+pub fn site_at(frame: CallFrame, skips_own: bool) -> (ProcessSite, usize) {
+    if options::number(Name::MallocContextSize) == 0 {
+        rule_table::end_epoch();
+    }
+    let Some(unwinder) = ThreadUnwinder::take() else { return (ProcessSite::NONE, 0) };
+    thread::enter_critical();
+    // SAFETY: taken above, for nobody else.
+    let result = unsafe {
+        let start = if skips_own { unwinder.leave_own(frame).unwrap_or(frame) } else { frame };
+        let site = unwinder.site_apart(start, MAX_FRAMES);
+        let depth = unwinder.depth();
+        unwinder.leave();
+        (site, depth)
+    };
+    thread::leave_critical();
+    result
+}
+
 /// The thread's first capture, or one after its end. A signal handler that comes in meanwhile takes
 /// no stacks.
 #[cold]

@@ -5,7 +5,7 @@ use crate::arch::call_on;
 use core::ffi::c_int;
 
 use super::thread::{self, ToolWork};
-use super::{errno, memory};
+use super::{errno, handler_stack, memory, seccomp};
 use crate::heap::size::PAGE;
 
 /// Stack for names, text and files. Address space; memory is used as it is touched.
@@ -31,6 +31,39 @@ pub fn run<T>(work: impl FnOnce() -> T) -> Option<T> {
             result
         })
     })
+}
+
+/// Bytes that signals are handled on that come while [`run_in_handler`] works.
+const LENT: usize = 64 << 10;
+
+/// Runs `work` for a signal's handler, wherever that runs: on a stack of its own, with another one
+/// for signals that come meanwhile. The one on which the kernel has put the handler stays as it
+/// is. Where there is no memory `work` is not run.
+pub fn run_in_handler(work: impl FnOnce()) {
+    let Some(start) = fresh_stack() else { return };
+    let Some(lent) = memory::map(LENT) else { return };
+    let was_apart = thread::is_apart();
+    thread::set_apart(true);
+    without_cancellation(|| {
+        let work = || {
+            if !seccomp::is_installed() {
+                handler_stack::lend(lent, LENT);
+            }
+            work();
+        };
+        let mut job = Job { work: Some(work), result: None::<()> };
+        let function = run_job_of(&job);
+        // SAFETY: the stack is fresh and ours, `start + WHOLE` a multiple of 16; the function gets
+        // its job, which outlives the call.
+        unsafe { call_on(start + WHOLE, (&raw mut job).cast(), function) };
+    });
+    thread::set_apart(was_apart);
+    // The kernel still knows the lent one: when the handler returns it knows the former again.
+}
+
+/// The function that runs a job of that type.
+fn run_job_of<F: FnOnce() -> T, T>(_: &Job<F, T>) -> extern "C" fn(*mut u8) {
+    call_job::<F, T>
 }
 
 /// The same with a guard page in front: names are looked up by recursion.

@@ -148,6 +148,13 @@ pub unsafe fn drop_contents(start: usize, bytes: usize) -> bool {
     })
 }
 
+/// Leaves whole pages, which are ours, out of a core dump (madvise(2)).
+pub fn leave_out_of_core_dump(start: usize, bytes: usize) {
+    let at = start as *mut libc::c_void;
+    // SAFETY: changes nothing but what a core dump has of the pages.
+    errno::preserve(|| unsafe { libc::madvise(at, bytes, libc::MADV_DONTDUMP) });
+}
+
 /// Calls `each` with every page of `[start, end)`, whole pages that are mapped, that was touched
 /// since it was mapped or emptied. `false`: the kernel does not say.
 pub fn for_each_touched(start: usize, end: usize, mut each: impl FnMut(usize)) -> bool {

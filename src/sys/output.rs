@@ -121,6 +121,34 @@ fn without_sigpipe(write: impl FnOnce()) {
     }
 }
 
+/// Writes to `fd` what its file takes without waiting, at most so many bytes in a call. Returns how
+/// many were written.
+pub fn write_at_once(fd: i32, text: &[u8], most: usize) -> usize {
+    let mut done = 0;
+    errno::preserve(|| {
+        without_sigpipe(|| {
+            let mut rest = text.chunks(most);
+            while let Some(piece) = rest.next().filter(|_| takes_more(fd)) {
+                // SAFETY: the buffer is a live slice.
+                let written = unsafe { libc::write(fd, piece.as_ptr().cast(), piece.len()) };
+                done += usize::try_from(written).unwrap_or(0);
+                if written != piece.len() as isize {
+                    return;
+                }
+            }
+        });
+    });
+    done
+}
+
+/// Does a write not have to wait?
+fn takes_more(fd: i32) -> bool {
+    let mut wanted = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: poll(2) with one descriptor.
+    let count = unsafe { libc::poll(&raw mut wanted, 1, 0) };
+    count == 1 && wanted.revents & libc::POLLOUT != 0
+}
+
 /// Writes all of `text` to `fd` as far as that goes.
 pub fn write_all(fd: i32, mut text: &[u8]) {
     errno::preserve(|| {

@@ -18,6 +18,11 @@ pub fn id() -> u32 {
     unsafe { libc::getpid().unsigned_abs() }
 }
 
+/// The process id as it was last noted: of another process's memory, that one's.
+pub fn noted_id() -> u32 {
+    ID.load(Ordering::Relaxed)
+}
+
 /// Keeps the process id for when it must not be asked for any more; to be called in front of
 /// [`seccomp::note`].
 pub fn keep_id() {
@@ -199,6 +204,16 @@ pub fn thread_milliseconds() -> u64 {
     now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
 }
 
+/// CPU time of the process in microseconds. By the kernel's call: libc's function may have to be
+/// looked up first, in each forked child anew.
+pub fn own_microseconds() -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let (clock, place) = (libc::CLOCK_PROCESS_CPUTIME_ID as usize, &raw mut now as usize);
+    // SAFETY: clock_gettime(2) fills the structure.
+    unsafe { raw_syscall::call(libc::SYS_clock_gettime, [clock, place, 0, 0]) };
+    now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1000
+}
+
 /// Milliseconds of the coarse monotonic clock, which is read without a system call.
 pub fn coarse_milliseconds() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
@@ -284,6 +299,40 @@ pub fn parent_id() -> u32 {
     }
     // SAFETY: getppid(2) cannot fail.
     unsafe { libc::getppid().unsigned_abs() }
+}
+
+/// Is the program written in Go? Its runtime asks the kernel itself what signals do, and goes by
+/// the answer (an ELF note of the name `Go`, type 4, says so).
+pub fn is_go_program() -> bool {
+    const NAME: [u8; 4] = *b"Go\0\0";
+    // SAFETY: getauxval(3) only reads the auxiliary vector.
+    let (first, count) = errno::preserve(|| unsafe {
+        (libc::getauxval(libc::AT_PHDR), libc::getauxval(libc::AT_PHNUM))
+    });
+    if first == 0 {
+        return false;
+    }
+    // SAFETY: AT_PHDR and AT_PHNUM say where the program's headers are mapped (getauxval(3)).
+    let headers =
+        unsafe { core::slice::from_raw_parts(first as *const libc::Elf64_Phdr, count as usize) };
+    let own = headers.iter().find(|header| header.p_type == libc::PT_PHDR);
+    let bias = own.map_or(0, |header| first.wrapping_sub(header.p_vaddr));
+    let notes = headers.iter().filter(|header| header.p_type == libc::PT_NOTE);
+    notes.into_iter().any(|notes| {
+        let (mut at, bytes) = ((bias + notes.p_vaddr) as usize, notes.p_memsz as usize);
+        let end = at + bytes;
+        while at + 16 <= end {
+            // SAFETY: a note of a segment that is mapped with the program: the bytes of its name
+            // and of what it says, its type, its name (ELF gABI).
+            let ([name, says, kind], start) =
+                unsafe { (*(at as *const [u32; 3]), *((at + 12) as *const [u8; 4])) };
+            if (name, kind) == (4, 4) && start == NAME {
+                return true;
+            }
+            at += 12 + name.next_multiple_of(4) as usize + says.next_multiple_of(4) as usize;
+        }
+        false
+    })
 }
 
 /// Where the dynamic loader is mapped: first byte and first byte behind. `None` without one.

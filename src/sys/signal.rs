@@ -38,6 +38,26 @@ impl Action {
         }
     }
 
+    /// A handler with SA_SIGINFO, on the stack for handlers, that only these signals interrupt, its
+    /// own among them if it is one of them.
+    pub(super) fn interrupted_by(
+        handler: unsafe extern "C" fn(c_int, *mut libc::siginfo_t, *mut libc::c_void),
+        signals: u64,
+    ) -> Self {
+        let flags = libc::SA_ONSTACK | libc::SA_NODEFER;
+        Self { mask: !signals, ..Self::handled_by(handler, flags) }
+    }
+
+    /// The flags, but the one of libc's own.
+    pub(super) const fn flags(&self) -> u64 {
+        self.flags & !SA_RESTORER
+    }
+
+    /// Signals blocked while the handler runs, a bit each.
+    pub(super) const fn mask(&self) -> u64 {
+        self.mask
+    }
+
     /// Is the handler one that takes a `siginfo_t`?
     pub(super) const fn takes_info(&self) -> bool {
         self.handler > libc::SIG_IGN && self.flags & libc::SA_SIGINFO as u64 != 0
@@ -75,6 +95,11 @@ pub(super) fn set_mask(mask: u64) -> u64 {
 /// Unblocks these signals on the calling thread; returns the mask that it had.
 pub(super) fn unblock(signals: u64) -> u64 {
     change_mask(libc::SIG_UNBLOCK, signals)
+}
+
+/// Blocks these signals on the calling thread; returns the mask that it had.
+pub(super) fn block(signals: u64) -> u64 {
+    change_mask(libc::SIG_BLOCK, signals)
 }
 
 fn change_mask(how: c_int, signals: u64) -> u64 {

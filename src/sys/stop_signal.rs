@@ -22,6 +22,7 @@ pub const SIGNAL: u32 = 33;
 pub const REGISTERS: usize = 16;
 const RAX: usize = libc::REG_RAX as usize;
 const RSP: usize = libc::REG_RSP as usize;
+const RBP: usize = libc::REG_RBP as usize;
 const RIP: usize = libc::REG_RIP as usize;
 
 /// How far a thread that was asked has come.
@@ -49,6 +50,8 @@ pub struct ParkedThread {
     /// does not.
     asleep: [AtomicUsize; 3],
     registers: [AtomicUsize; REGISTERS],
+    /// Where it was interrupted.
+    pc: AtomicUsize,
     /// Where the kernel keeps its vector registers meanwhile; 0: nowhere.
     vectors: AtomicUsize,
     /// Its alternate signal stack, which the kernel alone may know.
@@ -83,6 +86,7 @@ impl ParkedThread {
             state: AtomicU32::new(ParkState::Asked as u32),
             asleep: [const { AtomicUsize::new(0) }; 3],
             registers: [const { AtomicUsize::new(0) }; REGISTERS],
+            pc: AtomicUsize::new(0),
             vectors: AtomicUsize::new(0),
             alternate: [const { AtomicUsize::new(0) }; 2],
             descriptor: AtomicUsize::new(0),
@@ -121,6 +125,16 @@ impl ParkedThread {
     /// Its stack pointer where it was interrupted.
     pub fn sp(&self) -> usize {
         self.registers.get(RSP).map_or(0, |sp| sp.load(Ordering::Relaxed))
+    }
+
+    /// Its frame pointer there.
+    pub fn fp(&self) -> usize {
+        self.registers.get(RBP).map_or(0, |fp| fp.load(Ordering::Relaxed))
+    }
+
+    /// Where it was interrupted.
+    pub fn pc(&self) -> usize {
+        self.pc.load(Ordering::Relaxed)
     }
 
     /// Its [`thread::pointer()`].
@@ -288,6 +302,8 @@ fn park(place: &ParkedThread, context: &mut libc::ucontext_t) {
     for (to, from) in place.registers.iter().zip(words.iter()) {
         to.store(*from as usize, Ordering::Relaxed);
     }
+    let pc = words.get(RIP).map_or(0, |pc| *pc as usize);
+    place.pc.store(pc, Ordering::Relaxed);
     place.vectors.store(context.uc_mcontext.fpregs as usize, Ordering::Relaxed);
     let alternate = context.uc_stack;
     if alternate.ss_flags & libc::SS_DISABLE == 0 {

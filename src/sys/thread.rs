@@ -1,4 +1,4 @@
-//! The thread slot: 64 bytes of initial-exec TLS per thread. Reading it never allocates and never
+//! The thread slot: 128 bytes of initial-exec TLS per thread. Reading it never allocates and never
 //! calls into the loader, so it works from the first malloc to the last, in signal handlers too.
 
 use core::cell::Cell;
@@ -35,9 +35,13 @@ struct ThreadSlot {
     forks: Cell<u8>,
     /// Which locks each of them holds, a bit each.
     held: [Cell<u8>; DEEPEST_FORK],
+    /// Address of the way back out of the look under way at memory that may be gone; 0: none.
+    way_back: Cell<usize>,
+    /// Start of the handler stack that the thread has from us; 0: none.
+    handler_stack: Cell<usize>,
 }
 
-const _: () = assert!(size_of::<ThreadSlot>() == 64);
+const _: () = assert!(size_of::<ThreadSlot>() == 128);
 
 /// Forks inside each other whose locks are remembered.
 const DEEPEST_FORK: usize = 7;
@@ -274,6 +278,36 @@ pub fn is_apart() -> bool {
 /// Notes whether it is.
 pub fn set_apart(apart: bool) {
     slot().apart.set(apart);
+}
+
+/// Address of the way back that is noted; 0: none.
+pub(super) fn way_back() -> usize {
+    slot().way_back.get()
+}
+
+/// Notes another one; returns the one that was.
+pub(super) fn set_way_back(way: usize) -> usize {
+    slot().way_back.replace(way)
+}
+
+/// Start of the thread's handler stack; 0: it has none from us.
+pub(super) fn handler_stack() -> usize {
+    slot().handler_stack.get()
+}
+
+/// Notes it.
+pub(super) fn set_handler_stack(start: usize) {
+    slot().handler_stack.set(start);
+}
+
+/// How deep the thread is in work of ours, to be given to [`restore_depth`] only.
+pub(super) fn depth() -> u64 {
+    slot().inside.get()
+}
+
+/// Leaves all sections that were entered since.
+pub(super) fn restore_depth(depth: u64) {
+    slot().inside.set(depth);
 }
 
 /// The tool's own work: allocations made while this lives are the tool's.

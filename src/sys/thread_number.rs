@@ -1,6 +1,6 @@
 //! Numbers of threads, and what is known of each thread by its number.
 
-use crate::sys::glibc::thread_descriptor::current_tid;
+use crate::sys::glibc::thread_descriptor::{self, current_tid};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::{process, thread};
@@ -57,7 +57,9 @@ fn take_number() -> u16 {
 fn note_thread(number: usize) {
     let here = 0u8;
     if let (Some(tid), Some(stack)) = (TIDS.get(number), STACKS.get(number)) {
-        tid.store(current_tid(), Ordering::Relaxed);
+        // libc has noted it, but in a child that it does not know of.
+        let known = thread_descriptor::noted_tid(thread::pointer());
+        tid.store(known.unwrap_or_else(current_tid), Ordering::Relaxed);
         stack.store(core::ptr::from_ref(&here) as usize, Ordering::Relaxed);
     }
 }
@@ -70,6 +72,15 @@ pub fn is_numbered(number: u16) -> bool {
 /// Kernel id of a numbered thread; 0 when it is not known.
 pub fn tid_of(number: u16) -> u32 {
     TIDS.get(usize::from(number)).map_or(0, |tid| tid.load(Ordering::Relaxed))
+}
+
+/// Name of the thread with a kernel id. Reads /proc; `None` after a seccomp filter.
+pub fn name_of(tid: u32) -> Option<String> {
+    if seccomp::is_installed() {
+        return None;
+    }
+    let name = std::fs::read_to_string(format!("/proc/self/task/{tid}/comm")).ok()?;
+    Some(name.trim().to_owned())
 }
 
 /// Numbered threads with an address on the stack of each.

@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
+use super::block::write_block;
 use super::hint::write_hint;
 use super::location::thread;
 use super::message::{sized, write_message};
 use super::page::{Page, Role};
 use super::stacks;
 use super::style::Renderer;
-use crate::model::finding::{Block, Damage, Defect, Finding, Life, Operation, Side};
+use crate::model::finding::{Damage, Defect, Finding, Life, Operation, Side};
 use crate::model::finding_report::FindingReport;
 
 /// The whole text of a finding.
@@ -28,7 +29,8 @@ pub fn write<S: Copy>(report: &FindingReport<S>, with: &mut Renderer<'_, S>) -> 
     }
     write_now(&mut out, report, with);
     if let Some(block) = &finding.block {
-        write_block(&mut out, report, block, with);
+        let first = if finding.defect == Defect::DoubleFree { "first " } else { "" };
+        write_block(&mut out, &report.threads, (block, first), with);
     }
     write_beside(&mut out, finding, with);
     write_hint(&mut out, finding, with.style);
@@ -155,44 +157,6 @@ fn write_now<S: Copy>(out: &mut Page, report: &FindingReport<S>, with: &mut Rend
         _ => writeln!(out, "  freed by {by} here:"),
     };
     stacks::write_stack(out, finding.site, with);
-}
-
-fn write_block<S: Copy>(
-    out: &mut Page,
-    report: &FindingReport<S>,
-    block: &Block<S>,
-    with: &mut Renderer<'_, S>,
-) {
-    let finding = &report.finding;
-    let freed = block.life == Life::Freed;
-    if freed {
-        let by =
-            block.free_thread.map_or_else(String::new, |by| format!(" by {}", thread(report, by)));
-        let first = if finding.defect == Defect::DoubleFree { "first " } else { "" };
-        out.set_role(Role::Heading);
-        let _ = writeln!(out, "  {first}freed{by} here:");
-        stacks::write_stack(out, block.free_site, with);
-    }
-    out.set_role(Role::Heading);
-    out.push_str("  block ");
-    match block.size {
-        Some(size) => {
-            let end = block.user.saturating_add(size);
-            let _ = write!(out, "[{:#x},{end:#x}), {size} bytes", block.user);
-        }
-        None => {
-            let _ = write!(out, "at {:#x}", block.user);
-        }
-    }
-    out.push_str(if freed { ", freed, allocated" } else { ", live, allocated" });
-    if let Some(number) = block.thread {
-        let _ = write!(out, " by {}", thread(report, number));
-    }
-    if let Some(kind) = block.kind {
-        let _ = write!(out, " with {}", kind.allocated_with());
-    }
-    out.push_str(" here:\n");
-    stacks::write_stack(out, block.site, with);
 }
 
 fn write_beside<S: Copy>(out: &mut Page, finding: &Finding<S>, with: &mut Renderer<'_, S>) {

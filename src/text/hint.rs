@@ -9,7 +9,9 @@ use crate::model::finding::{AllocKind, Damage, Defect, Finding, Location, Side};
 
 /// What a pointer that is no address was read from, if its bytes tell.
 fn fill_of(pointer: usize, style: &Style) -> Option<&'static str> {
-    let is_all = |byte: u8| byte != 0 && pointer == usize::from_ne_bytes([byte; 8]);
+    let is_all = |byte: Option<u8>| {
+        byte.is_some_and(|byte| byte != 0 && pointer == usize::from_ne_bytes([byte; 8]))
+    };
     if is_all(style.free_fill) {
         Some("freed memory is filled with these bytes: the pointer was read from a freed block")
     } else if is_all(style.malloc_fill) {

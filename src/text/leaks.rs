@@ -131,6 +131,7 @@ fn write_obstacle(obstacle: LeakCheckObstacle) -> String {
             "without checks inherited blocks cannot be told from the child's own"
         }
         LeakCheckObstacle::TurnedOff => "the program's __lsan_is_turned_off says so",
+        LeakCheckObstacle::Fault => "memory that it looked at went away",
         LeakCheckObstacle::Filter => {
             "the program has installed a seccomp filter, which may end it for what that takes"
         }

@@ -2,7 +2,9 @@
 //! watched process and in the command. Options of rendering are an argument; nothing global is
 //! read.
 
+mod block;
 pub mod escape;
+pub mod fault;
 pub mod finding;
 mod hint;
 pub mod leaks;

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::path::Path;
 
 use super::escape::escape;
@@ -85,8 +86,18 @@ pub fn write_stack<S: Copy>(out: &mut Page, site: S, with: &mut Renderer<'_, S>)
     let style = with.style;
     let here = style.working_directory.as_path();
     let mut number = 0;
+    let mut cycle: Option<(Range<usize>, usize)> = None;
     while let Some(frame) = frames.get(number) {
         let folded = folded_from(frames.get(number..).unwrap_or(&[]), style);
+        if let Some((again, times)) = cycle.clone().filter(|(again, _)| again.start == number) {
+            write_again(out, again.len(), times);
+            number += again.len() * times;
+            cycle = None;
+            continue;
+        }
+        if cycle.is_none() {
+            cycle = cycle_from(&frames, number, style);
+        }
         if folded > 1 && own.is_none_or(|own| !(number..number + folded).contains(&own)) {
             write_folded(out, number, frames.get(number..number + folded).unwrap_or(&[]));
             number += folded;
@@ -164,6 +175,37 @@ fn folded_from(frames: &[Frame], style: &Style) -> usize {
         return 1;
     }
     frames.iter().take_while(|frame| library_of(frame) == library).count()
+}
+
+/// A recursion: the frames of its second turn, if the frames from `number` on are the first, and
+/// how often these come again. `None`: it is none, or too short to be worth a line.
+fn cycle_from(frames: &[Frame], number: usize, style: &Style) -> Option<(Range<usize>, usize)> {
+    const LONGEST: usize = 8;
+    const MOST_SHOWN: usize = 3;
+    if style.full_stacks || style.addresses {
+        return None;
+    }
+    let is_same = |(one, other): (&Frame, &Frame)| {
+        (&one.function, &one.file, &one.module) == (&other.function, &other.file, &other.module)
+            && (one.line, one.column) == (other.line, other.column)
+    };
+    let rest = frames.get(number..)?;
+    (1..=LONGEST).find_map(|period| {
+        let first = rest.get(..period)?;
+        let is_first =
+            |turn: &&[Frame]| turn.len() == period && turn.iter().zip(first).all(is_same);
+        let times = rest.get(period..)?.chunks(period).take_while(is_first).count();
+        let again = number + period..number + 2 * period;
+        (times >= MOST_SHOWN).then_some((again, times))
+    })
+}
+
+fn write_again(out: &mut Page, frames: usize, times: usize) {
+    let what = match frames {
+        1 => "this frame".to_owned(),
+        count => format!("these {count} frames"),
+    };
+    let _ = writeln!(out, "    ... {what} {times} times more");
 }
 
 /// Several frames of one library as one line, under the name that was called.

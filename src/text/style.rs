@@ -19,10 +19,10 @@ pub struct Style {
     pub dedup_token_length: usize,
     /// Is what can still be reached listed?
     pub show_reachable: bool,
-    /// The byte that freed memory is filled with.
-    pub free_fill: u8,
-    /// The byte that fresh memory is filled with.
-    pub malloc_fill: u8,
+    /// The byte that freed memory is filled with, if the user has asked for one.
+    pub free_fill: Option<u8>,
+    /// The same for fresh memory.
+    pub malloc_fill: Option<u8>,
     /// What is left out at the front of file names; empty: nothing.
     pub working_directory: PathBuf,
 }

@@ -83,6 +83,14 @@ pub(crate) fn write_limits<S: Copy>(out: &mut Page, sum: &LeakSummary, with: &Re
             sum.lost_frees
         );
     }
+    if sum.lost_looks > 0 {
+        let _ = writeln!(
+            out,
+            "mallocop: {} look{} at memory ended by a fault: what is there is not checked",
+            sum.lost_looks,
+            plural(sum.lost_looks)
+        );
+    }
     if sum.folded > 0 {
         let _ = writeln!(
             out,

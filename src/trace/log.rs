@@ -41,6 +41,8 @@ pub enum LogEntry {
     Sum = 8,
     /// A program that was started and cannot be watched: why, and its path.
     Unwatched = 9,
+    /// A deadly signal.
+    Fault = 10,
 }
 
 impl LogEntry {
@@ -56,6 +58,7 @@ impl LogEntry {
             7 => Self::Reachable,
             8 => Self::Sum,
             9 => Self::Unwatched,
+            10 => Self::Fault,
             _ => return None,
         })
     }

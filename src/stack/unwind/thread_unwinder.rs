@@ -192,6 +192,17 @@ impl ThreadUnwinder {
     }
 }
 
+impl ThreadUnwinder {
+    /// Frames of the last stack, all of them.
+    ///
+    /// # Safety
+    /// The calling thread has taken the unwinder, and no capture is under way.
+    pub(crate) unsafe fn depth(&self) -> usize {
+        // SAFETY: the calling thread's, by the caller's word.
+        unsafe { &*self.own.get() }.frame_cache.depth()
+    }
+}
+
 impl Own {
     fn leave_own(&mut self, mut frame: CallFrame) -> Option<CallFrame> {
         let process = Walk { epoch: self.enter_epoch(), around: &self.around };

@@ -4,5 +4,6 @@
 pub mod find_object;
 pub mod link_map;
 pub mod process_hooks;
+pub mod stream_buffer;
 pub mod stream_list;
 pub mod thread_descriptor;

@@ -17,6 +17,19 @@ pub fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern 
     unsafe { __register_atfork(Some(prepare), Some(parent), Some(child), core::ptr::null_mut()) };
 }
 
+/// Registers `entry` to run at quick_exit(3), after everything registered later.
+pub fn at_quick_exit(entry: extern "C" fn(*mut libc::c_void)) {
+    unsafe extern "C" {
+        // What at_quick_exit calls (glibc 2.10), with the module that it was called from.
+        fn __cxa_at_quick_exit(
+            entry: extern "C" fn(*mut libc::c_void),
+            module: *mut libc::c_void,
+        ) -> libc::c_int;
+    }
+    // SAFETY: the function lives as long as the process.
+    unsafe { __cxa_at_quick_exit(entry, core::ptr::null_mut()) };
+}
+
 /// Registers `entry` to run at exit, with the status, after everything registered later (on_exit).
 pub fn at_exit(entry: unsafe extern "C" fn(libc::c_int, *mut libc::c_void)) {
     unsafe extern "C" {

@@ -1,0 +1,60 @@
+//! Signals that end a program which has no handler for them, as SIGTERM: the heap is looked through
+//! and leaks are looked for, then the same signal ends it.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::super::exit;
+use crate::arch::FaultContext;
+use crate::options::{self, Name};
+use crate::stack::unwind::entry_point::Point;
+use crate::sys::caught_signal::{CaughtSignal, OTHER_ENDS, REQUESTS};
+use crate::sys::{alt_stack, death, disposition, seccomp, thread, thread_number};
+use crate::trace;
+
+/// Longest time for the look.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Until a thread that was in the middle of our own work is looked at again, and how often.
+const PAUSE: Duration = Duration::from_millis(1);
+const MOST_PAUSES: u32 = 300;
+
+static PAUSES: AtomicU32 = AtomicU32::new(0);
+
+/// Takes the signals over that the option names.
+pub(super) fn watch() {
+    const AUTO: usize = 0;
+    const ALL: usize = 2;
+    let wanted = options::number(Name::LeakCheckOnSignal);
+    if wanted == ALL || wanted == AUTO && trace::is_open() {
+        REQUESTS.into_iter().for_each(|signal| disposition::watch(signal, on_signal));
+    }
+    if wanted == ALL {
+        OTHER_ENDS.into_iter().for_each(|signal| disposition::watch(signal, on_signal));
+    }
+}
+
+/// Leaves them to the kernel for good.
+pub(super) fn leave() {
+    REQUESTS.into_iter().chain(OTHER_ENDS).for_each(disposition::leave);
+}
+
+fn on_signal(caught: &CaughtSignal<'_>, context: &mut FaultContext) {
+    let is_ours =
+        !disposition::is_foreign() && !thread_number::is_forked() && !seccomp::is_installed();
+    if is_ours {
+        let is_free = thread::is_outside() || PAUSES.fetch_add(1, Ordering::Relaxed) > MOST_PAUSES;
+        if !is_free && death::send_later(PAUSE, caught.number()) {
+            return;
+        }
+        // The next one ends the program at once.
+        REQUESTS.into_iter().chain(OTHER_ENDS).for_each(disposition::stop_watching);
+        if thread::is_outside() {
+            let timer = death::Timer::set(PATIENCE, caught.number());
+            let registers = context.general();
+            let point = Point { sp: context.sp(), registers: registers.into() };
+            alt_stack::run_in_handler(|| exit::look_before_death(&point));
+            drop(timer);
+        }
+    }
+    death::send_again(caught);
+}

@@ -1,0 +1,135 @@
+//! How a process dies of a signal that a handler of ours has seen: as without the handler.
+
+use core::ffi::c_int;
+use core::sync::atomic::{AtomicI32, Ordering};
+use std::time::Duration;
+
+use super::caught_signal::CaughtSignal;
+use super::glibc::thread_descriptor::current_tid;
+use super::signal::{self, Action, bit};
+use super::{process, raw_syscall, seccomp};
+use crate::arch::FaultContext;
+
+/// Bytes of `syscall`.
+const SYSTEM_CALL: usize = 2;
+
+/// Lets the signal have its default effect when the handler returns.
+pub fn die_of(caught: &CaughtSignal<'_>, context: &mut FaultContext) {
+    let (signal, is_raised) = (caught.number(), caught.is_raised());
+    match signal {
+        libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL if is_raised => {}
+        // A breakpoint: the thread stands behind its one byte.
+        libc::SIGTRAP if is_raised && is_behind_breakpoint(context.pc()) => context.step_back(1),
+        // A call that a filter has refused: the thread stands behind it, its number is gone.
+        libc::SIGSYS if is_raised => {
+            context.step_back(SYSTEM_CALL);
+            context.set_result(caught.refused_call());
+        }
+        _ => return send_again(caught),
+    }
+    // An instruction that raises a signal which is blocked ends the process, whatever handler there
+    // is (Linux, force_sig_info). No other thread's fault can come in between.
+    context.block(bit(signal));
+}
+
+/// Is the instruction in front of `pc`, which has just been executed, a breakpoint?
+pub fn is_behind_breakpoint(pc: usize) -> bool {
+    const BREAKPOINT: u8 = 0xcc;
+    let before = pc.wrapping_sub(1);
+    // SAFETY: the instruction has just been executed.
+    unsafe { (before as *const u8).read_volatile() == BREAKPOINT }
+}
+
+/// Sends the same signal to the calling thread, for which it has its default effect now: it comes
+/// when the handler returns, where the thread was.
+pub fn send_again(caught: &CaughtSignal<'_>) {
+    let signal = caught.number();
+    signal::set_action(signal, &Action::DEFAULT);
+    signal::block(bit(signal));
+    let arguments = [
+        process::id() as usize,
+        current_tid() as usize,
+        signal as usize,
+        core::ptr::from_ref(caught.info()) as usize,
+    ];
+    // SAFETY: rt_tgsigqueueinfo(2) reads the information, which may be sent again.
+    unsafe { raw_syscall::call(libc::SYS_rt_tgsigqueueinfo, arguments) };
+}
+
+/// Ends the process by the signal at once.
+pub fn end_now(signal: c_int) {
+    signal::set_action(signal, &Action::DEFAULT);
+    signal::unblock(bit(signal));
+    let arguments = [process::id() as usize, current_tid() as usize, signal as usize, 0];
+    // SAFETY: tgkill(2) touches no memory.
+    unsafe { raw_syscall::call(libc::SYS_tgkill, arguments) };
+}
+
+/// The timer of [`send_later`]; -1: none so far.
+static LATER: AtomicI32 = AtomicI32::new(-1);
+
+/// Has the signal sent to the calling thread once more, after that time. `false`: that cannot be.
+pub fn send_later(time: Duration, signal: c_int) -> bool {
+    let known = LATER.load(Ordering::Acquire);
+    let timer = if known >= 0 { Some(known) } else { create_timer(signal) };
+    let Some(timer) = timer else { return false };
+    LATER.store(timer, Ordering::Release);
+    start_timer(timer, time)
+}
+
+/// Waits for the process to be ended by another thread; returns if that does not happen.
+pub fn await_end(patience: Duration) {
+    let step = Duration::from_millis(5);
+    for _ in 0..patience.as_millis() / step.as_millis() {
+        if seccomp::is_installed() {
+            core::hint::spin_loop();
+        } else {
+            std::thread::sleep(step);
+        }
+    }
+}
+
+/// A timer that sends a signal to the calling thread. It is for work that may not come to its end.
+pub struct Timer(Option<c_int>);
+
+impl Timer {
+    /// Sets it. After a seccomp filter there is none.
+    pub fn set(time: Duration, signal: c_int) -> Self {
+        let timer = if seccomp::is_installed() { None } else { create_timer(signal) };
+        Self(timer.filter(|&timer| start_timer(timer, time)))
+    }
+}
+
+/// A timer that sends that signal to the calling thread.
+fn create_timer(signal: c_int) -> Option<c_int> {
+    // struct sigevent: value, signal, how, thread (asm-generic/siginfo.h).
+    let mut event = [0u32; 16];
+    let [_, _, number, how, thread, ..] = &mut event;
+    (*number, *how, *thread) = (signal as u32, libc::SIGEV_THREAD_ID as u32, current_tid());
+    let mut timer: c_int = 0;
+    let (clock, event) = (libc::CLOCK_MONOTONIC as usize, event.as_ptr() as usize);
+    let arguments = [clock, event, &raw mut timer as usize, 0];
+    // SAFETY: timer_create(2) reads the event and writes the timer.
+    let result = unsafe { raw_syscall::call(libc::SYS_timer_create, arguments) };
+    (result == 0).then_some(timer)
+}
+
+/// Lets it send once, after that time.
+fn start_timer(timer: c_int, time: Duration) -> bool {
+    let nothing = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let (seconds, rest) = (time.as_secs() as i64, i64::from(time.subsec_nanos()));
+    let value = libc::timespec { tv_sec: seconds, tv_nsec: rest };
+    let times = libc::itimerspec { it_interval: nothing, it_value: value };
+    let arguments = [timer as usize, 0, &raw const times as usize, 0];
+    // SAFETY: timer_settime(2) reads the times.
+    unsafe { raw_syscall::call(libc::SYS_timer_settime, arguments) == 0 }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if let Some(timer) = self.0 {
+            // SAFETY: timer_delete(2) touches no memory.
+            unsafe { raw_syscall::call(libc::SYS_timer_delete, [timer as usize, 0, 0, 0]) };
+        }
+    }
+}

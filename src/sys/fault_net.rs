@@ -1,0 +1,73 @@
+//! Looks at memory that may have gone away, or that the program has written over: a fault costs the
+//! look, never the program.
+
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use super::thread;
+use crate::arch::{FaultContext, WayBack, call_with_way_back, landing};
+
+/// A way out of a look: where the thread goes on, and what is put back there.
+#[repr(C)]
+struct Exit {
+    way: WayBack,
+    depth: u64,
+    is_apart: bool,
+}
+
+/// Looks that a fault has ended.
+static LOST: AtomicU32 = AtomicU32::new(0);
+
+/// How many looks a fault has ended in this process.
+pub fn lost() -> u32 {
+    LOST.load(Ordering::Relaxed)
+}
+
+struct Job<F, T> {
+    work: Option<F>,
+    result: Option<T>,
+}
+
+/// Does `work`. `None`: a fault has ended it. What it holds then is never given back: it takes no
+/// lock over what may fault, and owns nothing that matters.
+///
+/// Where no handler of ours takes faults (`runtime::fault`), a fault ends the program as ever.
+pub fn attempt<T>(work: impl FnOnce() -> T) -> Option<T> {
+    let mut job = Job { work: Some(work), result: None };
+    let mut exit =
+        Exit { way: WayBack::default(), depth: thread::depth(), is_apart: thread::is_apart() };
+    let before = thread::set_way_back(&raw mut exit as usize);
+    let function = run_job_of(&job);
+    // SAFETY: the function takes this job, which outlives the call.
+    let has_faulted =
+        unsafe { call_with_way_back((&raw mut job).cast(), function, &mut exit.way) } != 0;
+    thread::set_way_back(before);
+    if has_faulted {
+        LOST.fetch_add(1, Ordering::Relaxed);
+        return None;
+    }
+    job.result
+}
+
+/// The function that runs a job of that type.
+fn run_job_of<F: FnOnce() -> T, T>(_: &Job<F, T>) -> extern "C" fn(*mut u8) {
+    run_job::<F, T>
+}
+
+extern "C" fn run_job<F: FnOnce() -> T, T>(job: *mut u8) {
+    // SAFETY: `attempt` passes its own live job.
+    let job = unsafe { &mut *job.cast::<Job<F, T>>() };
+    job.result = job.work.take().map(|work| work());
+}
+
+/// For a handler of a fault that the thread's own instruction has raised: lets the thread leave the
+/// look under way. `false`: there is none.
+pub fn leave_look(context: &mut FaultContext) -> bool {
+    let exit = thread::way_back() as *const Exit;
+    // SAFETY: 0, or what `attempt` has noted, whose frame is there until it has noted what was
+    // before it.
+    let Some(exit) = (unsafe { exit.as_ref() }) else { return false };
+    thread::restore_depth(exit.depth);
+    thread::set_apart(exit.is_apart);
+    context.go_on_at(landing as *const () as usize, exit.way.sp);
+    true
+}
