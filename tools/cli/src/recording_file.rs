@@ -80,6 +80,7 @@ mod tests {
             is_root: true,
             end: ProcessEnd::Killed,
             signal: None,
+            fault: None,
             findings: Vec::new(),
             leak_reports: Vec::new(),
             in_use: vec![Reachable { site, ..Reachable::default() }],

@@ -7,13 +7,14 @@
 use core::arch::naked_asm;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::mem;
-use core::sync::atomic::{AtomicUsize, Ordering};
 
+use mallocop::runtime::{init, way_out};
 use mallocop::sys::{errno, process};
 use mallocop::trace;
 use mallocop::trace::ProcessState;
 
 use crate::environment::{Texts, is_readable_path, with_environment};
+use crate::real::Real;
 
 type Execve = unsafe extern "C" fn(*const c_char, Texts, Texts) -> c_int;
 type Fexecve = unsafe extern "C" fn(c_int, Texts, Texts) -> c_int;
@@ -26,27 +27,6 @@ type Spawn = unsafe extern "C" fn(
     Texts,
     Texts,
 ) -> c_int;
-
-/// A function of libc's.
-struct Real(&'static CStr, AtomicUsize);
-
-impl Real {
-    const fn new(name: &'static CStr) -> Self {
-        Self(name, AtomicUsize::new(0))
-    }
-
-    /// Its address, looked up if that has not been done.
-    fn find(&self) -> usize {
-        match self.1.load(Ordering::Acquire) {
-            0 => {
-                let found = process::find_next_symbol(self.0);
-                self.1.store(found, Ordering::Release);
-                found
-            }
-            known => known,
-        }
-    }
-}
 
 static EXECVE: Real = Real::new(c"execve");
 static EXECVPE: Real = Real::new(c"execvpe");
@@ -68,6 +48,9 @@ unsafe extern "C" {
 
 /// Becomes another program by `run`, which returns only if that fails.
 fn become_another(run: impl FnOnce() -> c_int) -> c_int {
+    if init::ready().is_some() {
+        way_out::look(way_out::Next::Exec);
+    }
     let is_noted = trace::end_if_own(ProcessState::Executing);
     let result = run();
     if is_noted {
@@ -298,8 +281,8 @@ unsafe extern "C" fn execle_from(path: *const c_char, arguments: Texts) -> c_int
 /// Leaves without exit handlers: noted, so that the process is not taken for killed.
 #[unsafe(no_mangle)]
 extern "C" fn _exit(status: c_int) -> ! {
-    trace::end_if_own(ProcessState::Left);
-    process::exit_at_once(status)
+    let is_ready = init::ready().is_some();
+    process::exit_at_once(if is_ready { way_out::leave(status) } else { status })
 }
 
 #[unsafe(no_mangle)]

@@ -6,6 +6,7 @@ use core::arch::naked_asm;
 use core::ffi::c_long;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use mallocop::runtime::fault;
 use mallocop::stack::modules;
 use mallocop::sys::{alt_stack, process, seccomp};
 
@@ -24,6 +25,7 @@ extern "C" fn note_filter(real: &AtomicUsize) -> usize {
     if !seccomp::is_installed() {
         process::keep_id();
         alt_stack::run(modules::remember);
+        fault::keep_to_faults();
         seccomp::note();
     }
     find_real(real)

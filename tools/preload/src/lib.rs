@@ -23,12 +23,15 @@ mod filters;
 mod interface;
 mod malloc;
 mod operators;
+mod real;
 mod rules;
 mod sanitizer;
 mod shared;
 mod shims;
+mod signals;
 mod start;
 mod statistics;
+mod threads;
 #[cfg(not(feature = "oracle"))]
 mod unwinder;
 

@@ -4,12 +4,13 @@ use core::ffi::{c_int, c_void};
 use core::mem::MaybeUninit;
 
 use mallocop::checks::CheckedHeap;
-use mallocop::runtime::init;
+use mallocop::options::{self, Name};
+use mallocop::runtime::{fault, init, way_out};
 use mallocop::stack::modules;
-use mallocop::sys::process;
 use mallocop::sys::thread::ToolWork;
+use mallocop::sys::{handler_stack, process, thread_start};
 
-use crate::{exec, filters, operators, shims};
+use crate::{exec, filters, operators, shims, signals, threads};
 
 /// The heap, made ready if this is the first call; see [`init::heap`].
 #[inline]
@@ -38,11 +39,28 @@ extern "C" fn begin() {
         filters::find();
         exec::find();
         shims::prepare();
+        way_out::register();
+        signals::find();
+        threads::find();
         operators::ensure_resolved();
         if is_defined_elsewhere(process::find_symbol(c"malloc")) {
             mallocop::runtime::config::note_own_malloc();
         }
+        watch_signals();
     });
+}
+
+/// Takes deadly signals over. A Go program's runtime asks the kernel for what was there before it,
+/// and would take us for the program's own; it explains its faults itself.
+fn watch_signals() {
+    if process::is_go_program() {
+        thread_start::leave_alone();
+        return;
+    }
+    fault::watch();
+    if options::flag(Name::UseSigaltstack) {
+        handler_stack::attach();
+    }
 }
 
 /// Is the function of a symbol that is looked up for everybody not in this library? A program that

@@ -1,11 +1,14 @@
 //! A report for programs: what a reader sees as text, as JSON (docs/json.md).
 
+use mallocop::model::fault::{Access, FaultReport, REGISTERS};
 use mallocop::model::finding::Block;
 use mallocop::model::finding_report::FindingReport;
 use mallocop::model::leak_report::{self, Loss, Reachable};
 use mallocop::model::recording::{ProcessEnd, RecordedProcess, Recording};
+use mallocop::model::signal;
 use mallocop::model::site::{RecordingSite, SiteTotals};
 use mallocop::model::stack as model;
+use mallocop::text;
 use mallocop::text::message::write_message;
 use mallocop::text::page::Page;
 use mallocop::text::style::Renderer;
@@ -52,6 +55,8 @@ struct ProcessReport {
     end: &'static str,
     /// The signal that ended it; null where none did, or nobody saw.
     signal: Option<i32>,
+    /// The deadly signal that it has told of itself; null: none.
+    fault: Option<Fault>,
     findings: Vec<JsonFinding>,
     leaks: Vec<Leak>,
     /// Can be reached, where a leak check was made; else in use, not classified.
@@ -78,6 +83,31 @@ struct JsonFinding {
     thread: u16,
     stack: Option<u32>,
     block: Option<BlockReport>,
+}
+
+#[derive(Serialize)]
+struct Fault {
+    /// AddressSanitizer's name, or SEGV and the like.
+    id: &'static str,
+    signal: String,
+    message: String,
+    /// read, write, jump or unknown.
+    access: &'static str,
+    address: Option<usize>,
+    /// The register that the address came from.
+    register: Option<&'static str>,
+    thread: Option<u16>,
+    stack: Option<u32>,
+    /// Frames of the whole stack, also of those that are not stored.
+    depth: u32,
+    block: Option<BlockReport>,
+    threads: Vec<OtherThread>,
+}
+
+#[derive(Serialize)]
+struct OtherThread {
+    name: String,
+    stack: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -186,6 +216,7 @@ fn process(process: &RecordedProcess, with: &mut Renderer<'_, RecordingSite>) ->
             ProcessEnd::Running => "running",
         },
         signal: process.signal,
+        fault: process.fault.as_ref().map(|report| fault(report, with)),
         findings: process.findings.iter().map(|report| finding(report, with)).collect(),
         leaks: report.map_or_else(Vec::new, |report| report.leaks.iter().map(leak).collect()),
         in_use: report
@@ -231,6 +262,34 @@ fn finding(
         thread: found.thread,
         stack: place(found.site),
         block: found.block.as_ref().map(block),
+    }
+}
+
+fn fault(report: &FaultReport<RecordingSite>, with: &mut Renderer<'_, RecordingSite>) -> Fault {
+    let mut message = Page::new();
+    text::fault::write_message(&mut message, report, with);
+    let address = report.address.as_ref();
+    Fault {
+        id: report.id(),
+        signal: signal::name(report.signal),
+        message: message.into_text(),
+        access: match report.access {
+            Access::Read => "read",
+            Access::Write => "write",
+            Access::Jump => "jump",
+            Access::Unknown => "unknown",
+        },
+        address: address.map(|address| address.word),
+        register: report.base.and_then(|base| REGISTERS.get(usize::from(base)).copied()),
+        thread: report.thread,
+        stack: place(report.site),
+        depth: report.depth,
+        block: address.and_then(|address| address.block.as_ref()).map(block),
+        threads: report
+            .others
+            .iter()
+            .map(|other| OtherThread { name: other.name.clone(), stack: place(other.site) })
+            .collect(),
     }
 }
 

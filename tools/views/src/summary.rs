@@ -7,15 +7,13 @@ use std::fmt::Write as _;
 
 use mallocop::model::leak_report::{Leak, LeakReport, LeakSummary, Loss, Reachable};
 use mallocop::model::recording::{ProcessEnd, RecordedProcess, Recording};
+use mallocop::model::signal;
 use mallocop::model::site::{RecordingSite, SiteTotals};
 use mallocop::text::escape::escape;
+use mallocop::text::leaks;
 use mallocop::text::page::Page;
 use mallocop::text::style::{Renderer, Style};
 use mallocop::text::summary::{plural, write_sites};
-use mallocop::text::{leaks, stacks};
-
-/// Sites that are listed of a child that was killed, unless all are wanted.
-const MOST_OF_CHILDREN: usize = 3;
 
 /// What of it is wanted.
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +149,7 @@ fn add_sum(to: &mut LeakSummary, from: &LeakSummary) {
     to.unread_pages = to.unread_pages.saturating_add(from.unread_pages);
     to.lost_frees = to.lost_frees.saturating_add(from.lost_frees);
     to.folded = to.folded.saturating_add(from.folded);
+    to.lost_looks = to.lost_looks.saturating_add(from.lost_looks);
 }
 
 /// How a process has ended at which it could not be looked at, if something is to be said of that.
@@ -158,25 +157,30 @@ fn unjudged(
     process: &RecordedProcess,
     wanted: Wanted,
     shows_reachable: bool,
-) -> Option<(&'static str, SiteTotals)> {
-    let how = match process.end {
-        ProcessEnd::Exited => return None,
-        ProcessEnd::Left => "ended by _exit before its leak check",
-        ProcessEnd::Replaced => "replaced by exec before its leak check",
-        ProcessEnd::Killed => "killed before its leak check",
-        ProcessEnd::Running => "still running",
+) -> Option<(String, SiteTotals)> {
+    let how = match (process.end, process.signal) {
+        (ProcessEnd::Exited, _) => return None,
+        (ProcessEnd::Left, _) => "ended by _exit before its leak check".to_owned(),
+        (ProcessEnd::Replaced, _) => "replaced by exec before its leak check".to_owned(),
+        (ProcessEnd::Killed, Some(signal)) => {
+            format!("killed by {} before its leak check", signal::name(signal))
+        }
+        (ProcessEnd::Killed, None) => "killed before its leak check".to_owned(),
+        (ProcessEnd::Running, _) => "still running".to_owned(),
     };
     let mut sum = SiteTotals::default();
     process.in_use.iter().for_each(|site| sum.add(site.totals));
     let is_rare = process.is_root && process.end != ProcessEnd::Replaced
         || matches!(process.end, ProcessEnd::Killed | ProcessEnd::Running);
-    // A heap error has ended it, which says more.
-    let is_ended_by_us = process.end == ProcessEnd::Killed && !process.findings.is_empty();
+    // A heap error or a fault has ended it, which says more; or it was checked on its way out.
+    let has_told = !process.findings.is_empty() || process.fault.is_some();
+    let is_known =
+        process.end == ProcessEnd::Killed && has_told || process.final_report().is_some();
     // One that has left by _exit has come to an end of its own.
     let is_quiet = wanted.is_quiet && process.end == ProcessEnd::Left;
     let is_told = (sum.blocks != 0 || process.is_root)
         && (is_rare && !is_quiet || shows_reachable)
-        && !is_ended_by_us;
+        && !is_known;
     is_told.then_some((how, sum))
 }
 
@@ -192,30 +196,13 @@ fn write_unjudged(
     let SiteTotals { blocks, bytes } = sum;
     let (s, ss, name, pid) =
         (plural(bytes), plural(blocks), name_of(&process.program), process.pid);
+    let hint = if wants_all || blocks == 0 { "" } else { " (--show-reachable lists them)" };
     let _ = writeln!(
         out,
-        "mallocop: {name} (pid {pid}): {how}: {bytes} byte{s} in {blocks} block{ss} in use{}",
-        if process.end == ProcessEnd::Left && !wants_all {
-            " (--show-reachable lists them)"
-        } else {
-            ""
-        }
+        "mallocop: {name} (pid {pid}): {how}: {bytes} byte{s} in {blocks} block{ss} in use{hint}",
     );
-    if wants_all
-        || process.is_root && matches!(process.end, ProcessEnd::Killed | ProcessEnd::Running)
-    {
-        write_sites(out, how, &process.in_use, with);
-    } else if process.end == ProcessEnd::Killed {
-        let largest = process.in_use.get(..MOST_OF_CHILDREN).unwrap_or(&process.in_use);
-        write_sites(out, how, largest, with);
-    } else if process.end != ProcessEnd::Left
-        && let Some(largest) = process.in_use.first()
-    {
-        let SiteTotals { blocks, bytes } = largest.totals;
-        let place = stacks::headline(largest.site, with);
-        let (s, ss) = (plural(bytes), plural(blocks));
-        let _ =
-            writeln!(out, "    largest site: {bytes} byte{s} in {blocks} block{ss} from {place}");
+    if wants_all {
+        write_sites(out, &how, &process.in_use, with);
     }
 }
 
@@ -305,7 +292,7 @@ pub fn sites(recording: &Recording, style: &Style) -> Vec<RecordingSite> {
             sites
                 .extend(report.reachable.iter().filter(|_| lists).take(most).map(|site| site.site));
         }
-        sites.extend(process.in_use.iter().take(most.max(1)).map(|site| site.site));
+        sites.extend(process.in_use.iter().filter(|_| lists).take(most).map(|site| site.site));
     }
     sites
 }

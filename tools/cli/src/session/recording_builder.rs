@@ -1,20 +1,19 @@
 //! From the tree file into a recording, while the program runs and at its end.
 
 mod ending;
+mod log_entries;
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
 
-use mallocop::model::finding_report::FindingReport;
 use mallocop::model::leak_report::Leak;
-use mallocop::model::leak_report::{LeakReport, LeakSummary, Reachable};
+use mallocop::model::leak_report::Reachable;
 use mallocop::model::recording::{
     ProcessEnd, RecordedFrame, RecordedModule, RecordedProcess, RecordedStack, Recording,
 };
 use mallocop::model::site::ProcessSite;
 use mallocop::model::site::RecordingSite;
 use mallocop::model::site::StackEnd;
-use mallocop::model::unwatched::PreloadObstacle;
 use mallocop::stack::depot::StoredFrame;
 use mallocop::trace;
 use mallocop::trace::reader;
@@ -30,6 +29,8 @@ pub(crate) enum News {
     Text(String),
     /// A finding: number of the process in the recording, and of the finding there.
     Finding(usize, usize),
+    /// A deadly signal: number of the process in the recording.
+    Fault(usize),
     /// The same for what a leak check on the way has found.
     LeakReport(usize, usize),
 }
@@ -211,6 +212,7 @@ impl<B: ByteSource> RecordingBuilder<B> {
             is_root: process.pid == root,
             end: ProcessEnd::Running,
             signal: None,
+            fault: None,
             findings: Vec::new(),
             leak_reports: Vec::new(),
             in_use: Vec::new(),
@@ -232,64 +234,6 @@ impl<B: ByteSource> RecordingBuilder<B> {
             _ => return false,
         }
         true
-    }
-
-    fn take(&mut self, number: u32, entry: LogEntry, bytes: &[u8]) -> Option<News> {
-        match entry {
-            LogEntry::Text => return Some(News::Text(String::from_utf8_lossy(bytes).into_owned())),
-            LogEntry::Finding => {
-                let report: FindingReport = postcard::from_bytes(bytes).ok()?;
-                let report = report.map_sites(&mut |site| self.translate(number, site));
-                let process = self.seen.get(&number)?.number;
-                let findings = &mut self.recording.processes.get_mut(process)?.findings;
-                findings.push(report);
-                return Some(News::Finding(process, findings.len() - 1));
-            }
-            LogEntry::Leak => {
-                let leak: Leak = postcard::from_bytes(bytes).ok()?;
-                let leak = leak.map_sites(&mut |site| self.translate(number, site));
-                self.seen.get_mut(&number)?.leaks.push(leak);
-            }
-            LogEntry::Object => {
-                let object = postcard::from_bytes(bytes).ok()?;
-                self.seen.get_mut(&number)?.leaks.last_mut()?.objects.push(object);
-            }
-            LogEntry::Reachable => {
-                let reachable: Reachable = postcard::from_bytes(bytes).ok()?;
-                if !self.keeps_all {
-                    // Of thousands of processes only the sum is shown.
-                    let sum = &mut self.seen.get_mut(&number)?.reachable;
-                    match sum.first_mut() {
-                        Some(sum) => sum.totals.add(reachable.totals),
-                        None => {
-                            sum.push(Reachable { totals: reachable.totals, ..Reachable::default() })
-                        }
-                    }
-                    return None;
-                }
-                let reachable = reachable.map_sites(&mut |site| self.translate(number, site));
-                self.seen.get_mut(&number)?.reachable.push(reachable);
-            }
-            LogEntry::Sum => {
-                let sum: LeakSummary = postcard::from_bytes(bytes).ok()?;
-                let seen = self.seen.get_mut(&number)?;
-                let (leaks, reachable) =
-                    (std::mem::take(&mut seen.leaks), std::mem::take(&mut seen.reachable));
-                let is_news = !sum.is_final;
-                let process = seen.number;
-                let reports = &mut self.recording.processes.get_mut(process)?.leak_reports;
-                reports.push(LeakReport { leaks, reachable, sum });
-                return is_news.then(|| News::LeakReport(process, reports.len() - 1));
-            }
-            LogEntry::Unwatched => {
-                let (obstacle, path) =
-                    postcard::from_bytes::<(PreloadObstacle, &[u8])>(bytes).ok()?;
-                let path = String::from_utf8_lossy(path).into_owned();
-                self.recording.unwatched.push((path, obstacle));
-            }
-            LogEntry::Program | LogEntry::Module => {}
-        }
-        None
     }
 
     /// A process's site as the recording has it.

@@ -9,6 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use mallocop::model::fault::FaultReport;
 use mallocop::model::finding::Defect;
 use mallocop::model::finding_report::FindingReport;
 use mallocop::model::leak_report::LeakReport;
@@ -16,7 +17,7 @@ use mallocop::model::recording::Recording;
 use mallocop::model::site::RecordingSite;
 use mallocop::options::{self, Name};
 use mallocop::sys::sigpipe;
-use mallocop::text::{finding, leaks};
+use mallocop::text::{self, finding, leaks};
 use rustix::process::Pid;
 
 use super::recording_builder::{News, RecordingBuilder};
@@ -130,6 +131,9 @@ impl<'a> Watch<'a> {
             News::Text(text) => return printer::print_text(text),
             News::Finding(process, number) => finding(recording, *process, *number)
                 .map_or_else(Vec::new, |report| report.finding.sites().collect()),
+            News::Fault(process) => {
+                fault(recording, *process).map_or_else(Vec::new, |report| report.sites().collect())
+            }
             News::LeakReport(process, number) => report(recording, *process, *number)
                 .map_or_else(Vec::new, |report| {
                     report.leaks.iter().map(|leak| leak.site).collect()
@@ -140,6 +144,9 @@ impl<'a> Watch<'a> {
             News::Text(_) => None,
             News::Finding(process, number) => {
                 finding(recording, *process, *number).map(|report| finding::write(report, with))
+            }
+            News::Fault(process) => {
+                fault(recording, *process).map(|report| text::fault::write(report, with))
             }
             News::LeakReport(process, number) => {
                 report(recording, *process, *number).map(|report| leaks::write(report, with))
@@ -181,6 +188,10 @@ fn finding(
     number: usize,
 ) -> Option<&FindingReport<RecordingSite>> {
     recording.processes.get(process)?.findings.get(number)
+}
+
+fn fault(recording: &Recording, process: usize) -> Option<&FaultReport<RecordingSite>> {
+    recording.processes.get(process)?.fault.as_ref()
 }
 
 fn report(

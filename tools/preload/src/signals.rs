@@ -1,0 +1,201 @@
+//! The calls by which a program says what signals do: it sets and reads back what it would without
+//! us, and where it wants the default, a deadly signal is explained first.
+//!
+//! The kernel's list is the only one (`sys/disposition.rs`), so that children of vfork, which write
+//! to their parent's memory, do no harm: their calls go to the kernel.
+
+use core::ffi::c_int;
+use core::mem;
+
+use mallocop::sys::{disposition, errno, handler_entry, handler_stack};
+
+use crate::real::Real;
+
+type Handler = libc::sighandler_t;
+type Sigaction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
+type Signal = unsafe extern "C" fn(c_int, Handler) -> Handler;
+type Sigaltstack = unsafe extern "C" fn(*const libc::stack_t, *mut libc::stack_t) -> c_int;
+
+static SIGACTION: Real = Real::new(c"sigaction");
+static SIGNAL: Real = Real::new(c"signal");
+static SYSV_SIGNAL: Real = Real::new(c"__sysv_signal");
+static SIGSET: Real = Real::new(c"sigset");
+static SIGALTSTACK: Real = Real::new(c"sigaltstack");
+
+/// Looks all of libc's functions up, while that can be done.
+pub(crate) fn find() {
+    for real in [&SIGACTION, &SIGNAL, &SYSV_SIGNAL, &SIGSET, &SIGALTSTACK] {
+        real.find();
+    }
+}
+
+/// # Safety
+/// `old` is null, or what libc's sigaction has filled.
+unsafe fn hide_ours(old: *mut libc::sigaction) {
+    // SAFETY: by the caller's word.
+    let Some(old) = (unsafe { old.as_mut() }) else { return };
+    if disposition::is_own(old.sa_sigaction) {
+        (old.sa_sigaction, old.sa_flags) = (libc::SIG_DFL, 0);
+        // SAFETY: sigemptyset(3) fills the set.
+        unsafe { libc::sigemptyset(&raw mut old.sa_mask) };
+    } else if let Some((handler, flags)) = handler_entry::behind(old.sa_sigaction) {
+        old.sa_sigaction = handler;
+        old.sa_flags |= flags;
+    }
+}
+
+/// # Safety
+/// As for sigaction(2).
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sigaction(
+    signal: c_int,
+    new: *const libc::sigaction,
+    old: *mut libc::sigaction,
+) -> c_int {
+    // SAFETY: as the caller says; libc's function has that form.
+    unsafe {
+        let Some(real) = mem::transmute::<usize, Option<Sigaction>>(SIGACTION.find()) else {
+            errno::set(libc::ENOSYS);
+            return -1;
+        };
+        let mut changed;
+        let mut given = new;
+        if let Some(new) = new.as_ref() {
+            if new.sa_sigaction == libc::SIG_DFL && disposition::is_watched(signal) {
+                return set_default(signal, old);
+            }
+            if disposition::keeps_from_program(signal) && new.sa_sigaction > libc::SIG_IGN {
+                return real(signal, core::ptr::null(), old);
+            }
+            if let Some((entry, flags)) =
+                handler_entry::for_handler(signal, new.sa_sigaction, new.sa_flags)
+            {
+                changed = *new;
+                (changed.sa_sigaction, changed.sa_flags) = (entry, flags);
+                given = &raw const changed;
+            }
+        }
+        let result = real(signal, given, old);
+        if result == 0 {
+            hide_ours(old);
+        }
+        result
+    }
+}
+
+/// # Safety
+/// As for sigaction(2).
+unsafe fn set_default(signal: c_int, old: *mut libc::sigaction) -> c_int {
+    let Some((handler, flags, mask)) = disposition::set_default(signal) else {
+        errno::set(libc::EINVAL);
+        return -1;
+    };
+    // SAFETY: as the caller says; a set begins with the kernel's 64 bits (glibc's sigset_t).
+    unsafe {
+        if let Some(old) = old.as_mut() {
+            (old.sa_sigaction, old.sa_flags) = (handler, flags);
+            libc::sigemptyset(&raw mut old.sa_mask);
+            (&raw mut old.sa_mask).cast::<u64>().write(mask);
+            hide_ours(old);
+        }
+    }
+    0
+}
+
+/// Sets a handler by one of libc's shorter functions.
+fn set_handler(real: &Real, signal: c_int, handler: Handler) -> Handler {
+    if handler > libc::SIG_IGN && disposition::keeps_from_program(signal) {
+        return libc::SIG_DFL;
+    }
+    if handler == libc::SIG_DFL && disposition::is_watched(signal) {
+        return match disposition::set_default(signal) {
+            Some((before, ..)) => seen(before),
+            None => libc::SIG_ERR,
+        };
+    }
+    // SAFETY: libc's function of that name, with the caller's own arguments.
+    unsafe {
+        match mem::transmute::<usize, Option<Signal>>(real.find()) {
+            Some(real) => seen(real(signal, handler)),
+            None => {
+                errno::set(libc::ENOSYS);
+                libc::SIG_ERR
+            }
+        }
+    }
+}
+
+/// A handler as the program has set it.
+fn seen(handler: Handler) -> Handler {
+    if disposition::is_own(handler) {
+        return libc::SIG_DFL;
+    }
+    handler_entry::behind(handler).map_or(handler, |(handler, _)| handler)
+}
+
+/// `symbol => function`: the names of one function.
+macro_rules! handler_calls {
+    ($($symbol:ident => $real:ident;)*) => {
+        $(
+            #[unsafe(no_mangle)]
+            extern "C" fn $symbol(signal: c_int, handler: Handler) -> Handler {
+                set_handler(&$real, signal, handler)
+            }
+        )*
+    };
+}
+
+handler_calls! {
+    signal => SIGNAL;
+    bsd_signal => SIGNAL;
+    ssignal => SIGNAL;
+    sysv_signal => SYSV_SIGNAL;
+    __sysv_signal => SYSV_SIGNAL;
+}
+
+/// sigset(3): SIG_HOLD blocks the signal, everything else unblocks it.
+#[unsafe(no_mangle)]
+extern "C" fn sigset(signal: c_int, handler: Handler) -> Handler {
+    // SAFETY: libc's function of that name, with the caller's own arguments.
+    let before = unsafe {
+        match mem::transmute::<usize, Option<Signal>>(SIGSET.find()) {
+            Some(real) => real(signal, handler),
+            None => return libc::SIG_ERR,
+        }
+    };
+    if handler == libc::SIG_DFL && disposition::is_watched(signal) {
+        disposition::set_default(signal);
+    }
+    seen(before)
+}
+
+/// sigaltstack(2): the program's own stack is the kernel's; where it has none, the kernel has ours,
+/// which the program does not see.
+///
+/// # Safety
+/// As for sigaltstack(2).
+#[unsafe(no_mangle)]
+unsafe extern "C" fn sigaltstack(new: *const libc::stack_t, old: *mut libc::stack_t) -> c_int {
+    // SAFETY: as the caller says; libc's function has that form.
+    unsafe {
+        let Some(real) = mem::transmute::<usize, Option<Sigaltstack>>(SIGALTSTACK.find()) else {
+            errno::set(libc::ENOSYS);
+            return -1;
+        };
+        let result = real(new, old);
+        if result != 0 {
+            return result;
+        }
+        if let Some(old) = old.as_mut()
+            && handler_stack::contains(old.ss_sp as usize)
+        {
+            (old.ss_sp, old.ss_flags, old.ss_size) = (core::ptr::null_mut(), libc::SS_DISABLE, 0);
+        }
+        if new.as_ref().is_some_and(|new| new.ss_flags & libc::SS_DISABLE != 0)
+            && !disposition::is_foreign()
+        {
+            handler_stack::put_back();
+        }
+        result
+    }
+}
