@@ -86,9 +86,13 @@ fn the_programs_own_status_comes_through() {
         let ran = finish(watched(&[], "bash").args(["-c", &script]));
         assert_eq!(ran.status, status, "{}", ran.stderr);
     }
-    let killed = finish(watched(&[], "bash").args(["-c", "kill -TERM $$"]));
-    assert_eq!(killed.status, 128 + 15);
-    assert!(killed.stderr.contains("): killed before its leak check: "), "{}", killed.stderr);
+    let killed = finish(watched(&[], "bash").args(["-c", "kill -KILL $$"]));
+    assert_eq!(killed.status, 128 + 9);
+    assert!(
+        killed.stderr.contains("): killed by SIGKILL before its leak check: "),
+        "{}",
+        killed.stderr
+    );
 }
 
 #[test]

@@ -172,7 +172,7 @@ fn each_target_has_its_file_and_entry() {
 #[test]
 fn options_over_seeded_scripts() {
     play_seeded(options::body, 0x0b_7105, 2000, LENGTH).demand(&[
-        ("taken", 3_000),
+        ("taken", 2_500),
         ("rejected", 2_000),
         ("quoted", 100),
     ]);

@@ -114,6 +114,34 @@ fn preload(program: &Path) -> Command {
     command
 }
 
+/// A signal's record has 11 KiB where the processor has AVX-512 and AMX.
+#[test]
+fn what_lies_beside_a_small_stack_stays_as_it_is() {
+    let ran = run("small_coroutine", &[]);
+    let expected = "small_coroutine: 0 bytes changed\nsmall_coroutine: end\n";
+    assert_eq!((ran.status, ran.stdout.as_str()), (0, expected), "{}", ran.stderr);
+}
+
+/// Stacks for signal handlers take no mapping a thread, and no memory but where one was stopped.
+#[test]
+fn ten_thousand_threads_stand_still() {
+    let program = compile("many_threads.c", "many_threads", &[]);
+    let alone = finish(&mut Command::new(&program)).stdout;
+    if alone.contains("only ") {
+        println!("skipped: {alone}");
+        return;
+    }
+    let ran = finish(&mut watched(&["--detect-leaks=0"], &program));
+    assert!(ran.status == 0 && ran.stdout.ends_with("end\n"), "{}{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.starts_with("leaks 0\n"), "{}{}", ran.stdout, ran.stderr);
+    let mappings = |text: &str| -> i64 {
+        let number = text.lines().find_map(|line| line.strip_prefix("mappings "));
+        number.and_then(|number| number.parse().ok()).expect("a number")
+    };
+    let more = mappings(&ran.stdout) - mappings(&alone);
+    assert!(more < 1000, "{more} more mappings for 10,000 threads");
+}
+
 #[test]
 fn malloc_stats_in_a_cancelled_thread_prints_and_goes_on() {
     let ran = run("cancelled_stats", &[]);

@@ -165,8 +165,7 @@ fn a_confined_child_is_recorded() {
         println!("skipped: only root can do that: {}", ran.stderr);
         return;
     }
-    let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated \
-                 from:\n    #0 hoard ";
+    let words = "killed before its leak check: 29694 bytes in 7 blocks in use";
     assert_eq!(ran.stderr.matches(words).count(), 1, "{}", ran.stderr);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
 }
@@ -197,8 +196,7 @@ fn under_limits() {
     for limit in ["ulimit -f 0", "ulimit -v 300000", "ulimit -n 10"] {
         let line = format!("{limit}; exec {} kill", text(&program));
         let ran = finish(watched(&[], "bash").args(["-c", &line]));
-        let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated \
-                     from:\n    #0 hoard ";
+        let words = "killed by SIGKILL before its leak check: 29694 bytes in 7 blocks in use";
         assert_eq!(ran.stderr.matches(words).count(), 1, "{limit}: {}", ran.stderr);
         assert_eq!(ran.status, 137, "{limit}: {}", ran.stderr);
     }
@@ -218,8 +216,7 @@ fn out_of_memory() {
     let line = format!("echo $$ > {}/tasks; exec {} oom", text(&group), text(&program));
     let ran = finish(watched(&[], "sh").args(["-c", &line]));
     let _ = fs::remove_dir(&group);
-    let words = "mallocop: killed before its leak check: 29694 bytes in 7 blocks allocated \
-                 from:\n    #0 hoard ";
+    let words = "killed by SIGKILL before its leak check: 29694 bytes in 7 blocks in use";
     assert_eq!(ran.stderr.matches(words).count(), 1, "{}", ran.stderr);
     assert_eq!(ran.status, 137, "{}", ran.stderr);
 }

@@ -139,16 +139,25 @@ fn a_program_with_a_malloc_of_its_own_is_not_called_clean() {
 
 #[test]
 fn a_pointer_of_our_own_fill_is_explained() {
-    let ran = run("free_fill", &[]);
-    assert!(ran.stderr.contains("free(): invalid pointer: 0x5555555555555555"), "{}", ran.stderr);
-    let freed =
-        "hint: freed memory is filled with these bytes: the pointer was read from a freed block";
-    assert!(ran.stderr.contains(freed), "{}", ran.stderr);
     let program = compile("free_fill.c", "free_fill", &[]);
-    let ran = finish(watched(&[], program).arg("fresh"));
-    assert!(ran.stderr.contains("free(): invalid pointer: 0xbebebebebebebebe"), "{}", ran.stderr);
-    assert!(ran.stderr.contains("the pointer was read before it was written"), "{}", ran.stderr);
-    assert_eq!(ran.status, 134);
+    let run = |flags: &[&str], arguments: &[&str]| {
+        let ran = finish(watched(flags, &program).args(arguments));
+        assert_eq!(ran.status, 134, "{}", ran.stderr);
+        ran.stderr
+    };
+    // Of which block it is the fill is told.
+    let (freed, fresh) = (run(&[], &[]), run(&[], &["fresh"]));
+    assert!(freed.contains(" was read from a freed 48-byte block (bad-free)\n"), "{freed}");
+    assert!(fresh.contains(" was read from a 48-byte block where nothing was written"), "{fresh}");
+    // Bytes that the user has asked for are these, and tell no more than that.
+    let freed = run(&["--free-fill-byte=0x55"], &[]);
+    assert!(freed.contains("free(): invalid pointer: 0x5555555555555555"), "{freed}");
+    let hint =
+        "hint: freed memory is filled with these bytes: the pointer was read from a freed block";
+    assert!(freed.contains(hint), "{freed}");
+    let fresh = run(&["--malloc-fill-byte=0xbe"], &["fresh"]);
+    assert!(fresh.contains("free(): invalid pointer: 0xbebebebebebebebe"), "{fresh}");
+    assert!(fresh.contains("the pointer was read before it was written"), "{fresh}");
 }
 
 /// Frees of an address that stands for a state of ours were never told, and each made all others

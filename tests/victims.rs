@@ -10,60 +10,11 @@ mod harness;
 use std::fs;
 use std::process::Command;
 
-use harness::{LISTS, Ran, compile, finish, skeleton, victims, watched};
-
-fn expectation(ran: &Ran) -> String {
-    // Thread and process numbers of others differ from run to run.
-    let report = skeleton(&ran.stderr);
-    let report = match report.split_once("(tid ") {
-        Some((before, after)) => {
-            format!("{before}(tid N{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
-        }
-        None => report,
-    };
-    let scratch = harness::scratch();
-    let report = report.replace(scratch.to_str().expect("a path"), "SCRATCH");
-    let sources = victims().canonicalize().expect("the sources");
-    let report = report.replace(&format!("{}/", sources.display()), "");
-    format!("status {}\n--- output\n{}--- report\n{report}\n", ran.status, ran.stdout)
-}
-
-/// Runs the victim and compares; then runs its twin with and without us.
-fn check(source: &str, flags: &[&str]) {
-    let name = source.split('.').next().expect("a name");
-    let ran = finish(&mut watched(
-        &[flags, &["--print-summary=0", "--detect-leaks=0"]].concat(),
-        compile(source, name, &[]),
-    ));
-    let path = victims().join(format!("{name}.expected"));
-    let found = expectation(&ran);
-    if std::env::var_os("BLESS").is_some() {
-        fs::write(&path, &found).expect("a writable expectation");
-    }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert_eq!(found, expected, "{source}: in full:\n{}", ran.stderr);
-    assert!(ran.stdout.starts_with(&format!("{name}: start\n")), "the victim did not run");
-    check_twin(source, flags);
-}
-
-fn check_twin(source: &str, flags: &[&str]) {
-    let name = source.split('.').next().expect("a name");
-    let twin = compile(source, &format!("{name}.fixed"), &["-DFIXED"]);
-    let alone = finish(&mut Command::new(&twin));
-    let ran = finish(&mut watched(flags, &twin));
-    assert!(!ran.has_report(), "the twin of {source} is reported:\n{}", ran.stderr);
-    // What mallocop_check returns is only printed where there is one.
-    let own: String =
-        ran.stdout.split_inclusive('\n').filter(|l| !l.starts_with("check: ")).collect();
-    assert_eq!((ran.status, &own), (alone.status, &alone.stdout), "{}", ran.stderr);
-    assert_eq!(ran.status, 0);
-    assert!(ran.stdout.ends_with(&format!("{name}: end\n")), "{}", ran.stdout);
-    assert!(ran.allocations() > 0, "the checker was not there:\n{}", ran.stderr);
-}
+use harness::{LISTS, compile, finish, victim, victims, watched};
 
 macro_rules! victims {
     ($($name:ident: $source:literal $(, $flag:literal)*;)*) => {
-        $(#[test] fn $name() { check($source, &[$($flag),*]); })*
+        $(#[test] fn $name() { victim::check($source, &["--detect-leaks=0", $($flag),*]); })*
     };
 }
 
@@ -127,7 +78,7 @@ fn stale_write_reused() {
     assert_eq!(ran.status, 23, "{}", ran.stderr);
     assert!(ran.stdout.ends_with("stale_write_reused: end\n"));
     assert!(ran.stderr.contains("ERROR: mallocop: heap-"), "{}", ran.stderr);
-    check_twin("stale_write_reused.c", &[]);
+    victim::check_twin("stale_write_reused.c", &[]);
 }
 
 /// free() of any 64-bit value ends in a report, never in a fault.

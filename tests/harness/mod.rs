@@ -5,6 +5,7 @@
 
 pub(crate) mod leaks;
 pub(crate) mod trials;
+pub(crate) mod victim;
 
 use std::ffi::OsStr;
 use std::fs;
@@ -46,23 +47,30 @@ pub(crate) fn compile(source: &str, output: &str, flags: &[&str]) -> PathBuf {
     if made.contains(&program) {
         return program;
     }
-    let compiler = if source.ends_with(".cpp") { "g++" } else { "gcc" };
-    let mut command = Command::new(compiler);
-    command.current_dir(victims()).args(["-g", "-O0", "-w"]);
-    if compiler == "g++" {
-        command.arg("-std=c++17");
+    let mut command = compiler_of(source);
+    // Another process may be at the same program, or run it.
+    let fresh = scratch().join(format!("{output}.{}", std::process::id()));
+    command.current_dir(victims()).arg("-o").arg(&fresh).arg(source).args(flags);
+    if !source.ends_with(".rs") {
+        command.args(["-lpthread", "-ldl"]);
     }
-    let status = command
-        .arg("-o")
-        .arg(&program)
-        .arg(source)
-        .args(flags)
-        .args(["-lpthread", "-ldl"])
-        .status()
-        .expect("a C compiler");
+    let status = command.status().expect("a compiler");
     assert!(status.success(), "{source} does not compile");
+    fs::rename(&fresh, &program).expect("a program in its place");
     made.push(program.clone());
     program
+}
+
+/// The compiler for a source, with its flags.
+fn compiler_of(source: &str) -> Command {
+    let (name, flags): (_, &[&str]) = match source.rsplit('.').next() {
+        Some("rs") => ("rustc", &["-g", "--edition=2024", "-Awarnings", "-Cdebug-assertions=off"]),
+        Some("cpp") => ("g++", &["-g", "-O0", "-w", "-std=c++17"]),
+        _ => ("gcc", &["-g", "-O0", "-w"]),
+    };
+    let mut command = Command::new(name);
+    command.args(flags);
+    command
 }
 
 /// A finished program: what it printed and how it ended.
