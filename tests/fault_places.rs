@@ -105,6 +105,30 @@ fn python_with_a_thousand_children_and_its_own_handler() {
     assert_eq!(ran.stderr.matches("==ERROR: mallocop: SIGSEGV: ").count(), 1, "{}", ran.stderr);
 }
 
+#[test]
+fn a_fresh_block_followed_by_the_frame_pointer() {
+    let program = compile("fault_places.c", "fault_places", &[]);
+    let ran = finish(watched(&["--detect-leaks=0"], program).arg("frame_pointer"));
+    assert_eq!(ran.status, 135);
+    let words = ", which was read from a 64-byte block where nothing was written \
+        (use-of-uninitialized-value)\n";
+    assert!(ran.stderr.contains("SIGBUS: read of address 0x"), "{}", ran.stderr);
+    assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    assert!(ran.stderr.contains("  the address comes from rbp\n"), "{}", ran.stderr);
+}
+
+/// A look at memory that went away costs the look, and is told.
+#[test]
+fn a_hole_in_the_heap_costs_the_look() {
+    let program = compile("fault_places.c", "fault_places", &[]);
+    for flags in [&[][..], &["--detect-leaks=0"]] {
+        let ran = finish(watched(flags, &program).arg("hole"));
+        assert!(ran.status == 0 && !ran.has_report(), "{}", ran.stderr);
+        let line = " at memory ended by a fault: what is there is not checked\n";
+        assert!(ran.stderr.contains(line), "{}", ran.stderr);
+    }
+}
+
 /// gdb's word on a core dump: the signal, the registers, the stack.
 fn core_dump(program: &std::path::Path, preload: Option<&str>) -> Option<String> {
     let folder = harness::scratch().join("core");

@@ -20,6 +20,7 @@ victims! {
     virtual_function_of_a_deleted_object: "fault_freed_vtable.cpp";
     reference_into_a_vector_that_grew: "fault_vector_grown.cpp";
     object_of_a_shared_pointer_that_was_reset: "fault_shared_reset.cpp";
+    object_of_new_given_to_delete_array: "fault_delete_array.cpp";
     rust_reference_that_outlives_its_box: "fault_rust.rs";
     recursion_without_end: "fault_stack_overflow.c";
     recursion_without_end_in_a_thread: "fault_thread_overflow.c";

@@ -15,6 +15,7 @@ use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::shadow::lookup;
 use crate::shadow::mapped_blocks::MappedBlock;
+use crate::sys::fault_net::attempt;
 use crate::sys::process;
 use crate::sys::seccomp;
 use crate::sys::stable_hash::StableMap;
@@ -179,12 +180,13 @@ impl CheckedHeap {
         };
         match sweep.written.get().and_then(Option::as_ref) {
             Some(written) => self.for_each_in_written(written, &mut look),
+            // Where memory has gone away the rest of its MiB is passed over.
             None => lookup::for_each_leaf(|leaf| {
                 let is_over = |user| {
                     look(user);
                     sweep.is_cut.get()
                 };
-                let _ = !sweep.is_cut.get() && leaf.any_live(is_over);
+                let _ = sweep.is_cut.get() || attempt(|| leaf.any_live(is_over)).is_none();
             }),
         }
         damaged.sort_unstable_by_key(|&(user, ..)| user);

@@ -3,6 +3,7 @@
 use crate::sys::thread_number;
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::arch::Registers;
 use crate::checks::deferred_free;
@@ -81,7 +82,7 @@ pub fn look_for_leaks(caller: &Point, speaks: bool) -> bool {
 /// The same without a verdict: what is in use. Nothing is known to be lost.
 fn tell_what_is_in_use(obstacle: Option<LeakCheckObstacle>, speaks: bool) -> bool {
     let sum = LeakSummary { obstacle, ..sum(speaks) };
-    let reachable = with_counts(HEAP.in_use_by_site());
+    let reachable = with_counts(attempt(|| HEAP.in_use_by_site()).unwrap_or_default());
     tell(&LeakReport { leaks: Vec::new(), reachable, sum });
     false
 }
@@ -126,12 +127,15 @@ pub fn renew_after_fork() {
 }
 
 /// The sweep, the leak check, and in the root process the summary. `point` is where the calling
-/// thread's stack begins to be the program's.
-fn look_at_everything(point: impl FnOnce() -> Point) {
+/// thread's stack begins to be the program's, `limit` the longest time for the sweep.
+fn look_at_everything(point: impl FnOnce() -> Point, limit: Option<Duration>) {
     IS_ENDING.store(true, Ordering::Relaxed);
     fault_injection::end();
     HEAP.freeze();
-    HEAP.check_all(Operation::Exit);
+    match limit {
+        Some(limit) => drop(HEAP.check_until(Instant::now() + limit)),
+        None => drop(HEAP.check_all(Operation::Exit)),
+    }
     let speaks =
         config::is_root() && options::flag(Name::PrintSummary) && !options::flag(Name::Quiet);
     if options::flag(Name::DetectLeaks) && !afl::skips_final_check() && take_final_check() {
@@ -155,7 +159,8 @@ pub(super) fn look_before_death(point: &Point) {
         return;
     }
     attempt(|| {
-        look_at_everything(|| point.clone());
+        let limit = Duration::from_millis(options::number(Name::ExitCheckMs) as u64);
+        look_at_everything(|| point.clone(), Some(limit));
         note_totals();
     });
 }
@@ -178,7 +183,7 @@ extern "C" fn at_exit_from(status: c_int, _argument: *mut c_void, registers: &Re
                 false => registers.point_of_module_call(),
             };
             // Where a look is ended by a fault, what is in use is told without one.
-            if attempt(|| look_at_everything(point)).is_none() {
+            if attempt(|| look_at_everything(point, None)).is_none() {
                 attempt(|| tell_what_is_in_use(Some(LeakCheckObstacle::Fault), true));
             }
         });

@@ -224,6 +224,21 @@ static void in_malloc(void)
     free(block);
 }
 
+/* An access by rbp: the kernel calls a wrong address a stack's fault. */
+static void frame_pointer(void)
+{
+    long *block = malloc(64);
+    __asm__ volatile("push %%rbp\n mov (%0), %%rbp\n mov (%%rbp), %%rax\n pop %%rbp" : : "r"(block) : "rax");
+}
+
+/* The first page of a block with a mapping of its own cannot be accessed any more. */
+static void hole(void)
+{
+    char *block = malloc(4 << 20);
+    mprotect((void *)((size_t)block & ~4095ul), 4096, PROT_NONE);
+    exit(0);
+}
+
 /* With the limit on core dumps that the caller has set. */
 static void core(void)
 {
@@ -248,7 +263,8 @@ static const struct place {
     { "survived", survived }, { "coroutine", coroutine }, { "forked", forked }, { "shared", shared },
     { "exit_handler", exit_handler }, { "blocked", blocked }, { "ignored", ignored },
     { "small_stack", small_stack }, { "filter", filter }, { "refused_call", refused_call },
-    { "in_malloc", in_malloc }, { "core", core },
+    { "in_malloc", in_malloc }, { "core", core }, { "frame_pointer", frame_pointer },
+    { "hole", hole },
 };
 
 int main(int count, char **arguments)

@@ -71,7 +71,7 @@ pub(super) fn complete(
     });
     for (at, word) in (0..).zip(context.general()) {
         let is_base = report.base == Some(at);
-        let known = if is_base { None } else { of_register(word, context) };
+        let known = if is_base { None } else { of_register(at, word, context) };
         // What is left in registers of other work leads to the ends of blocks, too.
         let is_near = |known: &Explained| {
             matches!(known.value, Value::At(Location::Past(_) | Location::Before(_)))
@@ -82,7 +82,7 @@ pub(super) fn complete(
 }
 
 /// What a register holds, if it leads to a freed block, or to near a live one, or is poison.
-fn of_register(word: usize, context: &FaultContext) -> Option<Explained> {
+fn of_register(at: u8, word: usize, context: &FaultContext) -> Option<Explained> {
     let value = value_of(word, context);
     let Value::At(_) = value.value else { return None };
     let (place, block) = attempt(|| HEAP.locate_block(word)).flatten()?;
@@ -90,6 +90,8 @@ fn of_register(word: usize, context: &FaultContext) -> Option<Explained> {
     let is_telling = match place {
         Location::PoisonOf(added) => block.life == Life::Freed && added == 0,
         Location::FillOf(_) => false,
+        // r8 to r11, which no function preserves.
+        Location::Past(_) | Location::Before(_) if at < 4 => false,
         Location::Past(1..=64) | Location::Before(1..=64) => true,
         _ => block.life == Life::Freed,
     };
