@@ -5,7 +5,7 @@
 //! has to be entered in a special way has an entry of ours in front of it (`handler_entry.rs`).
 
 use core::ffi::{c_int, c_void};
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering};
 
 use super::caught_signal::CaughtSignal;
 use super::signal::{self, Action, SYNCHRONOUS, bit};
@@ -89,11 +89,53 @@ pub fn is_foreign() -> bool {
     !seccomp::is_installed() && process::id() != process::noted_id()
 }
 
+/// What else belongs to a disposition: flags, and the signals that are blocked while a handler runs.
+/// The kernel keeps both also for the default, which has no handler.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Manner {
+    /// As in `sa_flags`.
+    pub flags: c_int,
+    /// A bit each.
+    pub mask: u64,
+}
+
+/// The manner in which the program has set each signal's default effect.
+static FLAGS: [AtomicI32; SIGNALS] = [const { AtomicI32::new(0) }; SIGNALS];
+static MASKS: [AtomicU64; SIGNALS] = [const { AtomicU64::new(0) }; SIGNALS];
+
+/// The manner in which the program has set a signal's default effect.
+pub fn manner_of_default(signal: c_int) -> Manner {
+    let at = usize::try_from(signal).unwrap_or(0);
+    Manner {
+        flags: FLAGS.get(at).map_or(0, |flags| flags.load(Ordering::Relaxed)),
+        mask: MASKS.get(at).map_or(0, |mask| mask.load(Ordering::Relaxed)),
+    }
+}
+
 /// Gives a signal that is watched its default effect, as the program sees it. Returns the handler
-/// and the flags that were there before. `None`: the kernel refuses.
-pub fn set_default(signal: c_int) -> Option<(usize, c_int, u64)> {
+/// that was there before and its manner. `None`: the kernel refuses.
+pub fn set_default(signal: c_int, manner: Manner) -> Option<(usize, Manner)> {
     let before = signal::set_action(signal, &ours(signal)?)?;
-    Some((before.handler, before.flags() as c_int, before.mask()))
+    let was = Manner { flags: before.flags() as c_int, mask: before.mask() };
+    note_manner(signal, manner);
+    Some((before.handler, was))
+}
+
+/// The same where a handler is entered that is to be there once.
+pub(super) fn reset(signal: c_int) {
+    let ours = ours(signal);
+    if let Some(before) = ours.and_then(|ours| signal::set_action(signal, &ours)) {
+        let flags = before.flags() as c_int | libc::SA_RESETHAND;
+        note_manner(signal, Manner { flags, mask: before.mask() });
+    }
+}
+
+fn note_manner(signal: c_int, manner: Manner) {
+    let at = usize::try_from(signal).unwrap_or(0);
+    if let (Some(flags), Some(mask)) = (FLAGS.get(at), MASKS.get(at)) {
+        flags.store(manner.flags, Ordering::Relaxed);
+        mask.store(manner.mask, Ordering::Relaxed);
+    }
 }
 
 /// Leaves a signal to the kernel for good, also where the program gives it its default effect

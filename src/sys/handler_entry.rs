@@ -63,7 +63,7 @@ pub fn behind(handler: usize) -> Option<(usize, c_int)> {
 extern "C" fn go_on(number: usize, sp: usize, signal: usize, record: *mut u8) -> Onward {
     let key = HANDLERS.get(number).map_or(0, |place| place.load(Ordering::Acquire));
     if key & RESETS != 0 {
-        disposition::set_default(signal as c_int);
+        disposition::reset(signal as c_int);
     }
     let handler = key & !RESETS;
     if !handler_stack::contains(sp) {

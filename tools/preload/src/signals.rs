@@ -7,9 +7,13 @@
 use core::ffi::c_int;
 use core::mem;
 
-use mallocop::sys::{disposition, errno, handler_entry, handler_stack};
+use mallocop::sys::disposition::{self, Manner};
+use mallocop::sys::{errno, handler_entry, handler_stack};
 
 use crate::real::Real;
+
+/// What libc adds to the flags of each action that it sets.
+const SA_RESTORER: c_int = 0x0400_0000;
 
 type Handler = libc::sighandler_t;
 type Sigaction = unsafe extern "C" fn(c_int, *const libc::sigaction, *mut libc::sigaction) -> c_int;
@@ -31,16 +35,25 @@ pub(crate) fn find() {
 
 /// # Safety
 /// `old` is null, or what libc's sigaction has filled.
-unsafe fn hide_ours(old: *mut libc::sigaction) {
+unsafe fn hide_ours(old: *mut libc::sigaction, default: Manner) {
     // SAFETY: by the caller's word.
     let Some(old) = (unsafe { old.as_mut() }) else { return };
     if disposition::is_own(old.sa_sigaction) {
-        (old.sa_sigaction, old.sa_flags) = (libc::SIG_DFL, 0);
-        // SAFETY: sigemptyset(3) fills the set.
-        unsafe { libc::sigemptyset(&raw mut old.sa_mask) };
+        old.sa_sigaction = libc::SIG_DFL;
+        set_manner(old, default);
     } else if let Some((handler, flags)) = handler_entry::behind(old.sa_sigaction) {
         old.sa_sigaction = handler;
         old.sa_flags |= flags;
+    }
+}
+
+fn set_manner(action: &mut libc::sigaction, manner: Manner) {
+    action.sa_flags = manner.flags;
+    // SAFETY: sigemptyset(3) fills the set, which begins with the kernel's 64 bits (glibc's
+    // sigset_t).
+    unsafe {
+        libc::sigemptyset(&raw mut action.sa_mask);
+        (&raw mut action.sa_mask).cast::<u64>().write(manner.mask);
     }
 }
 
@@ -62,7 +75,10 @@ unsafe extern "C" fn sigaction(
         let mut given = new;
         if let Some(new) = new.as_ref() {
             if new.sa_sigaction == libc::SIG_DFL && disposition::is_watched(signal) {
-                return set_default(signal, old);
+                // SAFETY: a set begins with the kernel's 64 bits (glibc's sigset_t).
+                let mask = (&raw const new.sa_mask).cast::<u64>().read();
+                let flags = new.sa_flags | SA_RESTORER;
+                return set_default(signal, Manner { flags, mask }, old);
             }
             if disposition::keeps_from_program(signal) && new.sa_sigaction > libc::SIG_IGN {
                 return real(signal, core::ptr::null(), old);
@@ -75,9 +91,10 @@ unsafe extern "C" fn sigaction(
                 given = &raw const changed;
             }
         }
+        let default = disposition::manner_of_default(signal);
         let result = real(signal, given, old);
         if result == 0 {
-            hide_ours(old);
+            hide_ours(old, default);
         }
         result
     }
@@ -85,31 +102,31 @@ unsafe extern "C" fn sigaction(
 
 /// # Safety
 /// As for sigaction(2).
-unsafe fn set_default(signal: c_int, old: *mut libc::sigaction) -> c_int {
-    let Some((handler, flags, mask)) = disposition::set_default(signal) else {
+unsafe fn set_default(signal: c_int, manner: Manner, old: *mut libc::sigaction) -> c_int {
+    let default = disposition::manner_of_default(signal);
+    let Some((handler, before)) = disposition::set_default(signal, manner) else {
         errno::set(libc::EINVAL);
         return -1;
     };
-    // SAFETY: as the caller says; a set begins with the kernel's 64 bits (glibc's sigset_t).
+    // SAFETY: as the caller says.
     unsafe {
         if let Some(old) = old.as_mut() {
-            (old.sa_sigaction, old.sa_flags) = (handler, flags);
-            libc::sigemptyset(&raw mut old.sa_mask);
-            (&raw mut old.sa_mask).cast::<u64>().write(mask);
-            hide_ours(old);
+            old.sa_sigaction = handler;
+            set_manner(old, before);
+            hide_ours(old, default);
         }
     }
     0
 }
 
 /// Sets a handler by one of libc's shorter functions.
-fn set_handler(real: &Real, signal: c_int, handler: Handler) -> Handler {
+fn set_handler((real, manner): (&Real, Manner), signal: c_int, handler: Handler) -> Handler {
     if handler > libc::SIG_IGN && disposition::keeps_from_program(signal) {
         return libc::SIG_DFL;
     }
     if handler == libc::SIG_DFL && disposition::is_watched(signal) {
-        return match disposition::set_default(signal) {
-            Some((before, ..)) => seen(before),
+        return match disposition::set_default(signal, manner) {
+            Some((before, _)) => seen(before),
             None => libc::SIG_ERR,
         };
     }
@@ -133,24 +150,34 @@ fn seen(handler: Handler) -> Handler {
     handler_entry::behind(handler).map_or(handler, |(handler, _)| handler)
 }
 
-/// `symbol => function`: the names of one function.
+/// The manner of signal(2) as glibc has it: calls go on, and the signal waits for its handler.
+const fn bsd_manner(signal: c_int) -> Manner {
+    Manner { flags: libc::SA_RESTART | SA_RESTORER, mask: 1 << ((signal - 1) & 63) }
+}
+
+/// That of System V's: once, and nothing waits.
+const fn sysv_manner(_signal: c_int) -> Manner {
+    Manner { flags: libc::SA_RESETHAND | libc::SA_NODEFER | SA_RESTORER, mask: 0 }
+}
+
+/// `symbol => function, manner`: the names of one function.
 macro_rules! handler_calls {
-    ($($symbol:ident => $real:ident;)*) => {
+    ($($symbol:ident => $real:ident, $manner:ident;)*) => {
         $(
             #[unsafe(no_mangle)]
             extern "C" fn $symbol(signal: c_int, handler: Handler) -> Handler {
-                set_handler(&$real, signal, handler)
+                set_handler((&$real, $manner(signal)), signal, handler)
             }
         )*
     };
 }
 
 handler_calls! {
-    signal => SIGNAL;
-    bsd_signal => SIGNAL;
-    ssignal => SIGNAL;
-    sysv_signal => SYSV_SIGNAL;
-    __sysv_signal => SYSV_SIGNAL;
+    signal => SIGNAL, bsd_manner;
+    bsd_signal => SIGNAL, bsd_manner;
+    ssignal => SIGNAL, bsd_manner;
+    sysv_signal => SYSV_SIGNAL, sysv_manner;
+    __sysv_signal => SYSV_SIGNAL, sysv_manner;
 }
 
 /// sigset(3): SIG_HOLD blocks the signal, everything else unblocks it.
@@ -164,7 +191,7 @@ extern "C" fn sigset(signal: c_int, handler: Handler) -> Handler {
         }
     };
     if handler == libc::SIG_DFL && disposition::is_watched(signal) {
-        disposition::set_default(signal);
+        disposition::set_default(signal, Manner { flags: SA_RESTORER, mask: 0 });
     }
     seen(before)
 }
