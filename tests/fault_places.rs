@@ -117,6 +117,14 @@ fn a_fresh_block_followed_by_the_frame_pointer() {
     assert!(ran.stderr.contains("  the address comes from rbp\n"), "{}", ran.stderr);
 }
 
+#[test]
+fn registers_that_hold_freed_blocks_are_named() {
+    let ran = same("registers");
+    let held = ran.stderr.lines().find(|line| line.contains(", which is a freed 64-byte block"));
+    assert!(held.is_some_and(|line| line.contains("rbx")), "{}", ran.stderr);
+    assert!(ran.stderr.contains("    freed at "), "{}", ran.stderr);
+}
+
 /// A look at memory that went away costs the look, and is told.
 #[test]
 fn a_hole_in_the_heap_costs_the_look() {

@@ -89,7 +89,7 @@ pub fn is_foreign() -> bool {
     !seccomp::is_installed() && process::id() != process::noted_id()
 }
 
-/// What else belongs to a disposition: flags, and the signals that are blocked while a handler runs.
+/// What else belongs to a disposition: flags, and the signals that wait while a handler runs.
 /// The kernel keeps both also for the default, which has no handler.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {

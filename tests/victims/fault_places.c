@@ -231,6 +231,14 @@ static void frame_pointer(void)
     __asm__ volatile("push %%rbp\n mov (%0), %%rbp\n mov (%%rbp), %%rax\n pop %%rbp" : : "r"(block) : "rax");
 }
 
+/* A freed block in a register that has nothing to do with the fault. */
+static void registers(void)
+{
+    char *block = malloc(64);
+    free(block);
+    __asm__ volatile("movl $1, 0" : : "b"(block));
+}
+
 /* The first page of a block with a mapping of its own cannot be accessed any more. */
 static void hole(void)
 {
@@ -264,7 +272,7 @@ static const struct place {
     { "exit_handler", exit_handler }, { "blocked", blocked }, { "ignored", ignored },
     { "small_stack", small_stack }, { "filter", filter }, { "refused_call", refused_call },
     { "in_malloc", in_malloc }, { "core", core }, { "frame_pointer", frame_pointer },
-    { "hole", hole },
+    { "hole", hole }, { "registers", registers },
 };
 
 int main(int count, char **arguments)
