@@ -54,6 +54,13 @@ impl CheckedHeap {
         (totals, usage)
     }
 
+    /// About how many blocks are live, by the owners' own counts: no lock is taken.
+    pub(crate) fn live_blocks(&self) -> u64 {
+        let mut totals = HeapStats::default();
+        self.arenas().for_each(|arena| arena.stats().add_to(&mut totals));
+        totals.allocations.saturating_sub(totals.frees)
+    }
+
     /// Takes all locks of the malloc path in their order, before fork. The first of the result goes
     /// to
     /// [`CheckedHeap::release_after_fork`]; the second says whether other threads are outside of

@@ -36,4 +36,3 @@ mod verify_all;
 pub use crate::checks::heap::CheckedHeap;
 pub use crate::checks::leak_view::{Facts, Large};
 pub use crate::checks::request::{Release, Request};
-pub use crate::checks::verify_all::FEW;

@@ -25,7 +25,7 @@ use crate::sys::written_pages::WrittenPages;
 
 /// So few blocks are looked at in a forked child without asking which it may have written to:
 /// 4 us.
-pub const FEW: usize = 200;
+const FEW: u64 = 200;
 
 /// Damaged blocks reported one by one; the rest belongs to the same few writes as a rule.
 const MOST_REPORTED: usize = 8;
@@ -105,7 +105,7 @@ impl CheckedHeap {
     pub fn check_written(&self, most: usize) {
         let sweep = Sweep { most, ..Sweep::new(Operation::Exit, None) };
         // To look at a few blocks costs less than to ask the kernel for their pages.
-        if self.is_checked() && (most <= FEW || sweep.written().is_some()) {
+        if self.is_checked() && (self.live_blocks() <= FEW || sweep.written().is_some()) {
             self.check_quarantine(&sweep);
             self.check_live(&sweep);
         }

@@ -6,20 +6,16 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::{HEAP, config, report_sink, reporter};
-use crate::checks::FEW;
 use crate::options::{self, Name};
 use crate::sys::fault_net::attempt;
 use crate::sys::glibc::process_hooks;
-use crate::sys::{alt_stack, disposition, process, single_threaded, thread, thread_number};
+use crate::sys::{alt_stack, disposition, single_threaded, thread, thread_number};
 use crate::trace::{self, ProcessState};
 
 /// Longest look of a forked child that ends without exit handlers: there may be thousands.
 const OF_CHILD: Duration = Duration::from_millis(5);
 /// Blocks of that look where there is one thread: 100 ns each.
 const MOST_OF_CHILD: usize = 40_000;
-/// A child that has run for less time, in microseconds, looks at few blocks only: shells and build
-/// tools have thousands of them.
-const SHORT_LIFE: u64 = 2000;
 
 /// Was the heap looked through already?
 static IS_DONE: AtomicBool = AtomicBool::new(false);
@@ -66,18 +62,16 @@ pub fn look(next: Next) {
         IS_DONE.store(true, Ordering::Release);
     }
     if thread_number::is_forked() && single_threaded::is_single() {
-        let is_short = process::own_microseconds() < SHORT_LIFE;
-        let most = if is_short { FEW } else { MOST_OF_CHILD };
-        attempt(|| HEAP.check_written(most));
+        attempt(|| HEAP.check_written(MOST_OF_CHILD));
     } else {
-        alt_stack::run(|| attempt(|| look_for(limit)));
+        alt_stack::run(|| look_for(limit));
     }
 }
 
 fn look_for(limit: Duration) {
     let limit = if thread_number::is_forked() { limit.min(OF_CHILD) } else { limit };
     HEAP.freeze();
-    let is_whole = HEAP.check_until(Instant::now() + limit);
+    let is_whole = attempt(|| HEAP.check_until(Instant::now() + limit)).unwrap_or(false);
     HEAP.thaw();
     if !is_whole && !thread_number::is_forked() {
         report_sink::emit(

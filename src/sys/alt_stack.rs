@@ -10,6 +10,8 @@ use crate::heap::size::PAGE;
 
 /// Stack for names, text and files. Address space; memory is used as it is touched.
 const STACK: usize = 1 << 20;
+/// The same with a guard page in front: names are looked up by recursion.
+const WHOLE: usize = PAGE + STACK;
 
 struct Job<F, T> {
     work: Option<F>,
@@ -40,6 +42,7 @@ const LENT: usize = 64 << 10;
 /// for signals that come meanwhile. The one on which the kernel has put the handler stays as it
 /// is. Where there is no memory `work` is not run.
 pub fn run_in_handler(work: impl FnOnce()) {
+    let _tool = ToolWork::begin();
     let Some(start) = fresh_stack() else { return };
     let Some(lent) = memory::map(LENT) else { return };
     let was_apart = thread::is_apart();
@@ -65,9 +68,6 @@ pub fn run_in_handler(work: impl FnOnce()) {
 fn run_job_of<F: FnOnce() -> T, T>(_: &Job<F, T>) -> extern "C" fn(*mut u8) {
     call_job::<F, T>
 }
-
-/// The same with a guard page in front: names are looked up by recursion.
-const WHOLE: usize = PAGE + STACK;
 
 /// First byte of a fresh stack with its guard. `None`: no memory.
 fn fresh_stack() -> Option<usize> {

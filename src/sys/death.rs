@@ -13,23 +13,33 @@ use crate::arch::FaultContext;
 /// Bytes of `syscall`.
 const SYSTEM_CALL: usize = 2;
 
-/// Lets the signal have its default effect when the handler returns.
+/// Lets the signal have its default effect when the handler returns, as if that had not run.
 pub fn die_of(caught: &CaughtSignal<'_>, context: &mut FaultContext) {
-    let (signal, is_raised) = (caught.number(), caught.is_raised());
-    match signal {
-        libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL if is_raised => {}
-        // A breakpoint: the thread stands behind its one byte.
-        libc::SIGTRAP if is_raised && is_behind_breakpoint(context.pc()) => context.step_back(1),
+    if seccomp::is_installed() && raise_again(caught, context) {
+        // A filter may refuse the calls that sending takes. An instruction that raises a signal
+        // which is blocked ends the process, whatever handler there is (Linux, force_sig_info).
+        return context.block(bit(caught.number()));
+    }
+    send_again(caught);
+}
+
+/// Has the thread go on in front of the instruction that has raised the signal. `false`: none has.
+fn raise_again(caught: &CaughtSignal<'_>, context: &mut FaultContext) -> bool {
+    if !caught.is_raised() {
+        return false;
+    }
+    match caught.number() {
+        libc::SIGSEGV | libc::SIGBUS | libc::SIGFPE | libc::SIGILL => {}
+        // The thread stands behind its one byte.
+        libc::SIGTRAP if is_behind_breakpoint(context.pc()) => context.step_back(1),
         // A call that a filter has refused: the thread stands behind it, its number is gone.
-        libc::SIGSYS if is_raised => {
+        libc::SIGSYS => {
             context.step_back(SYSTEM_CALL);
             context.set_result(caught.refused_call());
         }
-        _ => return send_again(caught),
+        _ => return false,
     }
-    // An instruction that raises a signal which is blocked ends the process, whatever handler there
-    // is (Linux, force_sig_info). No other thread's fault can come in between.
-    context.block(bit(signal));
+    true
 }
 
 /// Is the instruction in front of `pc`, which has just been executed, a breakpoint?

@@ -204,16 +204,6 @@ pub fn thread_milliseconds() -> u64 {
     now.tv_sec.unsigned_abs() * 1000 + now.tv_nsec.unsigned_abs() / 1_000_000
 }
 
-/// CPU time of the process in microseconds. By the kernel's call: libc's function may have to be
-/// looked up first, in each forked child anew.
-pub fn own_microseconds() -> u64 {
-    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    let (clock, place) = (libc::CLOCK_PROCESS_CPUTIME_ID as usize, &raw mut now as usize);
-    // SAFETY: clock_gettime(2) fills the structure.
-    unsafe { raw_syscall::call(libc::SYS_clock_gettime, [clock, place, 0, 0]) };
-    now.tv_sec.unsigned_abs() * 1_000_000 + now.tv_nsec.unsigned_abs() / 1000
-}
-
 /// Milliseconds of the coarse monotonic clock, which is read without a system call.
 pub fn coarse_milliseconds() -> u64 {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };

@@ -2,9 +2,8 @@
 //!
 //! The handler stands where a signal has its default effect, nowhere else: a program's own comes
 //! first, and if it then gives the signal its default back, ours is there again. What is known is
-//! told, the heap is looked through, and the thread goes on where it was, with the signal blocked:
-//! the same instruction raises it again, which the kernel lets no handler see (signal(7)). So
-//! status, signal and core dump are the program's.
+//! told, the heap is looked through, and the signal comes again, with its default effect, where the
+//! thread was. So status, signal and core dump are the program's.
 
 mod deadly;
 mod explain;
@@ -23,7 +22,6 @@ use crate::own;
 use crate::stack::unwind::entry_point::Point;
 use crate::sys::caught_signal::{self, CaughtSignal};
 use crate::sys::glibc::thread_descriptor::current_tid;
-use crate::sys::thread::ToolWork;
 use crate::sys::{alt_stack, death, disposition, fault_net, seccomp, thread, thread_number};
 
 /// The signals, and the option that each goes by.
@@ -98,7 +96,6 @@ fn tell_once(caught: &CaughtSignal<'_>, context: &FaultContext) {
 
 fn tell(caught: &CaughtSignal<'_>, context: &FaultContext) {
     let is_busy = thread::is_critical();
-    let _work = ToolWork::begin();
     let mut report = explain::begin(caught, context);
     if is_busy {
         // It was in the middle of our own work: its locks are not to be waited for.
