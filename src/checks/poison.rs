@@ -55,10 +55,12 @@ pub(crate) unsafe fn poison(
     fill: Fill,
     may_sum: impl FnOnce(usize) -> bool,
 ) {
+    let mut may_sum = Some(may_sum);
+    let mut ask = |bytes| may_sum.take().is_some_and(|may_sum| may_sum(bytes));
     // SAFETY: inside the block, or by the caller's word behind it.
     unsafe {
         if !fill.is_canary {
-            poison_exactly(user, size, most, fill, may_sum);
+            poison_exactly(user, size, most, fill, &mut ask);
         } else if is_small(size, most) {
             fill_small(user, size, fill);
         } else if has_long_spans(size, most) {
@@ -66,7 +68,7 @@ pub(crate) unsafe fn poison(
         } else if has_short_spans(size, most) {
             fill_spans::<SHORT>(user, size, fill);
         } else {
-            poison_exactly(user, size, most, fill, may_sum);
+            poison_exactly(user, size, most, fill, &mut ask);
         }
     }
 }
@@ -82,7 +84,7 @@ unsafe fn poison_exactly(
     size: usize,
     most: usize,
     fill: Fill,
-    may_sum: impl FnOnce(usize) -> bool,
+    may_sum: &mut dyn FnMut(usize) -> bool,
 ) {
     // SAFETY: inside the block.
     unsafe {
