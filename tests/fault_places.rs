@@ -196,6 +196,16 @@ fn the_report_for_programs() {
     assert_eq!(report["stacks"][stack]["frames"][0]["function"], "fault");
 }
 
+/// Handlers that are there once, and threads, end after a filter as they would.
+#[test]
+fn after_a_filter_everything_ends_as_it_would() {
+    for (place, status) in
+        [("reset_term", 143), ("reset_abort", 134), ("reset_segv", 139), ("filtered_end", 0)]
+    {
+        assert_eq!(same(place).status, status, "{place}");
+    }
+}
+
 #[test]
 fn a_call_that_a_filter_refuses() {
     let ran = same("refused_call");

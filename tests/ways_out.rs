@@ -98,6 +98,32 @@ fn signals_that_ask_for_the_end() {
     assert_eq!((ran.status, told(&ran)), (129, 1), "{}", ran.stderr);
 }
 
+/// What only the thread's vector registers, or the kernel, lead to is no leak.
+#[test]
+fn what_the_signal_has_found_in_use_is_no_leak() {
+    let ran = finish(&mut watched(&[], compile("signal_roots.c", "signal_roots", &[])));
+    assert!(ran.status == 143 && !ran.has_report(), "{}", ran.stderr);
+    assert!(ran.stderr.contains("mallocop: no leaks: "), "{}", ran.stderr);
+}
+
+/// The look in front of exec does not swallow a signal.
+#[test]
+fn a_signal_in_front_of_exec() {
+    let ran = leave(&["--exit-check-ms=2000"], &["late_exec", "whole"]);
+    assert_eq!(ran.status, 143, "{}", ran.stderr);
+}
+
+/// Its parent's findings are not its own.
+#[test]
+fn a_child_of_vfork_keeps_its_status() {
+    let program = compile("ways_out.c", "ways_out", &[]);
+    let library = finish(Command::new(harness::MALLOCOP).arg("library")).stdout;
+    let mut command = Command::new(&program);
+    command.env("LD_PRELOAD", library.trim_end()).env("MALLOCOP_OPTIONS", "halt_on_error=0");
+    let ran = finish(command.arg("vfork_after_finding"));
+    assert_eq!((ran.status, ran.stdout.as_str()), (23, "child 0\n"), "{}", ran.stderr);
+}
+
 /// What interrupts malloc waits until it is done.
 #[test]
 fn a_signal_in_the_middle_of_malloc() {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::{HEAP, fork};
 use crate::checks::CheckedHeap;
+use crate::runtime::fault::deadly;
 use crate::runtime::hooked::fault_injection;
 use crate::runtime::{afl, lsan_user_hooks};
 use crate::runtime::{config, exit};
@@ -62,6 +63,7 @@ pub fn ready() -> Option<&'static CheckedHeap> {
 /// A thread ends; libc calls this after the destructors of thread-local variables.
 extern "C" fn end_thread(_: *mut c_void) {
     HEAP.end_thread();
+    deadly::pass_postponed_on();
     capture::end_thread();
     handler_stack::detach();
     thread_exit::note();

@@ -5,6 +5,7 @@ use core::ffi::c_void;
 use core::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::fault::deadly;
 use super::{HEAP, config, report_sink, reporter};
 use crate::options::{self, Name};
 use crate::sys::fault_net::attempt;
@@ -66,6 +67,9 @@ pub fn look(next: Next) {
     } else {
         alt_stack::run(|| look_for(limit));
     }
+    if next == Next::Exec {
+        deadly::end_if_postponed();
+    }
 }
 
 fn look_for(limit: Duration) {
@@ -86,7 +90,8 @@ pub fn leave(status: i32) -> i32 {
     look(Next::End);
     trace::end_if_own(ProcessState::Left);
     // As at exit: under `mallocop run` the command's status tells.
-    if status == 0 && reporter::has_found() && config::is_root() && !trace::is_open() {
+    let is_told = trace::is_open() || disposition::is_foreign();
+    if status == 0 && reporter::has_found() && config::is_root() && !is_told {
         return i32::try_from(options::number(Name::ExitCode)).unwrap_or(23);
     }
     status

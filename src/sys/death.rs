@@ -25,7 +25,13 @@ pub fn die_of(caught: &CaughtSignal<'_>, context: &mut FaultContext) {
 
 /// Has the thread go on in front of the instruction that has raised the signal. `false`: none has.
 fn raise_again(caught: &CaughtSignal<'_>, context: &mut FaultContext) -> bool {
-    if !caught.is_raised() {
+    const PROTECTION: usize = 13;
+    const STACK: usize = 12;
+    // Where the kernel finds no room for a handler's record no instruction has raised it.
+    let is_kernels = caught.code() == libc::SI_KERNEL
+        && !matches!(context.exception(), PROTECTION | STACK)
+        && caught.is_memory_fault();
+    if !caught.is_raised() || is_kernels {
         return false;
     }
     match caught.number() {
@@ -63,16 +69,24 @@ pub fn send_again(caught: &CaughtSignal<'_>) {
         core::ptr::from_ref(caught.info()) as usize,
     ];
     // SAFETY: rt_tgsigqueueinfo(2) reads the information, which may be sent again.
-    unsafe { raw_syscall::call(libc::SYS_rt_tgsigqueueinfo, arguments) };
+    let result = unsafe { raw_syscall::call(libc::SYS_rt_tgsigqueueinfo, arguments) };
+    if result != 0 {
+        send_plain(signal);
+    }
+}
+
+/// Sends the signal to the calling thread.
+fn send_plain(signal: c_int) {
+    let arguments = [process::id() as usize, current_tid() as usize, signal as usize, 0];
+    // SAFETY: tgkill(2) touches no memory.
+    unsafe { raw_syscall::call(libc::SYS_tgkill, arguments) };
 }
 
 /// Ends the process by the signal at once.
 pub fn end_now(signal: c_int) {
     signal::set_action(signal, &Action::DEFAULT);
     signal::unblock(bit(signal));
-    let arguments = [process::id() as usize, current_tid() as usize, signal as usize, 0];
-    // SAFETY: tgkill(2) touches no memory.
-    unsafe { raw_syscall::call(libc::SYS_tgkill, arguments) };
+    send_plain(signal);
 }
 
 /// The timer of [`send_later`]; -1: none so far.
@@ -80,11 +94,26 @@ static LATER: AtomicI32 = AtomicI32::new(-1);
 
 /// Has the signal sent to the calling thread once more, after that time. `false`: that cannot be.
 pub fn send_later(time: Duration, signal: c_int) -> bool {
-    let known = LATER.load(Ordering::Acquire);
-    let timer = if known >= 0 { Some(known) } else { create_timer(signal) };
-    let Some(timer) = timer else { return false };
-    LATER.store(timer, Ordering::Release);
+    // It is a signal's and a thread's.
+    let Some(timer) = create_timer(signal) else { return false };
+    drop(Timer(Some(LATER.swap(timer, Ordering::AcqRel)).filter(|&known| known >= 0)));
     start_timer(timer, time)
+}
+
+/// Lets signals in that end the process, from here on: on the calling thread now, and while it has
+/// others parked.
+pub fn let_in(signals: impl Iterator<Item = c_int>) {
+    let bits = signals.fold(0, |bits, signal| bits | bit(signal));
+    signal::LET_IN.fetch_or(bits, Ordering::Relaxed);
+    signal::unblock(bits);
+}
+
+/// Sends the signal to the process: any thread may get it.
+pub fn send_to_process(signal: c_int) {
+    // SAFETY: kill(2) touches no memory.
+    unsafe {
+        raw_syscall::call(libc::SYS_kill, [process::id() as usize, signal as usize, 0, 0]);
+    }
 }
 
 /// Waits for the process to be ended by another thread; returns if that does not happen.

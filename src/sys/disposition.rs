@@ -19,6 +19,8 @@ pub type Handler = fn(&CaughtSignal<'_>, &mut FaultContext);
 
 /// Numbers of signals, and 0.
 const SIGNALS: usize = 65;
+/// The highest of them.
+pub(super) const HIGHEST: c_int = SIGNALS as c_int - 1;
 
 /// Our handler of each signal that has one.
 static OURS: [AtomicUsize; SIGNALS] = [const { AtomicUsize::new(0) }; SIGNALS];

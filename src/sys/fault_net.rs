@@ -12,6 +12,8 @@ struct Exit {
     way: WayBack,
     depth: u64,
     is_apart: bool,
+    /// Address of the way out of the look that this one is a part of; 0: of none.
+    before: usize,
 }
 
 /// Looks that a fault has ended.
@@ -33,9 +35,10 @@ struct Job<F, T> {
 /// Where no handler of ours takes faults (`runtime::fault`), a fault ends the program as ever.
 pub fn attempt<T>(work: impl FnOnce() -> T) -> Option<T> {
     let mut job = Job { work: Some(work), result: None };
-    let mut exit =
-        Exit { way: WayBack::default(), depth: thread::depth(), is_apart: thread::is_apart() };
-    let before = thread::set_way_back(&raw mut exit as usize);
+    let before = thread::way_back();
+    let (depth, is_apart) = (thread::depth(), thread::is_apart());
+    let mut exit = Exit { way: WayBack::default(), depth, is_apart, before };
+    thread::set_way_back(&raw mut exit as usize);
     let function = run_job_of(&job);
     // SAFETY: the function takes this job, which outlives the call.
     let has_faulted =
@@ -66,6 +69,8 @@ pub fn leave_look(context: &mut FaultContext) -> bool {
     // SAFETY: 0, or what `attempt` has noted, whose frame is there until it has noted what was
     // before it.
     let Some(exit) = (unsafe { exit.as_ref() }) else { return false };
+    // One that a handler of the program's has left for good leads nowhere: it is taken once.
+    thread::set_way_back(exit.before);
     thread::restore_depth(exit.depth);
     thread::set_apart(exit.is_apart);
     context.go_on_at(landing as *const () as usize, exit.way.sp);

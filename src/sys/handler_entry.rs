@@ -12,7 +12,7 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use super::{disposition, handler_stack};
+use super::{disposition, handler_stack, seccomp, signal};
 use crate::arch::{ENTRIES, Onward, RecordOnStack};
 
 /// Handler of each entry, and in the highest bit whether it is reset; 0: the entry is free.
@@ -27,7 +27,9 @@ crate::handler_entries! {
 
 /// Handler and flags to give to the kernel in place of the program's. `None`: these, as they are.
 pub fn for_handler(signal: c_int, handler: usize, flags: c_int) -> Option<(usize, c_int)> {
-    let is_reset = flags & libc::SA_RESETHAND != 0 && disposition::is_watched(signal);
+    let is_reset = flags & libc::SA_RESETHAND != 0
+        && disposition::is_watched(signal)
+        && !seccomp::is_installed();
     let moves = flags & libc::SA_ONSTACK != 0;
     if handler <= libc::SIG_IGN || handler & RESETS != 0 || !(is_reset || moves) {
         return None;
@@ -57,6 +59,19 @@ pub fn behind(handler: usize) -> Option<(usize, c_int)> {
     let key = HANDLERS.get(number)?.load(Ordering::Acquire);
     let flags = if key & RESETS == 0 { 0 } else { libc::SA_RESETHAND };
     Some((key & !RESETS, flags))
+}
+
+/// Gives the kernel back what it would do itself, for when the call may be refused that an entry
+/// makes.
+pub fn give_back_resets() {
+    for number in 1..=disposition::HIGHEST {
+        let Some(action) = signal::action(number) else { continue };
+        if let Some((handler, flags)) = behind(action.handler)
+            && flags & libc::SA_RESETHAND != 0
+        {
+            signal::set_action(number, &action.with(handler, flags));
+        }
+    }
 }
 
 /// What an entry does in front of its handler. On whatever stack the kernel has chosen.

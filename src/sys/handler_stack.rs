@@ -66,7 +66,8 @@ pub fn attach() -> bool {
 /// The calling thread ends: another one can have its stack.
 pub fn detach() {
     let stack = thread::handler_stack();
-    if stack == 0 {
+    // A filter may forbid the call: the stack stays taken.
+    if stack == 0 || seccomp::is_installed() {
         return;
     }
     // The kernel refuses while the thread is on it: then it stays taken.

@@ -144,7 +144,9 @@ fn put_back(signal: c_int, before: Option<Action>) {
 unsafe extern "C" fn on_fault(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
     // SAFETY: the kernel's context for a handler with SA_SIGINFO, which has the register there.
     let pc = unsafe { &mut *context.cast::<u8>().add(arch::SIGNAL_PC).cast::<usize>() };
-    if arch::is_word_load(*pc) {
+    // SAFETY: the kernel's information on the signal.
+    let is_raised = unsafe { (*info).si_code } > 0;
+    if is_raised && arch::is_word_load(*pc) {
         *pc = arch::word_fault();
         return;
     }

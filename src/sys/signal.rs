@@ -3,6 +3,7 @@
 
 use crate::arch::restore_from_signal;
 use core::ffi::c_int;
+use core::sync::atomic::AtomicU64;
 
 use crate::sys::raw_syscall;
 
@@ -48,6 +49,11 @@ impl Action {
         Self { mask: !signals, ..Self::handled_by(handler, flags) }
     }
 
+    /// The same with another handler and more flags.
+    pub(super) const fn with(self, handler: usize, flags: c_int) -> Self {
+        Self { handler, flags: self.flags | flags as u32 as u64, ..self }
+    }
+
     /// The flags, but the one of libc's own.
     pub(super) const fn flags(&self) -> u64 {
         self.flags & !SA_RESTORER
@@ -73,6 +79,18 @@ pub(super) fn set_action(signal: c_int, new: &Action) -> Option<Action> {
         unsafe { raw_syscall::call(libc::SYS_rt_sigaction, [signal as usize, new, place, 8]) };
     (result == 0).then_some(old)
 }
+
+/// What a signal does now. `None`: the kernel does not say.
+pub(super) fn action(signal: c_int) -> Option<Action> {
+    let mut now = Action::DEFAULT;
+    let arguments = [signal as usize, 0, &raw mut now as usize, 8];
+    // SAFETY: rt_sigaction(2) writes a kernel structure; a set has 8 bytes.
+    let result = unsafe { raw_syscall::call(libc::SYS_rt_sigaction, arguments) };
+    (result == 0).then_some(now)
+}
+
+/// Signals that end a dying process at once, also while it has other threads parked, a bit each.
+pub(super) static LET_IN: AtomicU64 = AtomicU64::new(0);
 
 /// Bit of a signal in a set.
 pub(super) const fn bit(signal: c_int) -> u64 {

@@ -209,7 +209,7 @@ impl Parking {
         if !is_ours && before.takes_info() {
             BEFORE.store(before.handler as *mut c_void, Ordering::Release);
         }
-        let mask = signal::set_mask(!SYNCHRONOUS);
+        let mask = signal::set_mask(!(SYNCHRONOUS | signal::LET_IN.load(Ordering::Relaxed)));
         ROUND.fetch_or(1, Ordering::AcqRel);
         Some(Self { before, mask, unanswered: is_ours })
     }

@@ -107,6 +107,9 @@ int main(int count, char **arguments)
         sigaltstack(&stack, NULL);
         read_stack(turn ? "taken away" : "given");
     }
+    stack_t both = { .ss_sp = alternate, .ss_size = sizeof alternate };
+    printf("both at one place: %d\n", sigaltstack(&both, &both));
+    read_stack("given so");
     printf("signal gives %s\n", signal(SIGSEGV, SIG_IGN) == SIG_DFL ? "default" : "another");
     set(SIGBUS, with_info, SA_SIGINFO | SA_ONSTACK);
     set(SIGABRT, SIG_IGN, 0);

@@ -216,6 +216,62 @@ static void refused_call(void)
     getppid();
 }
 
+static void again(int number)
+{
+    raise(number);
+}
+
+/* A handler that is there once, after a filter: the signal that it sends ends the program. */
+static void filtered_reset(int number, int refuses)
+{
+    struct sock_filter all[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, refuses, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = { 4, all };
+    struct sigaction action = { .sa_handler = again, .sa_flags = SA_RESETHAND | SA_NODEFER };
+    free(malloc(100));
+    sigaction(number, &action, NULL);
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+    raise(number);
+}
+
+static void reset_term(void)
+{
+    filtered_reset(SIGTERM, SYS_rt_sigaction);
+}
+
+static void reset_abort(void)
+{
+    filtered_reset(SIGABRT, SYS_rt_sigaction);
+}
+
+static void reset_segv(void)
+{
+    filtered_reset(SIGSEGV, SYS_getppid);
+}
+
+static void *end_at_once(void *argument)
+{
+    pthread_barrier_wait(&barrier);
+    return NULL;
+}
+
+/* A thread ends after a filter that refuses what concerns stacks for handlers. */
+static void filtered_end(void)
+{
+    pthread_t thread;
+    pthread_barrier_init(&barrier, NULL, 2);
+    pthread_create(&thread, NULL, end_at_once, NULL);
+    filtered_reset(SIGWINCH, SYS_sigaltstack);
+    pthread_barrier_wait(&barrier);
+    pthread_join(thread, NULL);
+    exit(0);
+}
+
 static void in_malloc(void)
 {
     /* The heap's own memory goes away. */
@@ -271,7 +327,8 @@ static const struct place {
     { "survived", survived }, { "coroutine", coroutine }, { "forked", forked }, { "shared", shared },
     { "exit_handler", exit_handler }, { "blocked", blocked }, { "ignored", ignored },
     { "small_stack", small_stack }, { "filter", filter }, { "refused_call", refused_call },
-    { "in_malloc", in_malloc }, { "core", core }, { "frame_pointer", frame_pointer },
+    { "in_malloc", in_malloc }, { "reset_term", reset_term }, { "reset_abort", reset_abort },
+    { "reset_segv", reset_segv }, { "filtered_end", filtered_end }, { "core", core }, { "frame_pointer", frame_pointer },
     { "hole", hole }, { "registers", registers },
 };
 

@@ -71,6 +71,27 @@ static int leave(const char *how)
         wait(&status);
         _exit(0);
     }
+    if (strcmp(how, "vfork_after_finding") == 0) {
+        free(kept);
+        free(kept);
+        if (vfork() == 0)
+            _exit(0);
+        wait(&status);
+        printf("child %d\n", WEXITSTATUS(status));
+        fflush(stdout);
+        _exit(0);
+    }
+    if (strcmp(how, "late_exec") == 0) {
+        /* The look takes a while, and a child sends the signal meanwhile. */
+        for (int number = 0; number < 3000000; number++)
+            others[number % 2] = malloc(16);
+        if (fork() == 0) {
+            nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+            kill(getppid(), SIGTERM);
+            _exit(0);
+        }
+        execl("/bin/sleep", "sleep", "2", NULL);
+    }
     if (strcmp(how, "SIGTERM") == 0)
         raise(SIGTERM);
     if (strcmp(how, "SIGINT") == 0)

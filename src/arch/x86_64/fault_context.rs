@@ -3,6 +3,7 @@
 //! asm/sigcontext.h).
 
 use super::registers::{SIGNAL_FP, SIGNAL_PC, SIGNAL_SP};
+use super::vector_registers::parts_of as vector_parts_of;
 
 /// Words of the general registers, in the kernel's order: r8 to r15, rdi, rsi, rbp, rbx, rdx, rax,
 /// rcx, rsp.
@@ -14,6 +15,9 @@ const ERROR: usize = FIRST + 8 * 19;
 const EXCEPTION: usize = FIRST + 8 * 20;
 /// Where rax is.
 const RAX: usize = FIRST + 8 * 13;
+/// Where the stack for handlers begins that the thread had, and the state of the vector registers.
+const HANDLER_STACK: usize = 16;
+const VECTORS: usize = FIRST + 8 * 23;
 /// Where the signals are that the thread blocks, a bit each.
 const MASK: usize = 296;
 
@@ -60,6 +64,18 @@ impl FaultContext {
         core::array::from_fn(|at| self.word(FIRST + 8 * at))
     }
 
+    /// All that may be a pointer of the program's: the general and the vector registers, and the
+    /// start of the stack for handlers, which the kernel alone may know.
+    pub fn words(&self) -> impl Iterator<Item = usize> + '_ {
+        let state = Some(self.word(VECTORS)).filter(|&state| state != 0);
+        // SAFETY: the kernel has stored the state there, and its handler has not returned.
+        let parts = state.into_iter().flat_map(|state| unsafe { vector_parts_of(state) });
+        let words = parts.flat_map(|(start, end)| (start..end).step_by(8));
+        // SAFETY: a word of the state, all parts of which are multiples of 8 bytes.
+        let words = words.map(|at| unsafe { (at as *const usize).read_unaligned() });
+        self.general().into_iter().chain([self.word(HANDLER_STACK)]).chain(words)
+    }
+
     /// rip.
     pub fn pc(&self) -> usize {
         self.word(SIGNAL_PC)
@@ -73,6 +89,11 @@ impl FaultContext {
     /// rbp.
     pub fn fp(&self) -> usize {
         self.word(SIGNAL_FP)
+    }
+
+    /// Number of the exception that the thread's last fault was (Intel's manual, volume 3, 6.3.1).
+    pub fn exception(&self) -> usize {
+        self.word(EXCEPTION)
     }
 
     /// How a page fault came about. `None`: it was another exception.

@@ -1,7 +1,7 @@
 //! Signals that end a program which has no handler for them, as SIGTERM: the heap is looked through
 //! and leaks are looked for, then the same signal ends it.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::super::exit;
@@ -9,7 +9,8 @@ use crate::arch::FaultContext;
 use crate::options::{self, Name};
 use crate::stack::unwind::entry_point::Point;
 use crate::sys::caught_signal::{CaughtSignal, OTHER_ENDS, REQUESTS};
-use crate::sys::{alt_stack, death, disposition, seccomp, thread, thread_number};
+use crate::sys::thread_number;
+use crate::sys::{alt_stack, death, disposition, process, seccomp, thread};
 use crate::trace;
 
 /// Longest time for the look.
@@ -24,6 +25,10 @@ static PAUSES: AtomicU32 = AtomicU32::new(0);
 pub(super) fn watch() {
     const AUTO: usize = 0;
     const ALL: usize = 2;
+    // The first process of a namespace is not ended by them.
+    if process::id() == 1 {
+        return;
+    }
     let wanted = options::number(Name::LeakCheckOnSignal);
     if wanted == ALL || wanted == AUTO && trace::is_open() {
         REQUESTS.into_iter().for_each(|signal| disposition::watch(signal, on_signal));
@@ -43,18 +48,38 @@ fn on_signal(caught: &CaughtSignal<'_>, context: &mut FaultContext) {
         !disposition::is_foreign() && !thread_number::is_forked() && !seccomp::is_installed();
     if is_ours {
         let is_free = thread::is_outside() || PAUSES.fetch_add(1, Ordering::Relaxed) > MOST_PAUSES;
+        POSTPONED.store(if is_free { 0 } else { caught.number() }, Ordering::Release);
         if !is_free && death::send_later(PAUSE, caught.number()) {
             return;
         }
-        // The next one ends the program at once.
+        // The next one ends the program at once, in the middle of the look, too.
         REQUESTS.into_iter().chain(OTHER_ENDS).for_each(disposition::stop_watching);
+        death::let_in(REQUESTS.into_iter().chain(OTHER_ENDS));
         if thread::is_outside() {
             let timer = death::Timer::set(PATIENCE, caught.number());
-            let registers = context.general();
-            let point = Point { sp: context.sp(), registers: registers.into() };
+            let point = Point { sp: context.sp(), registers: context.words().collect() };
             alt_stack::run_in_handler(|| exit::look_before_death(&point));
             drop(timer);
         }
     }
     death::send_again(caught);
+}
+
+/// A signal that waits until our own work is done; 0: none does.
+static POSTPONED: AtomicI32 = AtomicI32::new(0);
+
+/// In front of exec, which takes the timer away by which a signal comes again: it comes now.
+pub fn end_if_postponed() {
+    match POSTPONED.load(Ordering::Acquire) {
+        0 => {}
+        signal => death::end_now(signal),
+    }
+}
+
+/// The calling thread, to which the signal would come, ends: another one gets it.
+pub fn pass_postponed_on() {
+    match POSTPONED.load(Ordering::Acquire) {
+        0 => {}
+        signal => death::send_to_process(signal),
+    }
 }

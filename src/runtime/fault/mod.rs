@@ -5,7 +5,7 @@
 //! told, the heap is looked through, and the signal comes again, with its default effect, where the
 //! thread was. So status, signal and core dump are the program's.
 
-mod deadly;
+pub mod deadly;
 mod explain;
 mod others;
 
@@ -22,7 +22,10 @@ use crate::own;
 use crate::stack::unwind::entry_point::Point;
 use crate::sys::caught_signal::{self, CaughtSignal};
 use crate::sys::glibc::thread_descriptor::current_tid;
-use crate::sys::{alt_stack, death, disposition, fault_net, seccomp, thread, thread_number};
+use crate::sys::{
+    alt_stack, death, disposition, fault_net, handler_entry, process, seccomp, thread,
+    thread_number,
+};
 
 /// The signals, and the option that each goes by.
 const SIGNALS: [(c_int, Name); 7] = [
@@ -43,8 +46,11 @@ static TELLER: AtomicU32 = AtomicU32::new(0);
 
 /// Takes the signals over.
 pub fn watch() {
+    // The first process of a namespace is not ended by signals that are sent.
+    let is_first = process::id() == 1;
     for (signal, option) in SIGNALS {
-        if options::flag(option) {
+        let is_sent = matches!(signal, caught_signal::ABORT | caught_signal::TRAP);
+        if options::flag(option) && !(is_first && is_sent) {
             disposition::watch(signal, on_fault);
         }
     }
@@ -56,6 +62,7 @@ pub fn watch() {
 pub fn keep_to_faults() {
     [caught_signal::ABORT, caught_signal::TRAP].into_iter().for_each(disposition::leave);
     deadly::leave();
+    handler_entry::give_back_resets();
 }
 
 /// In a forked child: nobody tells anything.
@@ -88,6 +95,7 @@ fn tell_once(caught: &CaughtSignal<'_>, context: &FaultContext) {
         Err(_) => death::await_end(PATIENCE),
         Ok(_) => {
             let timer = death::Timer::set(PATIENCE, caught.number());
+            death::let_in([caught.number()].into_iter());
             alt_stack::run_in_handler(|| tell(caught, context));
             drop(timer);
         }
@@ -114,7 +122,7 @@ fn tell(caught: &CaughtSignal<'_>, context: &FaultContext) {
     if !seccomp::is_installed() {
         own::heap::leave_out_of_core_dump();
     }
-    exit::look_before_death(&Point { sp: context.sp(), registers: context.general().into() });
+    exit::look_before_death(&Point { sp: context.sp(), registers: context.words().collect() });
 }
 
 /// Adds the names of the threads that it speaks of.

@@ -81,7 +81,12 @@ unsafe extern "C" fn sigaction(
                 return set_default(signal, Manner { flags, mask }, old);
             }
             if disposition::keeps_from_program(signal) && new.sa_sigaction > libc::SIG_IGN {
-                return real(signal, core::ptr::null(), old);
+                let default = disposition::manner_of_default(signal);
+                let result = real(signal, core::ptr::null(), old);
+                if result == 0 {
+                    hide_ours(old, default);
+                }
+                return result;
             }
             if let Some((entry, flags)) =
                 handler_entry::for_handler(signal, new.sa_sigaction, new.sa_flags)
@@ -209,6 +214,8 @@ unsafe extern "C" fn sigaltstack(new: *const libc::stack_t, old: *mut libc::stac
             errno::set(libc::ENOSYS);
             return -1;
         };
+        // Both may be the same place.
+        let is_taken_away = new.as_ref().is_some_and(|new| new.ss_flags & libc::SS_DISABLE != 0);
         let result = real(new, old);
         if result != 0 {
             return result;
@@ -218,9 +225,7 @@ unsafe extern "C" fn sigaltstack(new: *const libc::stack_t, old: *mut libc::stac
         {
             (old.ss_sp, old.ss_flags, old.ss_size) = (core::ptr::null_mut(), libc::SS_DISABLE, 0);
         }
-        if new.as_ref().is_some_and(|new| new.ss_flags & libc::SS_DISABLE != 0)
-            && !disposition::is_foreign()
-        {
+        if is_taken_away && !disposition::is_foreign() {
             handler_stack::put_back();
         }
         result
