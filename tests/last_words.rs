@@ -1,5 +1,5 @@
-//! What a program has printed is not lost with it: a heap error that ends it writes out what libc's
-//! streams hold.
+//! A program's printed text is not lost with it: a heap error that ends it writes out the buffers
+//! of libc's streams.
 
 mod harness;
 

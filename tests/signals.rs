@@ -27,7 +27,7 @@ fn dispositions_are_what_the_program_has_set() {
     same(&[program], &["--leak-check-on-signal=none", "--use-sigaltstack=0"]);
 }
 
-/// What is ignored when the program starts stays so.
+/// Signals that are ignored when the program starts stay so.
 #[test]
 fn what_is_ignored_at_the_start_stays_so() {
     let program = compile("dispositions.c", "dispositions", &[]);

@@ -98,7 +98,7 @@ fn signals_that_ask_for_the_end() {
     assert_eq!((ran.status, told(&ran)), (129, 1), "{}", ran.stderr);
 }
 
-/// What only the thread's vector registers, or the kernel, lead to is no leak.
+/// Blocks that only the thread's vector registers, or the kernel, lead to are not leaks.
 #[test]
 fn what_the_signal_has_found_in_use_is_no_leak() {
     let ran = finish(&mut watched(&[], compile("signal_roots.c", "signal_roots", &[])));
@@ -124,7 +124,7 @@ fn a_child_of_vfork_keeps_its_status() {
     assert_eq!((ran.status, ran.stdout.as_str()), (23, "child 0\n"), "{}", ran.stderr);
 }
 
-/// What interrupts malloc waits until it is done.
+/// A signal that interrupts malloc waits until it is done.
 #[test]
 fn a_signal_in_the_middle_of_malloc() {
     for _ in 0..5 {

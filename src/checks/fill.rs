@@ -23,7 +23,7 @@ pub(crate) fn fill_word(canaries: Canaries, user: usize) -> u64 {
     pattern_of(canaries, user) & KEPT | ADDED
 }
 
-/// What a fill byte's option says if the user has not asked for one.
+/// The value of a fill byte's option that asks for no byte.
 pub(crate) const NO_BYTE: usize = 256;
 
 /// The eight bytes of a block's fill, as they lie in an aligned word.
@@ -53,7 +53,7 @@ impl Fill {
         }
     }
 
-    /// The same byte everywhere.
+    /// One byte everywhere.
     pub(crate) const fn of_byte(byte: u8) -> Self {
         Self { word: u64::from_ne_bytes([byte; WORD]), is_canary: false }
     }

@@ -64,7 +64,7 @@ impl CheckedHeap {
         block.map(|block| (place, block))
     }
 
-    /// What `address` points to, and the block that explains it. Takes the lock of mapped blocks;
+    /// The place of `address`, and the block that explains it. Takes the lock of mapped blocks;
     /// may read /proc.
     pub fn locate(&self, address: usize) -> (Location, Option<Block>) {
         if address >> ADDRESS_BITS != 0 {

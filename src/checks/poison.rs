@@ -73,7 +73,7 @@ pub(crate) unsafe fn poison(
     }
 }
 
-/// The same for any size and fill, not a byte further than the block goes.
+/// Poisons a block of any size with any fill, not a byte further than the block goes.
 ///
 /// # Safety
 /// As [`poison`].

@@ -30,7 +30,7 @@ const FEW: u64 = 200;
 /// Damaged blocks reported one by one; the rest belongs to the same few writes as a rule.
 const MOST_REPORTED: usize = 8;
 
-/// What is looked at, and for how long.
+/// A look at all blocks: its limits, and how far it has come.
 struct Sweep {
     operation: Operation,
     until: Option<Instant>,
@@ -58,7 +58,7 @@ impl Sweep {
         }
     }
 
-    /// What the process may have written to, in a forked child. `None`: the kernel does not say.
+    /// The pages that a forked child may have written to. `None`: the kernel does not say.
     fn written(&self) -> Option<&WrittenPages> {
         let open = || if seccomp::is_installed() { None } else { WrittenPages::open() };
         self.written.get_or_init(open).as_ref()
@@ -92,14 +92,14 @@ impl CheckedHeap {
         self.sweep(&Sweep::new(operation, None))
     }
 
-    /// The same at a process's end, until `until`. Was everything looked at?
+    /// Verifies them at a process's end, until `until`. Was everything looked at?
     pub fn check_until(&self, until: Instant) -> bool {
         let sweep = Sweep::new(Operation::Exit, Some(until));
         self.sweep(&sweep);
         !sweep.is_cut.get()
     }
 
-    /// The same in a forked child that leaves at once, without a lock and without memory unless
+    /// Verifies them in a forked child that leaves, without a lock and without memory unless
     /// something is found: of what it may have written to, at most so many blocks. Not even the
     /// time is asked for, which would have its pages of code brought in.
     pub fn check_written(&self, most: usize) {

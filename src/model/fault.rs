@@ -9,7 +9,7 @@ use super::signal;
 use super::site::ProcessSite;
 use super::stack::Module;
 
-/// What the instruction did to the address.
+/// The access that the instruction made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Access {
     /// It read there.
@@ -22,7 +22,7 @@ pub enum Access {
     Unknown,
 }
 
-/// What is known of a value that was used as an address.
+/// A value that was used as an address, as far as it is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Value {
     /// So many bytes from a null pointer.
@@ -38,13 +38,13 @@ pub enum Value {
 pub struct Explained<S = ProcessSite> {
     /// The value itself.
     pub word: usize,
-    /// What it is.
+    /// Its explanation.
     pub value: Value,
     /// The block that the location speaks of.
     pub block: Option<Block<S>>,
 }
 
-/// What another thread was doing.
+/// Another thread, and its stack.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct OtherThread<S = ProcessSite> {
     /// Its kernel id.
@@ -66,7 +66,7 @@ pub struct FaultReport<S = ProcessSite> {
     pub code: i32,
     /// The process that has sent it; 0: an instruction has raised it.
     pub sender: u32,
-    /// What the instruction did.
+    /// The access that the instruction made.
     pub access: Access,
     /// The address that it did it to, if there is one, and what is known of it.
     pub address: Option<Explained<S>>,
@@ -86,7 +86,7 @@ pub struct FaultReport<S = ProcessSite> {
     pub depth: u32,
     /// Names of threads by their numbers.
     pub threads: Vec<(u16, String)>,
-    /// What the other threads were doing.
+    /// The other threads, with their stacks.
     pub others: Vec<OtherThread<S>>,
     /// Threads that could not be looked at.
     pub unseen: u32,

@@ -28,8 +28,8 @@ pub(super) fn is_under_way() -> bool {
 
 /// Ends the process for an error that was reported: whoever wants to is told before.
 ///
-/// What the program has printed and libc has not written so far is written; a forked child's may be
-/// its parent's.
+/// Text that the program has printed and libc has not written so far is written; a forked child's
+/// may be its parent's.
 pub fn die() -> ! {
     if !thread_number::is_forked() {
         attempt(stream_buffer::write_out);

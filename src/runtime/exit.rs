@@ -152,8 +152,8 @@ fn note_totals() {
     trace::note_totals(allocations, frees, allocated, peak);
 }
 
-/// The same for a process that a signal is about to end; `point` is where it came in. Nothing in it
-/// is certain to be whole.
+/// Looks at everything in a process that a signal is about to end; `point` is where the signal came
+/// in. Nothing in the process is certain to be whole.
 pub(super) fn look_before_death(point: &Point) {
     if thread_number::is_forked() || IS_ENDING.load(Ordering::Relaxed) {
         return;

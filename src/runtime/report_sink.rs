@@ -51,7 +51,7 @@ pub fn tell_fault(report: &FaultReport) -> bool {
         && postcard::to_allocvec(report).is_ok_and(|bytes| trace::append(LogEntry::Fault, &bytes))
 }
 
-/// The same without memory, for a report without lists.
+/// Tells a fault without taking memory, for a report without lists.
 pub fn record_fault_in_place(report: &FaultReport) {
     let mut entry = [0; 1024];
     if let Ok(bytes) = postcard::to_slice(report, &mut entry) {

@@ -39,7 +39,7 @@ extern "C" fn at_quick_exit(_: *mut c_void) {
     leave(0);
 }
 
-/// What comes behind the look.
+/// The event behind the look.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     /// The end.

@@ -10,7 +10,7 @@ use crate::heap::size::PAGE;
 
 /// Stack for names, text and files. Address space; memory is used as it is touched.
 const STACK: usize = 1 << 20;
-/// The same with a guard page in front: names are looked up by recursion.
+/// The stack with a guard page in front: names are looked up by recursion.
 const WHOLE: usize = PAGE + STACK;
 
 struct Job<F, T> {

@@ -1,4 +1,5 @@
-//! What signals do: our handler where the program wants the default, and nothing else of ours.
+//! The dispositions of signals: our handler where the program wants the default, and nothing else
+//! of ours.
 //!
 //! The kernel's own list is the only one. What the program has set is found there as it has set it,
 //! but for two things that it does not see: our handler stands for the default, and a handler that
@@ -13,7 +14,7 @@ use super::{death, errno, process, seccomp};
 use crate::arch::FaultContext;
 use crate::options::{self, Name};
 
-/// What is done with a signal: it gets the registers of the thread where the signal has come in, as
+/// The work for a signal: it gets the registers of the thread where the signal has come in, as
 /// the thread takes them up again. errno stays.
 pub type Handler = fn(&CaughtSignal<'_>, &mut FaultContext);
 
@@ -91,7 +92,7 @@ pub fn is_foreign() -> bool {
     !seccomp::is_installed() && process::id() != process::noted_id()
 }
 
-/// What else belongs to a disposition: flags, and the signals that wait while a handler runs.
+/// The rest of a disposition: flags, and the signals that wait while a handler runs.
 /// The kernel keeps both also for the default, which has no handler.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Manner {
@@ -123,7 +124,7 @@ pub fn set_default(signal: c_int, manner: Manner) -> Option<(usize, Manner)> {
     Some((before.handler, was))
 }
 
-/// The same where a handler is entered that is to be there once.
+/// Sets the default where a handler is entered that is to be there once.
 pub(super) fn reset(signal: c_int) {
     let ours = ours(signal);
     if let Some(before) = ours.and_then(|ours| signal::set_action(signal, &ours)) {

@@ -74,7 +74,7 @@ pub fn give_back_resets() {
     }
 }
 
-/// What an entry does in front of its handler. On whatever stack the kernel has chosen.
+/// The work of an entry in front of its handler, on whatever stack the kernel has chosen.
 extern "C" fn go_on(number: usize, sp: usize, signal: usize, record: *mut u8) -> Onward {
     let key = HANDLERS.get(number).map_or(0, |place| place.load(Ordering::Acquire));
     if key & RESETS != 0 {

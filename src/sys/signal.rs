@@ -49,7 +49,7 @@ impl Action {
         Self { mask: !signals, ..Self::handled_by(handler, flags) }
     }
 
-    /// The same with another handler and more flags.
+    /// This action with another handler and more flags.
     pub(super) const fn with(self, handler: usize, flags: c_int) -> Self {
         Self { handler, flags: self.flags | flags as u32 as u64, ..self }
     }
@@ -80,7 +80,7 @@ pub(super) fn set_action(signal: c_int, new: &Action) -> Option<Action> {
     (result == 0).then_some(old)
 }
 
-/// What a signal does now. `None`: the kernel does not say.
+/// The action of a signal now. `None`: the kernel does not say.
 pub(super) fn action(signal: c_int) -> Option<Action> {
     let mut now = Action::DEFAULT;
     let arguments = [signal as usize, 0, &raw mut now as usize, 8];

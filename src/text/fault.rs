@@ -48,7 +48,7 @@ pub fn write<S: Copy>(report: &FaultReport<S>, with: &mut Renderer<'_, S>) -> Pa
     out
 }
 
-/// What happened, in a sentence, and in brackets the stable name of its class.
+/// The event in a sentence, and in brackets the stable name of its class.
 pub fn write_message<S: Copy>(out: &mut Page, report: &FaultReport<S>, with: &mut Renderer<'_, S>) {
     let name = &signal::name(report.signal);
     let _ = match (&report.address, report.access) {
@@ -86,7 +86,7 @@ fn write_reason<S>(out: &mut Page, report: &FaultReport<S>, name: &str) -> std::
     }
 }
 
-/// What a value is, as the end of a sentence that starts with it.
+/// The explanation of a value, as the end of a sentence that starts with the value.
 fn write_value<S: Copy>(
     out: &mut Page,
     report: &FaultReport<S>,

@@ -43,7 +43,7 @@ pub(crate) fn write_location<S: Copy>(
     }
 }
 
-/// The same for any pointer.
+/// The location of any pointer, as the end of a sentence that starts with it.
 pub(crate) fn write_located<S: Copy>(
     out: &mut Page,
     located: &Located<'_, S>,
@@ -91,7 +91,7 @@ pub(crate) fn write_located<S: Copy>(
     };
 }
 
-/// What was added to a value, as a part of a sentence.
+/// The number that was added to a value, as a part of a sentence.
 fn plus(added: isize) -> String {
     match added {
         0 => String::new(),
@@ -136,7 +136,7 @@ pub(crate) fn thread<S>(report: &FindingReport<S>, number: u16) -> String {
     thread_among(&report.threads, number)
 }
 
-/// The same with the names of a list.
+/// A thread by its number, with the names of a list.
 pub(crate) fn thread_among(threads: &[(u16, String)], number: u16) -> String {
     match threads.iter().find(|(known, _)| *known == number) {
         Some((_, name)) => format!("thread T{number} \"{}\"", escape(name)),

@@ -21,7 +21,7 @@ pub struct Style {
     pub show_reachable: bool,
     /// The byte that freed memory is filled with, if the user has asked for one.
     pub free_fill: Option<u8>,
-    /// The same for fresh memory.
+    /// The byte that fresh memory is filled with, if the user has asked for one.
     pub malloc_fill: Option<u8>,
     /// What is left out at the front of file names; empty: nothing.
     pub working_directory: PathBuf,

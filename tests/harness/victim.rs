@@ -9,7 +9,7 @@ use super::{Ran, compile, finish, scratch, skeleton, victims, watched};
 
 fn expectation(ran: &Ran) -> String {
     // Thread and process numbers of others differ from run to run.
-    // What our own code has left in registers depends on how the library was built.
+    // Values that our own code has left in registers depend on how the library was built.
     let is_register =
         |line: &&str| line.contains(" holds ADDRESS") || line.contains(" hold ADDRESS");
     let report = skeleton(&ran.stderr);
@@ -59,7 +59,7 @@ pub(crate) fn check_twin(source: &str, flags: &[&str]) {
     let alone = finish(&mut Command::new(&twin));
     let ran = finish(&mut watched(flags, &twin));
     assert!(!ran.has_report(), "the twin of {source} is reported:\n{}", ran.stderr);
-    // What mallocop_check returns is only printed where there is one.
+    // The result of mallocop_check is only printed where there is one.
     let own: String =
         ran.stdout.split_inclusive('\n').filter(|l| !l.starts_with("check: ")).collect();
     assert_eq!((ran.status, &own), (alone.status, &alone.stdout), "{}", ran.stderr);

@@ -12,7 +12,7 @@ pub struct Operand {
     /// The register that it is made of, by its place in the kernel's order; of two the one whose
     /// value is no small number.
     pub base: Option<u8>,
-    /// What is done there.
+    /// The kind of access.
     pub touch: Touch,
 }
 
@@ -44,7 +44,7 @@ impl Bytes<'_> {
     }
 }
 
-/// What stands in front of the opcode.
+/// The bytes in front of the opcode.
 #[derive(Default)]
 struct Prefixes {
     /// REX.X, REX.B: bit 3 of the index and of the base.
@@ -144,7 +144,7 @@ fn opcode_of(bytes: &mut Bytes<'_>) -> Option<(Prefixes, Table, u8)> {
     }
 }
 
-/// What the instruction does to its memory operand. `None`: it has none.
+/// The access that an instruction makes to its memory operand. `None`: it has none.
 fn touch_of(table: Table, opcode: u8, extension: u8, prefixes: &Prefixes) -> Option<Touch> {
     let writes = match (table, opcode) {
         (0, 0x38..=0x3b) => false,

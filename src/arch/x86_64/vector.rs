@@ -22,7 +22,7 @@ impl Vector {
         Self(unsafe { _mm_set1_epi8(byte as i8) })
     }
 
-    /// The same word twice.
+    /// A word, twice.
     #[inline(always)]
     pub fn of_word(word: u64) -> Self {
         // SAFETY: every x86-64 processor has SSE2.

@@ -1,4 +1,4 @@
-//! What is known of a fault: the thread's stack, the address, the registers. Nothing of it is
+//! Facts of a fault: the thread's stack, the address, the registers. Nothing of it is
 //! certain to be readable: each look ends where it faults.
 
 use crate::arch::{ADDRESS_BITS, CallFrame, FaultContext, GENERAL, Operand, Touch, memory_operand};
@@ -72,7 +72,7 @@ pub(super) fn complete(
     for (at, word) in (0..).zip(context.general()) {
         let is_base = report.base == Some(at);
         let known = if is_base { None } else { of_register(at, word, context) };
-        // What is left in registers of other work leads to the ends of blocks, too.
+        // Registers that other work has left behind lead to the ends of blocks, too.
         let is_near = |known: &Explained| {
             matches!(known.value, Value::At(Location::Past(_) | Location::Before(_)))
         };
@@ -81,7 +81,7 @@ pub(super) fn complete(
     }
 }
 
-/// What a register holds, if it leads to a freed block, or to near a live one, or is poison.
+/// The value of a register, if it leads to a freed block, or to near a live one, or is poison.
 fn of_register(at: u8, word: usize, context: &FaultContext) -> Option<Explained> {
     let value = value_of(word, context);
     let Value::At(_) = value.value else { return None };
@@ -98,7 +98,7 @@ fn of_register(at: u8, word: usize, context: &FaultContext) -> Option<Explained>
     is_telling.then_some(Explained { value: Value::At(place), block: Some(block), ..value })
 }
 
-/// What a value is by itself.
+/// The explanation of a value by itself.
 fn value_of(word: usize, context: &FaultContext) -> Explained {
     let plain = |value| Explained { word, value, block: None };
     if word < NEAR_NULL {
@@ -112,7 +112,7 @@ fn value_of(word: usize, context: &FaultContext) -> Explained {
     plain(if is_near && is_full() { Value::StackEnd } else { Value::At(Location::Unknown) })
 }
 
-/// What the thread did, to which address, and which register that came from.
+/// The thread's access, its address, and the register that this came from.
 fn touched(
     signal: &CaughtSignal<'_>,
     context: &FaultContext,

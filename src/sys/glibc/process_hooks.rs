@@ -20,7 +20,7 @@ pub fn at_fork(prepare: extern "C" fn(), parent: extern "C" fn(), child: extern 
 /// Registers `entry` to run at quick_exit(3), after everything registered later.
 pub fn at_quick_exit(entry: extern "C" fn(*mut libc::c_void)) {
     unsafe extern "C" {
-        // What at_quick_exit calls (glibc 2.10), with the module that it was called from.
+        // The function behind at_quick_exit (glibc 2.10), with the module that it was called from.
         fn __cxa_at_quick_exit(
             entry: extern "C" fn(*mut libc::c_void),
             module: *mut libc::c_void,

@@ -1,5 +1,5 @@
-//! What is buffered in libc's standard streams: of a program that is about to end it is written
-//! out, where that can be done without waiting (glibc's `struct _IO_FILE`, since 2.1).
+//! The text in the buffers of libc's standard streams: of a program that is about to end it is
+//! written out, where that can be done without waiting (glibc's `struct _IO_FILE`, since 2.1).
 
 use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 
@@ -81,7 +81,7 @@ fn write_locked(stream: usize) {
     // SAFETY: readable, and the stream's lock keeps others from it.
     let bytes = unsafe { core::slice::from_raw_parts(base as *const u8, next - base) };
     let written = output::write_at_once(descriptor, bytes, PIPE_BUF);
-    // What is written is not buffered any more: a handler of the program's may still flush.
+    // Text that is written leaves the buffer: a handler of the program's may still flush.
     let (to, left) = (base as *mut u8, bytes.len() - written);
     // SAFETY: inside the buffer; the structure's word, which the lock keeps from others.
     unsafe {

@@ -12,7 +12,7 @@ use mallocop::sys::{errno, handler_entry, handler_stack};
 
 use crate::real::Real;
 
-/// What libc adds to the flags of each action that it sets.
+/// The flag that libc adds to each action that it sets.
 const SA_RESTORER: c_int = 0x0400_0000;
 
 type Handler = libc::sighandler_t;

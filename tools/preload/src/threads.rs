@@ -44,7 +44,7 @@ extern "C" fn prepare(noted: usize) -> Start {
     Start { function, argument }
 }
 
-/// What libc calls in the new thread: goes on to the thread's own function.
+/// The function that libc calls in the new thread: goes on to the thread's own.
 #[unsafe(naked)]
 unsafe extern "C" fn begin(_noted: *mut c_void) -> *mut c_void {
     naked_asm!(

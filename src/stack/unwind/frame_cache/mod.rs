@@ -287,7 +287,7 @@ impl FrameCache {
 /// compiler at run time that recurses ten thousand deep, without unwind information, would have
 /// every allocation take a millisecond. It is more than is stored of a stack.
 const MOST_GUESSED: usize = 288;
-/// The same once a stack was that deep, until one comes to its end.
+/// The limit once a stack was that deep, until one comes to its end.
 const FEW_GUESSED: usize = 48;
 
 /// Moves `outer` over the kept frames whose rsp lies below `sp`. Returns the rsp of the first that

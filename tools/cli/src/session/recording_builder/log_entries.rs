@@ -1,4 +1,4 @@
-//! What processes say, entry by entry, taken into the recording.
+//! The processes' log entries, taken into the recording.
 
 use mallocop::model::fault::FaultReport;
 use mallocop::model::finding_report::FindingReport;
