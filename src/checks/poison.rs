@@ -55,12 +55,10 @@ pub(crate) unsafe fn poison(
     fill: Fill,
     may_sum: impl FnOnce(usize) -> bool,
 ) {
-    let mut may_sum = Some(may_sum);
-    let mut ask = |bytes| may_sum.take().is_some_and(|may_sum| may_sum(bytes));
     // SAFETY: inside the block, or by the caller's word behind it.
     unsafe {
         if !fill.is_canary {
-            poison_exactly(user, size, most, fill, &mut ask);
+            poison_rarely(user, size, most, fill, may_sum);
         } else if is_small(size, most) {
             fill_small(user, size, fill);
         } else if has_long_spans(size, most) {
@@ -68,9 +66,27 @@ pub(crate) unsafe fn poison(
         } else if has_short_spans(size, most) {
             fill_spans::<SHORT>(user, size, fill);
         } else {
-            poison_exactly(user, size, most, fill, &mut ask);
+            poison_rarely(user, size, most, fill, may_sum);
         }
     }
+}
+
+/// [`poison_exactly`], out of the way of small blocks.
+///
+/// # Safety
+/// The caller of [`poison`] promises what that asks.
+#[inline(never)]
+unsafe fn poison_rarely(
+    user: usize,
+    size: usize,
+    most: usize,
+    fill: Fill,
+    may_sum: impl FnOnce(usize) -> bool,
+) {
+    let mut may_sum = Some(may_sum);
+    let mut ask = |bytes| may_sum.take().is_some_and(|may_sum| may_sum(bytes));
+    // SAFETY: the caller of this function promises the same.
+    unsafe { poison_exactly(user, size, most, fill, &mut ask) };
 }
 
 /// Poisons a block of any size with any fill, not a byte further than the block goes.
