@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::block::Block;
-use super::finding::Location;
+use super::finding::{Life, Location};
 use super::signal;
 use super::site::ProcessSite;
 use super::stack::Module;
@@ -94,6 +94,10 @@ pub struct FaultReport<S = ProcessSite> {
     pub module: Option<Module>,
 }
 
+/// AddressSanitizer's and MemorySanitizer's names of errors.
+const AFTER_FREE: &str = "heap-use-after-free";
+const UNINITIALIZED: &str = "use-of-uninitialized-value";
+
 /// Names of the general registers, in the kernel's order (asm/sigcontext.h).
 pub const REGISTERS: [&str; 16] = [
     "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "rdi", "rsi", "rbp", "rbx", "rdx", "rax",
@@ -114,12 +118,20 @@ impl<S> Explained<S> {
 impl<S> FaultReport<S> {
     /// Stable name of its class; AddressSanitizer's where it has one.
     pub fn id(&self) -> &'static str {
-        match self.address.as_ref().map(|address| address.value) {
-            Some(Value::StackEnd) => "stack-overflow",
-            Some(Value::At(Location::PoisonOf(_))) => "heap-use-after-free",
-            Some(Value::At(Location::FillOf(_))) => "use-of-uninitialized-value",
+        let Some(address) = &self.address else { return signal::class(self.signal) };
+        let is_freed = address.block.as_ref().is_some_and(|block| block.life == Life::Freed);
+        match address.value {
+            Value::StackEnd => "stack-overflow",
+            Value::At(Location::FillOf(_)) => UNINITIALIZED,
+            Value::At(Location::PoisonOf(_)) => AFTER_FREE,
+            Value::At(_) if is_freed => AFTER_FREE,
             _ => signal::class(self.signal),
         }
+    }
+
+    /// Is it beyond doubt that the program has used memory that is not its own?
+    pub fn is_heap_error(&self) -> bool {
+        matches!(self.id(), AFTER_FREE | UNINITIALIZED)
     }
 
     /// Did an instruction raise it, not a process?

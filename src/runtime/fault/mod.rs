@@ -15,8 +15,7 @@ use std::time::Duration;
 
 use super::{abort, exit, report_sink, reporter};
 use crate::arch::FaultContext;
-use crate::model::fault::{FaultReport, Value};
-use crate::model::finding::{Life, Location};
+use crate::model::fault::FaultReport;
 use crate::options::{self, Name};
 use crate::own;
 use crate::stack::unwind::entry_point::Point;
@@ -115,7 +114,7 @@ fn tell(caught: &CaughtSignal<'_>, context: &FaultContext) {
         others::note_others(&mut report);
     }
     name_threads(&mut report);
-    if is_heap_error(&report) {
+    if report.is_heap_error() {
         reporter::note_error();
     }
     reporter::on_fault(&report);
@@ -142,13 +141,4 @@ fn name_threads(report: &mut FaultReport) {
     numbers.dedup();
     let name = |number| Some((number, reporter::thread_name(number)?));
     report.threads = numbers.into_iter().filter_map(name).collect();
-}
-
-/// Is it beyond doubt that the program has used memory that is not its own?
-fn is_heap_error(report: &FaultReport) -> bool {
-    report.address.as_ref().is_some_and(|address| match address.value {
-        Value::At(Location::PoisonOf(_) | Location::FillOf(_)) => true,
-        Value::At(_) => address.block.is_some_and(|block| block.life == Life::Freed),
-        _ => false,
-    })
 }
