@@ -4,6 +4,7 @@
 use crate::arch::call_on;
 use core::ffi::c_int;
 
+use super::job::Job;
 use super::thread::{self, ToolWork};
 use super::{errno, handler_stack, memory, seccomp};
 use crate::heap::size::PAGE;
@@ -12,11 +13,6 @@ use crate::heap::size::PAGE;
 const STACK: usize = 1 << 20;
 /// The stack with a guard page in front: names are looked up by recursion.
 const WHOLE: usize = PAGE + STACK;
-
-struct Job<F, T> {
-    work: Option<F>,
-    result: Option<T>,
-}
 
 /// Runs `work`. Nothing may unwind out of it, and no stack can be captured inside: the caller's
 /// frames are out of sight.
@@ -54,19 +50,14 @@ pub fn run_in_handler(work: impl FnOnce()) {
             }
             work();
         };
-        let mut job = Job { work: Some(work), result: None::<()> };
-        let function = run_job_of(&job);
+        let mut job = Job::new(work);
+        let function = job.runner();
         // SAFETY: the stack is fresh and ours, `start + WHOLE` a multiple of 16; the function gets
         // its job, which outlives the call.
         unsafe { call_on(start + WHOLE, (&raw mut job).cast(), function) };
     });
     thread::set_apart(was_apart);
     // The kernel still knows the lent one: when the handler returns it knows the former again.
-}
-
-/// The function that runs a job of that type.
-fn run_job_of<F: FnOnce() -> T, T>(_: &Job<F, T>) -> extern "C" fn(*mut u8) {
-    call_job::<F, T>
 }
 
 /// First byte of a fresh stack with its guard. `None`: no memory.
@@ -82,26 +73,21 @@ fn fresh_stack() -> Option<usize> {
 }
 
 fn on_fresh_stack<F: FnOnce() -> T, T>(work: F) -> Option<T> {
-    let mut job = Job { work: Some(work), result: None };
-    let argument = &raw mut job;
+    let mut job = Job::new(work);
+    let function = job.runner();
+    let argument = (&raw mut job).cast();
     match fresh_stack() {
         Some(start) => {
-            // SAFETY: the stack is fresh and ours, `start + WHOLE` a multiple of 16; `call_job`
-            // gets a job that outlives the call.
+            // SAFETY: the stack is fresh and ours, `start + WHOLE` a multiple of 16; the
+            // function gets its job, which outlives the call.
             unsafe {
-                call_on(start + WHOLE, argument.cast(), call_job::<F, T>);
+                call_on(start + WHOLE, argument, function);
                 memory::unmap(start, WHOLE);
             }
         }
-        None => call_job::<F, T>(argument.cast()),
+        None => function(argument),
     }
     job.result
-}
-
-extern "C" fn call_job<F: FnOnce() -> T, T>(job: *mut u8) {
-    // SAFETY: `on_fresh_stack` passes its own live job.
-    let job = unsafe { &mut *job.cast::<Job<F, T>>() };
-    job.result = job.work.take().map(|work| work());
 }
 
 unsafe extern "C" {

@@ -3,6 +3,7 @@
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
+use super::job::Job;
 use super::thread;
 use crate::arch::{FaultContext, WayBack, call_with_way_back, landing};
 
@@ -24,22 +25,17 @@ pub fn lost() -> u32 {
     LOST.load(Ordering::Relaxed)
 }
 
-struct Job<F, T> {
-    work: Option<F>,
-    result: Option<T>,
-}
-
 /// Does `work`. `None`: a fault has ended it. What it holds then is never given back: it takes no
 /// lock over what may fault, and owns nothing that matters.
 ///
 /// Where no handler of ours takes faults (`runtime::fault`), a fault ends the program as ever.
 pub fn attempt<T>(work: impl FnOnce() -> T) -> Option<T> {
-    let mut job = Job { work: Some(work), result: None };
+    let mut job = Job::new(work);
     let before = thread::way_back();
     let (depth, is_apart) = (thread::depth(), thread::is_apart());
     let mut exit = Exit { way: WayBack::default(), depth, is_apart, before };
     thread::set_way_back(&raw mut exit as usize);
-    let function = run_job_of(&job);
+    let function = job.runner();
     // SAFETY: the function takes this job, which outlives the call.
     let has_faulted =
         unsafe { call_with_way_back((&raw mut job).cast(), function, &mut exit.way) } != 0;
@@ -49,17 +45,6 @@ pub fn attempt<T>(work: impl FnOnce() -> T) -> Option<T> {
         return None;
     }
     job.result
-}
-
-/// The function that runs a job of that type.
-fn run_job_of<F: FnOnce() -> T, T>(_: &Job<F, T>) -> extern "C" fn(*mut u8) {
-    run_job::<F, T>
-}
-
-extern "C" fn run_job<F: FnOnce() -> T, T>(job: *mut u8) {
-    // SAFETY: `attempt` passes its own live job.
-    let job = unsafe { &mut *job.cast::<Job<F, T>>() };
-    job.result = job.work.take().map(|work| work());
 }
 
 /// For a handler of a fault that the thread's own instruction has raised: lets the thread leave the

@@ -16,6 +16,7 @@ pub mod glibc;
 pub mod handler_entry;
 pub mod handler_stack;
 pub mod huge_pages;
+mod job;
 pub mod lock;
 mod lock_word;
 pub mod maps;

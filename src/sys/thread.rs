@@ -285,9 +285,9 @@ pub(super) fn way_back() -> usize {
     slot().way_back.get()
 }
 
-/// Notes another one; returns the one that was.
-pub(super) fn set_way_back(way: usize) -> usize {
-    slot().way_back.replace(way)
+/// Notes another one.
+pub(super) fn set_way_back(way: usize) {
+    slot().way_back.set(way)
 }
 
 /// Start of the thread's handler stack; 0: it has none from us.
