@@ -26,12 +26,17 @@ pub(super) const HIGHEST: c_int = SIGNALS as c_int - 1;
 /// Our handler of each signal that has one.
 static OURS: [AtomicUsize; SIGNALS] = [const { AtomicUsize::new(0) }; SIGNALS];
 
+/// The place of a signal's handler. `None`: it is not a signal's number.
+fn place_of(signal: c_int) -> Option<&'static AtomicUsize> {
+    OURS.get(usize::try_from(signal).ok()?)
+}
+
 /// Signals that interrupt our handlers: those by which a look of ours ends.
 const LET_IN: u64 = SYNCHRONOUS | bit(libc::SIGABRT) | bit(libc::SIGSYS);
 
 /// Our handler of a signal; `None`: it is left alone.
 fn ours(signal: c_int) -> Option<Action> {
-    let place = usize::try_from(signal).ok().and_then(|signal| OURS.get(signal))?;
+    let place = place_of(signal)?;
     (place.load(Ordering::Acquire) != 0).then(|| Action::interrupted_by(deliver, LET_IN))
 }
 
@@ -40,8 +45,7 @@ fn ours(signal: c_int) -> Option<Action> {
 /// # Safety
 /// The kernel calls it, as a handler with SA_SIGINFO.
 unsafe extern "C" fn deliver(signal: c_int, info: *mut libc::siginfo_t, record: *mut c_void) {
-    let place = usize::try_from(signal).ok().and_then(|signal| OURS.get(signal));
-    let handler = place.map_or(0, |place| place.load(Ordering::Acquire));
+    let handler = place_of(signal).map_or(0, |place| place.load(Ordering::Acquire));
     errno::preserve(|| {
         // SAFETY: the kernel gives both to a handler with SA_SIGINFO.
         let (caught, mut context) =
@@ -56,8 +60,7 @@ unsafe extern "C" fn deliver(signal: c_int, info: *mut libc::siginfo_t, record: 
 
 /// Takes a signal over where it has its default effect: now, and whenever the program sets that.
 pub fn watch(signal: c_int, handler: Handler) {
-    let place = usize::try_from(signal).ok().and_then(|signal| OURS.get(signal));
-    let Some(place) = place else { return };
+    let Some(place) = place_of(signal) else { return };
     place.store(handler as *const () as usize, Ordering::Release);
     if let Some(ours) = ours(signal)
         && let Some(before) = signal::set_action(signal, &ours)
@@ -145,7 +148,7 @@ fn note_manner(signal: c_int, manner: Manner) {
 /// later.
 pub fn leave(signal: c_int) {
     stop_watching(signal);
-    if let Some(place) = usize::try_from(signal).ok().and_then(|signal| OURS.get(signal)) {
+    if let Some(place) = place_of(signal) {
         place.store(0, Ordering::Release);
     }
 }

@@ -13,7 +13,7 @@ pub struct PageMap(File);
 const ENTRIES: usize = 4096;
 /// In an entry (Documentation/admin-guide/mm/pagemap.rst): the page is in memory; it is in swap, or
 /// something stands in for it; it is a guard.
-const IN_MEMORY: u64 = 1 << 63;
+pub(super) const IN_MEMORY: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const GUARD: u64 = 1 << 58;
 

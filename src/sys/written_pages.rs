@@ -3,12 +3,11 @@
 
 use core::cell::{Cell, RefCell};
 
+use super::pagemap::IN_MEMORY;
 use super::raw_syscall;
 use crate::heap::size::{PAGE, round_down};
 
-/// In an entry (Documentation/admin-guide/mm/pagemap.rst): the page is in memory; no other process
-/// has it.
-const IN_MEMORY: u64 = 1 << 63;
+/// In an entry (Documentation/admin-guide/mm/pagemap.rst): no other process has the page.
 const EXCLUSIVE: u64 = 1 << 56;
 /// Pages that are asked for at once: those of a MiB.
 const ENTRIES: usize = 256;
