@@ -74,7 +74,7 @@ pub(crate) unsafe fn poison(
 /// [`poison_exactly`], out of the way of small blocks.
 ///
 /// # Safety
-/// The caller of [`poison`] promises what that asks.
+/// The `size` bytes at `user`, a multiple of 16, are the caller's, and nobody else uses them.
 #[inline(never)]
 unsafe fn poison_rarely(
     user: usize,
@@ -92,7 +92,7 @@ unsafe fn poison_rarely(
 /// Poisons a block of any size with any fill, not a byte further than the block goes.
 ///
 /// # Safety
-/// As [`poison`].
+/// The `size` bytes at `user`, a multiple of 16, are the caller's, and nobody else uses them.
 #[inline(never)]
 #[cfg_attr(feature = "libfuzzer", unsafe(export_name = "__sanitizer_mallocop_poison_exactly"))]
 unsafe fn poison_exactly(

@@ -23,8 +23,8 @@ use crate::sys::thread::ToolWork;
 use crate::sys::thread_number;
 use crate::sys::written_pages::WrittenPages;
 
-/// So few blocks are looked at in a forked child without asking which it may have written to:
-/// 4 us.
+/// So few blocks are looked at in a forked child without asking the kernel which pages it has
+/// written to.
 const FEW: u64 = 200;
 
 /// Damaged blocks reported one by one; the rest belongs to the same few writes as a rule.

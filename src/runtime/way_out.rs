@@ -15,7 +15,7 @@ use crate::trace::{self, ProcessState};
 
 /// Longest look of a forked child that ends without exit handlers: there may be thousands.
 const OF_CHILD: Duration = Duration::from_millis(5);
-/// Blocks of that look where there is one thread: 100 ns each.
+/// Blocks of that look where there is one thread, which asks for no time.
 const MOST_OF_CHILD: usize = 40_000;
 
 /// Was the heap looked through already?

@@ -94,7 +94,7 @@ static LATER: AtomicI32 = AtomicI32::new(-1);
 
 /// Has the signal sent to the calling thread once more, after that time. `false`: that cannot be.
 pub fn send_later(time: Duration, signal: c_int) -> bool {
-    // It is a signal's and a thread's.
+    // A timer is made for one signal and one thread: this one replaces the last.
     let Some(timer) = create_timer(signal) else { return false };
     drop(Timer(Some(LATER.swap(timer, Ordering::AcqRel)).filter(|&known| known >= 0)));
     start_timer(timer, time)

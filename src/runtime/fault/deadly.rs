@@ -13,13 +13,17 @@ use crate::sys::thread_number;
 use crate::sys::{alt_stack, death, disposition, process, seccomp, thread};
 use crate::trace;
 
-/// Longest time for the look.
+/// Longest time for the leak check.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Until a thread that was in the middle of our own work is looked at again, and how often.
+/// Where a signal comes in the middle of our own work it is sent again after this time, so often at
+/// most.
 const PAUSE: Duration = Duration::from_millis(1);
 const MOST_PAUSES: u32 = 300;
 
+/// How often a signal was postponed so far.
 static PAUSES: AtomicU32 = AtomicU32::new(0);
+/// A signal that waits until our own work is done; 0: none does.
+static POSTPONED: AtomicI32 = AtomicI32::new(0);
 
 /// Takes the signals over that the option names.
 pub(super) fn watch() {
@@ -64,9 +68,6 @@ fn on_signal(caught: &CaughtSignal<'_>, context: &mut FaultContext) {
     }
     death::send_again(caught);
 }
-
-/// A signal that waits until our own work is done; 0: none does.
-static POSTPONED: AtomicI32 = AtomicI32::new(0);
 
 /// In front of exec, which takes the timer away by which a signal comes again: it comes now.
 pub fn end_if_postponed() {

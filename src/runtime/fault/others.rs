@@ -11,7 +11,7 @@ use crate::sys::thread_number;
 /// Threads that are looked at.
 const MOST: usize = 64;
 
-/// Adds the names and stacks of the others, and the names of the threads that the report speaks of.
+/// Adds the names and stacks of the others, and how many were not looked at.
 pub(super) fn note_others(report: &mut FaultReport) {
     let mut stopped = stop::stop();
     let count = stopped.parked().count();

@@ -33,6 +33,8 @@ pub(crate) fn find() {
     }
 }
 
+/// Replaces what is ours in an action that was read back by what the program has set.
+///
 /// # Safety
 /// `old` is null, or what libc's sigaction has filled.
 unsafe fn hide_ours(old: *mut libc::sigaction, default: Manner) {
@@ -57,6 +59,8 @@ fn set_manner(action: &mut libc::sigaction, manner: Manner) {
     }
 }
 
+/// sigaction(2).
+///
 /// # Safety
 /// As for sigaction(2).
 #[unsafe(no_mangle)]
@@ -105,6 +109,8 @@ unsafe extern "C" fn sigaction(
     }
 }
 
+/// sigaction(2) with SIG_DFL, for a signal that is watched.
+///
 /// # Safety
 /// As for sigaction(2).
 unsafe fn set_default(signal: c_int, manner: Manner, old: *mut libc::sigaction) -> c_int {
