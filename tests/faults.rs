@@ -1,5 +1,6 @@
 //! Deadly signals are explained: one tiny program for each explanation, with a corrected twin that
 //! stays silent. Exact text, functions of the stacks, status; see tests/victims.rs for the files.
+//! Without guard pages, which find some of them earlier (tests/guards.rs).
 
 mod harness;
 
@@ -7,7 +8,7 @@ use harness::victim;
 
 macro_rules! victims {
     ($($name:ident: $source:literal $(, $flag:literal)*;)*) => {
-        $(#[test] fn $name() { victim::check($source, &[$($flag),*]); })*
+        $(#[test] fn $name() { victim::check($source, &["--guard=off", $($flag),*]); })*
     };
 }
 

@@ -180,7 +180,7 @@ fn realloc_and_calloc_keep_their_contract() {
 #[test]
 fn realloc_moves_where_it_is_told_to() {
     for (moves, stays) in [("small", 0), ("all", 0), ("none", 1)] {
-        for checks in [BARE, &[]] {
+        for checks in [BARE, &["--guard=off"], &["--guard=all"]] {
             let flag = format!("--realloc-moves={moves}");
             let shrunk = values(&[checks, &[&flag]].concat(), "shrink");
             assert_eq!((shrunk["stays"], shrunk["kept"]), (stays, 1), "{flag} {checks:?}");

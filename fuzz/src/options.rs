@@ -135,10 +135,11 @@ fn demand_value(row: usize, value: Value<'_>) {
         (Type::Flag, Value::Number(number)) => assert!(number <= 1),
         (Type::Number(most), Value::Number(number)) => assert!(number <= most),
         (Type::Choice(words), Value::Number(at)) => assert!(at < words.len()),
+        (Type::Sizes, Value::Number(_)) => {}
         (Type::Plan, Value::Text(text)) => {
             assert!(text.is_empty() || Plan::parse(text).is_some(), "{text}");
         }
-        (Type::Path | Type::Programs, Value::Text(_)) => {}
+        (Type::Path | Type::Programs | Type::Patterns, Value::Text(_)) => {}
         (kind, value) => panic!("{}: {value:?} is no value for {kind:?}", entry.name),
     }
     if let Value::Number(number) = value {

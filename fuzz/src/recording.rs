@@ -178,7 +178,7 @@ fn report(defect: u8, site: u8, pointer: u64, size: Option<u64>) -> FindingRepor
     finding.place = size.map_or(Location::Unmapped, |size| Location::Past(size as usize));
     finding.block =
         Some(Block { size: size.map(|size| size as usize), site, ..Block::at(pointer as usize) });
-    FindingReport { pid: 1, finding, threads: Vec::new(), module: None }
+    FindingReport { pid: 1, finding, threads: Vec::new(), module: None, command: String::new() }
 }
 
 /// A file's first part; all behind it is zero.

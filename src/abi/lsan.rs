@@ -78,7 +78,7 @@ pub extern "C" fn ignore_object(pointer: *const c_void) {
     }
     let address = pointer as usize;
     if let Some(user) = lookup::at_or_before(address)
-        && matches!(block_table::state(user), Some(BlockState::Live(_)))
+        && block_table::state(user).is_some_and(BlockState::is_live)
         && address - user <= HEAP.extent(user)
         && HEAP.exempt(user).is_none()
     {

@@ -141,7 +141,7 @@ fn inherit() {
     let number = thread_number::number();
     let mut words = thread_descriptor::words();
     let starter = words.find_map(|word| {
-        let is_block = matches!(block_table::state(word), Some(BlockState::Live(_)));
+        let is_block = block_table::state(word).is_some_and(BlockState::is_live);
         let starter = is_block.then(|| HEAP.facts(word).thread).flatten();
         starter.filter(|&starter| starter != number)
     });

@@ -26,4 +26,4 @@ pub use arena::Arena;
 pub use arena_state::ArenaState;
 pub use arenas::{ArenaPages, Arenas, ZeroIsEmpty};
 pub use owner::Owner;
-pub use stats::ThreadStats;
+pub use stats::{ThreadStats, peak_bytes};

@@ -129,6 +129,11 @@ impl ThreadStats {
     }
 }
 
+/// Most bytes that were live in the whole process, as far as threads have told.
+pub fn peak_bytes() -> usize {
+    usize::try_from(SUMS.peak.load(Ordering::Relaxed)).unwrap_or(0)
+}
+
 /// Adds to a count that this thread alone writes.
 #[inline(always)]
 fn add(count: &AtomicU64, more: usize) {

@@ -2,6 +2,7 @@
 //! block whose canary fails is not always the one that was written past.
 
 use crate::arena::size_class::Class;
+use crate::checks::guard::slots;
 use crate::checks::heap::CheckedHeap;
 use crate::checks::layout::BlockHeader;
 use crate::checks::trailing_word::fills_its_chunk;
@@ -77,6 +78,9 @@ impl CheckedHeap {
 
     /// Damage to the canaries of a block that is not being changed right now.
     fn damage_of(&self, user: usize) -> Option<Damage> {
+        if slots::head_of(user).is_some() {
+            return None;
+        }
         let state = block_table::word(user)?.state;
         if !self.is_checked() || !matches!(state, BlockState::Live(_) | BlockState::Quarantined) {
             return None;

@@ -51,6 +51,9 @@ impl CheckedHeap {
             arena_state.stats.add_to(&mut totals);
             usage += arena_state.heap.usage();
         });
+        let guarded = { self.guards().pool().lock().open_bytes() };
+        usage.held += guarded;
+        usage.in_use += guarded;
         (totals, usage)
     }
 
@@ -65,20 +68,21 @@ impl CheckedHeap {
     /// to
     /// [`CheckedHeap::release_after_fork`]; the second says whether other threads are outside of
     /// all of them.
-    pub fn hold_over_fork(&self) -> ([bool; 2], bool) {
+    pub fn hold_over_fork(&self) -> ([bool; 3], bool) {
+        let guards = self.guards().pool().hold_over_fork();
         let mapped = self.mapped().hold_over_fork();
         let arenas = self.arenas().hold_over_fork();
         let own = own::heap::hold_over_fork();
-        let all = arenas && mapped != Hold::Busy && own != Hold::Busy;
-        ([mapped == Hold::Taken, own == Hold::Taken], all)
+        let all = arenas && [guards, mapped, own].iter().all(|&hold| hold != Hold::Busy);
+        ([guards, mapped, own].map(|hold| hold == Hold::Taken), all)
     }
 
     /// Gives them back, in the parent and in the child.
     ///
     /// # Safety
     /// `held` is what `hold_over_fork` returned to this thread.
-    pub unsafe fn release_after_fork(&self, held: [bool; 2]) {
-        let [mapped, own] = held;
+    pub unsafe fn release_after_fork(&self, held: [bool; 3]) {
+        let [guards, mapped, own] = held;
         // SAFETY: each lock is given back only if it was taken, by the caller's word.
         unsafe {
             if own {
@@ -87,6 +91,9 @@ impl CheckedHeap {
             self.arenas().release_after_fork();
             if mapped {
                 self.mapped().release_after_fork();
+            }
+            if guards {
+                self.guards().pool().release_after_fork();
             }
         }
     }
@@ -97,6 +104,8 @@ impl CheckedHeap {
         own::heap::renew_lock();
         self.arenas().renew_locks();
         self.mapped().renew();
+        self.guards().pool().renew();
+        self.renew_guards();
     }
 
     /// From here on no memory goes away under a reader's hands: nothing is unmapped, trimmed or

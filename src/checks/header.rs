@@ -64,6 +64,16 @@ impl BlockOrigin {
         Self(((kind as u64) << KIND_SHIFT) | ((align.trailing_zeros() as u64) << ALIGN_SHIFT))
     }
 
+    /// The call.
+    pub(crate) fn kind(self) -> AllocKind {
+        BlockHeader::from_bits(self.0).kind
+    }
+
+    /// The alignment.
+    pub(crate) fn align(self) -> usize {
+        BlockHeader::from_bits(self.0).align
+    }
+
     /// The head of a block without a mapping of its own that may be a leak.
     #[inline(always)]
     pub(crate) const fn head_bits(self, size: usize, thread: u16) -> u64 {

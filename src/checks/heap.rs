@@ -11,8 +11,9 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::arena::size_class::Class;
 use crate::arena::{Arenas, Owner};
-use crate::checks::deferred_free;
 use crate::checks::fill::Fill;
+use crate::checks::guard::guards::Guards;
+use crate::checks::guard::policy;
 use crate::checks::layout;
 use crate::checks::layout::{BlockHeader, Canaries};
 use crate::checks::poison;
@@ -20,7 +21,7 @@ use crate::checks::program_pages::ProgramPages;
 use crate::checks::quarantine::Quarantine;
 use crate::checks::trailing_word;
 use crate::heap::{Layout, Tuning};
-use crate::model::finding::{AllocKind, Finding, Operation};
+use crate::model::finding::{Finding, Operation};
 use crate::model::site::ProcessSite;
 use crate::options::{self, Name};
 use crate::own::{self, Region};
@@ -55,6 +56,7 @@ pub struct CheckedHeap {
     freeze: Freeze,
     /// Do both ends of operator new and delete come to us?
     operators_are_ours: AtomicBool,
+    guards: Guards,
     on_finding: fn(&Finding),
 }
 
@@ -69,6 +71,7 @@ impl CheckedHeap {
             quarantine_share: QuarantineShare::new(),
             freeze: Freeze::new(),
             operators_are_ours: AtomicBool::new(true),
+            guards: Guards::new(),
             on_finding,
         }
     }
@@ -83,6 +86,12 @@ impl CheckedHeap {
     #[inline(always)]
     pub(super) const fn mapped(&self) -> &Lock<MappedBlocks> {
         &self.mapped
+    }
+
+    /// Blocks between guard pages.
+    #[inline(always)]
+    pub(super) const fn guards(&self) -> &Guards {
+        &self.guards
     }
 
     /// Most bytes in the quarantine of each thread.
@@ -110,6 +119,7 @@ impl CheckedHeap {
         thread_number::number();
         huge_pages::set_wanted(options::flag(Name::HugePages));
         self.arenas.prepare(trailing_word::heap_key(key), tuning());
+        policy::prepare();
     }
 
     /// Says whether operator new and delete both come to us; if not, mismatches are not looked for.
@@ -147,6 +157,12 @@ impl CheckedHeap {
         let Some(layout) = self.plan(request.size, request.align) else {
             return core::ptr::null_mut();
         };
+        let ordinal = capture::next_number(site);
+        if policy::is_sampled(ordinal)
+            && let Some(block) = self.allocate_guarded_slowly(request, site, ordinal)
+        {
+            return block.as_ptr();
+        }
         if let Some(class) = Class::of(layout)
             && let Some(mut owner) = self.owner()
             && let Some(payload) = owner.pop(class)
@@ -248,7 +264,7 @@ impl CheckedHeap {
 
     /// No block of the heap: one of the private ranges', or nobody's.
     #[cold]
-    fn free_apart(&self, user: usize, release: &Release) {
+    pub(super) fn free_apart(&self, user: usize, release: &Release) {
         let block = user as *mut u8;
         match own::region_of(user) {
             // SAFETY: libc gives back what it got from us; an address in the range is trusted.
@@ -256,36 +272,9 @@ impl CheckedHeap {
             // SAFETY: the address is in the emergency region, which takes any of its addresses.
             Some(Region::Emergency) => unsafe { own::emergency::release(block) },
             Some(Region::Early) => {}
+            None if self.free_guarded(user, release, capture::free_site_from_here(user)) => {}
             None => self.refuse(user, release.operation),
         }
-    }
-
-    /// In a signal handler that interrupted us: what would need a lock is done later.
-    #[cold]
-    fn free_inside(&self, user: usize, release: &Release) {
-        match own::region_of(user) {
-            Some(Region::Emergency | Region::Early) => self.free_apart(user, release),
-            Some(Region::Own) | None => {
-                let waits = deferred_free::push(user, code_of(release.operation));
-                if !waits && matches!(block_table::state(user), Some(BlockState::Live(_))) {
-                    // The program has done its part: that is not its leak.
-                    self.exempt(user);
-                }
-            }
-        }
-    }
-
-    /// Does the frees that signal handlers left.
-    #[inline]
-    pub(crate) fn do_deferred(&self) {
-        if deferred_free::is_waiting() && thread::is_outside() {
-            deferred_free::drain(|pointer, code| self.free_deferred(pointer, code));
-        }
-    }
-
-    /// One of those.
-    pub(crate) fn free_deferred(&self, pointer: usize, code: usize) {
-        self.free_now(pointer, &Release::by(operation_of(code)));
     }
 
     /// Fills a block whose canaries are not written yet.
@@ -366,22 +355,5 @@ fn tuning() -> Tuning {
         trim_threshold: trim.unwrap_or(Tuning::DEFAULT.trim_threshold),
         dynamic: mmap.is_none() && trim.is_none(),
         ..Tuning::DEFAULT
-    }
-}
-
-/// The part of a release that a deferred free keeps.
-fn code_of(operation: Operation) -> usize {
-    match operation {
-        Operation::Delete(kind) => 1 + kind as usize,
-        Operation::Dealloc => 1 + AllocKind::Rust as usize,
-        _ => 0,
-    }
-}
-
-fn operation_of(code: usize) -> Operation {
-    match code {
-        0 => Operation::Free,
-        code if code == 1 + AllocKind::Rust as usize => Operation::Dealloc,
-        code => Operation::Delete(AllocKind::from_code((code - 1) as u8)),
     }
 }

@@ -1,6 +1,7 @@
 //! What the leak check asks of the heap: where its memory is, and what a live block's head says.
 
 use crate::checks::deferred_free;
+use crate::checks::guard::slots;
 use crate::checks::heap::CheckedHeap;
 use crate::checks::layout::BlockHeader;
 use crate::model::finding::Life;
@@ -58,6 +59,9 @@ impl CheckedHeap {
     /// Bytes of the live block at `user`.
     #[inline(always)]
     pub fn extent(&self, user: usize) -> usize {
+        if let Some(head) = slots::head_of(user) {
+            return head.size;
+        }
         if self.is_checked() {
             // SAFETY: the shadow says that a block is live there.
             let word = unsafe { self.canaries().head_word(user) };
@@ -86,8 +90,11 @@ impl CheckedHeap {
         if !self.is_checked() {
             return Facts { size, thread: None, is_exempt: false };
         }
-        // SAFETY: callers name live blocks, and with canaries each has a head in front of it.
-        let head = unsafe { self.canaries().read_head(user) };
+        let head = slots::head_of(user).or_else(|| {
+            // SAFETY: callers name live blocks, and with canaries each has a head in front of it
+            // that is in no guarded slot.
+            unsafe { self.canaries().read_head(user) }
+        });
         let is_exempt = |head: BlockHeader| head.exempt || thread_number::is_inherited(head.thread);
         let thread = head.map(|head| head.thread);
         Facts { size, thread, is_exempt: head.is_some_and(is_exempt) }
@@ -99,7 +106,11 @@ impl CheckedHeap {
         if !self.is_checked() {
             return None;
         }
-        // SAFETY: callers name live blocks, and with canaries each has a head in front of it.
+        if slots::head_of(user).is_some() {
+            return slots::exempt(user);
+        }
+        // SAFETY: callers name live blocks, and with canaries each has a head in front of it that
+        // is in no guarded slot.
         let head = unsafe { self.canaries().read_head(user) }?;
         // SAFETY: the head was read there; one bit of it changes, and the checksum over it.
         unsafe { self.canaries().write_head(user, BlockHeader { exempt: true, ..head }) };

@@ -2,6 +2,7 @@
 //! process's mappings.
 
 use crate::arch::ADDRESS_BITS;
+use crate::checks::guard::slots;
 use crate::checks::heap::CheckedHeap;
 use crate::checks::layout;
 use crate::checks::quarantine::Quarantined;
@@ -9,6 +10,7 @@ use crate::checks::unmapped_blocks;
 use crate::model::finding::{Block, Defect, Finding, Life, Location, Operation};
 use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
+use crate::shadow::guarded_slots;
 use crate::shadow::lookup;
 use crate::stack::{capture, depot, modules};
 use crate::sys::alt_stack;
@@ -57,6 +59,9 @@ impl CheckedHeap {
         if address >> ADDRESS_BITS != 0 {
             return self.block_of_fill(address);
         }
+        if guarded_slots::contains(address) {
+            return self.locate_guarded(address);
+        }
         if let Some(mapped) = { self.mapped().lock().containing(address) } {
             return Some((place_in(&mapped.block, address), mapped.block));
         }
@@ -73,6 +78,10 @@ impl CheckedHeap {
                 None => (Location::NonCanonical, None),
             };
         }
+        if guarded_slots::contains(address) {
+            let found = self.locate_guarded(address);
+            return found.map_or((Location::Heap, None), |(place, block)| (place, Some(block)));
+        }
         if let Some(mapped) = { self.mapped().lock().containing(address) } {
             return (place_in(&mapped.block, address), Some(mapped.block));
         }
@@ -86,6 +95,12 @@ impl CheckedHeap {
             },
             place => (place, None),
         }
+    }
+
+    /// The block in whose slot an address is, or beside whose slot.
+    fn locate_guarded(&self, address: usize) -> Option<(Location, Block)> {
+        let block = self.describe_slot(slots::slot_round(address)?)?;
+        Some((place_in(&block, address), block))
     }
 
     fn locate_by_shadow(&self, address: usize) -> Option<(Location, Option<Block>)> {
@@ -124,6 +139,9 @@ impl CheckedHeap {
     pub(crate) fn describe(&self, user: usize) -> Block {
         if let Some(mapped) = { self.mapped().lock().get(user) } {
             return mapped.block;
+        }
+        if let Some(block) = slots::slot_of(user).and_then(|slot| self.describe_slot(slot)) {
+            return block;
         }
         let Some(word) = block_table::word(user) else { return Block::at(user) };
         let freed =

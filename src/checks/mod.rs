@@ -10,8 +10,10 @@ mod deferred_slots;
 pub mod fast_path;
 mod fill;
 mod fill_source;
+mod free_later;
 mod freed_mappings;
 mod freeze;
+mod guard;
 pub mod header;
 pub mod heap;
 mod large_quarantine;
@@ -33,6 +35,7 @@ mod unmapped_blocks;
 mod usable_size;
 mod verify_all;
 
+pub use crate::checks::guard::access::{GuardedAccess, Touched};
 pub use crate::checks::heap::CheckedHeap;
 pub use crate::checks::leak_view::{Facts, Large};
 pub use crate::checks::request::{Release, Request};

@@ -89,6 +89,17 @@ unsafe fn poison_rarely(
     unsafe { poison_exactly(user, size, most, fill, &mut ask) };
 }
 
+/// As [`poison`] for a block that lies alone, at any address: not a byte further than it goes, and
+/// what lies between its ends is summed.
+///
+/// # Safety
+/// The `size` bytes at `user` are the caller's, and nobody else uses them.
+pub(crate) unsafe fn poison_apart(user: usize, size: usize, most: usize, fill: Fill) {
+    // SAFETY: the caller of this function promises the same; a multiple of 16 is not needed where
+    // the fill is not to run on.
+    unsafe { poison_exactly(user, size, most, fill, &mut |_| true) };
+}
+
 /// Poisons a block of any size with any fill, not a byte further than the block goes.
 ///
 /// # Safety

@@ -34,7 +34,7 @@ impl CheckedHeap {
         self.do_deferred();
         let Ok(taken) = block_table::take(user, BlockState::Busy, single_threaded::is_single())
         else {
-            return self.resize_apart(user, request, release.operation);
+            return self.resize_apart(user, request, release);
         };
         let now = capture::free_site_from_here(user);
         if let Some(class) = taken.class
@@ -112,14 +112,15 @@ impl CheckedHeap {
 
     /// No block of the heap: one of the private regions', or nobody's.
     #[cold]
-    fn resize_apart(&self, user: usize, request: Request, operation: Operation) -> *mut u8 {
-        match own::region_of(user) {
-            Some(region) => self.move_apart(region, user, request),
-            None => {
-                self.refuse(user, operation);
-                core::ptr::null_mut()
-            }
+    fn resize_apart(&self, user: usize, request: Request, release: &Release) -> *mut u8 {
+        if let Some(region) = own::region_of(user) {
+            return self.move_apart(region, user, request);
         }
+        let now = capture::free_site_from_here(user);
+        self.resize_guarded(user, request, release, now).unwrap_or_else(|| {
+            self.refuse(user, release.operation);
+            core::ptr::null_mut()
+        })
     }
 
     /// In a signal handler that interrupted us.
@@ -153,7 +154,7 @@ impl CheckedHeap {
     /// later.
     fn copy_out(&self, user: usize, request: Request, operation: Operation) -> *mut u8 {
         let state = block_table::word(user).map(|word| word.state);
-        if !matches!(state, Some(BlockState::Live(_))) || !self.is_checked() {
+        if !state.is_some_and(BlockState::is_live) || !self.is_checked() {
             return core::ptr::null_mut();
         }
         let old = self.size_of(user);

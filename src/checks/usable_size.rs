@@ -1,5 +1,6 @@
 //! malloc_usable_size: how many bytes are at an address.
 
+use crate::checks::guard::slots;
 use crate::checks::heap::CheckedHeap;
 use crate::checks::layout::{HeaderWord, LEAD, TAIL};
 use crate::heap::capacity_by_word;
@@ -31,7 +32,9 @@ impl CheckedHeap {
     pub fn usable_size(&self, user: usize) -> usize {
         match block_table::state(user) {
             Some(BlockState::Live(Some(class))) if !self.is_checked() => class.capacity(),
-            Some(BlockState::Live(_) | BlockState::Busy) => self.size_of(user),
+            Some(BlockState::Live(_) | BlockState::Busy | BlockState::Guarded) => {
+                self.size_of(user)
+            }
             _ => self.size_apart(user),
         }
     }
@@ -54,6 +57,9 @@ impl CheckedHeap {
     }
 
     pub(crate) fn size_of(&self, user: usize) -> usize {
+        if let Some(head) = slots::head_of(user) {
+            return head.size;
+        }
         if self.is_checked() {
             // SAFETY: the shadow says that a block is live there.
             return unsafe { self.canaries().read_head(user) }.map_or(0, |head| head.size);

@@ -4,6 +4,7 @@
 use core::cell::{Cell, OnceCell};
 use std::time::Instant;
 
+use crate::checks::guard::slots;
 use crate::checks::heap::CheckedHeap;
 use crate::checks::layout::{self, BlockHeader};
 use crate::checks::quarantine::Quarantined;
@@ -13,6 +14,7 @@ use crate::model::site::ProcessSite;
 use crate::model::site::SiteTotals;
 use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
+use crate::shadow::guarded_slots::Slot;
 use crate::shadow::lookup;
 use crate::shadow::mapped_blocks::MappedBlock;
 use crate::sys::fault_net::attempt;
@@ -75,6 +77,11 @@ impl Sweep {
         self.is_cut.get()
     }
 
+    /// Was a block of that thread's inherited by a forked child, which does not answer for it?
+    fn is_inherited(&self, thread: Option<u16>) -> bool {
+        self.operation == Operation::Exit && thread.is_some_and(thread_number::is_inherited)
+    }
+
     /// Is a damaged block of that thread's not this process's to judge?
     fn is_others(&self, thread: u16, user: usize, size: usize) -> bool {
         if self.operation != Operation::Exit || !thread_number::is_inherited(thread) {
@@ -115,7 +122,10 @@ impl CheckedHeap {
         if !self.is_checked() {
             return 0;
         }
-        self.check_quarantine(sweep) + self.check_emptied(sweep) + self.check_live(sweep)
+        self.check_quarantine(sweep)
+            + self.check_waiting_slots(sweep.operation)
+            + self.check_emptied(sweep)
+            + self.check_live(sweep)
     }
 
     /// Looks for late writes to freed mapped blocks.
@@ -170,8 +180,11 @@ impl CheckedHeap {
 
     fn check_live(&self, sweep: &Sweep) -> usize {
         let mut damaged: Vec<(usize, Damage, Option<BlockHeader>)> = Vec::new();
+        let mut guarded = Vec::new();
         let mut look = |user: usize| {
-            if !sweep.is_late()
+            if slots::head_of(user).is_some() {
+                guarded.extend(slots::slot_of(user));
+            } else if !sweep.is_late()
                 && let Some((head, damage)) = self.steady_damage(user)
                 && !head.is_some_and(|head| sweep.is_others(head.thread, user, head.size))
             {
@@ -191,7 +204,7 @@ impl CheckedHeap {
         }
         damaged.sort_unstable_by_key(|&(user, ..)| user);
         damaged.dedup_by_key(|&mut (user, ..)| user);
-        let mut found = 0;
+        let mut found = self.check_guarded(&guarded, sweep);
         let mut last = None;
         for &(user, damage, _) in &damaged {
             let in_front = lookup::at_or_before(user - 1);
@@ -214,6 +227,17 @@ impl CheckedHeap {
         found
     }
 
+    /// Verifies live blocks in guarded slots. How many are damaged?
+    fn check_guarded(&self, slots: &[Slot], sweep: &Sweep) -> usize {
+        let is_own = |slot: &&Slot| {
+            let thread = self.describe_slot(**slot).and_then(|block| block.thread);
+            !sweep.is_inherited(thread)
+        };
+        let is_damaged =
+            |slot: &&Slot| self.verify_guarded(**slot, sweep.operation, ProcessSite::NONE);
+        slots.iter().filter(is_own).filter(is_damaged).count()
+    }
+
     /// Calls `each` with every live block of which a part lies in a page that was written to.
     fn for_each_in_written(&self, written: &WrittenPages, each: &mut impl FnMut(usize)) {
         lookup::for_each_leaf(|leaf| {
@@ -228,7 +252,7 @@ impl CheckedHeap {
     }
 
     fn is_live(&self, user: usize) -> bool {
-        matches!(block_table::state(user), Some(BlockState::Live(_)))
+        block_table::state(user).is_some_and(BlockState::is_live)
     }
 
     /// Damage to a live block that is there twice while the block's word stays the same: other

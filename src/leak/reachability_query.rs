@@ -196,7 +196,7 @@ impl<'a> Query<'a> {
             return true;
         }
         let Some(block) = lookup::at_or_before(at) else { return false };
-        let is_inside = matches!(block_table::state(block), Some(BlockState::Live(_)))
+        let is_inside = block_table::state(block).is_some_and(BlockState::is_live)
             && at - block < self.heap.extent(block);
         is_inside
             && self

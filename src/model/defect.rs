@@ -1,5 +1,6 @@
 //! The classes of defects.
 
+use super::access::WrongAccess;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The arguments of a call that cannot be met.
@@ -111,6 +112,8 @@ pub enum Defect {
         /// Its alignment.
         align: usize,
     },
+    /// Read or written outside of a block, or after its free: at the instruction.
+    Access(WrongAccess),
     /// The heap's own words were overwritten; no block's canary shows by whom.
     HeapCorruption,
     /// Freed with another call than it came from, but by a module with a C++ runtime of its own:
@@ -140,6 +143,8 @@ impl Defect {
     pub const fn id(&self) -> &'static str {
         match self {
             Self::Overflow | Self::Underflow => "heap-buffer-overflow",
+            Self::Access(access) if access.is_freed => "heap-use-after-free",
+            Self::Access(_) => "heap-buffer-overflow",
             Self::WriteAfterFree => "heap-use-after-free",
             Self::DoubleFree => "double-free",
             Self::BadFree => "bad-free",

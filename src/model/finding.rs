@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use super::access::WrongAccess;
 pub use super::block::{AllocKind, Block, Life};
 pub use super::damage::{Damage, Side};
 pub use super::defect::{BadRequest, Defect};
@@ -10,6 +11,8 @@ use super::site::ProcessSite;
 /// The operation during which a defect was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operation {
+    /// An access to memory by the program's own instruction.
+    Access,
     /// An allocating call.
     Allocate,
     /// free and cfree.

@@ -17,6 +17,8 @@ pub struct FindingReport<S = ProcessSite> {
     pub threads: Vec<(u16, String)>,
     /// The file that the pointer's memory belongs to.
     pub module: Option<Module>,
+    /// The program's command line, as a shell takes it, where the text names it.
+    pub command: String,
 }
 
 impl<S> FindingReport<S> {
@@ -33,6 +35,7 @@ impl<S> FindingReport<S> {
             finding: self.finding.map_sites(site),
             threads: self.threads,
             module: self.module,
+            command: self.command,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What leaves the process, as data: findings, leak reports, recordings, and stacks with their
 //! names. Nothing here prints, and nothing here looks anything up.
 
+pub mod access;
 pub mod block;
 pub mod damage;
 pub mod defect;

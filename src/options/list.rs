@@ -206,7 +206,7 @@ mod tests {
                 "{name} twice"
             );
             let expected = match entry.kind {
-                Type::Path | Type::Programs | Type::Plan => Value::Text(""),
+                Type::Path | Type::Programs | Type::Plan | Type::Patterns => Value::Text(""),
                 _ => Value::Number(entry.default),
             };
             assert_eq!(entry.parse(&entry.show(entry.default).to_string()), Some(expected));

@@ -4,6 +4,7 @@ use core::fmt;
 
 use super::numeral::parse_number;
 use super::plan::{self, Plan};
+use super::sizes;
 
 /// Longest text, in bytes.
 pub const MAX_TEXT: usize = 1023;
@@ -23,6 +24,10 @@ pub enum Type {
     Programs,
     /// Which requests are refused: a [`Plan`].
     Plan,
+    /// Names with `*` for any characters, separated by `|`.
+    Patterns,
+    /// One size, or a range of sizes.
+    Sizes,
 }
 
 /// A value of an option.
@@ -55,6 +60,8 @@ impl fmt::Display for Type {
             Self::Path => write!(f, "a path of up to {MAX_TEXT} bytes"),
             Self::Programs => f.write_str("names of programs, separated by |"),
             Self::Plan => f.write_str(plan::FORMS),
+            Self::Patterns => f.write_str("names, separated by |; * stands for any characters"),
+            Self::Sizes => f.write_str(sizes::FORMS),
             Self::Choice(words) => {
                 for (position, word) in words.iter().enumerate() {
                     f.write_str(if position == 0 { "" } else { ", " })?;
@@ -78,7 +85,8 @@ impl OptionSpec {
             Type::Number(most) => parse_number(text).filter(|&value| value <= most),
             Type::Choice(words) => words.iter().position(|&word| word == text),
             Type::Plan if !text.is_empty() && Plan::parse(text).is_none() => None,
-            Type::Path | Type::Programs | Type::Plan => {
+            Type::Sizes => sizes::parse(text),
+            Type::Path | Type::Programs | Type::Plan | Type::Patterns => {
                 return (text.len() <= MAX_TEXT).then_some(Value::Text(text));
             }
         };
@@ -93,7 +101,11 @@ impl OptionSpec {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 match self.0 {
                     Type::Choice(words) => f.write_str(words.get(self.1).unwrap_or(&"?")),
-                    Type::Path | Type::Programs | Type::Plan => Ok(()),
+                    Type::Path | Type::Programs | Type::Plan | Type::Patterns => Ok(()),
+                    Type::Sizes => {
+                        let sizes = sizes::unpack(self.1);
+                        write!(f, "{}-{}", sizes.start(), sizes.end())
+                    }
                     Type::Number(255) if self.2 => write!(f, "{:#04x}", self.1),
                     _ => write!(f, "{}", self.1),
                 }

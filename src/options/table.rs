@@ -3,6 +3,8 @@
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use super::sizes;
+use super::sizes::LARGEST_SIZES;
 use super::spec::{OptionSpec, Type};
 
 macro_rules! options {
@@ -38,6 +40,23 @@ options! {
         "Most MiB of freed blocks in quarantine, over all threads; 0 turns the quarantine off";
     ThreadLocalQuarantineSizeKb, "thread_local_quarantine_size_kb", Type::Number(1 << 30), 64,
         "Most KiB of freed blocks in quarantine a thread; more finds later writes and costs time";
+    Guard, "guard", Type::Choice(&["auto", "off", "all"]), 0,
+        "Blocks between guard pages, where each wrong access faults; auto: blocks 1, 2, 4, 8 ... \
+         of each site; all: as many as the budget allows";
+    GuardBackend, "guard_backend",
+        Type::Choice(&["auto", "madvise", "userfaultfd", "mprotect", "none"]), 0,
+        "How pages are made to fault; auto: the first that works";
+    GuardSeed, "guard_seed", Type::Number(1 << 20), 0,
+        "Guard other blocks of each site; the same seed guards the same blocks again";
+    GuardSites, "guard_sites", Type::Patterns, 0,
+        "Guard only blocks allocated below these functions";
+    GuardModules, "guard_modules", Type::Patterns, 0,
+        "Guard only blocks allocated below functions of these programs or libraries";
+    GuardSizes, "guard_sizes", Type::Sizes, LARGEST_SIZES,
+        "Guard only blocks of so many bytes";
+    GuardBudgetMb, "guard_budget_mb", Type::Number(1 << 24), 0,
+        "Most MiB of guarded blocks; 0: 1 plus a sixteenth of the live bytes, 16 at most, or with \
+         guard=all a quarter of the memory that is available";
     MaxMallocFillSize, "max_malloc_fill_size", Type::Number(1 << 40), 64,
         "Bytes filled at the start of a new block";
     MallocFillByte, "malloc_fill_byte", Type::Number(256), 256,
@@ -138,6 +157,11 @@ pub fn flag(name: Name) -> bool {
 /// Value of a number, or the position of a choice.
 pub fn number(name: Name) -> usize {
     VALUES.get(name as usize).map_or(0, |value| value.load(Ordering::Relaxed))
+}
+
+/// The sizes that an option names, in bytes.
+pub fn size_range(name: Name) -> core::ops::RangeInclusive<usize> {
+    sizes::unpack(number(name))
 }
 
 /// Sets a number; of a flag 0 or 1, of a choice its position.

@@ -13,8 +13,15 @@ struct Text {
 }
 
 /// The options that are texts.
-const NAMES: [Name; 5] =
-    [Name::Suppressions, Name::LogPath, Name::Include, Name::Exclude, Name::Fail];
+const NAMES: [Name; 7] = [
+    Name::Suppressions,
+    Name::LogPath,
+    Name::Include,
+    Name::Exclude,
+    Name::Fail,
+    Name::GuardSites,
+    Name::GuardModules,
+];
 
 static TEXTS: [Text; NAMES.len()] =
     [const { Text { length: AtomicUsize::new(0), bytes: [const { AtomicU8::new(0) }; MAX_TEXT] } };

@@ -155,7 +155,29 @@ fn gather(finding: &Finding) -> FindingReport {
         finding: *finding,
         threads: numbers.into_iter().filter_map(|n| Some((n, thread_name(n)?))).collect(),
         module: is_mapping.then(|| modules::find(finding.pointer)).flatten(),
+        command: match finding.defect {
+            Defect::Access(_) => command_line(),
+            _ => String::new(),
+        },
     }
+}
+
+/// The command line of this program, as a shell takes it; empty where it cannot be had.
+fn command_line() -> String {
+    if seccomp::is_installed() {
+        return String::new();
+    }
+    let words = std::fs::read("/proc/self/cmdline").unwrap_or_default();
+    let words = words.split(|&byte| byte == 0).map(String::from_utf8_lossy);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-=+,:@%".contains(c);
+    let words: Vec<String> = words
+        .map(|word| match !word.is_empty() && word.chars().all(is_plain) {
+            true => word.into_owned(),
+            false => format!("'{}'", word.replace('\'', "'\\''")),
+        })
+        .collect();
+    // What is behind the last NUL is not a word.
+    words.get(..words.len().saturating_sub(1)).unwrap_or(&[]).join(" ")
 }
 
 /// The name of a numbered thread, if it has one.

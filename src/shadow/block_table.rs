@@ -12,8 +12,9 @@ use core::sync::atomic::Ordering;
 
 use crate::arena::size_class::Class;
 use crate::model::site::ProcessSite;
+use crate::shadow::guarded_slots;
 pub use crate::shadow::state::BlockState;
-use crate::shadow::state::{LIVE, SECOND, is_live};
+use crate::shadow::state::{GUARDED, LIVE, SECOND, is_plain_live};
 pub use crate::shadow::table::{Leaf, Sites, cover_for};
 pub(crate) use crate::shadow::table::{ShadowSlot, cover};
 
@@ -66,7 +67,8 @@ impl Taken {
 }
 
 fn owner_of(slot: ShadowSlot) -> Option<u32> {
-    slot.leaf.owner.load(Ordering::Relaxed).checked_sub(1)
+    let owner = slot.leaf.owner.load(Ordering::Relaxed).checked_sub(1)?;
+    (!slot.leaf.is_guarded()).then_some(owner)
 }
 
 /// What is known of the granule at `address`; `None` where no block ever was.
@@ -120,6 +122,9 @@ impl ShadowSlot {
 
     /// Where the slot's block was allocated.
     pub(crate) fn site(self) -> ProcessSite {
+        if self.leaf.is_guarded() {
+            return guarded_slots::site_at(self.address());
+        }
         Sites::taken().map_or(ProcessSite::NONE, |sites| {
             ProcessSite(self.sites(sites).own.load(Ordering::Relaxed))
         })
@@ -134,10 +139,10 @@ impl ShadowSlot {
     /// Prefetches the words of the block that starts here, and its header at `header`, while a
     /// stack is captured.
     #[inline(always)]
-    pub(crate) fn prefetch(self, header: usize, sites: Sites) {
+    pub(crate) fn prefetch(self, header: usize, _: Sites) {
         arch::prefetch(header);
         arch::prefetch(core::ptr::from_ref(self.state()) as usize);
-        arch::prefetch(core::ptr::from_ref(self.sites(sites)) as usize);
+        arch::prefetch(self.sites_address());
     }
 
     /// Notes the site that the block which starts here was allocated at.
@@ -154,7 +159,7 @@ impl ShadowSlot {
         let new = into.byte() | self.half();
         loop {
             let here = seen ^ self.half();
-            if !is_live(here) {
+            if !is_plain_live(here) {
                 return Err(BlockState::from_byte(here));
             }
             let taken = if alone {
@@ -254,7 +259,18 @@ pub fn set(user: usize, state: BlockState) {
     }
 }
 
-/// Notes the site that the block at `user` was freed from; none, if that is not known.
+/// Takes the live block at `user`, in a guarded slot, out of the program's hands: of two threads
+/// that free it one gets `true`.
+pub fn take_guarded(user: usize) -> bool {
+    let Some(slot) = ShadowSlot::at(user).filter(|slot| slot.leaf.is_guarded()) else {
+        return false;
+    };
+    let (live, busy) = (GUARDED | slot.half(), BlockState::Busy.byte() | slot.half());
+    slot.state().compare_exchange(live, busy, Ordering::AcqRel, Ordering::Acquire).is_ok()
+}
+
+/// Notes the site that the block at `user` was freed from; none, if that is not known. Not for one
+/// in a guarded slot.
 #[inline]
 pub fn set_free_site(user: usize, site: ProcessSite) {
     if let (Some(slot), Some(sites)) = (ShadowSlot::at(user), Sites::taken()) {
@@ -265,6 +281,7 @@ pub fn set_free_site(user: usize, site: ProcessSite) {
 /// The site that a quarantined or evicted block was freed from.
 pub fn free_site(user: usize) -> ProcessSite {
     match (ShadowSlot::at(user), Sites::taken()) {
+        (Some(slot), _) if slot.leaf.is_guarded() => guarded_slots::free_site_at(user),
         (Some(slot), Some(sites)) => ProcessSite(slot.sites(sites).free.load(Ordering::Relaxed)),
         _ => ProcessSite::NONE,
     }

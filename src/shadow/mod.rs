@@ -3,6 +3,7 @@
 //! read through a pointer before the shadow says that it is a block.
 
 pub mod block_table;
+pub mod guarded_slots;
 pub mod lookup;
 pub mod mapped_blocks;
 pub mod shadowed_pages;

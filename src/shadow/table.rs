@@ -26,7 +26,8 @@ const ADDRESS_BITS: u32 = LEAF_SHIFT + MIDDLE_BITS + TOP_BITS;
 /// behind it in the same mapping.
 #[repr(C)]
 pub struct Leaf {
-    /// Number of the arena whose memory this is, plus one; 0: mapped blocks, of no arena.
+    /// Number of the arena whose memory this is, plus one; 0: mapped blocks, of no arena;
+    /// [`GUARDED`]: guarded slots.
     pub(crate) owner: AtomicU32,
     /// First address that the leaf speaks of.
     pub(crate) base: usize,
@@ -35,6 +36,17 @@ pub struct Leaf {
     pub(crate) note: AtomicUsize,
     /// At a multiple of 8.
     pub(crate) states: [AtomicU8; SLOTS],
+}
+
+/// Owner of a leaf of guarded slots. No site words lie behind it: they are in the slots' records.
+const GUARDED: u32 = u32::MAX;
+
+impl Leaf {
+    /// Does it speak of guarded slots?
+    #[inline(always)]
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.owner.load(Ordering::Relaxed) == GUARDED
+    }
 }
 
 /// The sites of a block.
@@ -118,14 +130,25 @@ impl ShadowSlot {
         self.half
     }
 
-    /// The site words.
+    /// The granule that it is of.
+    pub(crate) const fn address(self) -> usize {
+        self.leaf.base + self.index * SLOT + (self.half / SECOND) as usize * GRANULE
+    }
+
+    /// Where the site words are, if the leaf has some.
+    #[inline(always)]
+    pub(crate) fn sites_address(self) -> usize {
+        let first = core::ptr::from_ref(self.leaf).addr() + size_of::<Leaf>();
+        first + self.index * size_of::<SitePair>()
+    }
+
+    /// The site words. A leaf of guarded slots has none.
     #[inline(always)]
     pub(crate) fn sites(self, _: Sites) -> &'static SitePair {
-        let first = core::ptr::from_ref(self.leaf).addr() + size_of::<Leaf>();
-        let place = first + self.index * size_of::<SitePair>();
+        let place = self.sites_address();
         // SAFETY: a `Sites` exists only where stacks are taken, and `make_leaf` has mapped SLOTS
-        // pairs behind the leaf then; the index is below SLOTS. They are zero at first and stay
-        // mapped. The mapping's pointer came from the kernel.
+        // pairs behind the leaf then, which is of no guarded slots; the index is below SLOTS. They
+        // are zero at first and stay mapped. The mapping's pointer came from the kernel.
         unsafe { &*core::ptr::with_exposed_provenance(place) }
     }
 }
@@ -196,13 +219,24 @@ fn leaf_in(middle: &AtomicPtr<MiddleTable>, address: usize) -> Option<&'static L
 
 /// Makes sure that every address in `[start, start + len)` has a leaf. `false`: no memory.
 pub(crate) fn cover(start: usize, len: usize) -> bool {
-    each_base(start, len, |base| leaf_for(base).is_some())
+    each_base(start, len, |base| leaf_for(base, has_sites()).is_some())
+}
+
+/// The same for guarded slots.
+pub(crate) fn cover_guarded(start: usize, len: usize) -> bool {
+    each_base(start, len, |base| {
+        let leaf = leaf_for(base, false);
+        if let Some(leaf) = leaf {
+            leaf.owner.store(GUARDED, Ordering::Release);
+        }
+        leaf.is_some()
+    })
 }
 
 /// The same, for memory that belongs to arena `owner`.
 pub fn cover_for(owner: u32, start: usize, len: usize) -> bool {
     each_base(start, len, |base| {
-        let leaf = leaf_for(base);
+        let leaf = leaf_for(base, has_sites());
         if let Some(leaf) = leaf {
             leaf.owner.store(owner + 1, Ordering::Release);
         }
@@ -221,23 +255,23 @@ fn each_base(start: usize, len: usize, mut each: impl FnMut(usize) -> bool) -> b
     true
 }
 
-fn leaf_for(base: usize) -> Option<&'static Leaf> {
+fn leaf_for(base: usize, has_sites: bool) -> Option<&'static Leaf> {
     if let Some(leaf) = leaf_of(base) {
         return Some(leaf);
     }
     // Between its publication and its listing others may make blocks there: the leak check, which
     // goes by the list, does not stop a thread in between.
     thread::enter_critical();
-    let leaf = make_leaf(base);
+    let leaf = make_leaf(base, has_sites);
     thread::leave_critical();
     leaf
 }
 
-fn make_leaf(base: usize) -> Option<&'static Leaf> {
+fn make_leaf(base: usize, has_sites: bool) -> Option<&'static Leaf> {
     let middle = memory::load_or_map(middle_of(base)?, size_of::<MiddleTable>(), |_| {})?;
     // SAFETY: zeroed memory is a valid table, published once and never unmapped.
     let slot = slot_in(unsafe { &*middle }, base)?;
-    let sites = if has_sites() { size_of::<[SitePair; SLOTS]>() } else { 0 };
+    let sites = if has_sites { size_of::<[SitePair; SLOTS]>() } else { 0 };
     let bytes = size_of::<Leaf>() + sites;
     // SAFETY: `fresh` is the leaf's head in mapped memory of ours.
     let leaf =

@@ -165,12 +165,19 @@ fn with_first_unwinder(work: impl FnOnce(&ThreadUnwinder) -> ProcessSite) -> Pro
 }
 
 /// Counts a block that the calling thread has allocated, or freed, for the site that allocated it.
-/// The thread is in a critical section; one that has taken no stack yet is not counted.
+/// The thread is in a critical section; one that has taken no stack yet is not counted. Returns
+/// which of the site's blocks it is, as far as this thread counts; 0: not known.
 #[inline(always)]
-pub fn count_block(site: ProcessSite, bytes: usize) {
-    if let Some(unwinder) = mine() {
-        unwinder.counts().add_block(site, bytes);
+pub fn count_block(site: ProcessSite, bytes: usize) -> u32 {
+    mine().map_or(0, |unwinder| unwinder.counts().add_block(site, bytes))
+}
+
+/// The number that the site's next block would have by [`count_block`]; 0: not known.
+pub fn next_number(site: ProcessSite) -> u32 {
+    if site == ProcessSite::NONE {
+        return 0;
     }
+    mine().map_or(0, |unwinder| unwinder.counts().next_number(site))
 }
 
 /// The same for one that it has freed.

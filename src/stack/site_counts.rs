@@ -114,10 +114,12 @@ fn add(counter: &AtomicU64, more: u64) -> u64 {
     sum
 }
 
-/// Counts one more, modulo 2^32.
+/// Counts one more, modulo 2^32; returns the count.
 #[inline(always)]
-fn count(counter: &AtomicU32) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+fn count(counter: &AtomicU32) -> u32 {
+    let sum = counter.load(Ordering::Relaxed).wrapping_add(1);
+    counter.store(sum, Ordering::Relaxed);
+    sum
 }
 
 impl SiteCounters {
@@ -131,16 +133,22 @@ impl SiteCounters {
         self.0.get(site).or_else(|| self.0.make(site))
     }
 
-    /// The thread has allocated a block.
+    /// The number that the site's next block would have.
+    pub(super) fn next_number(&self, site: ProcessSite) -> u32 {
+        self.0.get(site).map_or(0, |record| record.blocks.load(Ordering::Relaxed)).wrapping_add(1)
+    }
+
+    /// The thread has allocated a block; returns which of the site's it is, from 1. 0: not known.
     #[inline(always)]
-    pub(super) fn add_block(&self, site: ProcessSite, bytes: usize) {
-        let Some(record) = self.record(site) else { return };
-        count(&record.blocks);
+    pub(super) fn add_block(&self, site: ProcessSite, bytes: usize) -> u32 {
+        let Some(record) = self.record(site) else { return 0 };
+        let number = count(&record.blocks);
         let allocated = add(&record.bytes, bytes as u64);
         let live = allocated.wrapping_sub(record.freed.load(Ordering::Relaxed)) as i64;
         if live > record.peak.load(Ordering::Relaxed) as i64 {
             raise_peak(record, site, allocated);
         }
+        number
     }
 
     /// The thread has freed a block that it or another one had allocated.
@@ -221,7 +229,7 @@ mod tests {
     fn one_thread_is_counted_exactly() {
         let (mine, site) = (counts(), ProcessSite(FIRST));
         for round in 0..10 {
-            (0..=round).for_each(|_| mine.add_block(site, 100));
+            (0..=round).for_each(|_| _ = mine.add_block(site, 100));
             (0..=round).for_each(|_| mine.remove_block(site, 100));
         }
         mine.add_block(site, 7);

@@ -127,11 +127,12 @@ pub fn set_default(signal: c_int, manner: Manner) -> Option<(usize, Manner)> {
     Some((before.handler, was))
 }
 
-/// Sets the default where a handler is entered that is to be there once.
-pub(super) fn reset(signal: c_int) {
+/// Sets the default where a handler is entered that is to be there once. The kernel has the flags
+/// `added`, which the program has not set.
+pub(super) fn reset(signal: c_int, added: c_int) {
     let ours = ours(signal);
     if let Some(before) = ours.and_then(|ours| signal::set_action(signal, &ours)) {
-        let flags = before.flags() as c_int | libc::SA_RESETHAND;
+        let flags = before.flags() as c_int & !added | libc::SA_RESETHAND;
         note_manner(signal, Manner { flags, mask: before.mask() });
     }
 }

@@ -3,6 +3,9 @@
 //! - One with SA_ONSTACK, in a thread to which the program has given no stack for handlers, runs
 //!   where the thread was interrupted (sigaction(2)). The kernel has a stack of ours for the
 //!   thread, and would take that.
+//! - One of SIGSEGV or SIGBUS: accesses that guard pages have caught are ours to tell of. It is
+//!   entered for all others. The kernel's information is wanted for that (SA_SIGINFO), which the
+//!   program may not have asked for.
 //! - One with SA_RESETHAND for a signal that we explain: the kernel would give the signal its
 //!   default effect, which is ours to give.
 //!
@@ -12,13 +15,34 @@
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
+use super::caught_signal::CaughtSignal;
+use super::errno;
 use super::{disposition, handler_stack, seccomp, signal};
-use crate::arch::{ENTRIES, Onward, RecordOnStack};
+use crate::arch::{ENTRIES, FaultContext, Onward, RecordOnStack, leave_handler};
 
-/// Handler of each entry, and in the highest bit whether it is reset; 0: the entry is free.
+/// Handler of each entry, and in the highest bits what is special; 0: the entry is free.
 static HANDLERS: [AtomicUsize; ENTRIES] = [const { AtomicUsize::new(0) }; ENTRIES];
-/// Addresses of handlers do not have it.
+/// It is reset. Addresses of handlers do not have these bits.
 const RESETS: usize = 1 << 63;
+/// The program has not asked for SA_SIGINFO.
+const INFORMED: usize = 1 << 62;
+const SPECIAL: usize = RESETS | INFORMED;
+
+/// Takes a fault of the thread's. `true`: it goes on where it was.
+pub type Take = fn(&CaughtSignal<'_>, &mut FaultContext) -> bool;
+
+/// Takes faults in front of the program's handlers; 0: nobody does.
+static TAKE: AtomicUsize = AtomicUsize::new(0);
+
+/// Has `take` asked in front of the program's handlers of SIGSEGV and SIGBUS that are set from here
+/// on.
+pub fn take_faults(take: Take) {
+    TAKE.store(take as usize, Ordering::Release);
+}
+
+fn is_taken(signal: c_int) -> bool {
+    matches!(signal, libc::SIGSEGV | libc::SIGBUS) && TAKE.load(Ordering::Acquire) != 0
+}
 
 crate::handler_entries! {
     ENTRANCES by go_on;
@@ -31,10 +55,13 @@ pub fn for_handler(signal: c_int, handler: usize, flags: c_int) -> Option<(usize
         && disposition::is_watched(signal)
         && !seccomp::is_installed();
     let moves = flags & libc::SA_ONSTACK != 0;
-    if handler <= libc::SIG_IGN || handler & RESETS != 0 || !(is_reset || moves) {
+    let is_taken = is_taken(signal);
+    if handler <= libc::SIG_IGN || handler & SPECIAL != 0 || !(is_reset || moves || is_taken) {
         return None;
     }
-    let key = if is_reset { handler | RESETS } else { handler };
+    let is_informed = is_taken && flags & libc::SA_SIGINFO == 0;
+    let bits = [(is_reset, RESETS), (is_informed, INFORMED)];
+    let key = bits.iter().fold(handler, |key, &(is, bit)| if is { key | bit } else { key });
     // A child of vfork writes nothing here.
     let may_add = !disposition::is_foreign();
     let is_it = |place: &AtomicUsize| match place.load(Ordering::Acquire) {
@@ -46,19 +73,36 @@ pub fn for_handler(signal: c_int, handler: usize, flags: c_int) -> Option<(usize
     };
     let number = HANDLERS.iter().position(is_it)?;
     let entry = *ENTRANCES.get(number)? as usize;
-    Some((entry, if is_reset { flags & !libc::SA_RESETHAND } else { flags }))
+    let flags = if is_reset { flags & !libc::SA_RESETHAND } else { flags };
+    Some((entry, if is_taken { flags | libc::SA_SIGINFO } else { flags }))
 }
 
-/// The program's handler behind an entry, and the flag that the kernel does not have of it. `None`:
-/// it is no entry.
-pub fn behind(handler: usize) -> Option<(usize, c_int)> {
+/// Puts an entry in front of the handler that a signal has, where faults are to be taken first and
+/// it was set by another way than [`for_handler`]'s callers.
+pub fn stand_in_front(signal: c_int) {
+    if !is_taken(signal) {
+        return;
+    }
+    if let Some(action) = signal::action(signal)
+        && !disposition::is_own(action.handler)
+        && behind(action.handler).is_none()
+        && let Some((entry, flags)) = for_handler(signal, action.handler, action.flags() as c_int)
+    {
+        signal::set_action(signal, &action.with_flags(entry, flags));
+    }
+}
+
+/// The program's handler behind an entry, and the flags that the kernel has otherwise than the
+/// program: to be added, and to be left out. `None`: it is no entry.
+pub fn behind(handler: usize) -> Option<(usize, [c_int; 2])> {
     if handler <= libc::SIG_IGN {
         return None;
     }
     let number = ENTRANCES.iter().position(|&entry| entry as usize == handler)?;
     let key = HANDLERS.get(number)?.load(Ordering::Acquire);
-    let flags = if key & RESETS == 0 { 0 } else { libc::SA_RESETHAND };
-    Some((key & !RESETS, flags))
+    let more = if key & RESETS == 0 { 0 } else { libc::SA_RESETHAND };
+    let less = if key & INFORMED == 0 { 0 } else { libc::SA_SIGINFO };
+    Some((key & !SPECIAL, [more, less]))
 }
 
 /// Gives the kernel back what it would do itself, for when the call may be refused that an entry
@@ -66,10 +110,10 @@ pub fn behind(handler: usize) -> Option<(usize, c_int)> {
 pub fn give_back_resets() {
     for number in 1..=disposition::HIGHEST {
         let Some(action) = signal::action(number) else { continue };
-        if let Some((handler, flags)) = behind(action.handler)
-            && flags & libc::SA_RESETHAND != 0
+        if let Some((handler, [more, _])) = behind(action.handler)
+            && more & libc::SA_RESETHAND != 0
         {
-            signal::set_action(number, &action.with(handler, flags));
+            signal::set_action(number, &action.with(handler, more));
         }
     }
 }
@@ -77,10 +121,14 @@ pub fn give_back_resets() {
 /// The work of an entry in front of its handler, on whatever stack the kernel has chosen.
 extern "C" fn go_on(number: usize, sp: usize, signal: usize, record: *mut u8) -> Onward {
     let key = HANDLERS.get(number).map_or(0, |place| place.load(Ordering::Acquire));
-    if key & RESETS != 0 {
-        disposition::reset(signal as c_int);
+    if is_taken(signal as c_int) && take(sp, signal as c_int, record) {
+        return Onward { handler: leave_handler as *const () as usize, sp };
     }
-    let handler = key & !RESETS;
+    if key & RESETS != 0 {
+        let added = if key & INFORMED == 0 { 0 } else { libc::SA_SIGINFO };
+        disposition::reset(signal as c_int, added);
+    }
+    let handler = key & !SPECIAL;
     if !handler_stack::contains(sp) {
         return Onward { handler, sp };
     }
@@ -94,4 +142,19 @@ extern "C" fn go_on(number: usize, sp: usize, signal: usize, record: *mut u8) ->
     // would have put it, too; where there is no room the thread faults as it would then.
     let sp = unsafe { record.move_below(interrupted) };
     Onward { handler, sp }
+}
+
+/// Asks who takes faults.
+fn take(sp: usize, signal: c_int, record: *mut u8) -> bool {
+    errno::preserve(|| {
+        // SAFETY: the kernel has put both there, with SA_SIGINFO; `take_faults` alone stores there,
+        // functions of this type.
+        unsafe {
+            let info = RecordOnStack::new(sp, record).information().cast::<libc::siginfo_t>();
+            let caught = CaughtSignal::new(signal, &*info);
+            let mut context = FaultContext::new(record.cast());
+            let take = core::mem::transmute::<usize, Take>(TAKE.load(Ordering::Acquire));
+            take(&caught, &mut context)
+        }
+    })
 }

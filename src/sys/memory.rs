@@ -207,7 +207,7 @@ pub fn is_readable(from: usize, to: usize) -> bool {
 }
 
 /// The same for the page at an address.
-fn is_readable_page(start: usize) -> bool {
+pub(super) fn is_readable_page(start: usize) -> bool {
     const NO_SUCH_CHANGE: usize = usize::MAX;
     const SET: usize = 8;
     // SAFETY: rt_sigprocmask(2) reads a set of signals before it refuses what is to be done with

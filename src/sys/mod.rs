@@ -4,6 +4,7 @@
 
 pub mod alt_stack;
 pub mod atomic;
+pub mod available_memory;
 pub mod brk;
 pub mod caught_signal;
 pub mod death;
@@ -13,6 +14,7 @@ pub mod exec_check;
 pub mod fault_net;
 mod futex;
 pub mod glibc;
+pub mod guard_pages;
 pub mod handler_entry;
 pub mod handler_stack;
 pub mod huge_pages;
@@ -43,5 +45,6 @@ pub mod thread_exit;
 pub mod thread_list;
 pub mod thread_number;
 pub mod thread_start;
+mod user_faults;
 pub mod vm_read;
 pub mod written_pages;

@@ -54,6 +54,11 @@ impl Action {
         Self { handler, flags: self.flags | flags as u32 as u64, ..self }
     }
 
+    /// This action with another handler and these flags.
+    pub(super) const fn with_flags(self, handler: usize, flags: c_int) -> Self {
+        Self { handler, flags: flags as u32 as u64 | self.flags & SA_RESTORER, ..self }
+    }
+
     /// The flags, but the one of libc's own.
     pub(super) const fn flags(&self) -> u64 {
         self.flags & !SA_RESTORER

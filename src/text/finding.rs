@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::block::write_block;
+use super::guarded::write_guarded;
 use super::hint::write_hint;
 use super::location::thread;
 use super::message::{sized, write_message};
@@ -33,6 +34,9 @@ pub fn write<S: Copy>(report: &FindingReport<S>, with: &mut Renderer<'_, S>) -> 
         write_block(&mut out, &report.threads, (block, first), with);
     }
     write_beside(&mut out, finding, with);
+    if let Defect::Access(access) = finding.defect {
+        write_guarded(&mut out, report, access, with);
+    }
     write_hint(&mut out, finding, with.style);
     if finding.is_error() {
         let blamed = match finding.defect {
@@ -149,6 +153,10 @@ fn write_now<S: Copy>(out: &mut Page, report: &FindingReport<S>, with: &mut Rend
             if operation.is_resize() =>
         {
             writeln!(out, "  resized by {by} here:")
+        }
+        (Defect::Access(access), _) => {
+            let verb = if access.is_write { "written" } else { "read" };
+            writeln!(out, "  {verb} by {by} here:")
         }
         (Defect::DoubleFree, _) => writeln!(out, "  freed again by {by} here:"),
         (Defect::BadFree, Operation::UsableSize) | (Defect::BadRequest(_), _) => {

@@ -6,7 +6,10 @@ use std::fmt::Write as _;
 use super::location::{article, write_location};
 use super::page::Page;
 use super::style::Renderer;
-use crate::model::finding::{AllocKind, BadRequest, Block, Defect, Finding, Operation};
+use super::summary::plural;
+use crate::model::finding::{
+    AllocKind, BadRequest, Block, Defect, Finding, Location, Operation, WrongAccess,
+};
 use crate::model::finding_report::FindingReport;
 
 /// What is wrong, in a sentence: glibc's words where it has some, the pointer, whose block it is,
@@ -36,6 +39,7 @@ pub fn write_message<S: Copy>(
         Defect::Overflow | Defect::Underflow | Defect::WriteAfterFree => {
             write_damaged(out, finding, &sized)
         }
+        Defect::Access(access) => write_access(out, finding, access, &sized),
         Defect::Mismatch => write_mismatch(out, finding),
         Defect::DeleteMismatch { size, align } => {
             let _ =
@@ -62,6 +66,32 @@ pub fn write_message<S: Copy>(
         Defect::Unjudged => Ok(()),
         Defect::BadRequest(request) => write_bad_request(out, id, request),
     };
+}
+
+fn write_access<S: Copy>(
+    out: &mut Page,
+    finding: &Finding<S>,
+    access: WrongAccess,
+    sized: &str,
+) -> std::fmt::Result {
+    let (id, pointer) = (finding.defect.id(), finding.pointer);
+    let what = if access.is_write { "write" } else { "read" };
+    let count = |bytes: usize| format!("{bytes} byte{}", plural(bytes as u64));
+    let _ = match access.bytes {
+        0 => write!(out, "{id}: {what} at {pointer:#x}, "),
+        bytes => write!(out, "{id}: {what} of {} at {pointer:#x}, ", count(bytes)),
+    };
+    let life = if access.is_freed { "freed " } else { "" };
+    let block = match finding.block.as_ref().and_then(|block| block.size) {
+        Some(size) if access.is_freed => format!("a {life}{size}-byte block"),
+        _ => sized.to_owned(),
+    };
+    match finding.place {
+        Location::Before(distance) => write!(out, "{} before {block}", count(distance)),
+        Location::Past(distance) => write!(out, "{} after {block}", count(distance)),
+        Location::Inside(offset) => write!(out, "{} inside {block}", count(offset)),
+        _ => write!(out, "in {block}"),
+    }
 }
 
 fn write_mismatch<S: Copy>(out: &mut Page, finding: &Finding<S>) -> std::fmt::Result {

@@ -6,6 +6,7 @@ mod block;
 pub mod escape;
 pub mod fault;
 pub mod finding;
+mod guarded;
 mod hint;
 pub mod leaks;
 mod location;

@@ -48,6 +48,12 @@ macro_rules! handler_entries {
     };
 }
 
+/// A handler that does nothing.
+#[unsafe(naked)]
+pub extern "C" fn leave_handler() {
+    naked_asm!("ret")
+}
+
 /// r10: the function that decides, r11: the entry's number; the rest as the kernel enters a
 /// handler: signal in rdi, information in rsi, record in rdx, all of which lie in one piece from
 /// rsp on. A handler's three arguments go with the stack.

@@ -3,6 +3,7 @@
 //! known is `None`.
 
 use super::fault_context::{GENERAL, Touch};
+use super::operand_width::{Prefixes, width_of};
 
 /// A memory operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Operand {
     pub base: Option<u8>,
     /// The kind of access.
     pub touch: Touch,
+    /// Bytes of it, of an instruction that is repeated those of one time; 0: not known.
+    pub bytes: usize,
 }
 
 /// Places of rax, rcx, rdx, rbx, rsp, rbp, rsi, rdi and r8 to r15 in the kernel's order.
@@ -44,17 +47,6 @@ impl Bytes<'_> {
     }
 }
 
-/// The bytes in front of the opcode.
-#[derive(Default)]
-struct Prefixes {
-    /// REX.X, REX.B: bit 3 of the index and of the base.
-    index: u8,
-    base: u8,
-    is_short: bool,
-    is_repeated: bool,
-    is_compressed: bool,
-}
-
 /// The opcode's table: one byte, behind 0F, behind 0F 38, behind 0F 3A.
 type Table = u8;
 
@@ -68,7 +60,8 @@ pub fn memory_operand(bytes: &[u8], general: &[usize; GENERAL]) -> Option<Operan
     };
     let at = |register: u8, touch: Touch| {
         let base = PLACES.get(usize::from(register)).copied();
-        Some(Operand { address: value(register), base, touch })
+        let bytes = width_of(table, opcode, 0, &prefixes);
+        Some(Operand { address: value(register), base, touch, bytes })
     };
     if table == 0 {
         match opcode {
@@ -80,7 +73,7 @@ pub fn memory_operand(bytes: &[u8], general: &[usize; GENERAL]) -> Option<Operan
             0x58..=0x5f => return at(RSP, Touch::Read),
             0x50..=0x57 | 0xe8 => {
                 let address = value(RSP).wrapping_sub(8);
-                return Some(Operand { address, base: None, touch: Touch::Write });
+                return Some(Operand { address, base: None, touch: Touch::Write, bytes: 8 });
             }
             _ => {}
         }
@@ -97,6 +90,7 @@ pub fn memory_operand(bytes: &[u8], general: &[usize; GENERAL]) -> Option<Operan
         address,
         base,
         touch,
+        bytes: width_of(table, opcode, extension, &prefixes),
     })
 }
 
@@ -114,20 +108,25 @@ fn opcode_of(bytes: &mut Bytes<'_>) -> Option<(Prefixes, Table, u8)> {
             0x64 | 0x65 => return None,
             0x67 => prefixes.is_short = true,
             0xf3 => prefixes.is_repeated = true,
-            0x26 | 0x2e | 0x36 | 0x3e | 0x66 | 0xf0 | 0xf2 => {}
+            0xf2 => prefixes.is_f2 = true,
+            0x66 => prefixes.is_narrow = true,
+            0x26 | 0x2e | 0x36 | 0x3e | 0xf0 => {}
             rex @ 0x40..=0x4f => {
+                prefixes.is_wide = rex & 8 != 0;
                 (prefixes.index, prefixes.base) = ((rex & 2) << 2, (rex & 1) << 3);
             }
             0xc5 => {
-                prefixes.is_repeated = bytes.next()? & 3 == 2;
+                prefixes.set_vex(bytes.next()?);
                 return Some((prefixes, 1, bytes.next()?));
             }
             start @ (0xc4 | 0x62) => {
                 let first = bytes.next()?;
                 (prefixes.index, prefixes.base) = ((!first >> 3) & 8, (!first >> 2) & 8);
-                prefixes.is_repeated = bytes.next()? & 3 == 2;
+                let last = bytes.next()?;
+                prefixes.set_vex(last);
+                prefixes.is_wide = last & 0x80 != 0;
                 if start == 0x62 {
-                    bytes.next()?;
+                    prefixes.length = (bytes.next()? >> 5) & 3;
                     prefixes.is_compressed = true;
                 }
                 return Some((prefixes, first & 3, bytes.next()?));
@@ -258,6 +257,40 @@ mod tests {
         );
         // push rbx
         assert_eq!(operand(&[0x53]), Some((0x4fff_fff8, None, Touch::Write)));
+    }
+
+    #[test]
+    fn operands_have_their_widths() {
+        let bytes_of = |bytes: &[u8]| memory_operand(bytes, &[0; GENERAL]).map(|found| found.bytes);
+        for (bytes, expected) in [
+            (&[0x8a, 0x00][..], 1),                      // mov al, [rax]
+            (&[0x66, 0x8b, 0x00], 2),                    // mov ax, [rax]
+            (&[0x8b, 0x00], 4),                          // mov eax, [rax]
+            (&[0x48, 0x8b, 0x00], 8),                    // mov rax, [rax]
+            (&[0x0f, 0xb6, 0x00], 1),                    // movzx eax, byte ptr [rax]
+            (&[0x0f, 0xbf, 0x00], 2),                    // movsx eax, word ptr [rax]
+            (&[0x48, 0x63, 0x00], 4),                    // movsxd rax, [rax]
+            (&[0xc6, 0x00, 1], 1),                       // mov byte ptr [rax], 1
+            (&[0x48, 0xc7, 0x00, 1, 0, 0, 0], 8),        // mov qword ptr [rax], 1
+            (&[0x80, 0x38, 0], 1),                       // cmp byte ptr [rax], 0
+            (&[0x83, 0x00, 1], 4),                       // add dword ptr [rax], 1
+            (&[0x0f, 0x10, 0x00], 16),                   // movups xmm0, [rax]
+            (&[0xf3, 0x0f, 0x6f, 0x00], 16),             // movdqu xmm0, [rax]
+            (&[0xf3, 0x0f, 0x10, 0x00], 4),              // movss xmm0, [rax]
+            (&[0xf2, 0x0f, 0x11, 0x00], 8),              // movsd [rax], xmm0
+            (&[0xf3, 0x0f, 0x7e, 0x00], 8),              // movq xmm0, [rax]
+            (&[0x66, 0x0f, 0x6e, 0x00], 4),              // movd xmm0, [rax]
+            (&[0xc5, 0xfe, 0x6f, 0x00], 32),             // vmovdqu ymm0, [rax]
+            (&[0xc5, 0xfa, 0x10, 0x00], 4),              // vmovss xmm0, [rax]
+            (&[0x62, 0xf1, 0xfe, 0x48, 0x6f, 0x00], 64), // vmovdqu64 zmm0, [rax]
+            (&[0xdd, 0x00], 8),                          // fld qword ptr [rax]
+            (&[0xdb, 0x28], 10),                         // fld tbyte ptr [rax]
+            (&[0xf3, 0xa4], 1),                          // rep movsb
+            (&[0xf3, 0x48, 0xab], 8),                    // rep stosq
+            (&[0xff, 0x10], 8),                          // call [rax]
+        ] {
+            assert_eq!(bytes_of(bytes), Some(expected), "{bytes:x?}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod fault_context;
 mod handler_entry;
 mod instruction;
 mod memory;
+mod operand_width;
 mod record_on_stack;
 mod recovery;
 mod registers;
@@ -18,7 +19,7 @@ mod weak;
 
 pub use address::{ADDRESS_BITS, ADDRESS_MASK};
 pub use fault_context::{FaultContext, GENERAL, Touch};
-pub use handler_entry::{Decide, ENTRIES, Onward, enter_handler};
+pub use handler_entry::{Decide, ENTRIES, Onward, enter_handler, leave_handler};
 pub use instruction::{Operand, memory_operand};
 pub use memory::{Word, fill_with, find_word, is_word_load, prefetch, read_contended, word_fault};
 pub use record_on_stack::RecordOnStack;

@@ -3,6 +3,8 @@
 
 /// Bytes of return address, `ucontext` and `siginfo`.
 const HEAD: usize = 8 + 304 + 128;
+/// Where the `siginfo` is, from the `ucontext` on.
+const INFORMATION: usize = 304;
 /// Where the `ucontext` has the interrupted rsp, and where it points to the vector registers.
 const SP: usize = 40 + 8 * 15;
 const VECTORS: usize = 40 + 8 * 23;
@@ -30,6 +32,11 @@ impl RecordOnStack {
     fn word(&self, at: usize) -> usize {
         // SAFETY: a word of the kernel's record, by `new`'s caller.
         unsafe { self.context.add(at).cast::<usize>().read() }
+    }
+
+    /// The `siginfo`.
+    pub fn information(&self) -> *const u8 {
+        self.context.wrapping_add(INFORMATION)
     }
 
     /// The stack pointer where the thread was interrupted.

@@ -2,14 +2,14 @@
 
 use core::arch::{asm, naked_asm};
 
-/// Makes a system call with up to four arguments. Returns what the kernel does: from -4095 to -1 an
+/// Makes a system call with up to five arguments. Returns what the kernel does: from -4095 to -1 an
 /// error, negated. errno stays.
 ///
 /// # Safety
 /// The call with these arguments does nothing to memory but what the caller allows.
 #[inline]
-pub unsafe fn system_call(number: i64, arguments: [usize; 4]) -> isize {
-    let [first, second, third, fourth] = arguments;
+pub unsafe fn system_call(number: i64, arguments: [usize; 5]) -> isize {
+    let [first, second, third, fourth, fifth] = arguments;
     let result;
     // SAFETY: the kernel's convention (System V ABI, AMD64 supplement, A.2.1); memory as the caller
     // says.
@@ -21,6 +21,7 @@ pub unsafe fn system_call(number: i64, arguments: [usize; 4]) -> isize {
             in("rsi") second,
             in("rdx") third,
             in("r10") fourth,
+            in("r8") fifth,
             lateout("rcx") _,
             lateout("r11") _,
             options(nostack),

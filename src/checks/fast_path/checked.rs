@@ -7,6 +7,7 @@ use super::own_arena::{OwnArena, is_cached, owner};
 use crate::arch::Caller;
 use crate::arena::size_class::Class;
 use crate::checks::fill::Fill;
+use crate::checks::guard::policy;
 use crate::checks::header::BlockOrigin;
 use crate::checks::heap::CheckedHeap;
 use crate::checks::layout::{Canaries, LEAD, TAIL};
@@ -76,7 +77,16 @@ fn fill_chunk(
     if let Some(sites) = sites {
         slot.prefetch(user.wrapping_sub(LEAD), sites);
         let site = site(sites);
-        capture::count_block(site, size);
+        let number = capture::count_block(site, size);
+        if policy::is_sampled(number) {
+            drop(owner);
+            let request = Request { size, align: origin.align(), kind: origin.kind(), zeroed };
+            if let Some(block) = heap.allocate_guarded(request, site, number) {
+                give_back(mine, class, payload, size);
+                return Some(block);
+            }
+            owner = self::owner(mine);
+        }
         slot.set_site(site, sites);
     }
     owner.arena().stats().count_allocation(size);
@@ -98,6 +108,16 @@ fn fill_chunk(
     slot.set(BlockState::Live(Some(class)));
     // SAFETY: behind a payload's lead.
     Some(unsafe { NonNull::new_unchecked(user as *mut u8) })
+}
+
+/// A guarded block stands in for a chunk of the cache: puts that back and counts the block.
+#[cold]
+#[inline(never)]
+fn give_back(mine: &'static OwnArena, class: Class, payload: NonNull<u8>, size: usize) {
+    let mut owner = owner(mine);
+    owner.arena().stats().count_allocation(size);
+    // It has just come from there: there is room.
+    owner.push(class, payload);
 }
 
 /// The block at `user` moved to a new one. `None`: nothing was done.
@@ -173,8 +193,10 @@ pub(super) unsafe fn free<M: Mode>(
         }
         None => ProcessSite::NONE,
     };
-    let Ok(taken) = slot.take(BlockState::Busy, single_threaded::is_single()) else {
-        return false;
+    let taken = match slot.take(BlockState::Busy, single_threaded::is_single()) {
+        Ok(taken) => taken,
+        Err(BlockState::Guarded) => return heap.free_guarded(user, release, now),
+        Err(_) => return false,
     };
     let canaries = heap.canaries();
     let Some(size) = fast_size(canaries, user, &taken, release) else {

@@ -21,6 +21,12 @@ const NEAR_STACK: usize = 64 << 10;
 /// Longest instruction of the processor.
 const LONGEST: usize = 15;
 
+/// The site of the thread's stack where the signal came in.
+pub(super) fn site_of(signal: &CaughtSignal<'_>, context: &FaultContext) -> ProcessSite {
+    let frame = innermost(signal, context);
+    attempt(|| capture::site_at(frame, false)).map_or(ProcessSite::NONE, |(site, _)| site)
+}
+
 /// All that can be told without a lock and without memory: the stack.
 pub(super) fn begin(signal: &CaughtSignal<'_>, context: &FaultContext) -> FaultReport {
     let (access, address, base) = touched(signal, context);
@@ -132,7 +138,7 @@ fn touched(
         }
         // Not an address: the kernel does not know it, the instruction does.
         None => match operand_of(context) {
-            Some(Operand { address, base, touch }) => (access_of(touch), Some(address), base),
+            Some(Operand { address, base, touch, .. }) => (access_of(touch), Some(address), base),
             None => (Access::Unknown, returned_to(context), None),
         },
     }
@@ -154,7 +160,7 @@ const fn access_of(touch: Touch) -> Access {
     }
 }
 
-fn operand_of(context: &FaultContext) -> Option<Operand> {
+pub(super) fn operand_of(context: &FaultContext) -> Option<Operand> {
     let general: [usize; GENERAL] = context.general();
     memory_operand(&read_code(context.pc()), &general)
 }

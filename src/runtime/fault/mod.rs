@@ -7,6 +7,7 @@
 
 pub mod deadly;
 mod explain;
+mod guarded;
 mod others;
 
 use core::ffi::c_int;
@@ -53,6 +54,7 @@ pub fn watch() {
             disposition::watch(signal, on_fault);
         }
     }
+    guarded::watch();
     deadly::watch();
 }
 
@@ -67,6 +69,7 @@ pub fn keep_to_faults() {
 /// In a forked child: nobody tells anything.
 pub(super) fn renew_after_fork() {
     // A page that is not written to need not be copied.
+    guarded::renew_after_fork();
     if TELLER.load(Ordering::Relaxed) != 0 {
         TELLER.store(0, Ordering::Relaxed);
     }
@@ -74,6 +77,9 @@ pub(super) fn renew_after_fork() {
 
 fn on_fault(caught: &CaughtSignal<'_>, context: &mut FaultContext) {
     if caught.is_memory_fault() && fault_net::leave_look(context) {
+        return;
+    }
+    if guarded::take(caught, context) {
         return;
     }
     if caught.is_timers() && TELLER.load(Ordering::Acquire) == current_tid() {

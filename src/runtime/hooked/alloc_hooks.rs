@@ -120,7 +120,7 @@ pub(crate) fn counts(block: usize) -> bool {
 }
 
 fn is_untold(block: usize) -> bool {
-    let is_live = matches!(block_table::state(block), Some(BlockState::Live(_)));
+    let is_live = block_table::state(block).is_some_and(BlockState::is_live);
     thread::is_blind() || is_live && HEAP.facts(block).is_exempt
 }
 
@@ -169,7 +169,7 @@ fn look_since(asked: usize, born: usize, caller: &Point) -> Answer {
     let mut blocks: Vec<usize> = (asked..born)
         .filter_map(place)
         .map(|place| place.load(Ordering::Relaxed))
-        .filter(|&block| matches!(block_table::state(block), Some(BlockState::Live(_))))
+        .filter(|&block| block_table::state(block).is_some_and(BlockState::is_live))
         .filter(|&block| !HEAP.facts(block).is_exempt)
         .collect();
     blocks.sort_unstable();

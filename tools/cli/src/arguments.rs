@@ -256,6 +256,8 @@ fn flag(entry: &'static OptionSpec) -> Arg {
         Type::Choice(words) => arg.value_name(words.join("|")),
         Type::Programs => arg.value_name("NAME|NAME"),
         Type::Plan => arg.value_name("PLAN"),
+        Type::Patterns => arg.value_name("NAME|NAME"),
+        Type::Sizes => arg.value_name("LO-HI"),
         Type::Path => arg.value_name("FILE").value_hint(ValueHint::FilePath),
     }
 }

@@ -45,7 +45,8 @@ unsafe fn hide_ours(old: *mut libc::sigaction, default: Manner) {
         set_manner(old, default);
     } else if let Some((handler, flags)) = handler_entry::behind(old.sa_sigaction) {
         old.sa_sigaction = handler;
-        old.sa_flags |= flags;
+        let [more, less] = flags;
+        old.sa_flags = (old.sa_flags | more) & !less;
     }
 }
 
@@ -144,7 +145,11 @@ fn set_handler((real, manner): (&Real, Manner), signal: c_int, handler: Handler)
     // SAFETY: libc's function of that name, with the caller's own arguments.
     unsafe {
         match mem::transmute::<usize, Option<Signal>>(real.find()) {
-            Some(real) => seen(real(signal, handler)),
+            Some(real) => {
+                let before = seen(real(signal, handler));
+                handler_entry::stand_in_front(signal);
+                before
+            }
             None => {
                 errno::set(libc::ENOSYS);
                 libc::SIG_ERR
@@ -204,6 +209,7 @@ extern "C" fn sigset(signal: c_int, handler: Handler) -> Handler {
     if handler == libc::SIG_DFL && disposition::is_watched(signal) {
         disposition::set_default(signal, Manner { flags: SA_RESTORER, mask: 0 });
     }
+    handler_entry::stand_in_front(signal);
     seen(before)
 }
 

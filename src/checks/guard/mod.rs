@@ -1,0 +1,19 @@
+//! Guarded blocks: alone in slots between pages that fault, so that an access outside of them, or
+//! after their free, is found where it is made.
+//!
+//! `policy` says which blocks are guarded and on which side, `pool` keeps the slots, `budget` what
+//! they may cost, `allocate` takes a slot for a block, `block` is a block in its slot, `release` its
+//! way out, `resize` realloc, `access` explains a fault.
+
+pub(super) mod access;
+mod allocate;
+mod block;
+mod budget;
+pub(crate) mod guards;
+mod list;
+pub(crate) mod policy;
+mod pool;
+mod release;
+mod reserve;
+mod resize;
+pub(crate) mod slots;

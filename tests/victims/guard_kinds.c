@@ -1,0 +1,111 @@
+/* A wrong access of each kind to a block that is the first of its site, or the second. With -DFIXED none is wrong.
+ * Usage: guard_kinds KIND. */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef FIXED
+#define WRONG 0
+#else
+#define WRONG 1
+#endif
+
+static char *volatile block;
+
+__attribute__((noinline)) static char *make(size_t size) {
+    char *made = malloc(size);
+    memset(made, 'a', size);
+    return made;
+}
+
+/* Two blocks of one site. */
+__attribute__((noinline)) static char *make_second(size_t size) {
+    char *made = 0;
+    for (int round = 0; round < 2; round++) {
+        free(made);
+        made = make(size);
+    }
+    return made;
+}
+
+__attribute__((noinline)) static int read_at(long at) { return block[at]; }
+__attribute__((noinline)) static void write_at(long at) { block[at] = 'b'; }
+__attribute__((noinline)) static long read_word_at(long at) { return *(volatile long *)(block + at); }
+__attribute__((noinline)) static void fill(long size) { memset(block, 'c', size); }
+
+static void *in_thread(void *kind) {
+    read_at(96 - !WRONG);
+    return kind;
+}
+
+static void on_fault(int signal) {
+    (void)signal;
+    static const char text[] = "the program's own handler\n";
+    if (write(1, text, sizeof text - 1) < 0)
+        _exit(3);
+    _exit(4);
+}
+
+int main(int count, char **arguments) {
+    const char *kind = count > 1 ? arguments[1] : "";
+    printf("guard_kinds: start\n");
+    fflush(stdout);
+    if (!strcmp(kind, "read_after")) {
+        block = make(96);
+        read_at(96 - !WRONG);
+    } else if (!strcmp(kind, "write_after")) {
+        block = make(96);
+        write_at(96 - !WRONG);
+    } else if (!strcmp(kind, "read_straddling")) {
+        block = make(96);
+        read_word_at(WRONG ? 92 : 88);
+    } else if (!strcmp(kind, "fill_after")) {
+        block = make(96);
+        fill(96 + WRONG * 8);
+    } else if (!strcmp(kind, "read_before")) {
+        block = make_second(96);
+        read_at(-WRONG);
+    } else if (!strcmp(kind, "write_before")) {
+        block = make_second(96);
+        write_at(-WRONG);
+    } else if (!strcmp(kind, "read_freed")) {
+        block = make(96);
+        if (WRONG)
+            free(block);
+        read_at(5);
+        if (!WRONG)
+            free(block);
+        block = 0;
+    } else if (!strcmp(kind, "write_freed")) {
+        block = make(96);
+        if (WRONG)
+            free(block);
+        write_at(5);
+        if (!WRONG)
+            free(block);
+        block = 0;
+    } else if (!strcmp(kind, "large")) {
+        block = make(1 << 20);
+        read_at((1 << 20) - !WRONG);
+    } else if (!strcmp(kind, "thread")) {
+        block = make(96);
+        pthread_t threads[4];
+        for (int i = 0; i < 4; i++)
+            pthread_create(&threads[i], 0, in_thread, 0);
+        for (int i = 0; i < 4; i++)
+            pthread_join(threads[i], 0);
+    } else if (!strcmp(kind, "own_handler")) {
+        signal(SIGSEGV, on_fault);
+        signal(SIGBUS, on_fault);
+        block = make(96);
+        read_at(96 - !WRONG);
+    }
+    free(block);
+    printf("guard_kinds: end\n");
+    return 0;
+}
