@@ -20,6 +20,7 @@ pub mod init;
 mod leak_rules;
 mod log_file;
 mod lsan_user_hooks;
+pub mod refused_call;
 pub mod report_sink;
 pub mod reporter;
 pub mod way_out;

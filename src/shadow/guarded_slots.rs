@@ -262,6 +262,18 @@ impl Place {
     }
 }
 
+/// The slots in front of an address of the reservation, the nearest first, in its span and the one
+/// in front of that.
+pub fn in_front_of(address: usize) -> impl Iterator<Item = Slot> {
+    let offset = address.wrapping_sub(start()).min(BYTES.load(Acquire));
+    let span = offset / SPAN;
+    let slots = [Some(span), span.checked_sub(1)].into_iter().flatten().filter_map(|span| {
+        let class = class_of(span)?;
+        Some((0..Slot::of_span(class)).rev().map(move |index| Slot::new(span, class, index)))
+    });
+    slots.flatten().filter(move |slot| slot.start() <= address)
+}
+
 /// The last slot of a span, if it ends where the span does.
 fn last_of(span: Option<usize>) -> Option<Slot> {
     let span = span?;

@@ -155,7 +155,11 @@ fn write_now<S: Copy>(out: &mut Page, report: &FindingReport<S>, with: &mut Rend
             writeln!(out, "  resized by {by} here:")
         }
         (Defect::Access(access), _) => {
-            let verb = if access.is_write { "written" } else { "read" };
+            let verb = match (access.call, access.is_write) {
+                (Some(_), _) => "called",
+                (None, true) => "written",
+                (None, false) => "read",
+            };
             writeln!(out, "  {verb} by {by} here:")
         }
         (Defect::DoubleFree, _) => writeln!(out, "  freed again by {by} here:"),

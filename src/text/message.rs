@@ -7,6 +7,7 @@ use super::location::{article, write_location};
 use super::page::Page;
 use super::style::Renderer;
 use super::summary::plural;
+use crate::model::access::CallEnd;
 use crate::model::finding::{
     AllocKind, BadRequest, Block, Defect, Finding, Location, Operation, WrongAccess,
 };
@@ -86,11 +87,18 @@ fn write_access<S: Copy>(
         Some(size) if access.is_freed => format!("a {life}{size}-byte block"),
         _ => sized.to_owned(),
     };
-    match finding.place {
+    let _ = match finding.place {
         Location::Before(distance) => write!(out, "{} before {block}", count(distance)),
         Location::Past(distance) => write!(out, "{} after {block}", count(distance)),
         Location::Inside(offset) => write!(out, "{} inside {block}", count(offset)),
         _ => write!(out, "in {block}"),
+    };
+    match access.call {
+        Some((call, CallEnd::Refused)) => write!(out, ", by {}(), which failed", call.name()),
+        Some((call, CallEnd::Short(done))) => {
+            write!(out, ", by {}(), which ended after {}", call.name(), count(done))
+        }
+        None => Ok(()),
     }
 }
 

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #ifdef FIXED
@@ -37,6 +39,50 @@ __attribute__((noinline)) static int read_at(long at) { return block[at]; }
 __attribute__((noinline)) static void write_at(long at) { block[at] = 'b'; }
 __attribute__((noinline)) static long read_word_at(long at) { return *(volatile long *)(block + at); }
 __attribute__((noinline)) static void fill(long size) { memset(block, 'c', size); }
+
+/* Calls whose buffer is larger than its block, or freed: the kernel ends them early or refuses them. */
+static void call(const char *name) {
+    size_t bytes = WRONG ? 200 : 96;
+    block = make(96);
+    int zero = open("/dev/zero", O_RDONLY), pipes[2], sockets[2];
+    if (pipe(pipes) || socketpair(AF_UNIX, SOCK_STREAM, 0, sockets))
+        exit(2);
+    static char much[1000];
+    struct iovec parts[2] = { { much, 100 }, { block, bytes } };
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+    if (write(pipes[1], much, 1000) != 1000 || write(sockets[1], much, 1000) != 1000)
+        exit(2);
+    long done = -2;
+    if (!strcmp(name, "read"))
+        done = read(pipes[0], block, bytes);
+    else if (!strcmp(name, "read_freed")) {
+        if (WRONG)
+            free(block);
+        done = read(pipes[0], block, 96);
+        block = WRONG ? 0 : block;
+    } else if (!strcmp(name, "write"))
+        done = write(pipes[1], block, bytes);
+    else if (!strcmp(name, "readv"))
+        done = readv(pipes[0], parts, 2);
+    else if (!strcmp(name, "writev"))
+        done = writev(pipes[1], parts, 2);
+    else if (!strcmp(name, "recv"))
+        done = recv(sockets[0], block, bytes, 0);
+    else if (!strcmp(name, "recvmsg"))
+        done = recvmsg(sockets[0], &message, 0);
+    else if (!strcmp(name, "send"))
+        done = send(sockets[0], block, bytes, 0);
+    else if (!strcmp(name, "bound")) {
+        /* A bound is no error: no more is there than the block holds. */
+        char *exact = much;
+        while (read(pipes[0], exact, 100) == 100 && --bytes > 191 * WRONG + 87 * !WRONG)
+            ;
+        done = read(zero, block, 96);
+        int file = open("/proc/self/comm", O_RDONLY);
+        done += read(file, block, 1 << 20) > 0;
+    }
+    printf("%s: %ld\n", name, done);
+}
 
 static void *in_thread(void *kind) {
     read_at(96 - !WRONG);
@@ -99,6 +145,8 @@ int main(int count, char **arguments) {
             pthread_create(&threads[i], 0, in_thread, 0);
         for (int i = 0; i < 4; i++)
             pthread_join(threads[i], 0);
+    } else if (!strncmp(kind, "call_", 5)) {
+        call(kind + 5);
     } else if (!strcmp(kind, "own_handler")) {
         signal(SIGSEGV, on_fault);
         signal(SIGBUS, on_fault);

@@ -6,7 +6,7 @@ use crate::checks::guard::slots::slot_round;
 use crate::checks::heap::CheckedHeap;
 use crate::heap::size::PAGE;
 use crate::model::finding::{Block, Life, Location};
-use crate::shadow::guarded_slots::{Place, SlotState};
+use crate::shadow::guarded_slots::{self, Place, Slot, SlotState};
 use crate::sys::{guard_pages, memory};
 
 /// An access that faulted, as far as the instruction tells.
@@ -49,6 +49,40 @@ impl CheckedHeap {
         Some(GuardedAccess { block, place, ordinal })
     }
 
+    /// The first address of `[start, end)` that is in a guarded slot or a guard and faults.
+    pub fn first_inaccessible(&self, start: usize, end: usize) -> Option<usize> {
+        let mut at = start;
+        while at < end && guarded_slots::contains(at) {
+            let faults = match Place::of(at) {
+                Some(Place::Data(slot)) if slot.record().state() != SlotState::Fresh => {
+                    slot.record().state() == SlotState::Closed
+                }
+                // Never used: that depends on how pages are made to fault.
+                Some(Place::Data(_)) | None => !memory::is_readable(at, at + 1),
+                Some(Place::Guard([in_front, behind])) => {
+                    let is_opened = |slot: Option<Slot>, side| {
+                        slot.is_some_and(|slot| slot.record().is_opened(side))
+                    };
+                    !is_opened(in_front, true) && !is_opened(behind, false)
+                }
+            };
+            if faults {
+                return Some(at);
+            }
+            at = (at & !(PAGE - 1)) + PAGE;
+        }
+        None
+    }
+
+    /// Lets the program access all of a range, as far as it is in guarded slots and guards.
+    pub fn open_all(&self, start: usize, end: usize) {
+        while let Some(fault) = self.first_inaccessible(start, end) {
+            if !self.open_guarded(fault) {
+                return;
+            }
+        }
+    }
+
     /// Lets the program go on after a fault: the page at an address can be accessed. Another thread
     /// may have done so. `false`: it faults still.
     pub fn open_guarded(&self, fault: usize) -> bool {
@@ -60,8 +94,12 @@ impl CheckedHeap {
                 }
             }
             Some(Place::Data(slot)) => slot.record().set_state(SlotState::Opened),
-            None => return false,
+            None => {}
         }
-        guard_pages::open(page, PAGE) || memory::is_readable(page, page + 1)
+        let is_open = || memory::is_readable(page, page + 1);
+        // Behind the last span that is in use nothing is committed yet.
+        is_open()
+            || guard_pages::open(page, PAGE) && is_open()
+            || guard_pages::commit(page, PAGE) && guard_pages::open_fresh(page, PAGE) && is_open()
     }
 }

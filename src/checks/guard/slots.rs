@@ -27,12 +27,15 @@ pub(crate) fn exempt(user: usize) -> Option<bool> {
     Some(!head.exempt)
 }
 
-/// The slot that an address is in, or of those beside its guard the one with the nearer block.
+/// The slot that an address is in, or of those beside its guard the one with the nearer block; where
+/// none of them was ever used, the last one in front that was.
 pub(crate) fn slot_round(address: usize) -> Option<Slot> {
-    match Place::of(address)? {
-        Place::Data(slot) => Some(slot),
-        Place::Guard(slots) => nearest(slots, address),
-    }
+    let found = match Place::of(address) {
+        Some(Place::Data(slot)) => slot.block().map(|_| slot),
+        Some(Place::Guard(slots)) => nearest(slots, address),
+        None => None,
+    };
+    found.or_else(|| guarded_slots::in_front_of(address).find(|slot| slot.block().is_some()))
 }
 
 /// Of the slots in front of a guard and behind it, the one whose block is nearer to the address,

@@ -91,6 +91,7 @@ fn tell_alone(caught: &CaughtSignal<'_>, context: &FaultContext) -> bool {
         ordinal: known.ordinal,
         seed: options::number(Name::GuardSeed) as u32,
         is_all: options::number(Name::Guard) != 0,
+        call: None,
     };
     let site = explain::site_of(caught, context);
     let thread = thread_number::number();

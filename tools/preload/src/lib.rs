@@ -15,6 +15,7 @@
     reason = "the exports are specified by the C and C++ standards, malloc(3) and posix_memalign(3)"
 )]
 
+mod buffers;
 mod call;
 mod cpp;
 mod environment;

@@ -1,0 +1,159 @@
+//! Blocks between guard pages: a wrong access is told of where it is made, with exact text, the
+//! functions of its stacks and the status; the program goes on where it is to; corrected twins stay
+//! silent. tests/guard_grid.rs says what is seen, and what is not.
+
+mod harness;
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use harness::{Ran, compile, finish, skeleton, watched};
+
+const OVERFLOW: &str = "heap-buffer-overflow: ";
+const FREED: &str = "heap-use-after-free: ";
+
+/// Kinds of wrong access, and what is said of each: class, access, and place; then the innermost
+/// function.
+const KINDS: [(&str, &str, &str, &str, &str); 19] = [
+    ("read_after", OVERFLOW, "read of 1 byte", "0 bytes after a 96-byte block", "read_at"),
+    ("write_after", OVERFLOW, "write of 1 byte", "0 bytes after a 96-byte block", "write_at"),
+    ("read_straddling", OVERFLOW, "read of 8 bytes", "0 bytes after a 96-byte block", "read_word"),
+    ("fill_after", OVERFLOW, "write of ", "0 bytes after a 96-byte block", "__memset"),
+    ("read_before", OVERFLOW, "read of 1 byte", "1 byte before a 96-byte block", "read_at"),
+    ("write_before", OVERFLOW, "write of 1 byte", "1 byte before a 96-byte block", "write_at"),
+    ("read_freed", FREED, "read of 1 byte", "5 bytes inside a freed 96-byte block", "read_at"),
+    ("write_freed", FREED, "write of 1 byte", "5 bytes inside a freed 96-byte block", "write_at"),
+    ("large", OVERFLOW, "read of 1 byte", "0 bytes after a 1048576-byte block", "read_at"),
+    ("thread", OVERFLOW, "read of 1 byte", "0 bytes after a 96-byte block", "read_at"),
+    ("own_handler", OVERFLOW, "read of 1 byte", "0 bytes after a 96-byte block", "read_at"),
+    ("call_read", OVERFLOW, "write of 200 bytes", "block, by read(), which failed", "call"),
+    ("call_read_freed", FREED, "write of 96 bytes", "block, by read(), which failed", "call"),
+    ("call_write", OVERFLOW, "read of 200 bytes", "block, by write(), which failed", "call"),
+    ("call_readv", OVERFLOW, "write of 200 bytes", "block, by readv(), which failed", "call"),
+    ("call_writev", OVERFLOW, "read of 200 bytes", "block, by writev(), which failed", "call"),
+    ("call_recv", OVERFLOW, "write of 200 bytes", "block, by recv(), which failed", "call"),
+    ("call_recvmsg", OVERFLOW, "write of 200 bytes", "block, by recvmsg(), which failed", "call"),
+    ("call_send", OVERFLOW, "read of 200 bytes", "block, by send(), which failed", "call"),
+];
+
+/// The ways to make pages fault.
+const BACKENDS: [&str; 3] =
+    ["--guard-backend=madvise", "--guard-backend=userfaultfd", "--guard-backend=mprotect"];
+
+fn kinds(is_fixed: bool) -> PathBuf {
+    match is_fixed {
+        false => compile("guard_kinds.c", "guard_kinds", &[]),
+        true => compile("guard_kinds.c", "guard_kinds.fixed", &["-DFIXED"]),
+    }
+}
+
+fn run(kind: &str, is_fixed: bool, flags: &[&str]) -> Ran {
+    let flags = [&["--quiet", "--detect-leaks=0"], flags].concat();
+    finish(watched(&flags, kinds(is_fixed)).arg(kind))
+}
+
+/// The lines of a report's skeleton.
+fn lines(ran: &Ran) -> Vec<String> {
+    skeleton(&ran.stderr).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn each_kind_of_access_ends_the_program_there() {
+    for backend in BACKENDS {
+        for (kind, class, access, place, function) in KINDS {
+            let ran = run(kind, false, &[backend]);
+            let lines = lines(&ran);
+            assert_eq!(ran.status, 134, "{kind} {backend}: {}", ran.stderr);
+            let first = lines.first().map_or("", String::as_str);
+            let start = format!("ERROR: mallocop: {class}{access}");
+            assert!(first.starts_with(&start) && first.contains(place), "{kind}: {}", ran.stderr);
+            let stack = lines.get(1).and_then(|line| line.split_once(" here: "));
+            let stack = stack.map_or("", |(_, stack)| stack);
+            assert!(stack.starts_with(function), "{kind} {backend}: {}", ran.stderr);
+            let block = "with malloc here: make ";
+            assert!(lines.iter().any(|line| line.contains(block)), "{kind}: {}", ran.stderr);
+            assert!(!ran.stdout.contains("end"), "{kind}: {}", ran.stdout);
+        }
+    }
+}
+
+#[test]
+fn the_text_of_a_read_behind_a_block() {
+    let ran = run("read_after", false, &[]);
+    let program = kinds(false);
+    let program = program.display();
+    assert_eq!(
+        lines(&ran),
+        [
+            "ERROR: mallocop: heap-buffer-overflow: read of 1 byte at ADDRESS, 0 bytes after a \
+             96-byte block",
+            "  read by thread T0 \"main\" here: read_at main",
+            "  block [ADDRESS,ADDRESS), 96 bytes, live, allocated by thread T0 \"main\" with malloc \
+             here: make main",
+            "  the block was sampled: number 1 of its site, guard_seed=0; to repeat this:",
+            "  to guard every block of that site:",
+            "SUMMARY: mallocop: heap-buffer-overflow guard_kinds.c:36:61 in read_at",
+        ],
+        "{}",
+        ran.stderr
+    );
+    for command in ["--guard-seed=0", "--guard=all --guard-sites=make"] {
+        let line = format!("    mallocop run {command} -- {program} read_after\n");
+        assert!(ran.stderr.contains(&line), "{}", ran.stderr);
+    }
+}
+
+/// What is told to repeat it repeats it.
+#[test]
+fn the_commands_of_a_report_find_it_again() {
+    for flags in [&["--guard-seed=0"][..], &["--guard=all", "--guard-sites=make"]] {
+        let ran = run("read_after", false, flags);
+        assert_eq!(ran.status, 134, "{flags:?}: {}", ran.stderr);
+    }
+    let other = run("read_after", false, &["--guard=all", "--guard-sites=make_second"]);
+    assert_eq!((other.status, other.has_report()), (0, false), "{}", other.stderr);
+    let other = run("read_after", false, &["--guard-modules=libc.so*"]);
+    assert_eq!((other.status, other.has_report()), (0, false), "{}", other.stderr);
+    let own = run("read_after", false, &["--guard-modules=*guard_kinds"]);
+    assert_eq!(own.status, 134, "{}", own.stderr);
+    let sizes = run("read_after", false, &["--guard-sizes=97-1000"]);
+    assert_eq!((sizes.status, sizes.has_report()), (0, false), "{}", sizes.stderr);
+    let sizes = run("read_after", false, &["--guard-sizes=90-96"]);
+    assert_eq!(sizes.status, 134, "{}", sizes.stderr);
+}
+
+/// The page opens, every thread goes on, and each access is told of once.
+#[test]
+fn a_program_that_is_not_to_end_goes_on() {
+    for backend in BACKENDS {
+        for (kind, class, ..) in KINDS {
+            let ran = run(kind, false, &[backend, "--halt-on-error=0"]);
+            assert_eq!(ran.status, 23, "{kind} {backend}: {}", ran.stderr);
+            assert!(ran.stdout.ends_with("guard_kinds: end\n"), "{kind}: {}", ran.stdout);
+            assert_eq!(ran.stderr.matches(class).count(), 1, "{kind} {backend}: {}", ran.stderr);
+            let alone = finish(Command::new(kinds(false)).arg(kind));
+            if kind.starts_with("call_") {
+                assert_eq!(ran.stdout, alone.stdout, "{kind} {backend}");
+            }
+        }
+    }
+}
+
+#[test]
+fn corrected_twins_are_silent() {
+    for (kind, ..) in KINDS.into_iter().chain([("call_bound", "", "", "", "")]) {
+        let alone = finish(Command::new(kinds(true)).arg(kind));
+        for flags in [&[][..], &["--guard=all"], &BACKENDS[1..2], &BACKENDS[2..3]] {
+            let ran = run(kind, true, flags);
+            assert_eq!((ran.status, &ran.stdout), (0, &alone.stdout), "{kind}: {}", ran.stderr);
+            assert!(!ran.has_report(), "{kind} {flags:?}: {}", ran.stderr);
+        }
+    }
+}
+
+/// A bound is no error where the call stops in time.
+#[test]
+fn a_bound_that_is_not_reached_is_silent() {
+    let ran = run("call_bound", false, &[]);
+    assert_eq!((ran.status, ran.has_report()), (0, false), "{}", ran.stderr);
+}
