@@ -11,7 +11,7 @@ use crate::trace;
 
 use super::{HEAP, reporter};
 use crate::runtime::hooked::fault_injection;
-use crate::runtime::{abort, config, exit, fault, way_out};
+use crate::runtime::{abort, config, exit, fault, guard_filter, way_out};
 
 /// Registers the handlers. With the first block, so that others' handlers find malloc unlocked:
 /// what is registered first prepares last and is the first to run behind the fork, as glibc's own
@@ -101,6 +101,7 @@ extern "C" fn child() {
     reporter::renew_after_fork();
     exit::renew_after_fork();
     fault_injection::renew_after_fork();
+    guard_filter::renew_after_fork();
     abort::renew_after_fork();
     fault::renew_after_fork();
     way_out::renew_after_fork();

@@ -8,7 +8,7 @@ use super::{HEAP, fork};
 use crate::checks::CheckedHeap;
 use crate::runtime::fault::deadly;
 use crate::runtime::hooked::fault_injection;
-use crate::runtime::{afl, lsan_user_hooks};
+use crate::runtime::{afl, guard_filter, lsan_user_hooks};
 use crate::runtime::{config, exit};
 use crate::stack::{capture, modules};
 use crate::sys::glibc::{stream_buffer, stream_list, thread_descriptor};
@@ -82,4 +82,5 @@ pub fn construct(find_more: impl FnOnce()) {
     stream_list::find();
     stream_buffer::find();
     fault_injection::begin();
+    guard_filter::begin();
 }

@@ -5,7 +5,8 @@
 //! `init` makes it ready, `config` knows the options and who reads the reports, `reporter` turns
 //! findings into reports, `report_sink` is where they go, `exit` looks for leaks and sums up,
 //! `abort` ends the program, `fault` explains deadly signals, `way_out` looks through the heap
-//! where no exit handler runs, `fork` keeps the heap whole over fork, `leak_rules` are the rules
+//! where no exit handler runs, `fork` keeps the heap whole over fork, `guard_filter` says which sites' blocks are guarded, `refused_call` tells of
+//! system calls that a guard has ended, `leak_rules` are the rules
 //! against leaks, `hooked` is the way of calls that a hook or a plan listens to.
 
 pub mod abort;
@@ -14,6 +15,7 @@ pub mod config;
 pub mod exit;
 pub mod fault;
 pub mod fork;
+mod guard_filter;
 mod heap;
 pub mod hooked;
 pub mod init;

@@ -4,6 +4,7 @@
 
 mod file;
 mod limits;
+mod name_list;
 mod pattern;
 mod read;
 mod rule;
@@ -11,6 +12,7 @@ mod valgrind;
 
 pub use file::read_file;
 pub use limits::{Date, Limits};
+pub use name_list::NameList;
 pub use read::{Malformed, read};
 pub use rule::{FrameNames, StackNames, Suppression};
 
