@@ -1,5 +1,5 @@
-//! Which accesses are seen at the access, which later, and which are not: docs/detection.md, cell by
-//! cell, with each way to make pages fault.
+//! Which accesses are seen at the access, which later, and which are not: docs/detection.md, cell
+//! by cell, with each way to make pages fault.
 
 mod harness;
 

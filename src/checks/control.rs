@@ -51,7 +51,7 @@ impl CheckedHeap {
             arena_state.stats.add_to(&mut totals);
             usage += arena_state.heap.usage();
         });
-        let guarded = { self.guards().pool().lock().open_bytes() };
+        let guarded = self.guards().pool().try_lock().map_or(0, |pool| pool.open_bytes());
         usage.held += guarded;
         usage.in_use += guarded;
         (totals, usage)

@@ -9,9 +9,11 @@ use crate::sys::thread_number;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use crate::arch;
 use crate::arena::size_class::Class;
 use crate::arena::{Arenas, Owner};
 use crate::checks::fill::Fill;
+use crate::checks::guard;
 use crate::checks::guard::guards::Guards;
 use crate::checks::guard::policy;
 use crate::checks::layout;
@@ -161,6 +163,7 @@ impl CheckedHeap {
         if policy::is_sampled(ordinal)
             && let Some(block) = self.allocate_guarded_slowly(request, site, ordinal)
         {
+            arch::wipe_below(guard::FRAMES);
             return block.as_ptr();
         }
         if let Some(class) = Class::of(layout)

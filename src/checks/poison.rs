@@ -183,7 +183,7 @@ pub(crate) unsafe fn fill(start: usize, size: usize, fill: Fill) {
 ///
 /// # Safety
 /// The bytes are ours.
-unsafe fn fill_exactly(start: usize, end: usize, fill: Fill) {
+pub(crate) unsafe fn fill_exactly(start: usize, end: usize, fill: Fill) {
     const MOST: usize = 1 << 10;
     let store = |at: usize| Vector::of_word(pattern_at(fill.word, at));
     // SAFETY: the caller of this function promises the same; a store of 16 bytes ends at `end` or
@@ -352,7 +352,7 @@ unsafe fn is_small_filled(start: usize, size: usize, fill: Fill) -> bool {
 ///
 /// # Safety
 /// The bytes are readable; nobody writes to them but for the bug that is looked for.
-unsafe fn is_filled(start: usize, end: usize, fill: Fill) -> bool {
+pub(crate) unsafe fn is_filled(start: usize, end: usize, fill: Fill) -> bool {
     // SAFETY: the caller of this function promises the same.
     let bytes = unsafe { core::slice::from_raw_parts(start as *const u8, end - start) };
     let first = pattern_at(fill.word, start).to_ne_bytes();

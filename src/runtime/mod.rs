@@ -4,10 +4,11 @@
 //!
 //! `init` makes it ready, `config` knows the options and who reads the reports, `reporter` turns
 //! findings into reports, `report_sink` is where they go, `exit` looks for leaks and sums up,
-//! `abort` ends the program, `fault` explains deadly signals, `way_out` looks through the heap
-//! where no exit handler runs, `fork` keeps the heap whole over fork, `guard_filter` says which sites' blocks are guarded, `refused_call` tells of
-//! system calls that a guard has ended, `leak_rules` are the rules
-//! against leaks, `hooked` is the way of calls that a hook or a plan listens to.
+//! `abort` ends the program, `fault` explains deadly signals and tells of accesses that guard pages
+//! have caught, `refused_call` of system calls that these have ended, `guard_filter` says which
+//! sites' blocks are guarded, `way_out` looks through the heap where no exit handler runs, `fork`
+//! keeps the heap whole over fork, `leak_rules` are the rules against leaks, `hooked` is the way of
+//! calls that a hook or a plan listens to.
 
 pub mod abort;
 mod afl;

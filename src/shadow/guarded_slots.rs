@@ -142,6 +142,11 @@ pub fn class_of(span: usize) -> Option<usize> {
     usize::from(span_class(span)?.load(Acquire)).checked_sub(1)
 }
 
+/// Spans that are cut: these come first.
+pub fn used_spans() -> usize {
+    (0..spans()).take_while(|&span| class_of(span).is_some()).count()
+}
+
 /// No slot is used, now or later.
 pub fn abandon() {
     BYTES.store(0, Release);
@@ -262,6 +267,14 @@ impl Place {
     }
 }
 
+/// All slots of the spans that are cut.
+pub fn used_slots() -> impl Iterator<Item = Slot> {
+    (0..used_spans()).flat_map(|span| {
+        let class = class_of(span).unwrap_or(0);
+        (0..Slot::of_span(class)).map(move |index| Slot::new(span, class, index))
+    })
+}
+
 /// The slots in front of an address of the reservation, the nearest first, in its span and the one
 /// in front of that.
 pub fn in_front_of(address: usize) -> impl Iterator<Item = Slot> {
@@ -305,7 +318,7 @@ mod tests {
         let end = start + (spans() + 1) * SPAN;
         assert!(!contains(start - 1) && contains(start) && !contains(end));
         for class in 0..CLASSES.len() {
-            assert!(Place::of(start + class * SPAN).is_none(), "not cut yet");
+            assert!(Place::of(start + class * SPAN + PAGE).is_none(), "not cut yet");
             assert!(cut(class, class));
         }
         for (class, &pages) in CLASSES.iter().enumerate() {

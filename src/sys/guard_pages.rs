@@ -34,9 +34,9 @@ const GUARD_INSTALL: usize = 102;
 const GUARD_REMOVE: usize = 103;
 /// Number of process_madvise(2), and what stands for the calling process there (linux/pidfd.h).
 const PROCESS_MADVISE: libc::c_long = 440;
-const SELF: usize = -20000_isize as usize;
+const SELF: usize = -10000_isize as usize;
 /// Ranges of one such call.
-const RANGES: usize = 64;
+const RANGES: usize = 16;
 
 static CHOSEN: AtomicU8 = AtomicU8::new(Backend::None as u8);
 

@@ -4,9 +4,11 @@ use core::ptr::NonNull;
 
 use super::mode::Mode;
 use super::own_arena::{OwnArena, is_cached, owner};
+use crate::arch;
 use crate::arch::Caller;
 use crate::arena::size_class::Class;
 use crate::checks::fill::Fill;
+use crate::checks::guard;
 use crate::checks::guard::policy;
 use crate::checks::header::BlockOrigin;
 use crate::checks::heap::CheckedHeap;
@@ -83,6 +85,8 @@ fn fill_chunk(
             let request = Request { size, align: origin.align(), kind: origin.kind(), zeroed };
             if let Some(block) = heap.allocate_guarded(request, site, number) {
                 give_back(mine, class, payload, size);
+                // Whoever looks for pointers on this stack is not to find the block's there.
+                arch::wipe_below(guard::FRAMES);
                 return Some(block);
             }
             owner = self::owner(mine);

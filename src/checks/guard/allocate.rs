@@ -74,9 +74,8 @@ impl CheckedHeap {
 
     /// In a forked child: guards that it has not inherited are made again.
     pub(crate) fn renew_guards(&self) {
-        let spans = { self.guards().pool.lock().spans };
         let start = guarded_slots::start();
-        guard_pages::renew_after_fork(start, start + spans * SPAN);
+        guard_pages::renew_after_fork(start, start + guarded_slots::used_spans() * SPAN);
     }
 
     fn is_wanted(&self, site: ProcessSite) -> bool {

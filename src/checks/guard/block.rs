@@ -34,7 +34,13 @@ impl CheckedHeap {
         let bytes = slot.end() - slot.start();
         let is_open = match was {
             Was::Fresh => guard_pages::open_fresh(slot.start(), bytes),
-            Was::Closed => guard_pages::open(slot.start(), bytes),
+            Was::Closed => {
+                // What a fault has opened holds what was written since.
+                let is_whole = slot.record().state() != SlotState::Opened
+                    // SAFETY: the slot's block was freed.
+                    || unsafe { guard_pages::close(slot.start(), bytes) };
+                is_whole && guard_pages::open(slot.start(), bytes)
+            }
             Was::Waiting => {
                 self.verify_waiting_slot(slot, finding::Operation::Evict);
                 true
@@ -103,9 +109,13 @@ impl CheckedHeap {
         let sides = [finding::Side::Before, finding::Side::Past];
         canaries_of(slot, user, size).into_iter().zip(sides).find_map(|((start, end), side)| {
             // SAFETY: within the open slot.
-            let damage =
-                unsafe { describe(side, user, start, end, |at| pattern_byte(pattern, at)) };
-            (!damage.is_empty()).then_some(damage)
+            unsafe {
+                if poison::is_filled(start, end, fill_of(pattern)) {
+                    return None;
+                }
+                let damage = describe(side, user, start, end, |at| pattern_byte(pattern, at));
+                (!damage.is_empty()).then_some(damage)
+            }
         })
     }
 
@@ -143,9 +153,12 @@ impl CheckedHeap {
 unsafe fn write_canaries(canaries: Canaries, slot: Slot, user: usize, size: usize) {
     let pattern = pattern_of(canaries, user);
     for (start, end) in canaries_of(slot, user, size) {
-        for at in start..end {
-            // SAFETY: within the slot and outside of the block.
-            unsafe { (at as *mut u8).write(pattern_byte(pattern, at)) };
-        }
+        // SAFETY: within the slot and outside of the block.
+        unsafe { poison::fill_exactly(start, end, fill_of(pattern)) };
     }
+}
+
+/// The pattern as a fill that ends where it is told to.
+const fn fill_of(word: u64) -> Fill {
+    Fill { word, is_canary: false }
 }

@@ -2,8 +2,11 @@
 //! after their free, is found where it is made.
 //!
 //! `policy` says which blocks are guarded and on which side, `pool` keeps the slots, `budget` what
-//! they may cost, `allocate` takes a slot for a block, `block` is a block in its slot, `release` its
-//! way out, `resize` realloc, `access` explains a fault.
+//! they may cost, `allocate` takes a slot for a block, `block` is a block in its slot, `release`
+//! its way out, `resize` realloc, `access` explains a fault.
+
+/// Bytes of stack that taking a slot for a block needs at most; the block's address lies there.
+pub(crate) const FRAMES: usize = 1 << 10;
 
 pub(super) mod access;
 mod allocate;

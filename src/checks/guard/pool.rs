@@ -43,7 +43,7 @@ struct Cursor {
 pub(crate) struct Pool {
     is_tried: bool,
     /// Spans that are cut.
-    pub(super) spans: usize,
+    spans: usize,
     cursors: [Cursor; CLASSES.len()],
     waiting: [SlotList; CLASSES.len()],
     closed: [SlotList; CLASSES.len()],
@@ -172,15 +172,6 @@ impl Pool {
     /// Bytes of the slots that hold a block or a freed one.
     pub(crate) const fn open_bytes(&self) -> usize {
         self.budget.open
-    }
-
-    /// Every slot of the spans that are cut.
-    pub(super) fn used_slots(&self) -> impl Iterator<Item = Slot> + use<> {
-        let spans = self.spans;
-        (0..spans).flat_map(|span| {
-            let class = guarded_slots::class_of(span).unwrap_or(0);
-            (0..Slot::of_span(class)).map(move |index| Slot::new(span, class, index))
-        })
     }
 }
 

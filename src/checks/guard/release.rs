@@ -13,7 +13,7 @@ use crate::model::finding::{Damage, Defect, Finding, Operation, Side};
 use crate::model::site::ProcessSite;
 use crate::options::{self, Name};
 use crate::shadow::block_table::{self, BlockState};
-use crate::shadow::guarded_slots::{Slot, SlotState};
+use crate::shadow::guarded_slots::{self, Slot, SlotState};
 use crate::stack::capture;
 use crate::sys::{guard_pages, seccomp, thread, thread_number};
 
@@ -130,7 +130,7 @@ impl CheckedHeap {
 
     /// Tells of late writes to all guarded blocks whose slots wait. How many were there?
     pub(crate) fn check_waiting_slots(&self, operation: Operation) -> usize {
-        let slots = { self.guards().pool().lock().used_slots() };
+        let slots = guarded_slots::used_slots();
         let waits = |slot: &Slot| slot.record().state() == SlotState::Waiting;
         slots.filter(waits).filter(|&slot| self.verify_waiting_slot(slot, operation)).count()
     }

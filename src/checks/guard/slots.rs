@@ -27,8 +27,8 @@ pub(crate) fn exempt(user: usize) -> Option<bool> {
     Some(!head.exempt)
 }
 
-/// The slot that an address is in, or of those beside its guard the one with the nearer block; where
-/// none of them was ever used, the last one in front that was.
+/// The slot that an address is in, or of those beside its guard the one with the nearer block;
+/// where none of them was ever used, the last one in front that was.
 pub(crate) fn slot_round(address: usize) -> Option<Slot> {
     let found = match Place::of(address) {
         Some(Place::Data(slot)) => slot.block().map(|_| slot),

@@ -15,7 +15,7 @@ use crate::sys::caught_signal::{BUS, CaughtSignal, SEGMENT};
 use crate::sys::fault_net::attempt;
 use crate::sys::glibc::thread_descriptor::current_tid;
 use crate::sys::{
-    alt_stack, death, disposition, handler_entry, memory, process, thread, thread_number,
+    alt_stack, death, disposition, fault_net, handler_entry, memory, process, thread, thread_number,
 };
 
 /// Kernel id of the thread that tells; 0: none does.
@@ -34,9 +34,22 @@ fn is_in_slots(caught: &CaughtSignal<'_>) -> bool {
 pub(super) fn watch() {
     if options::number(Name::Checks) == 0 && options::number(Name::Guard) != OFF {
         handler_entry::take_faults(take);
+        for (signal, option) in [(SEGMENT, Name::HandleSegv), (BUS, Name::HandleSigbus)] {
+            if !options::flag(option) {
+                disposition::watch(signal, on_guard);
+            }
+        }
         // A library's constructor may have been here before.
         [SEGMENT, BUS].into_iter().for_each(handler_entry::stand_in_front);
     }
+}
+
+/// Where faults are not to be explained: all others have their effect at once.
+fn on_guard(caught: &CaughtSignal<'_>, context: &mut FaultContext) {
+    if fault_net::leave_look(context) || take(caught, context) {
+        return;
+    }
+    death::die_of(caught, context);
 }
 
 /// Takes a fault that is one of these. `true`: the thread goes on.

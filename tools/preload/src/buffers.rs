@@ -1,5 +1,6 @@
-//! Calls by which the kernel reads a program's buffer or fills it. libc's own do the work; where the
-//! kernel could not use all of a buffer that is a guarded block, that is told: it raises no signal.
+//! Calls by which the kernel reads a program's buffer or fills it. libc's own do the work; where
+//! the kernel could not use all of a buffer that is a guarded block, that is told: it raises no
+//! signal.
 //!
 //! They are cancellation points. Whoever is cancelled in one goes through a frame of ours that has
 //! nothing to do then.

@@ -12,6 +12,9 @@ use mallocop::sys::{handler_stack, process, thread_start};
 
 use crate::{exec, filters, operators, shims, signals, threads};
 
+/// Value of the option `guard`.
+const GUARD_OFF: usize = 1;
+
 /// The heap, made ready if this is the first call; see [`init::heap`].
 #[inline]
 pub(crate) fn heap() -> Option<&'static CheckedHeap> {
@@ -54,6 +57,8 @@ extern "C" fn begin() {
 /// and would take us for the program's own; it explains its faults itself.
 fn watch_signals() {
     if process::is_go_program() {
+        // Nobody could tell of an access that a guard has caught.
+        options::set_number(Name::Guard, GUARD_OFF);
         thread_start::leave_alone();
         return;
     }

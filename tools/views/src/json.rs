@@ -1,7 +1,7 @@
 //! A report for programs: what a reader sees as text, as JSON (docs/json.md).
 
 use mallocop::model::fault::{Access, FaultReport, REGISTERS};
-use mallocop::model::finding::Block;
+use mallocop::model::finding::{Block, Defect, Finding};
 use mallocop::model::finding_report::FindingReport;
 use mallocop::model::leak_report::{self, Loss, Reachable};
 use mallocop::model::recording::{ProcessEnd, RecordedProcess, Recording};
@@ -83,6 +83,23 @@ struct JsonFinding {
     thread: u16,
     stack: Option<u32>,
     block: Option<BlockReport>,
+    access: Option<AccessReport>,
+}
+
+/// A wrong access that was found where it was made.
+#[derive(Serialize)]
+struct AccessReport {
+    /// read or write.
+    kind: &'static str,
+    /// 0 where not known.
+    bytes: usize,
+    /// Offset of the access from the block's start.
+    offset: isize,
+    /// The system call that made it; null: an instruction.
+    call: Option<&'static str>,
+    /// Which of its site's blocks it was, from 1.
+    block_number: u32,
+    guard_seed: u32,
 }
 
 #[derive(Serialize)]
@@ -262,7 +279,21 @@ fn finding(
         thread: found.thread,
         stack: place(found.site),
         block: found.block.as_ref().map(block),
+        access: access(found),
     }
+}
+
+fn access(found: &Finding<RecordingSite>) -> Option<AccessReport> {
+    let Defect::Access(access) = found.defect else { return None };
+    let start = found.block.as_ref().map_or(found.pointer, |block| block.user);
+    Some(AccessReport {
+        kind: if access.is_write { "write" } else { "read" },
+        bytes: access.bytes,
+        offset: found.pointer.wrapping_sub(start) as isize,
+        call: access.call.map(|(call, _)| call.name()),
+        block_number: access.ordinal,
+        guard_seed: access.seed,
+    })
 }
 
 fn fault(report: &FaultReport<RecordingSite>, with: &mut Renderer<'_, RecordingSite>) -> Fault {
