@@ -10,7 +10,7 @@ use crate::arch::Caller;
 use crate::checks::CheckedHeap;
 use crate::inner_entries;
 use crate::options::{self, Name};
-use crate::runtime::init;
+use crate::runtime::{fault, init};
 use crate::sys::thread::{self, ToolWork};
 use crate::sys::{brk, process};
 
@@ -191,6 +191,7 @@ fn own_heap() -> Option<&'static CheckedHeap> {
     {
         let _work = ToolWork::begin();
         init::construct(|| {});
+        heap.attend_to_guards(fault::watch_guards);
     }
     Some(heap)
 }

@@ -59,8 +59,8 @@ impl CheckedHeap {
     /// Bytes of the live block at `user`.
     #[inline(always)]
     pub fn extent(&self, user: usize) -> usize {
-        if let Some(head) = slots::head_of(user) {
-            return head.size;
+        if let Some(bytes) = slots::extent_of(user) {
+            return bytes;
         }
         if self.is_checked() {
             // SAFETY: the shadow says that a block is live there.
@@ -97,6 +97,7 @@ impl CheckedHeap {
         });
         let is_exempt = |head: BlockHeader| head.exempt || thread_number::is_inherited(head.thread);
         let thread = head.map(|head| head.thread);
+        let size = slots::head_of(user).map_or(size, |head| head.size);
         Facts { size, thread, is_exempt: head.is_some_and(is_exempt) }
     }
 

@@ -140,7 +140,7 @@ impl CheckedHeap {
         if let Some(mapped) = { self.mapped().lock().get(user) } {
             return mapped.block;
         }
-        if let Some(block) = slots::slot_of(user).and_then(|slot| self.describe_slot(slot)) {
+        if let Some(block) = slots::slot_about(user).and_then(|slot| self.describe_slot(slot)) {
             return block;
         }
         let Some(word) = block_table::word(user) else { return Block::at(user) };

@@ -30,6 +30,9 @@ impl CheckedHeap {
     /// finding.
     #[inline]
     pub fn usable_size(&self, user: usize) -> usize {
+        if let Some(slot) = slots::slot_of(user).filter(|slot| slot.is_live()) {
+            return slot.block().map_or(0, |(_, size)| size);
+        }
         match block_table::state(user) {
             Some(BlockState::Live(Some(class))) if !self.is_checked() => class.capacity(),
             Some(BlockState::Live(_) | BlockState::Busy | BlockState::Guarded) => {

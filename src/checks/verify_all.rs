@@ -77,11 +77,6 @@ impl Sweep {
         self.is_cut.get()
     }
 
-    /// Was a block of that thread's inherited by a forked child, which does not answer for it?
-    fn is_inherited(&self, thread: Option<u16>) -> bool {
-        self.operation == Operation::Exit && thread.is_some_and(thread_number::is_inherited)
-    }
-
     /// Is a damaged block of that thread's not this process's to judge?
     fn is_others(&self, thread: u16, user: usize, size: usize) -> bool {
         if self.operation != Operation::Exit || !thread_number::is_inherited(thread) {
@@ -183,7 +178,7 @@ impl CheckedHeap {
         let mut guarded = Vec::new();
         let mut look = |user: usize| {
             if slots::head_of(user).is_some() {
-                guarded.extend(slots::slot_of(user));
+                guarded.extend(slots::slot_about(user));
             } else if !sweep.is_late()
                 && let Some((head, damage)) = self.steady_damage(user)
                 && !head.is_some_and(|head| sweep.is_others(head.thread, user, head.size))
@@ -230,8 +225,10 @@ impl CheckedHeap {
     /// Verifies live blocks in guarded slots. How many are damaged?
     fn check_guarded(&self, slots: &[Slot], sweep: &Sweep) -> usize {
         let is_own = |slot: &&Slot| {
-            let thread = self.describe_slot(**slot).and_then(|block| block.thread);
-            !sweep.is_inherited(thread)
+            self.describe_slot(**slot).is_none_or(|block| {
+                let (thread, size) = (block.thread.unwrap_or(0), block.size.unwrap_or(0));
+                !sweep.is_others(thread, block.user, size)
+            })
         };
         let is_damaged =
             |slot: &&Slot| self.verify_guarded(**slot, sweep.operation, ProcessSite::NONE);

@@ -146,6 +146,9 @@ pub struct LeakSummary {
     /// Looks at memory that a fault has ended.
     #[serde(default)]
     pub lost_looks: u64,
+    /// Blocks that `guard=all` was to guard and did not.
+    #[serde(default)]
+    pub unguarded: u64,
 }
 
 impl<S> LeakReport<S> {

@@ -80,7 +80,12 @@ pub fn word(address: usize) -> Option<BlockFacts> {
 /// What is known of the block that starts at `user`; `None` where none can.
 #[inline]
 pub fn state(user: usize) -> Option<BlockState> {
-    Some(find(user)?.get())
+    match find(user) {
+        Some(slot) => Some(slot.get()),
+        // Rust's blocks may start at any address there.
+        None if guarded_slots::starts_at(user) => ShadowSlot::at(user).map(ShadowSlot::get),
+        None => None,
+    }
 }
 
 /// Number of the arena that the memory at `address` belongs to; `None`: to none.

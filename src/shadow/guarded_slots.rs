@@ -222,6 +222,11 @@ impl Slot {
         unsafe { &*RECORDS.load(Relaxed).add(self.page as usize) }
     }
 
+    /// Is a live block in it?
+    pub fn is_live(self) -> bool {
+        self.record().state() == SlotState::Live
+    }
+
     /// Its block, if it has or had one: first byte and bytes.
     pub fn block(self) -> Option<(usize, usize)> {
         let record = self.record();
@@ -293,6 +298,12 @@ fn last_of(span: Option<usize>) -> Option<Slot> {
     let class = class_of(span)?;
     let count = Slot::of_span(class);
     (count * (CLASSES.get(class)? + 1) == SPAN_PAGES).then(|| Slot::new(span, class, count - 1))
+}
+
+/// Is, or was, there a block in a slot that starts at that very address?
+pub(super) fn starts_at(address: usize) -> bool {
+    let user = Slot::of(address).map_or(0, |slot| slot.record().user.load(Acquire));
+    user == address && address != 0
 }
 
 /// Where the block that starts at `user` was allocated.

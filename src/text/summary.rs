@@ -91,6 +91,15 @@ pub(crate) fn write_limits<S: Copy>(out: &mut Page, sum: &LeakSummary, with: &Re
             plural(sum.lost_looks)
         );
     }
+    if sum.unguarded > 0 {
+        let _ = writeln!(
+            out,
+            "mallocop: {} block{} not guarded: too large, or beyond the memory for guarded blocks \
+             (guard_budget_mb)",
+            sum.unguarded,
+            if sum.unguarded == 1 { " was" } else { "s were" }
+        );
+    }
     if sum.folded > 0 {
         let _ = writeln!(
             out,

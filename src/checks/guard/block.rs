@@ -30,7 +30,7 @@ fn canaries_of(slot: Slot, user: usize, size: usize) -> [(usize, usize); 2] {
 
 impl CheckedHeap {
     /// Opens a slot that is to be used, and verifies what it held. `false`: it cannot be used.
-    pub(super) fn make_ready(&self, TakenSlot { slot, was }: TakenSlot, reach: usize) -> bool {
+    pub(super) fn make_ready(&self, TakenSlot { slot, was, .. }: TakenSlot, reach: usize) -> bool {
         let bytes = slot.end() - slot.start();
         let is_open = match was {
             Was::Fresh => guard_pages::open_fresh(slot.start(), bytes),
@@ -64,7 +64,7 @@ impl CheckedHeap {
     /// Writes a block into a slot and declares it live.
     pub(super) fn init_guarded(
         &self,
-        TakenSlot { slot, was }: TakenSlot,
+        TakenSlot { slot, was, .. }: TakenSlot,
         plan: Plan,
         request: Request,
         (site, ordinal): (ProcessSite, u32),
@@ -90,8 +90,8 @@ impl CheckedHeap {
         // SAFETY: the slot is open and ours alone, and the block lies in it.
         unsafe {
             if !zeroed {
-                let most = options::number(Name::MaxMallocFillSize);
-                poison::fill(user, size.min(most), Fill::of_new(self.canaries(), user));
+                let filled = size.min(options::number(Name::MaxMallocFillSize));
+                poison::fill_exactly(user, user + filled, Fill::of_new(self.canaries(), user));
             } else if was == Was::Waiting {
                 (user as *mut u8).write_bytes(0, size);
             }

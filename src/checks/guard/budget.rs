@@ -72,10 +72,11 @@ impl Budget {
         self.spare = if is_live { self.spare.saturating_sub(bytes) } else { self.spare + bytes };
     }
 
-    /// One block more is.
-    pub(super) const fn count_block(&mut self) {
+    /// One block more is; returns its number, from 1.
+    pub(super) const fn count_block(&mut self) -> u64 {
         self.blocks += 1;
         self.live += 1;
+        self.blocks
     }
 
     /// May one page more be touched, and `calls` guards more be made?

@@ -10,6 +10,8 @@ pub(crate) struct Guards {
     pub(super) pool: Lock<Pool>,
     /// Says of a site whether its blocks are wanted: a `fn(ProcessSite) -> bool`, or 0.
     pub(super) filter: AtomicUsize,
+    /// Called now and then with a guarded block: a `fn()`, or 0.
+    pub(super) attend: AtomicUsize,
     /// Blocks that were to be guarded, and were not for want of memory.
     pub(super) unguarded: AtomicU64,
 }
@@ -20,6 +22,7 @@ impl Guards {
         Self {
             pool: Lock::new(Pool::new()),
             filter: AtomicUsize::new(0),
+            attend: AtomicUsize::new(0),
             unguarded: AtomicU64::new(0),
         }
     }

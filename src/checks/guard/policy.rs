@@ -9,6 +9,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use crate::checks::header::noted_align;
 use crate::checks::request::Request;
 use crate::heap::size::{GRANULE, PAGE, round_up};
+use crate::model::finding::AllocKind;
 use crate::options::{self, Name};
 use crate::shadow::guarded_slots::CLASSES;
 
@@ -54,10 +55,19 @@ pub(super) fn has_patterns() -> bool {
     [Name::GuardSites, Name::GuardModules].into_iter().any(|name| options::text(name).is_some())
 }
 
-/// Bytes from a block's start to the guard behind it.
-pub(super) const fn reach_of(size: usize, align: usize) -> usize {
+/// Bytes from a block's start to the guard behind it. Rust says which alignment it needs: up to
+/// that the guard is at the block's very end.
+pub(super) const fn reach_of(size: usize, align: usize, kind: AllocKind) -> usize {
     let size = if size == 0 { 1 } else { size };
-    round_up(size, if align > GRANULE { align } else { GRANULE })
+    let is_exact = matches!(kind, AllocKind::Rust) || align > GRANULE;
+    round_up(size, if is_exact { align } else { GRANULE })
+}
+
+/// Is a request that is number `ordinal` of its site meant to be guarded?
+pub(super) fn is_meant(request: Request, ordinal: u32) -> bool {
+    options::number(Name::Guard) != OFF
+        && ordinal != 0
+        && options::size_range(Name::GuardSizes).contains(&request.size)
 }
 
 /// How a block is guarded.
@@ -70,15 +80,14 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// For a request that is number `ordinal` of its site. `None`: it is not to be guarded.
+    /// For a request that is number `ordinal` of its site, from 1. `None`: it cannot be guarded.
     pub(super) fn of(request: Request, ordinal: u32) -> Option<Self> {
         let Request { size, align, kind, .. } = request;
         let mode = options::number(Name::Guard);
-        let is_within = options::size_range(Name::GuardSizes).contains(&size);
-        if mode == OFF || ordinal == 0 || align > PAGE || !is_within {
+        if align > PAGE {
             return None;
         }
-        let reach = reach_of(size, noted_align(kind, align));
+        let reach = reach_of(size, noted_align(kind, align), kind);
         let pages = reach.div_ceil(PAGE);
         let class = CLASSES.iter().position(|&room| pages <= room)?;
         let turn = match mode {
@@ -112,6 +121,9 @@ mod tests {
         assert_eq!(sides, [Side::After, Side::Before, Side::After, Side::Before]);
         let huge = Request { align: 2 * PAGE, ..Request::malloc(10) };
         assert!(Plan::of(huge, 1).is_none() && Plan::of(Request::malloc(2 << 20), 1).is_none());
-        assert!(Plan::of(Request::malloc(10), 0).is_none());
+        let rust = Request { size: 13, align: 1, kind: AllocKind::Rust, zeroed: false };
+        assert_eq!(Plan::of(rust, 1).map(|plan| plan.reach), Some(13));
+        assert_eq!(Plan::of(Request { align: 8, ..rust }, 1).map(|plan| plan.reach), Some(16));
+        assert!(!is_meant(Request::malloc(10), 0) && is_meant(Request::malloc(10), 1));
     }
 }

@@ -18,6 +18,8 @@ const KEPT: usize = 256;
 pub(super) struct TakenSlot {
     pub(super) slot: Slot,
     pub(super) was: Was,
+    /// Which of the process's guarded blocks it is for, from 1.
+    pub(super) number: u64,
 }
 
 /// What a slot was.
@@ -77,8 +79,8 @@ impl Pool {
         if guarded_slots::spans() == 0 || !self.budget.may_guard(allocations) {
             return None;
         }
-        let taken = self.find(plan, allocations)?;
-        self.budget.count_block();
+        let mut taken = self.find(plan, allocations)?;
+        taken.number = self.budget.count_block();
         self.budget.lend(plan.reach, true);
         Some(taken)
     }
@@ -95,7 +97,7 @@ impl Pool {
                 self.budget.count_touch(0);
                 self.budget.count_slot();
                 self.budget.open_slot(slot.pages * PAGE);
-                return Some(TakenSlot { slot, was: Was::Fresh });
+                return Some(TakenSlot { slot, was: Was::Fresh, number: 0 });
             }
             if self.budget.may_touch(1, allocations)
                 && guard_pages::chosen() != guard_pages::Backend::None
@@ -103,11 +105,11 @@ impl Pool {
             {
                 self.budget.count_touch(1);
                 self.budget.open_slot(slot.pages * PAGE);
-                return Some(TakenSlot { slot, was: Was::Closed });
+                return Some(TakenSlot { slot, was: Was::Closed, number: 0 });
             }
         }
         let slot = self.list(class, true)?.pop()?;
-        Some(TakenSlot { slot, was: Was::Waiting })
+        Some(TakenSlot { slot, was: Was::Waiting, number: 0 })
     }
 
     fn count_of(&mut self, class: usize) -> usize {

@@ -56,8 +56,8 @@ impl CheckedHeap {
         let allocations = if can_close { self.counted_allocations() } else { 0 };
         let may_close = can_close && self.guards().pool().lock().may_close(allocations);
         let record = slot.record();
-        let align = BlockHeader::from_bits(record.head.load(Ordering::Relaxed)).align;
-        let reach = policy::reach_of(size, align);
+        let head = BlockHeader::from_bits(record.head.load(Ordering::Relaxed));
+        let reach = policy::reach_of(size, head.align, head.kind);
         record.set_state(if may_close { SlotState::Closed } else { SlotState::Waiting });
         block_table::set(user, BlockState::Quarantined);
         // SAFETY: the block was taken and is ours alone.

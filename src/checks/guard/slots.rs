@@ -3,11 +3,28 @@
 use core::sync::atomic::Ordering;
 
 use crate::checks::header::BlockHeader;
+use crate::heap::size::GRANULE;
 use crate::shadow::guarded_slots::{self, Place, Slot, SlotState};
 
 /// The slot whose block starts at `user`.
 pub(crate) fn slot_of(user: usize) -> Option<Slot> {
     Slot::of(user).filter(|slot| slot.record().user.load(Ordering::Acquire) == user)
+}
+
+/// The slot of the block that the shadow has at `user`: its first granule, where it starts at no
+/// multiple of 16.
+pub(crate) fn slot_about(user: usize) -> Option<Slot> {
+    let starts = |slot: &Slot| slot.record().user.load(Ordering::Acquire).wrapping_sub(user);
+    Slot::of(user).filter(|slot| starts(slot) < GRANULE)
+}
+
+/// Bytes from `user` to the end of the block there, in a guarded slot.
+pub(crate) fn extent_of(user: usize) -> Option<usize> {
+    if !guarded_slots::contains(user) {
+        return None;
+    }
+    let (start, size) = Slot::of(user)?.block()?;
+    Some((start + size).saturating_sub(user))
 }
 
 /// The head of the block at `user`, in a guarded slot; `None`: it is in none.

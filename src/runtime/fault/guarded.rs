@@ -30,12 +30,12 @@ fn is_in_slots(caught: &CaughtSignal<'_>) -> bool {
     caught.is_memory_fault() && guarded_slots::contains(caught.address())
 }
 
-/// Takes such faults in front of the program's own handlers, too.
-pub(super) fn watch() {
+/// Takes such faults, in front of the program's own handlers, too. `is_alone`: no others are taken.
+pub(super) fn watch(is_alone: bool) {
     if options::number(Name::Checks) == 0 && options::number(Name::Guard) != OFF {
         handler_entry::take_faults(take);
         for (signal, option) in [(SEGMENT, Name::HandleSegv), (BUS, Name::HandleSigbus)] {
-            if !options::flag(option) {
+            if is_alone || !options::flag(option) {
                 disposition::watch(signal, on_guard);
             }
         }

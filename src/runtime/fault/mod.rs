@@ -54,8 +54,14 @@ pub fn watch() {
             disposition::watch(signal, on_fault);
         }
     }
-    guarded::watch();
+    guarded::watch(false);
     deadly::watch();
+}
+
+/// Takes nothing but accesses that guard pages have caught: in a program whose calls for signal
+/// handlers do not come to us.
+pub fn watch_guards() {
+    guarded::watch(true);
 }
 
 /// A seccomp filter is about to be installed: signals that are sent, not raised by an instruction,

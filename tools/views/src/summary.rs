@@ -150,6 +150,7 @@ fn add_sum(to: &mut LeakSummary, from: &LeakSummary) {
     to.lost_frees = to.lost_frees.saturating_add(from.lost_frees);
     to.folded = to.folded.saturating_add(from.folded);
     to.lost_looks = to.lost_looks.saturating_add(from.lost_looks);
+    to.unguarded = to.unguarded.saturating_add(from.unguarded);
 }
 
 /// How a process has ended at which it could not be looked at, if something is to be said of that.

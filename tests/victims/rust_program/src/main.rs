@@ -73,6 +73,15 @@ fn main() {
                 block.add(24).write(1);
                 dealloc(block, LAYOUT);
             }
+            Some("read_one") => {
+                let bytes = black_box(vec![7u8; 13]);
+                black_box(bytes.as_ptr().add(13).read_volatile());
+            }
+            Some("read_freed") => {
+                let block = block();
+                dealloc(block, LAYOUT);
+                black_box(block.read_volatile());
+            }
             Some("twice") => {
                 let block = block();
                 dealloc(block, LAYOUT);
