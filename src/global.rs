@@ -200,4 +200,7 @@ fn own_heap() -> Option<&'static CheckedHeap> {
 fn prepare() {
     brk::leave_break();
     options::set_number(Name::Quiet, 1);
+    // Which blocks are guarded depends on what came before an input.
+    #[cfg(feature = "libfuzzer")]
+    options::set_number(Name::Guard, 1);
 }

@@ -38,7 +38,7 @@ fn code_that_runs_everywhere_lies_together() {
     for checks in
         [&["--checks=none", "--malloc-context-size=0"][..], &["--malloc-context-size=0"], &[]]
     {
-        for (quiet, most) in [("--quiet=1", 448), ("--quiet=0", 576)] {
+        for (quiet, most) in [("--quiet=1", 464), ("--quiet=0", 576)] {
             let resident = resident_code(&[checks, &[quiet]].concat());
             assert!(resident > 0, "the library's code was not found in /proc/self/smaps");
             assert!(

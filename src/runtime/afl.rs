@@ -7,6 +7,9 @@ use crate::options::{self, Name};
 use crate::stack::symbolize;
 use crate::sys::process;
 
+/// Value of the option `guard`.
+const GUARD_OFF: usize = 1;
+
 static SKIPS_FINAL_CHECK: AtomicBool = AtomicBool::new(false);
 
 /// What holds then, unless the options say otherwise. To be called before those are read.
@@ -15,6 +18,8 @@ pub(crate) fn prepare() {
         return;
     }
     options::set_number(Name::Quiet, 1);
+    // Which blocks are guarded depends on what came before an input.
+    options::set_number(Name::Guard, GUARD_OFF);
     // Names take longer than AFL++ waits for an input.
     symbolize::forgo_names();
     // Nor is there time to look for leaks after each input, but where that is asked for: by the
