@@ -14,6 +14,7 @@ pub mod arena_pages;
 pub mod bare_ops;
 pub mod checked_ops;
 mod checked_player;
+pub mod guard_ops;
 pub mod heap_ops;
 pub mod heap_player;
 pub mod heap_refused_pages;
@@ -56,6 +57,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "arena_ops", body: arena_ops::body, show: arena_ops::show },
     Target { name: "bare_ops", body: bare_ops::body, show: bare_ops::show },
     Target { name: "checked_ops", body: checked_ops::body, show: checked_ops::show },
+    Target { name: "guard_ops", body: guard_ops::body, show: guard_ops::show },
     Target { name: "heap_ops", body: heap_ops::body, show: heap_ops::show },
     Target {
         name: "heap_refused_pages",

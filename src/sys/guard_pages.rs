@@ -5,7 +5,7 @@
 //! within it [`lay`] makes single pages fault that stand between others, [`close`] makes pages
 //! fault that held something, and [`open`] undoes that.
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use super::{errno, memory, raw_syscall, user_faults};
 use crate::heap::size::PAGE;
@@ -46,6 +46,24 @@ pub fn chosen() -> Backend {
     BACKENDS.into_iter().find(|&way| way as u8 == number).unwrap_or(Backend::None)
 }
 
+/// Calls until one is refused; 0: none is.
+static UNTIL_REFUSAL: AtomicU32 = AtomicU32::new(0);
+
+/// For tests: has the call with that number from here on refused, as the kernel may; 0: none.
+pub fn refuse(number: u32) {
+    UNTIL_REFUSAL.store(number, Ordering::Relaxed);
+}
+
+fn is_refused() -> bool {
+    match UNTIL_REFUSAL.load(Ordering::Relaxed) {
+        0 => false,
+        number => {
+            UNTIL_REFUSAL.store(number - 1, Ordering::Relaxed);
+            number == 1
+        }
+    }
+}
+
 /// Uses no guards from here on: what is closed stays so.
 pub fn give_up() {
     CHOSEN.store(Backend::None as u8, Ordering::Relaxed);
@@ -73,6 +91,9 @@ fn does_fault(start: usize) -> bool {
 /// Makes a part of the reservation usable, as far as the way needs that. Its pages are zero; those
 /// of [`Backend::UserFaults`] and [`Backend::Protection`] fault until they are opened.
 pub fn commit(start: usize, bytes: usize) -> bool {
+    if is_refused() {
+        return false;
+    }
     // SAFETY: a part of the reservation that nothing is in.
     let commit = || unsafe { memory::commit(start, bytes) };
     match chosen() {
@@ -85,6 +106,9 @@ pub fn commit(start: usize, bytes: usize) -> bool {
 
 /// Makes `count` pages fault that were never used, one each `stride` bytes from `first` on.
 pub fn lay(first: usize, stride: usize, count: usize) -> bool {
+    if is_refused() {
+        return false;
+    }
     if chosen() != Backend::Advice {
         return true;
     }
@@ -118,6 +142,9 @@ fn advise(start: usize, bytes: usize, advice: usize) -> bool {
 
 /// Makes pages usable that fault; they read as zero. `false`: they fault still, or some do.
 pub fn open(start: usize, bytes: usize) -> bool {
+    if is_refused() {
+        return false;
+    }
     match chosen() {
         Backend::Advice => advise(start, bytes, GUARD_REMOVE),
         Backend::UserFaults => user_faults::fill(start, bytes),
@@ -137,6 +164,9 @@ pub fn open_fresh(start: usize, bytes: usize) -> bool {
 /// # Safety
 /// What is in the pages is not used any more.
 pub unsafe fn close(start: usize, bytes: usize) -> bool {
+    if is_refused() {
+        return false;
+    }
     match chosen() {
         Backend::Advice => advise(start, bytes, GUARD_INSTALL),
         // SAFETY: the caller of this function promises the same.

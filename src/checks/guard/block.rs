@@ -56,6 +56,7 @@ impl CheckedHeap {
             }
         }
         if !is_open {
+            slot.record().set_state(SlotState::Closed);
             self.guards().pool().lock().put(slot, reach, true);
         }
         is_open

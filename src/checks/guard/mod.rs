@@ -3,7 +3,7 @@
 //!
 //! `policy` says which blocks are guarded and on which side, `pool` keeps the slots, `budget` what
 //! they may cost, `allocate` takes a slot for a block, `block` is a block in its slot, `release`
-//! its way out, `resize` realloc, `access` explains a fault.
+//! its way out, `resize` realloc, `access` explains a fault, `check` has the invariants.
 
 /// Bytes of stack that taking a slot for a block needs at most; the block's address lies there.
 pub(crate) const FRAMES: usize = 1 << 10;
@@ -12,6 +12,7 @@ pub(super) mod access;
 mod allocate;
 mod block;
 mod budget;
+mod check;
 pub(crate) mod guards;
 mod list;
 pub(crate) mod policy;

@@ -13,6 +13,9 @@ const AHEAD: usize = 64;
 /// With `guard=all`: freed slots of a class that wait before the oldest is used again.
 const KEPT: usize = 256;
 
+/// Refusals of the kernel in a row after which it is asked no more.
+const MOST_REFUSALS: u32 = 8;
+
 /// A slot that was taken for a block, and what is still to be done.
 #[derive(Clone, Copy)]
 pub(super) struct TakenSlot {
@@ -49,6 +52,8 @@ pub(crate) struct Pool {
     cursors: [Cursor; CLASSES.len()],
     waiting: [SlotList; CLASSES.len()],
     closed: [SlotList; CLASSES.len()],
+    /// Refusals of the kernel in a row.
+    refusals: u32,
     pub(super) budget: Budget,
 }
 
@@ -61,6 +66,7 @@ impl Pool {
             cursors: [Cursor { span: 0, used: 0 }; CLASSES.len()],
             waiting: [SlotList::EMPTY; CLASSES.len()],
             closed: [SlotList::EMPTY; CLASSES.len()],
+            refusals: 0,
             budget: Budget::new(),
         }
     }
@@ -129,13 +135,23 @@ impl Pool {
             cursor = Cursor { span: self.cut_span(class)? + 1, used: 0 };
         }
         let (span, index) = (cursor.span as usize - 1, cursor.used as usize);
-        if index.is_multiple_of(AHEAD) && !lay_ahead(span, class, index) {
-            guard_pages::give_up();
+        if index.is_multiple_of(AHEAD) && !self.lay_ahead(span, class, index) {
             return None;
         }
         cursor.used += 1;
         *self.cursors.get_mut(class)? = cursor;
         Some(Slot::new(span, class, index))
+    }
+
+    /// Makes guards ahead. Where the kernel refuses time and again, as it does in locked memory,
+    /// there are no more from then on.
+    fn lay_ahead(&mut self, span: usize, class: usize, index: usize) -> bool {
+        let is_done = lay_ahead(span, class, index);
+        self.refusals = if is_done { 0 } else { self.refusals + 1 };
+        if self.refusals == MOST_REFUSALS {
+            guard_pages::give_up();
+        }
+        is_done
     }
 
     fn cut_span(&mut self, class: usize) -> Option<u32> {
@@ -169,6 +185,11 @@ impl Pool {
         if let Some(list) = self.list(slot.class(), !is_closed) {
             list.push(slot);
         }
+    }
+
+    /// The lists of slots that wait and of closed ones, by class.
+    pub(super) const fn lists(&self) -> (&[SlotList], &[SlotList]) {
+        (&self.waiting, &self.closed)
     }
 
     /// Bytes of the slots that hold a block or a freed one.
