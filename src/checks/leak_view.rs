@@ -5,6 +5,7 @@ use crate::checks::guard::slots;
 use crate::checks::heap::CheckedHeap;
 use crate::checks::layout::BlockHeader;
 use crate::model::finding::Life;
+use crate::shadow::guarded_slots::Slot;
 use crate::sys::thread;
 use crate::sys::thread_number;
 
@@ -56,7 +57,7 @@ impl CheckedHeap {
         }
     }
 
-    /// Bytes of the live block at `user`.
+    /// Bytes of the live block at `user`, from there on.
     #[inline(always)]
     pub fn extent(&self, user: usize) -> usize {
         if let Some(bytes) = slots::extent_of(user) {
@@ -68,6 +69,14 @@ impl CheckedHeap {
             return word.map_or_else(|| self.damaged_extent(user), super::header::HeaderWord::size);
         }
         self.size_of(user)
+    }
+
+    /// First byte and bytes of the live block that the shadow has at `block`.
+    pub fn place_of(&self, block: usize) -> (usize, usize) {
+        match slots::slot_about(block).and_then(Slot::block) {
+            Some(place) => place,
+            None => (block, self.extent(block)),
+        }
     }
 
     #[cold]

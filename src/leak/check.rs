@@ -235,10 +235,10 @@ impl Groups {
         let fate = FATES.iter().position(|&fate| fate == loss).unwrap_or(0);
         let key = site_of(block).0 as usize * FATES.len() + fate;
         let group = self.0.entry(key).or_default();
-        let size = heap.extent(block);
+        let (start, size) = heap.place_of(block);
         group.totals.add(SiteTotals { blocks: 1, bytes: size as u64 });
         if loss.is_some() && options::flag(Name::ReportObjects) {
-            group.objects.push((block, size));
+            group.objects.push((start, size));
         }
     }
 

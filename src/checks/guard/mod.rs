@@ -6,7 +6,8 @@
 //! its way out, `resize` realloc, `access` explains a fault, `check` has the invariants.
 
 /// Bytes of stack that taking a slot for a block needs at most; the block's address lies there.
-pub(crate) const FRAMES: usize = 1 << 10;
+/// More where nothing is optimised.
+pub(crate) const FRAMES: usize = if cfg!(debug_assertions) { 8 << 10 } else { 1 << 10 };
 
 pub(super) mod access;
 mod allocate;
