@@ -194,3 +194,84 @@ fn sixty_weaknesses() {
         assert_eq!(said, (0, "end\n", false), "{number}: {}", fixed.stderr);
     }
 }
+
+/// Correct programs: forks, threads, locked memory, limits, cancellation in a call whose buffer is
+/// guarded, aligned requests.
+#[test]
+fn correct_programs_in_hard_places() {
+    const PLACES: [&str; 9] = [
+        "use",
+        "fork",
+        "threads",
+        "locked_before",
+        "locked_between",
+        "address_space",
+        "data",
+        "cancelled",
+        "aligned",
+    ];
+    let program = compile("guard_places.c", "guard_places", &[]);
+    for place in PLACES {
+        let alone = finish(Command::new(&program).arg(place));
+        for guard in ["--guard=auto", "--guard=all"] {
+            for backend in BACKENDS {
+                let flags = ["--quiet", guard, backend];
+                let ran = finish(watched(&flags, &program).arg(place));
+                let said = (ran.status, &ran.stdout);
+                assert_eq!(said, (0, &alone.stdout), "{place} {guard} {backend}: {}", ran.stderr);
+                assert!(!ran.has_report(), "{place} {guard} {backend}: {}", ran.stderr);
+            }
+        }
+    }
+}
+
+/// The same program guards the same blocks again, another seed others.
+#[test]
+fn the_same_seed_guards_the_same_blocks() {
+    let program = compile("guard_seeds.c", "guard_seeds", &[]);
+    let found = |seed: &str| {
+        let flags = ["--quiet", "--detect-leaks=0", "--halt-on-error=0", seed];
+        let ran = finish(&mut watched(&flags, &program));
+        let numbers = ran.stderr.lines().filter_map(|line| {
+            let (_, rest) = line.split_once("the block was sampled: number ")?;
+            rest.split_once(" of its site").map(|(number, _)| number.to_owned())
+        });
+        numbers.collect::<Vec<String>>()
+    };
+    let first = found("--guard-seed=0");
+    assert_eq!(first, ["1", "4", "16", "64"], "the sides take turns");
+    assert_eq!(found("--guard-seed=0"), first);
+    assert_eq!(found("--guard-seed=1"), ["2", "8", "32"]);
+    assert_eq!(found("--guard-seed=4"), ["1", "13", "61"]);
+}
+
+/// After the first 64 guards: for 1000 allocations one call and one page fault more at most.
+#[test]
+fn guards_cost_what_they_may() {
+    let program = compile("guard_costs.c", "guard_costs", &["-O1"]);
+    let faults = |guard: &str| {
+        let flags = ["--quiet", "--detect-leaks=0", "--print-summary=0", guard];
+        let ran = finish(&mut watched(&flags, &program));
+        assert_eq!(ran.status, 0, "{}", ran.stderr);
+        ran.stdout.trim().parse::<i64>().expect("a number of faults")
+    };
+    // A million allocations of a thousand sites; a table, a shadow page and a record page come with
+    // some of the slots.
+    let more = faults("--guard=auto") - faults("--guard=off");
+    assert!(more < 64 + 1000 + 400, "{more} page faults more");
+    let calls = |guard: &str| {
+        let log = harness::scratch().join("guard_costs.strace");
+        let flags = ["--quiet", "--detect-leaks=0", "--print-summary=0", guard];
+        let mut command = Command::new("strace");
+        command
+            .args(["-f", "-o"])
+            .arg(&log)
+            .arg("-e")
+            .arg("trace=madvise,process_madvise,mprotect");
+        command.arg(harness::MALLOCOP).arg("run").args(flags).arg("--").arg(&program);
+        assert_eq!(finish(&mut command).status, 0);
+        std::fs::read_to_string(&log).expect("a log").lines().count()
+    };
+    let more = calls("--guard=auto") - calls("--guard=off");
+    assert!(more < 64 + 1000 + 100, "{more} calls more");
+}
