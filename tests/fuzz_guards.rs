@@ -1,5 +1,5 @@
-//! The body of `guard_ops` over seeded bytes, with each way to make pages fault. In a process of its
-//! own each: it has one heap.
+//! The body of `guard_ops` over seeded bytes, with each way to make pages fault. In a process of
+//! its own each: it has one heap.
 
 use std::env;
 use std::process::Command;

@@ -1,10 +1,9 @@
 //! Target: blocks between guard pages.
 //!
-//! Demanded: blocks keep what is written into them, calloc's are zero, sizes are exact; a write into
-//! a canary is found, by the block's own free, and no other finding is ever made; the invariants of
-//! slots hold after each step (`CheckedHeap::check_guards`), also where the kernel refuses a call
-//! and behind a fork, whose child makes its guards anew. Accesses that fault are opened as a fault
-//! opens them.
+//! Demanded: blocks keep what is written into them, calloc's are zero, sizes are exact; a write
+//! into a canary is found, by the block's own free, and no other finding is ever made; the
+//! invariants of slots hold after each step (`CheckedHeap::check_guards`), also where the kernel
+//! refuses a call and behind a fork. Guards are opened as a fault opens them.
 //!
 //! One heap for the process. Which way makes pages fault is chosen by the environment variable
 //! `MALLOCOP_GUARD_BACKEND`, a number of the option's.

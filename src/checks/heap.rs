@@ -161,6 +161,7 @@ impl CheckedHeap {
         };
         let ordinal = capture::next_number(site);
         if policy::is_sampled(ordinal)
+            && policy::is_size_chosen(request.size)
             && let Some(block) = self.allocate_guarded_slowly(request, site, ordinal)
         {
             arch::wipe_below(guard::FRAMES);

@@ -4,11 +4,9 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::options::{self, Name};
+use crate::runtime::HEAP;
 use crate::stack::symbolize;
 use crate::sys::process;
-
-/// Value of the option `guard`.
-const GUARD_OFF: usize = 1;
 
 static SKIPS_FINAL_CHECK: AtomicBool = AtomicBool::new(false);
 
@@ -18,8 +16,7 @@ pub(crate) fn prepare() {
         return;
     }
     options::set_number(Name::Quiet, 1);
-    // Which blocks are guarded depends on what came before an input.
-    options::set_number(Name::Guard, GUARD_OFF);
+    HEAP.guard_by_contents();
     // Names take longer than AFL++ waits for an input.
     symbolize::forgo_names();
     // Nor is there time to look for leaks after each input, but where that is asked for: by the

@@ -80,7 +80,7 @@ fn fill_chunk(
         slot.prefetch(user.wrapping_sub(LEAD), sites);
         let site = site(sites);
         let number = capture::count_block(site, size);
-        if policy::is_sampled(number) {
+        if policy::is_sampled(number) && policy::is_size_chosen(size) {
             drop(owner);
             let request = Request { size, align: origin.align(), kind: origin.kind(), zeroed };
             if let Some(block) = heap.allocate_guarded(request, site, number) {

@@ -25,6 +25,12 @@ impl CheckedHeap {
         self.guards().attend.store(attend as usize, Ordering::Release);
     }
 
+    /// Lets sites and sizes decide which blocks are guarded, whatever came before: for fuzz
+    /// campaigns.
+    pub fn guard_by_contents(&self) {
+        policy::go_by_contents();
+    }
+
     fn attend(&self, number: u64) {
         // The first ones come while a program's runtime sets its own handlers.
         const FIRST: core::ops::RangeInclusive<u64> = 4..=16;
@@ -53,10 +59,13 @@ impl CheckedHeap {
         if !self.is_checked() || self.is_frozen() {
             return None;
         }
-        if !policy::is_meant(request, ordinal) || !self.is_wanted(site) {
+        if !policy::is_meant(request, ordinal)
+            || !policy::is_chosen(site, request.size)
+            || !self.is_wanted(site)
+        {
             return None;
         }
-        let plan = self.count_unguarded(Plan::of(request, ordinal))?;
+        let plan = self.count_unguarded(Plan::of(request, site, ordinal))?;
         let allocations = self.counted_allocations();
         let taken = { self.guards().pool.lock().take(plan, allocations) };
         let taken = self.count_unguarded(taken)?;

@@ -1,7 +1,7 @@
 //! What guards may cost: a share of the allocations, so that a program is never much slower, and a
 //! share of its memory.
 
-use crate::checks::guard::policy::{ALL, AUTO};
+use crate::checks::guard::policy::{Rule, rule};
 use crate::options::{self, Name};
 
 /// Guards that every process has at once.
@@ -94,7 +94,7 @@ impl Budget {
     /// May a freed slot be closed?
     pub(super) fn may_close(&self, allocations: u64) -> bool {
         let share = if is_auto() { FOR_A_COST } else { FOR_A_CLOSE };
-        self.calls < FIRST + allocations / share
+        rule() == Rule::Contents || self.calls < FIRST + allocations / share
     }
 
     /// One is.
@@ -105,8 +105,11 @@ impl Budget {
     /// May so many bytes more be used, where the program had at most `peak` live bytes?
     pub(super) fn has_room(&self, bytes: usize, peak: usize) -> bool {
         let most = match options::number(Name::GuardBudgetMb) {
-            0 if is_auto() => (LEAST_BYTES + peak / SHARE).min(MOST_BYTES),
-            0 => self.most,
+            0 => match rule() {
+                Rule::Counts => (LEAST_BYTES + peak / SHARE).min(MOST_BYTES),
+                Rule::Contents => MOST_BYTES,
+                Rule::All => self.most,
+            },
             megabytes => megabytes << 20,
         };
         self.spare + self.overhead + bytes <= most
@@ -114,6 +117,5 @@ impl Budget {
 }
 
 fn is_auto() -> bool {
-    let mode = options::number(Name::Guard);
-    mode == AUTO || mode != ALL
+    rule() == Rule::Counts
 }

@@ -1,7 +1,8 @@
 //! The invariants of guarded slots, and the one walker that tests them, while no other thread
 //! allocates or frees:
 //!
-//! - G1: a slot that was used holds a live block, or is in the list of its class: waiting or closed.
+//! - G1: a slot that was used holds a live block, or is in the list of its class: waiting or
+//!   closed.
 //! - G2: a live slot's block lies in it, and the shadow says so.
 //! - G3: live and waiting slots can be read; closed ones fault, unless a fault has opened them.
 //! - G4: the guards on both sides of a live slot fault, unless one was opened.

@@ -3,20 +3,53 @@
 //!
 //! Of a site's blocks number 1, 2, 4, 8 ... are guarded: its bug, if it has one, is in most of them
 //! as a rule. The sides take turns. `guard_seed` moves both.
+//!
+//! In a fuzz campaign a process sees many inputs, and the same input is to end the same way again:
+//! there the site and the block's size decide, whatever came before.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::checks::header::noted_align;
 use crate::checks::request::Request;
 use crate::heap::size::{GRANULE, PAGE, round_up};
 use crate::model::finding::AllocKind;
+use crate::model::site::ProcessSite;
 use crate::options::{self, Name};
 use crate::shadow::guarded_slots::CLASSES;
+use crate::stack::depot;
 
-/// Values of the option `guard`.
-pub(super) const AUTO: usize = 0;
+/// Values of the option `guard`; 0 is auto.
 pub(super) const OFF: usize = 1;
-pub(super) const ALL: usize = 2;
+const ALL: usize = 2;
+
+/// What decides which blocks are guarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// A site's count of blocks.
+    Counts,
+    /// Site and size.
+    Contents,
+    /// Nothing: all are.
+    All,
+}
+
+/// Do site and size decide?
+static BY_CONTENTS: AtomicBool = AtomicBool::new(false);
+
+/// What decides.
+pub(super) fn rule() -> Rule {
+    match options::number(Name::Guard) {
+        ALL => Rule::All,
+        _ if BY_CONTENTS.load(Ordering::Relaxed) => Rule::Contents,
+        _ => Rule::Counts,
+    }
+}
+
+/// Lets site and size decide from here on.
+pub(crate) fn go_by_contents() {
+    BY_CONTENTS.store(true, Ordering::Relaxed);
+    prepare();
+}
 
 /// Where a block's guard is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +65,7 @@ static RULE: AtomicU64 = AtomicU64::new((u32::MAX as u64) << 32);
 
 /// Takes the options over; before the first block.
 pub(crate) fn prepare() {
-    let mask = if options::number(Name::Guard) == ALL { 0 } else { u64::from(u32::MAX) };
+    let mask = if rule() == Rule::Counts { u64::from(u32::MAX) } else { 0 };
     RULE.store(mask << 32 | u64::from(shift()), Ordering::Relaxed);
 }
 
@@ -70,6 +103,42 @@ pub(super) fn is_meant(request: Request, ordinal: u32) -> bool {
         && options::size_range(Name::GuardSizes).contains(&request.size)
 }
 
+/// Of the blocks that site and size decide on, one pair in so many is guarded, and of these one in
+/// so many has its slot closed when it is freed. The first part is decided by the size alone.
+const SIZES: usize = 32;
+const SPREAD: usize = 0x9e37_79b9_7f4a_7c15;
+const PAIRS: u64 = 2;
+const CLOSED: u64 = 16;
+
+/// A number that is the same in each run for a site and a size: of addresses only that part counts
+/// which the loader does not choose.
+fn number_of(site: ProcessSite, size: usize) -> u64 {
+    const IN_PAGE: usize = PAGE - 1;
+    let seed = (size + options::number(Name::GuardSeed)) as u64;
+    depot::frames(site).fold(seed, |number, frame| {
+        let mixed = (number ^ (frame.pc() & IN_PAGE) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        mixed ^ (mixed >> 29)
+    })
+}
+
+/// May a block of that size be chosen, where site and size decide?
+#[inline(always)]
+pub(crate) fn is_size_chosen(size: usize) -> bool {
+    let turn = size.wrapping_add(options::number(Name::GuardSeed));
+    turn.wrapping_mul(SPREAD) >> (usize::BITS - SIZES.ilog2()) == 0
+        || !BY_CONTENTS.load(Ordering::Relaxed)
+}
+
+/// Is a block of that size and site chosen, where these decide?
+pub(super) fn is_chosen(site: ProcessSite, size: usize) -> bool {
+    rule() != Rule::Contents || is_size_chosen(size) && number_of(site, size).is_multiple_of(PAIRS)
+}
+
+/// Is its slot closed when it is freed?
+pub(super) fn is_closed(site: ProcessSite, size: usize) -> bool {
+    (number_of(site, size) >> 8).is_multiple_of(CLOSED)
+}
+
 /// How a block is guarded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Plan {
@@ -81,21 +150,20 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// For a request that is number `ordinal` of its site, from 1. `None`: it cannot be guarded.
-    pub(super) fn of(request: Request, ordinal: u32) -> Option<Self> {
+    pub(super) fn of(request: Request, site: ProcessSite, ordinal: u32) -> Option<Self> {
         let Request { size, align, kind, .. } = request;
-        let mode = options::number(Name::Guard);
         if align > PAGE {
             return None;
         }
         let reach = reach_of(size, noted_align(kind, align), kind);
         let pages = reach.div_ceil(PAGE);
         let class = CLASSES.iter().position(|&room| pages <= room)?;
-        let turn = match mode {
-            ALL => ordinal as usize,
-            _ => (ordinal + shift()).ilog2() as usize,
+        let turn = match rule() {
+            Rule::All => ordinal as usize + 1,
+            Rule::Contents => (number_of(site, size) >> 16) as usize,
+            Rule::Counts => (ordinal + shift()).ilog2() as usize,
         };
-        let turns = (turn + options::number(Name::GuardSeed)) % 2;
-        let is_after = if mode == ALL { turns == 1 } else { turns == 0 };
+        let is_after = (turn + options::number(Name::GuardSeed)).is_multiple_of(2);
         let side = if is_after { Side::After } else { Side::Before };
         Some(Self { side, class, reach })
     }
@@ -115,15 +183,21 @@ mod tests {
     fn sides_take_turns() {
         let sides: Vec<Side> = [1, 2, 4, 8]
             .into_iter()
-            .filter_map(|ordinal| Plan::of(Request::malloc(10), ordinal))
+            .filter_map(|ordinal| Plan::of(Request::malloc(10), ProcessSite::NONE, ordinal))
             .map(|plan| plan.side)
             .collect();
         assert_eq!(sides, [Side::After, Side::Before, Side::After, Side::Before]);
         let huge = Request { align: 2 * PAGE, ..Request::malloc(10) };
-        assert!(Plan::of(huge, 1).is_none() && Plan::of(Request::malloc(2 << 20), 1).is_none());
+        assert!(
+            Plan::of(huge, ProcessSite::NONE, 1).is_none()
+                && Plan::of(Request::malloc(2 << 20), ProcessSite::NONE, 1).is_none()
+        );
         let rust = Request { size: 13, align: 1, kind: AllocKind::Rust, zeroed: false };
-        assert_eq!(Plan::of(rust, 1).map(|plan| plan.reach), Some(13));
-        assert_eq!(Plan::of(Request { align: 8, ..rust }, 1).map(|plan| plan.reach), Some(16));
+        assert_eq!(Plan::of(rust, ProcessSite::NONE, 1).map(|plan| plan.reach), Some(13));
+        assert_eq!(
+            Plan::of(Request { align: 8, ..rust }, ProcessSite::NONE, 1).map(|plan| plan.reach),
+            Some(16)
+        );
         assert!(!is_meant(Request::malloc(10), 0) && is_meant(Request::malloc(10), 1));
     }
 }

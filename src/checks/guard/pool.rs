@@ -2,7 +2,7 @@
 
 use crate::checks::guard::budget::{Budget, OVERHEAD};
 use crate::checks::guard::list::SlotList;
-use crate::checks::guard::policy::Plan;
+use crate::checks::guard::policy::{Plan, Rule, rule};
 use crate::checks::guard::reserve;
 use crate::heap::size::PAGE;
 use crate::shadow::guarded_slots::{self, CLASSES, SPAN, Slot};
@@ -12,6 +12,8 @@ use crate::sys::{guard_pages, seccomp};
 const AHEAD: usize = 64;
 /// With `guard=all`: freed slots of a class that wait before the oldest is used again.
 const KEPT: usize = 256;
+/// The same in fuzz campaigns, where the slots are to stay in the cache.
+const KEPT_NEAR: usize = 8;
 
 /// Refusals of the kernel in a row after which it is asked no more.
 const MOST_REFUSALS: u32 = 8;
@@ -93,7 +95,12 @@ impl Pool {
 
     fn find(&mut self, plan: Plan, allocations: u64) -> Option<TakenSlot> {
         let class = plan.class;
-        let may_wait = reserve::is_auto() || self.count_of(class) < KEPT;
+        let kept = match rule() {
+            Rule::Counts => usize::MAX,
+            Rule::Contents => KEPT_NEAR,
+            Rule::All => KEPT,
+        };
+        let may_wait = self.count_of(class) < kept;
         let spare = Self::pages_of(plan) - plan.reach;
         let has_room = self.budget.has_room(spare + OVERHEAD, reserve::peak());
         if may_wait && has_room && !seccomp::is_installed() {

@@ -52,7 +52,9 @@ impl CheckedHeap {
     /// Closes the slot of a freed block, or poisons it and lets it wait.
     fn retire_slot(&self, slot: Slot, user: usize, size: usize) {
         // Frozen, it stays as it is: nothing may go away under a reader's hands.
-        let can_close = !self.is_frozen() && !seccomp::is_installed();
+        let site = ProcessSite(slot.record().site.load(Ordering::Relaxed));
+        let is_wanted = policy::rule() != policy::Rule::Contents || policy::is_closed(site, size);
+        let can_close = is_wanted && !self.is_frozen() && !seccomp::is_installed();
         let allocations = if can_close { self.counted_allocations() } else { 0 };
         let may_close = can_close && self.guards().pool().lock().may_close(allocations);
         let record = slot.record();

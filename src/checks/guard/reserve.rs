@@ -1,7 +1,7 @@
 //! The reservation: how much address space there is for slots, and what they may take of memory.
 
 use crate::arena::peak_bytes;
-use crate::checks::guard::policy::{ALL, OFF};
+use crate::checks::guard::policy::{OFF, Rule, rule};
 use crate::options::{self, Name};
 use crate::shadow::guarded_slots::{self, SPAN};
 use crate::sys::available_memory::available_memory;
@@ -18,9 +18,9 @@ const ADDRESSES: usize = 3;
 const PART: usize = 4;
 const LARGEST: usize = 1 << 44;
 
-/// Is it `guard=auto`?
-pub(super) fn is_auto() -> bool {
-    options::number(Name::Guard) != ALL
+/// Are there to be a few slots, not one for each block?
+fn is_auto() -> bool {
+    rule() != Rule::All
 }
 
 /// Most bytes that were live in the process at once.

@@ -9,13 +9,12 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::leak::mappings;
 use crate::leak::reachability_query;
 use crate::leak::reachability_query::Answer;
-use crate::options::{self, Name};
 use crate::runtime::HEAP;
 use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::stack::modules;
 use crate::stack::unwind::entry_point::Point;
-use crate::sys::{alt_stack, memory, process, thread};
+use crate::sys::{alt_stack, memory, thread};
 
 /// Pairs of functions that can be installed, as with the sanitizers.
 const MOST: usize = 5;
@@ -52,12 +51,7 @@ pub fn install(malloc: usize, free: usize) -> usize {
         return 0;
     };
     if at == 0 {
-        // Which blocks are guarded depends on what came before an input.
-        const GUARD_OFF: usize = 1;
-        let list = process::environment(c"MALLOCOP_OPTIONS").unwrap_or_default();
-        if !list.windows(6).any(|part| part == b"guard=") {
-            options::set_number(Name::Guard, GUARD_OFF);
-        }
+        HEAP.guard_by_contents();
         alt_stack::run(leave_out_notes);
         let blocks = memory::map(REMEMBERED * size_of::<AtomicUsize>());
         BLOCKS.store(blocks.unwrap_or(0), Ordering::Release);
