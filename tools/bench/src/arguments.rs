@@ -186,7 +186,9 @@ fn has_column(matches: &ArgMatches, entry: &Entry) -> bool {
     match (entry.group, chosen(matches, "columns")) {
         (Group::Base, _) => true,
         (_, Some(chosen)) => chosen.contains(&entry.name),
-        (Group::Own, None) => !quick || !["everything", "leaks"].contains(&entry.name),
+        (Group::Own, None) => {
+            !quick || !["everything", "guard-off", "guard-all", "leaks"].contains(&entry.name)
+        }
         (Group::Light, None) => peers != "none",
         (Group::Heavy, None) => peers == "all",
     }

@@ -54,7 +54,7 @@ use Means::{Library, Mallocop, Nothing, Wrapper};
 use Place::{Cache, Pattern};
 
 /// All of them, the one to compare with first.
-pub(crate) const TABLE: [Entry; 15] = [
+pub(crate) const TABLE: [Entry; 17] = [
     Entry {
         name: "glibc",
         title: "glibc",
@@ -89,6 +89,28 @@ pub(crate) const TABLE: [Entry; 15] = [
         group: Group::Own,
         means: Mallocop,
         environment: &[("MALLOCOP_OPTIONS", "malloc_context_size=256:detect_leaks=0:quiet=1")],
+    },
+    Entry {
+        name: "guard-off",
+        title: "no guards",
+        about: "the same without guard pages: guard=off",
+        group: Group::Own,
+        means: Mallocop,
+        environment: &[(
+            "MALLOCOP_OPTIONS",
+            "malloc_context_size=256:detect_leaks=0:quiet=1:guard=off",
+        )],
+    },
+    Entry {
+        name: "guard-all",
+        title: "all guarded",
+        about: "everything, with all blocks between guard pages: guard=all",
+        group: Group::Own,
+        means: Mallocop,
+        environment: &[(
+            "MALLOCOP_OPTIONS",
+            "malloc_context_size=256:detect_leaks=0:quiet=1:guard=all",
+        )],
     },
     Entry {
         name: "leaks",

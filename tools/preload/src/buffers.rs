@@ -5,14 +5,12 @@
 //! They are cancellation points. Whoever is cancelled in one goes through a frame of ours that has
 //! nothing to do then.
 
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{c_int, c_void};
 use core::{mem, ptr};
 
 use mallocop::model::access::Call;
 use mallocop::runtime::refused_call::{self, Part};
 use mallocop::sys::{errno, memory};
-
-use crate::real::Real;
 
 /// Has a descriptor more to give? Else a short count is no sign of anything.
 fn has_more(fd: c_int) -> bool {
@@ -73,24 +71,46 @@ fn parts_of(message: *const libc::msghdr, result: isize) -> (*const libc::iovec,
     (message.msg_iov, message.msg_iovlen)
 }
 
-/// A symbol's name as a C string.
-macro_rules! c_name {
-    ($symbol:ident) => {
-        match CStr::from_bytes_with_nul(concat!(stringify!($symbol), "\0").as_bytes()) {
-            Ok(name) => name,
-            Err(_) => c"",
+/// A module of libc's functions, by their symbols.
+macro_rules! reals {
+    ($module:ident: $($symbol:ident)*) => {
+        #[allow(non_upper_case_globals, reason = "named as libc's functions")]
+        mod $module {
+            use crate::real::Real;
+
+            $(pub(super) static $symbol: Real = Real::new(
+                match core::ffi::CStr::from_bytes_with_nul(
+                    concat!(stringify!($symbol), "\0").as_bytes(),
+                ) {
+                    Ok(name) => name,
+                    Err(_) => c"",
+                },
+            );)*
+
+            /// Looks all of them up.
+            pub(super) fn find() {
+                for real in [$(&$symbol),*] {
+                    real.find();
+                }
+            }
         }
     };
 }
 
-/// Calls libc's function of that name; a function without one sets ENOSYS.
+/// Looks all of libc's functions up, while that can be done: a signal handler or a forked child may
+/// be the first to call one.
+pub(crate) fn find() {
+    single::find();
+    several::find();
+}
+
+/// Calls libc's function; without one, ENOSYS is set.
 macro_rules! call_real {
-    ($symbol:ident($($name:ident: $kind:ty),*)) => {{
-        static REAL: Real = Real::new(c_name!($symbol));
+    ($module:ident: $symbol:ident($($name:ident: $kind:ty),*)) => {{
         type Function = unsafe extern "C-unwind" fn($($kind),*) -> isize;
         // SAFETY: libc's function of that name, with the caller's own arguments.
         unsafe {
-            match mem::transmute::<usize, Option<Function>>(REAL.find()) {
+            match mem::transmute::<usize, Option<Function>>($module::$symbol.find()) {
                 Some(real) => real($($name),*),
                 None => {
                     errno::set(libc::ENOSYS);
@@ -105,12 +125,13 @@ macro_rules! call_real {
 macro_rules! buffer_calls {
     ($($symbol:ident($fd:ident: $int:ty $(, $name:ident: $kind:ty)*)
         => $call:ident, $buffer:ident, $bytes:ident;)*) => {
+        reals!(single: $($symbol)*);
         $(
             /// # Safety
             /// As for libc's function of that name.
             #[unsafe(no_mangle)]
             unsafe extern "C-unwind" fn $symbol($fd: $int $(, $name: $kind)*) -> isize {
-                let call = || call_real!($symbol($fd: $int $(, $name: $kind)*));
+                let call = || call_real!(single: $symbol($fd: $int $(, $name: $kind)*));
                 let result = call();
                 if result == $bytes as isize || !refused_call::is_possible() {
                     return result;
@@ -161,12 +182,13 @@ buffer_calls! {
 macro_rules! vector_calls {
     ($($symbol:ident($fd:ident: $int:ty $(, $name:ident: $kind:ty)*)
         => $call:ident, |$result:ident| $parts:expr;)*) => {
+        reals!(several: $($symbol)*);
         $(
             /// # Safety
             /// As for libc's function of that name.
             #[unsafe(no_mangle)]
             unsafe extern "C-unwind" fn $symbol($fd: $int $(, $name: $kind)*) -> isize {
-                let call = || call_real!($symbol($fd: $int $(, $name: $kind)*));
+                let call = || call_real!(several: $symbol($fd: $int $(, $name: $kind)*));
                 let $result = call();
                 let repeats = refused_call::is_possible()
                     && ($result >= 0 || is_refused())

@@ -10,7 +10,7 @@ use mallocop::stack::modules;
 use mallocop::sys::thread::ToolWork;
 use mallocop::sys::{handler_stack, process, thread_start};
 
-use crate::{exec, filters, operators, shims, signals, threads};
+use crate::{buffers, exec, filters, operators, shims, signals, threads};
 
 /// Value of the option `guard`.
 const GUARD_OFF: usize = 1;
@@ -43,6 +43,7 @@ extern "C" fn begin() {
         exec::find();
         shims::prepare();
         way_out::register();
+        buffers::find();
         signals::find();
         threads::find();
         operators::ensure_resolved();
