@@ -15,7 +15,7 @@ const FREED: &str = "heap-use-after-free: ";
 /// A kind of wrong access, and what is said of it: class, access, place, innermost function.
 type Kind = (&'static str, &'static str, &'static str, &'static str, &'static str);
 
-static KINDS: [Kind; 19] = [
+static KINDS: [Kind; 21] = [
     ("read_after", OVERFLOW, "read of 1 byte", "0 bytes after a 96-byte block", "read_at"),
     ("write_after", OVERFLOW, "write of 1 byte", "0 bytes after a 96-byte block", "write_at"),
     ("read_straddling", OVERFLOW, "read of 8 bytes", "0 bytes after a 96-byte block", "read_word"),
@@ -34,6 +34,8 @@ static KINDS: [Kind; 19] = [
     ("call_writev", OVERFLOW, "read of 200 bytes", "block, by writev(), which failed", "call"),
     ("call_recv", OVERFLOW, "write of 200 bytes", "block, by recv(), which failed", "call"),
     ("call_recvmsg", OVERFLOW, "write of 200 bytes", "block, by recvmsg(), which failed", "call"),
+    ("call_fread", OVERFLOW, "write of 16384 bytes", "block, by fread(), which failed", "call"),
+    ("call_fwrite", OVERFLOW, "read of 16384 bytes", "block, by fwrite(), which failed", "call"),
     ("call_send", OVERFLOW, "read of 200 bytes", "block, by send(), which failed", "call"),
 ];
 
@@ -142,7 +144,8 @@ fn a_program_that_is_not_to_end_goes_on() {
             assert!(ran.stdout.ends_with("guard_kinds: end\n"), "{kind}: {}", ran.stdout);
             assert_eq!(ran.stderr.matches(class).count(), 1, "{kind} {backend}: {}", ran.stderr);
             let alone = finish(Command::new(victim(false)).arg(kind));
-            if kind.starts_with("call_") {
+            // Alone, fread writes over the heap.
+            if kind.starts_with("call_") && kind != "call_fread" {
                 assert_eq!(ran.stdout, alone.stdout, "{kind} {backend}");
             }
         }

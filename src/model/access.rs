@@ -32,7 +32,7 @@ pub enum CallEnd {
 
 macro_rules! calls {
     ($($variant:ident, $name:literal, $fills:literal;)*) => {
-        /// A system call with a buffer, by libc's function.
+        /// A call by which the kernel uses a buffer, by libc's function.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum Call { $(#[doc = $name] $variant,)* }
 
@@ -58,6 +58,7 @@ calls! {
     Recv, "recv", true;
     Recvfrom, "recvfrom", true;
     Recvmsg, "recvmsg", true;
+    Fread, "fread", true;
     Write, "write", false;
     Pwrite, "pwrite", false;
     Writev, "writev", false;
@@ -65,4 +66,5 @@ calls! {
     Send, "send", false;
     Sendto, "sendto", false;
     Sendmsg, "sendmsg", false;
+    Fwrite, "fwrite", false;
 }

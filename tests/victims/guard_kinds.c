@@ -72,7 +72,21 @@ static void call(const char *name) {
         done = recvmsg(sockets[0], &message, 0);
     else if (!strcmp(name, "send"))
         done = send(sockets[0], block, bytes, 0);
-    else if (!strcmp(name, "bound")) {
+    else if (!strcmp(name, "fread")) {
+        /* Larger than the stream's buffer: read to where it is to go. */
+        FILE *file = fopen("/dev/zero", "r");
+        free(block);
+        block = make(8192);
+        done = fread(block, 1, WRONG ? 16384 : 8192, file);
+        fclose(file);
+    } else if (!strcmp(name, "fwrite")) {
+        FILE *file = tmpfile();
+        free(block);
+        block = make(8192);
+        setvbuf(file, 0, _IONBF, 0);
+        done = fwrite(block, 1, WRONG ? 16384 : 8192, file);
+        fclose(file);
+    } else if (!strcmp(name, "bound")) {
         /* A bound is no error: no more is there than the block holds. */
         char *exact = much;
         while (read(pipes[0], exact, 100) == 100 && --bytes > 191 * WRONG + 87 * !WRONG)

@@ -102,6 +102,7 @@ macro_rules! reals {
 pub(crate) fn find() {
     single::find();
     several::find();
+    streams::find();
 }
 
 /// Calls libc's function; without one, ENOSYS is set.
@@ -216,4 +217,50 @@ vector_calls! {
         => Recvmsg, |result| parts_of(message, result);
     sendmsg(fd: c_int, message: *const libc::msghdr, flags: c_int)
         => Sendmsg, |result| parts_of(message, result);
+}
+
+/// `symbol => call`: stdio's calls, which hand large buffers to the kernel as they are. What is left
+/// is done by a second call where the program goes on.
+macro_rules! stream_calls {
+    ($($symbol:ident => $call:ident;)*) => {
+        reals!(streams: $($symbol)*);
+        $(
+            /// # Safety
+            /// As for libc's function of that name.
+            #[unsafe(no_mangle)]
+            unsafe extern "C-unwind" fn $symbol(
+                buffer: *mut c_void,
+                size: usize,
+                count: usize,
+                stream: *mut libc::FILE,
+            ) -> usize {
+                let call = |buffer: *mut c_void, count: usize| {
+                    call_real!(streams: $symbol(
+                        buffer: *mut c_void,
+                        size: usize,
+                        count: usize,
+                        stream: *mut libc::FILE
+                    )) as usize
+                };
+                let done = call(buffer, count);
+                let bytes = size.saturating_mul(count);
+                if done < count
+                    && refused_call::is_possible()
+                    && look(Call::$call, buffer as usize, bytes, -1, -1)
+                {
+                    // SAFETY: the caller's own stream, whose error was that of the call.
+                    unsafe { libc::clearerr(stream) };
+                    return done + call(buffer.wrapping_byte_add(done * size), count - done);
+                }
+                done
+            }
+        )*
+    };
+}
+
+stream_calls! {
+    fread => Fread;
+    fwrite => Fwrite;
+    fread_unlocked => Fread;
+    fwrite_unlocked => Fwrite;
 }
