@@ -202,7 +202,7 @@ fn sixty_weaknesses() {
 /// guarded, aligned requests.
 #[test]
 fn correct_programs_in_hard_places() {
-    const PLACES: [&str; 9] = [
+    const PLACES: [&str; 10] = [
         "use",
         "fork",
         "threads",
@@ -212,6 +212,7 @@ fn correct_programs_in_hard_places() {
         "data",
         "cancelled",
         "aligned",
+        "dlerror",
     ];
     let program = compile("guard_places.c", "guard_places", &[]);
     for place in PLACES {
