@@ -219,8 +219,8 @@ vector_calls! {
         => Sendmsg, |result| parts_of(message, result);
 }
 
-/// `symbol => call`: stdio's calls, which hand large buffers to the kernel as they are. What is left
-/// is done by a second call where the program goes on.
+/// `symbol => call`: stdio's calls, which hand large buffers to the kernel as they are. What is
+/// left is done by a second call where the program goes on.
 macro_rules! stream_calls {
     ($($symbol:ident => $call:ident;)*) => {
         reals!(streams: $($symbol)*);
