@@ -18,7 +18,7 @@ pub struct Touched {
     pub start: usize,
 }
 
-/// What a fault in a guarded slot was.
+/// An access that faulted in a guarded slot, explained.
 #[derive(Clone, Copy, Debug)]
 pub struct GuardedAccess {
     /// The block.
@@ -39,7 +39,7 @@ impl CheckedHeap {
         let end = user + size;
         let start = touched.start;
         let place = match block.life {
-            // What was freed is gone as a whole.
+            // A freed block is closed as a whole.
             Life::Freed if start >= user && start < end => Location::Inside(start - user),
             Life::Live if start >= user && start < end => Location::Past(0),
             _ if start < user => Location::Before(user - start),
@@ -93,8 +93,10 @@ impl CheckedHeap {
                     slot.into_iter().for_each(|slot| slot.record().set_opened(behind, true));
                 }
             }
-            Some(Place::Data(slot)) => slot.record().set_state(SlotState::Opened),
-            None => {}
+            Some(Place::Data(slot)) if slot.record().state() == SlotState::Closed => {
+                slot.record().set_state(SlotState::Opened);
+            }
+            Some(Place::Data(_)) | None => {}
         }
         let is_open = || memory::is_readable(page, page + 1);
         // Behind the last span that is in use nothing is committed yet.

@@ -35,7 +35,7 @@ impl CheckedHeap {
         let is_open = match was {
             Was::Fresh => guard_pages::open_fresh(slot.start(), bytes),
             Was::Closed => {
-                // What a fault has opened holds what was written since.
+                // A page that a fault has opened may have been written to since.
                 let is_whole = slot.record().state() != SlotState::Opened
                     // SAFETY: the slot's block was freed.
                     || unsafe { guard_pages::close(slot.start(), bytes) };

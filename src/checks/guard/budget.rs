@@ -1,4 +1,4 @@
-//! What guards may cost: a share of the allocations, so that a program is never much slower, and a
+//! The cost that guards may have: a share of the allocations, so that a program is never much slower, and a
 //! share of its memory.
 
 use crate::checks::guard::policy::{Rule, rule};
@@ -19,10 +19,10 @@ const MOST_LIVE: usize = 4096;
 const LEAST_BYTES: usize = 1 << 20;
 const SHARE: usize = 16;
 const MOST_BYTES: usize = 16 << 20;
-/// What is kept of a slot that was ever used, besides its pages: its record, states, page table.
+/// Bytes that a slot takes besides its pages once it was used: record, states, page table.
 pub(super) const OVERHEAD: usize = 320;
 
-/// What was used so far.
+/// The blocks, calls, page faults and bytes used so far.
 pub(super) struct Budget {
     blocks: u64,
     faults: u64,
@@ -31,7 +31,7 @@ pub(super) struct Budget {
     pub(super) live: usize,
     /// Bytes of slots that are open.
     pub(super) open: usize,
-    /// Those of them that are no live block's.
+    /// Bytes of open slots outside of live blocks.
     spare: usize,
     /// Bytes of what is known of all slots that were ever used.
     overhead: usize,
