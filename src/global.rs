@@ -202,5 +202,5 @@ fn prepare() {
     options::set_number(Name::Quiet, 1);
     // Which blocks are guarded depends on what came before an input.
     #[cfg(feature = "libfuzzer")]
-    options::set_number(Name::Guard, 1);
+    options::set_number(Name::Guard, options::GUARD_OFF);
 }

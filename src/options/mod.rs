@@ -15,5 +15,5 @@ pub use plan::Plan;
 pub use rejected::Rejected;
 pub use spec::{MAX_TEXT, OptionSpec, Type, Value};
 pub use style::style;
-pub use table::{Name, TABLE, flag, number, set_number, size_range};
+pub use table::{GUARD_ALL, GUARD_OFF, Name, TABLE, flag, number, set_number, size_range};
 pub use texts::{copy_text, set_text, text};

@@ -149,6 +149,11 @@ options! {
         "No start line and no summary";
 }
 
+/// Values of the option `guard`; 0 is auto.
+pub const GUARD_OFF: usize = 1;
+/// See [`GUARD_OFF`].
+pub const GUARD_ALL: usize = 2;
+
 /// Value of a flag.
 pub fn flag(name: Name) -> bool {
     number(name) != 0

@@ -31,9 +31,6 @@ use crate::runtime::{afl, lsan_user_hooks};
 use crate::runtime::{config, leak_rules};
 use crate::with_registers;
 
-/// Value of the option `guard`.
-const GUARD_ALL: usize = 2;
-
 /// Was the program's one leak check made before its end?
 static LEAKS_CHECKED: AtomicBool = AtomicBool::new(false);
 
@@ -100,7 +97,11 @@ fn sum(speaks: bool) -> LeakSummary {
         lost_frees: deferred_free::lost() as u64,
         folded: depot::folded() as u64,
         lost_looks: u64::from(fault_net::lost()),
-        unguarded: if options::number(Name::Guard) == GUARD_ALL { HEAP.unguarded() } else { 0 },
+        unguarded: if options::number(Name::Guard) == options::GUARD_ALL {
+            HEAP.unguarded()
+        } else {
+            0
+        },
         ..LeakSummary::default()
     }
 }

@@ -5,8 +5,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 use crate::checks::Touched;
 use crate::model::access::{Call, CallEnd};
-use crate::model::finding::{Defect, Finding, Life, Operation, WrongAccess};
-use crate::options::{self, Name};
+use crate::model::finding::{Finding, Operation};
 use crate::runtime::HEAP;
 use crate::shadow::guarded_slots;
 use crate::stack::capture;
@@ -62,26 +61,13 @@ fn tell(call: Call, Part { start, bytes }: Part, fault: usize, done: Option<usiz
     if IS_TELLING.swap(true, Ordering::AcqRel) {
         return;
     }
-    let access = WrongAccess {
-        is_write: call.fills(),
-        bytes,
-        is_freed: known.block.life == Life::Freed,
-        ordinal: known.ordinal,
-        seed: options::number(Name::GuardSeed) as u32,
-        is_all: options::number(Name::Guard) != 0,
-        call: Some((call, done.map_or(CallEnd::Refused, CallEnd::Short))),
-    };
+    let end = done.map_or(CallEnd::Refused, CallEnd::Short);
+    let defect = known.defect(call.fills(), bytes, Some((call, end)));
     let thread = thread_number::number();
     HEAP.deliver(&Finding {
         place: known.place,
         block: Some(known.block),
-        ..Finding::new(
-            Defect::Access(access),
-            Operation::Access,
-            start,
-            thread,
-            capture::full_site(),
-        )
+        ..Finding::new(defect, Operation::Access, start, thread, capture::full_site())
     });
     IS_TELLING.store(false, Ordering::Release);
 }

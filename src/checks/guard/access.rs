@@ -5,7 +5,9 @@ use core::sync::atomic::Ordering;
 use crate::checks::guard::slots::slot_round;
 use crate::checks::heap::CheckedHeap;
 use crate::heap::size::PAGE;
-use crate::model::finding::{Block, Life, Location};
+use crate::model::access::{Call, CallEnd};
+use crate::model::finding::{Block, Defect, Life, Location, WrongAccess};
+use crate::options::{self, Name};
 use crate::shadow::guarded_slots::{self, Place, Slot, SlotState};
 use crate::sys::{guard_pages, memory};
 
@@ -27,6 +29,21 @@ pub struct GuardedAccess {
     pub place: Location,
     /// Which of its site's blocks it is, from 1.
     pub ordinal: u32,
+}
+
+impl GuardedAccess {
+    /// The access as a finding tells of it.
+    pub fn defect(&self, is_write: bool, bytes: usize, call: Option<(Call, CallEnd)>) -> Defect {
+        Defect::Access(WrongAccess {
+            is_write,
+            bytes,
+            is_freed: self.block.life == Life::Freed,
+            ordinal: self.ordinal,
+            seed: options::number(Name::GuardSeed) as u32,
+            is_all: options::number(Name::Guard) == options::GUARD_ALL,
+            call,
+        })
+    }
 }
 
 impl CheckedHeap {

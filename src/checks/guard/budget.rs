@@ -1,5 +1,5 @@
-//! The cost that guards may have: a share of the allocations, so that a program is never much slower, and a
-//! share of its memory.
+//! The budget of guards: a share of the allocations, so that a program is never much slower, and
+//! a share of its memory.
 
 use crate::checks::guard::policy::{Rule, rule};
 use crate::options::{self, Name};
@@ -19,7 +19,7 @@ const MOST_LIVE: usize = 4096;
 const LEAST_BYTES: usize = 1 << 20;
 const SHARE: usize = 16;
 const MOST_BYTES: usize = 16 << 20;
-/// Bytes that a slot takes besides its pages once it was used: record, states, page table.
+/// Bytes that a used slot takes besides its pages: record, states, page table.
 pub(super) const OVERHEAD: usize = 320;
 
 /// The blocks, calls, page faults and bytes used so far.

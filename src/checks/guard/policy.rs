@@ -18,10 +18,6 @@ use crate::options::{self, Name};
 use crate::shadow::guarded_slots::CLASSES;
 use crate::stack::depot;
 
-/// Values of the option `guard`; 0 is auto.
-pub(super) const OFF: usize = 1;
-const ALL: usize = 2;
-
 /// What decides which blocks are guarded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rule {
@@ -39,7 +35,7 @@ static BY_CONTENTS: AtomicBool = AtomicBool::new(false);
 /// What decides.
 pub(super) fn rule() -> Rule {
     match options::number(Name::Guard) {
-        ALL => Rule::All,
+        options::GUARD_ALL => Rule::All,
         _ if BY_CONTENTS.load(Ordering::Relaxed) => Rule::Contents,
         _ => Rule::Counts,
     }
@@ -98,7 +94,7 @@ pub(super) const fn reach_of(size: usize, align: usize, kind: AllocKind) -> usiz
 
 /// Is a request that is number `ordinal` of its site meant to be guarded?
 pub(super) fn is_meant(request: Request, ordinal: u32) -> bool {
-    options::number(Name::Guard) != OFF
+    options::number(Name::Guard) != options::GUARD_OFF
         && ordinal != 0
         && options::size_range(Name::GuardSizes).contains(&request.size)
 }

@@ -1,7 +1,7 @@
 //! The reservation: how much address space there is for slots, and what they may take of memory.
 
 use crate::arena::peak_bytes;
-use crate::checks::guard::policy::{OFF, Rule, rule};
+use crate::checks::guard::policy::{Rule, rule};
 use crate::options::{self, Name};
 use crate::shadow::guarded_slots::{self, SPAN};
 use crate::sys::available_memory::available_memory;
@@ -38,7 +38,7 @@ pub(super) fn reserve() -> usize {
     let wanted = if is_auto() { SPANS } else { (most * ADDRESSES).min(LARGEST) / SPAN };
     let limit = process::address_space_limit();
     let spans = if limit == usize::MAX { wanted } else { wanted.min(limit / SHARE / SPAN) };
-    let is_off = options::number(Name::Guard) == OFF;
+    let is_off = options::number(Name::Guard) == options::GUARD_OFF;
     // Writable memory counts against a limit on data.
     if is_off || spans == 0 || seccomp::is_installed() || process::limits_data() {
         return 0;

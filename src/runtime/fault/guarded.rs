@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use super::explain;
 use crate::arch::{FaultContext, Touch};
 use crate::checks::Touched;
-use crate::model::finding::{Defect, Finding, Life, Operation, WrongAccess};
+use crate::model::finding::{Finding, Operation};
 use crate::options::{self, Name};
 use crate::runtime::{HEAP, abort, reporter};
 use crate::shadow::guarded_slots;
@@ -20,8 +20,6 @@ use crate::sys::{
 
 /// Kernel id of the thread that tells; 0: none does.
 static TELLER: AtomicU32 = AtomicU32::new(0);
-/// Value of the option `guard`.
-const OFF: usize = 1;
 /// Longest access of one instruction.
 const WIDEST: usize = 64;
 
@@ -32,7 +30,7 @@ fn is_in_slots(caught: &CaughtSignal<'_>) -> bool {
 
 /// Takes such faults, in front of the program's own handlers, too. `is_alone`: no others are taken.
 pub(super) fn watch(is_alone: bool) {
-    if options::number(Name::Checks) == 0 && options::number(Name::Guard) != OFF {
+    if options::number(Name::Checks) == 0 && options::number(Name::Guard) != options::GUARD_OFF {
         handler_entry::take_faults(take);
         for (signal, option) in [(SEGMENT, Name::HandleSegv), (BUS, Name::HandleSigbus)] {
             if is_alone || !options::flag(option) {
@@ -97,21 +95,13 @@ fn tell_alone(caught: &CaughtSignal<'_>, context: &FaultContext) -> bool {
     let start = operand.map_or(fault, |operand| operand.address);
     let Some(known) = HEAP.guarded_access(Touched { fault, start }) else { return false };
     let is_write = context.page_fault() == Some(Touch::Write);
-    let access = WrongAccess {
-        is_write,
-        bytes: operand.map_or(0, |operand| operand.bytes),
-        is_freed: known.block.life == Life::Freed,
-        ordinal: known.ordinal,
-        seed: options::number(Name::GuardSeed) as u32,
-        is_all: options::number(Name::Guard) != 0,
-        call: None,
-    };
+    let defect = known.defect(is_write, operand.map_or(0, |operand| operand.bytes), None);
     let site = explain::site_of(caught, context);
     let thread = thread_number::number();
     reporter::on_finding(&Finding {
         place: known.place,
         block: Some(known.block),
-        ..Finding::new(Defect::Access(access), Operation::Access, start, thread, site)
+        ..Finding::new(defect, Operation::Access, start, thread, site)
     });
     HEAP.open_guarded(fault)
 }

@@ -12,9 +12,6 @@ use mallocop::sys::{handler_stack, process, thread_start};
 
 use crate::{buffers, exec, filters, operators, shims, signals, threads};
 
-/// Value of the option `guard`.
-const GUARD_OFF: usize = 1;
-
 /// The heap, made ready if this is the first call; see [`init::heap`].
 #[inline]
 pub(crate) fn heap() -> Option<&'static CheckedHeap> {
@@ -59,7 +56,7 @@ extern "C" fn begin() {
 fn watch_signals() {
     if process::is_go_program() {
         // Nobody could tell of an access that a guard has caught.
-        options::set_number(Name::Guard, GUARD_OFF);
+        options::set_number(Name::Guard, options::GUARD_OFF);
         thread_start::leave_alone();
         return;
     }
