@@ -221,7 +221,7 @@ mod tests {
         assert_eq!(column_names("--peers all").len(), columns::TABLE.len());
         assert_eq!(
             column_names("--peers none"),
-            ["glibc", "checks-off", "checks", "everything", "leaks"]
+            ["glibc", "checks-off", "checks", "everything", "guard-off", "guard-all", "leaks"]
         );
     }
 
