@@ -202,7 +202,7 @@ fn sixty_weaknesses() {
 /// guarded, aligned requests.
 #[test]
 fn correct_programs_in_hard_places() {
-    const PLACES: [&str; 10] = [
+    const PLACES: [&str; 11] = [
         "use",
         "fork",
         "threads",
@@ -213,6 +213,7 @@ fn correct_programs_in_hard_places() {
         "cancelled",
         "aligned",
         "dlerror",
+        "filtered",
     ];
     let program = compile("guard_places.c", "guard_places", &[]);
     for place in PLACES {
@@ -227,6 +228,30 @@ fn correct_programs_in_hard_places() {
             }
         }
     }
+}
+
+/// Where blocks cannot be guarded the report says so, once, and why.
+#[test]
+fn what_keeps_blocks_from_being_guarded_is_told() {
+    let program = compile("guard_places.c", "guard_places", &[]);
+    let told = |flags: &[&str], place: &str| {
+        let ran = finish(watched(flags, &program).arg(place));
+        assert_eq!(ran.status, 0, "{place}: {}", ran.stderr);
+        let lines = ran.stderr.lines().filter_map(|line| {
+            line.split_once("blocks were not guarded: ").map(|(_, why)| why.to_owned())
+        });
+        lines.collect::<Vec<String>>()
+    };
+    let data = ["there is a limit on data (RLIMIT_DATA)"];
+    let locked = ["the kernel gives no guard pages here, as in locked memory (mlockall)"];
+    let filtered = ["the program has installed a seccomp filter"];
+    assert_eq!(told(&[], "data"), data);
+    assert_eq!(told(&["--guard-backend=madvise"], "locked_before"), locked);
+    assert_eq!(told(&[], "filtered"), filtered);
+    assert!(told(&["--quiet"], "data").is_empty());
+    assert!(told(&["--guard=off"], "data").is_empty());
+    assert!(told(&["--guard-backend=none"], "use").is_empty());
+    assert!(told(&[], "use").is_empty());
 }
 
 /// The same program guards the same blocks again, another seed others.

@@ -84,6 +84,21 @@ pub enum LeakCheckObstacle {
     Fault,
 }
 
+/// Why blocks were not guarded, from some time on or from the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum GuardObstacle {
+    /// A limit on address space leaves no room for slots.
+    AddressLimit,
+    /// Slots would count against a limit on data.
+    DataLimit,
+    /// The program has installed a filter that may refuse system calls, or end it for them.
+    Filter,
+    /// The kernel has no way to make pages fault, or not the one that was asked for.
+    NoBackend,
+    /// It has refused time and again, as it does in locked memory.
+    Refused,
+}
+
 /// Why a thread was not stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NotStopped {
@@ -149,6 +164,9 @@ pub struct LeakSummary {
     /// Blocks that `guard=all` was to guard and did not.
     #[serde(default)]
     pub unguarded: u64,
+    /// Why blocks were not guarded, if they were to be.
+    #[serde(default)]
+    pub guard_obstacle: Option<GuardObstacle>,
 }
 
 impl<S> LeakReport<S> {

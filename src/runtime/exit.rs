@@ -102,6 +102,7 @@ fn sum(speaks: bool) -> LeakSummary {
         } else {
             0
         },
+        guard_obstacle: HEAP.guard_obstacle(),
         ..LeakSummary::default()
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::page::Page;
 use super::stacks;
 use super::style::Renderer;
-use crate::model::leak_report::{LeakReport, LeakSummary, Reachable};
+use crate::model::leak_report::{GuardObstacle, LeakReport, LeakSummary, Reachable};
 use crate::model::site::HeapStats;
 use crate::model::site::SiteCounts;
 use crate::model::site::SiteTotals;
@@ -100,6 +100,9 @@ pub(crate) fn write_limits<S: Copy>(out: &mut Page, sum: &LeakSummary, with: &Re
             if sum.unguarded == 1 { " was" } else { "s were" }
         );
     }
+    if let Some(obstacle) = sum.guard_obstacle {
+        let _ = writeln!(out, "mallocop: blocks were not guarded: {}", write_obstacle(obstacle));
+    }
     if sum.folded > 0 {
         let _ = writeln!(
             out,
@@ -107,6 +110,20 @@ pub(crate) fn write_limits<S: Copy>(out: &mut Page, sum: &LeakSummary, with: &Re
              (max_stack_memory_mb)",
             sum.folded
         );
+    }
+}
+
+const fn write_obstacle(obstacle: GuardObstacle) -> &'static str {
+    match obstacle {
+        GuardObstacle::AddressLimit => "the limit on address space is too low (RLIMIT_AS)",
+        GuardObstacle::DataLimit => "there is a limit on data (RLIMIT_DATA)",
+        GuardObstacle::Filter => "the program has installed a seccomp filter",
+        GuardObstacle::NoBackend => {
+            "the kernel gives no guard pages here, as in locked memory (mlockall)"
+        }
+        GuardObstacle::Refused => {
+            "the kernel gives no more guard pages, as in locked memory (mlockall)"
+        }
     }
 }
 

@@ -3,6 +3,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
@@ -10,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -125,6 +128,15 @@ static int aligned(void) {
     return good;
 }
 
+static int filtered(void) {
+    struct sock_filter rules[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog filter = {1, rules};
+    int good = use();
+    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    good += prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+    return good + use();
+}
+
 int main(int count, char **arguments) {
     const char *place = count > 1 ? arguments[1] : "";
     long result = -1;
@@ -148,6 +160,8 @@ int main(int count, char **arguments) {
         result = cancelled();
     else if (!strcmp(place, "aligned"))
         result = aligned();
+    else if (!strcmp(place, "filtered"))
+        result = filtered();
     else if (!strcmp(place, "dlerror")) {
         /* Calls that are interposed leave a pending error of the loader alone. */
         char text[100];

@@ -3,10 +3,12 @@
 use core::ptr::NonNull;
 use core::sync::atomic::Ordering;
 
+use crate::checks::guard::obstacle;
 use crate::checks::guard::policy;
 use crate::checks::guard::policy::Plan;
 use crate::checks::heap::CheckedHeap;
 use crate::checks::request::Request;
+use crate::model::leak_report::GuardObstacle;
 use crate::model::site::{HeapStats, ProcessSite};
 use crate::shadow::guarded_slots::{self, SPAN};
 use crate::stack::capture;
@@ -44,6 +46,11 @@ impl CheckedHeap {
     /// Blocks that were to be guarded and were not, since there was no memory for it.
     pub fn unguarded(&self) -> u64 {
         self.guards().unguarded.load(Ordering::Relaxed)
+    }
+
+    /// Why blocks were not guarded from some time on, if they were to be.
+    pub fn guard_obstacle(&self) -> Option<GuardObstacle> {
+        obstacle::met()
     }
 
     /// A guarded block for the request, number `ordinal` of its site, if it is to be one and there

@@ -3,7 +3,8 @@
 //!
 //! `policy` says which blocks are guarded and on which side, `pool` keeps the slots, `budget` what
 //! they may cost, `allocate` takes a slot for a block, `block` is a block in its slot, `release`
-//! its way out, `resize` realloc, `access` explains a fault, `check` has the invariants.
+//! its way out, `resize` realloc, `access` explains a fault, `check` has the invariants, `obstacle`
+//! the reason where there are no guards.
 
 /// Bytes of stack that taking a slot for a block needs at most; the block's address lies there.
 /// More where nothing is optimised.
@@ -16,6 +17,7 @@ mod budget;
 mod check;
 pub(crate) mod guards;
 mod list;
+mod obstacle;
 pub(crate) mod policy;
 mod pool;
 mod release;

@@ -3,8 +3,9 @@
 use crate::checks::guard::budget::{Budget, OVERHEAD};
 use crate::checks::guard::list::SlotList;
 use crate::checks::guard::policy::{Plan, Rule, rule};
-use crate::checks::guard::reserve;
+use crate::checks::guard::{obstacle, reserve};
 use crate::heap::size::PAGE;
+use crate::model::leak_report::GuardObstacle;
 use crate::shadow::guarded_slots::{self, CLASSES, SPAN, Slot};
 use crate::sys::{guard_pages, seccomp};
 
@@ -82,7 +83,10 @@ impl Pool {
     pub(super) fn take(&mut self, plan: Plan, allocations: u64) -> Option<TakenSlot> {
         if !self.is_tried {
             self.is_tried = true;
-            self.budget.most = reserve::reserve();
+            match reserve::reserve() {
+                Ok(most) => self.budget.most = most,
+                Err(obstacle) => obstacle::note(obstacle),
+            }
         }
         if guarded_slots::spans() == 0 || !self.budget.may_guard(allocations) {
             return None;
@@ -157,6 +161,7 @@ impl Pool {
         self.refusals = if is_done { 0 } else { self.refusals + 1 };
         if self.refusals == MOST_REFUSALS {
             guard_pages::give_up();
+            obstacle::note(GuardObstacle::Refused);
         }
         is_done
     }

@@ -2,6 +2,7 @@
 
 use crate::arena::peak_bytes;
 use crate::checks::guard::policy::{Rule, rule};
+use crate::model::leak_report::GuardObstacle;
 use crate::options::{self, Name};
 use crate::shadow::guarded_slots::{self, SPAN};
 use crate::sys::available_memory::available_memory;
@@ -29,8 +30,8 @@ pub(super) fn peak() -> usize {
 }
 
 /// Reserves addresses and chooses the way to make pages fault. Returns the most bytes of memory
-/// with `guard=all`.
-pub(super) fn reserve() -> usize {
+/// with `guard=all`. Where none are wanted, nothing is reserved.
+pub(super) fn reserve() -> Result<usize, GuardObstacle> {
     let most = match options::number(Name::GuardBudgetMb) {
         0 => available_memory() / PART,
         megabytes => megabytes << 20,
@@ -38,18 +39,24 @@ pub(super) fn reserve() -> usize {
     let wanted = if is_auto() { SPANS } else { (most * ADDRESSES).min(LARGEST) / SPAN };
     let limit = process::address_space_limit();
     let spans = if limit == usize::MAX { wanted } else { wanted.min(limit / SHARE / SPAN) };
-    let is_off = options::number(Name::Guard) == options::GUARD_OFF;
+    if spans == 0 {
+        return Err(GuardObstacle::AddressLimit);
+    }
+    if seccomp::is_installed() {
+        return Err(GuardObstacle::Filter);
+    }
     // Writable memory counts against a limit on data.
-    if is_off || spans == 0 || seccomp::is_installed() || process::limits_data() {
-        return 0;
+    if process::limits_data() {
+        return Err(GuardObstacle::DataLimit);
     }
     let ways = match options::number(Name::GuardBackend) {
         0 => &BACKENDS[..],
         number => BACKENDS.get(number - 1..number).unwrap_or(&[]),
     };
-    let Some(start) = guarded_slots::reserve(spans) else { return 0 };
+    let start = guarded_slots::reserve(spans).ok_or(GuardObstacle::AddressLimit)?;
     if guard_pages::choose(ways, start, SPAN) == Backend::None {
         guarded_slots::abandon();
+        return if ways.is_empty() { Ok(0) } else { Err(GuardObstacle::NoBackend) };
     }
-    most
+    Ok(most)
 }

@@ -151,6 +151,7 @@ fn add_sum(to: &mut LeakSummary, from: &LeakSummary) {
     to.folded = to.folded.saturating_add(from.folded);
     to.lost_looks = to.lost_looks.saturating_add(from.lost_looks);
     to.unguarded = to.unguarded.saturating_add(from.unguarded);
+    to.guard_obstacle = to.guard_obstacle.or(from.guard_obstacle);
 }
 
 /// How a process has ended at which it could not be looked at, if something is to be said of that.
