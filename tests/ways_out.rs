@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 
 use harness::{Ran, compile, finish, watched};
 
+/// Signals end the program even where whoever runs the tests ignores them, as nohup does.
 fn leave(flags: &[&str], arguments: &[&str]) -> Ran {
     let program = compile("ways_out.c", "ways_out", &[]);
-    finish(watched(flags, program).args(arguments))
+    let mut command = Command::new("env");
+    command.args(["--default-signal=HUP,INT,TERM", harness::MALLOCOP, "run"]).args(flags);
+    command.env_remove("MALLOCOP_OPTIONS").env("NO_COLOR", "1");
+    finish(command.arg("--").arg(program).args(arguments))
 }
 
 const DAMAGE: &str = "ERROR: mallocop: heap-buffer-overflow: memory clobbered past end of a \

@@ -54,7 +54,7 @@ use Means::{Library, Mallocop, Nothing, Wrapper};
 use Place::{Cache, Pattern};
 
 /// All of them, the one to compare with first.
-pub(crate) const TABLE: [Entry; 17] = [
+pub(crate) const TABLE: [Entry; 21] = [
     Entry {
         name: "glibc",
         title: "glibc",
@@ -137,6 +137,18 @@ pub(crate) const TABLE: [Entry; 17] = [
         environment: &[],
     },
     Entry {
+        name: "mimalloc-guarded",
+        title: "mimalloc, guarded",
+        about: "built with MI_GUARDED, preloaded: a guard page behind every block up to 1 MiB",
+        group: Group::Heavy,
+        means: Library(&[Cache("libmimalloc-guarded.so")]),
+        environment: &[
+            ("MIMALLOC_GUARDED_SAMPLE_RATE", "1"),
+            ("MIMALLOC_GUARDED_MAX", "1048576"),
+            ("MIMALLOC_GUARDED_PRECISE", "0"),
+        ],
+    },
+    Entry {
         name: "tcmalloc",
         title: "tcmalloc",
         about: "gperftools' libtcmalloc_minimal, preloaded",
@@ -147,13 +159,38 @@ pub(crate) const TABLE: [Entry; 17] = [
     Entry {
         name: "scudo",
         title: "scudo",
-        about: "LLVM's standalone library, preloaded",
+        about: "LLVM's standalone library, preloaded; its GWP-ASan guards one block in 5000",
         group: Group::Light,
         means: Library(&[
             Pattern("/usr/lib/llvm-*/lib/clang/*/lib/linux/libclang_rt.scudo_standalone-x86_64.so"),
             Pattern("/usr/lib/clang/*/lib/linux/libclang_rt.scudo_standalone-x86_64.so"),
         ]),
         environment: &[],
+    },
+    Entry {
+        name: "efence",
+        title: "Electric Fence",
+        about: "preloaded: a guard page behind every block",
+        group: Group::Heavy,
+        means: Library(&[Cache("libefence.so.0"), Pattern("/usr/lib/libefence.so.0")]),
+        environment: &[("EF_ALLOW_MALLOC_0", "1")],
+    },
+    Entry {
+        name: "duma",
+        title: "DUMA",
+        about: "preloaded: a guard page behind every block",
+        group: Group::Heavy,
+        means: Library(&[Cache("libduma.so.0"), Pattern("/usr/lib/libduma.so.0")]),
+        environment: &[("DUMA_ALLOW_MALLOC_0", "1")],
+    },
+    Entry {
+        name: "dislocator",
+        title: "libdislocator",
+        about: "AFL++'s, preloaded: a guard page behind every block",
+        group: Group::Heavy,
+        means: Library(&[Pattern("/usr/lib/afl/libdislocator.so")]),
+        // It counts freed memory as well.
+        environment: &[("AFL_LD_LIMIT_MB", "16384")],
     },
     Entry {
         name: "asan",
@@ -223,7 +260,7 @@ pub(crate) const TABLE: [Entry; 17] = [
 ];
 
 /// Set from outside, these would change what is measured.
-const CLEARED: [&str; 9] = [
+const CLEARED: [&str; 10] = [
     "LD_PRELOAD",
     "MALLOCOP_OPTIONS",
     "ASAN_OPTIONS",
@@ -233,6 +270,7 @@ const CLEARED: [&str; 9] = [
     "MALLOC_ARENA_MAX",
     "MALLOC_CHECK_",
     "SCUDO_OPTIONS",
+    "GWP_ASAN_OPTIONS",
 ];
 
 /// A column that can be measured here.
