@@ -134,33 +134,36 @@ fn hooks_that_are_installed_while_threads_run_hear_of_all_blocks() {
     }
 }
 
-/// Whether a block is guarded depends on its stack and size alone: an input ends the same way by
-/// itself and among others, in any order.
+/// An input ends the same way by itself and among others, in any order; and blocks of each size are
+/// guarded with some inputs, not only those whose size the input decides.
 #[test]
 fn the_same_input_has_the_same_verdict() {
     if !is_ready("libFuzzer", &["clang++"]) {
         return;
     }
-    let (inputs, program) = (folder("guarded"), fuzz_c());
-    let input = |length: usize| inputs.join(format!("{length:03}"));
-    let all: Vec<PathBuf> = (1..=300).map(input).collect();
+    ["RD", "RF"].into_iter().for_each(verdicts_are_the_same);
+}
+
+fn verdicts_are_the_same(word: &str) {
+    let (inputs, program) = (folder(&format!("guarded_{word}")), fuzz_c());
+    let all: Vec<PathBuf> = (1..=300).map(|at| inputs.join(format!("{at:03}"))).collect();
     for (length, path) in (1..).zip(&all) {
-        fs::write(path, [b"RD", &vec![b'x'; length][..]].concat()).expect("an input");
+        fs::write(path, format!("{word}{}", "x".repeat(length))).expect("an input");
     }
-    let found = |ran: &Ran| ran.stderr.contains(": read of 1 byte at ");
-    let alone: Vec<bool> =
-        all.iter().map(|path| found(&finish(watched(program, "RD").arg(path)))).collect();
+    let found = |text: &str| text.contains(": read of 1 byte at ");
+    let alone = all.iter().map(|path| found(&finish(watched(program, word).arg(path)).stderr));
+    let alone: Vec<bool> = alone.collect();
     let count = alone.iter().filter(|found| **found).count();
-    assert!((1..60).contains(&count), "{count} of 300 sizes");
+    assert!((1..60).contains(&count), "{word}: {count} of 300 inputs");
     // Backwards, in one process.
-    let mut command = watched(program, "RD");
-    command.env("MALLOCOP_OPTIONS", "quiet=1:halt_on_error=0");
-    let ran = finish(command.args(all.iter().rev()));
-    for (path, found) in all.iter().zip(alone) {
-        let start = format!("Running: {}\n", path.display());
-        let (_, behind) = ran.stderr.split_once(&start).expect("it was run");
-        let until = behind.split("Running: ").next().unwrap_or(behind);
-        assert_eq!(until.contains(": read of 1 byte at "), found, "{}", path.display());
+    let mut campaign = watched(program, word);
+    campaign.env("MALLOCOP_OPTIONS", "quiet=1:halt_on_error=0").args(all.iter().rev());
+    let ran = finish(&mut campaign);
+    for (path, told) in all.iter().zip(alone) {
+        let (_, behind) =
+            ran.stderr.split_once(&format!("Running: {}\n", path.display())).expect("it was run");
+        let until = behind.split("Running: ").next().expect("a part");
+        assert_eq!(found(until), told, "{}", path.display());
     }
 }
 

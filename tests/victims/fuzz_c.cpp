@@ -1,6 +1,6 @@
 // A libFuzzer target without a sanitizer: three planted errors, one for each word that an input can start with, a cache
-// that grows, and, for the word MB, much memory at once; for RD a read 16 bytes past a block as large as the input. The
-// variable DEFECT says which of the words counts.
+// that grows, and, for the word MB, much memory at once; for RD a read 16 bytes past a block as large as the input, for
+// RF one past a block of 40 bytes. The variable DEFECT says which of the words counts.
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
@@ -30,9 +30,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] == 'L')
         lose();
     if (data[0] == 'R') {
-        char *volatile read = static_cast<char *>(malloc(size));
+        size_t bytes = data[1] == 'F' ? 40 : size;
+        char *volatile read = static_cast<char *>(malloc(bytes));
         static volatile char sink;
-        sink = read[size + 16];
+        sink = read[bytes + 16];
         free(read);
     }
     if (data[0] == 'M')

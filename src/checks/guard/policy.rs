@@ -5,9 +5,9 @@
 //! as a rule. The sides take turns. `guard_seed` moves both.
 //!
 //! In a fuzz campaign a process sees many inputs, and the same input is to end the same way again:
-//! there the site and the block's size decide, whatever came before.
+//! there the site, the block's size and the input's bytes decide, whatever came before.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use crate::checks::header::noted_align;
 use crate::checks::request::Request;
@@ -27,6 +27,15 @@ pub(super) enum Rule {
     Contents,
     /// Nothing: all are.
     All,
+}
+
+/// The seed, and the hash of the input that a fuzzer plays, if it is known: where site and size
+/// decide, other blocks are chosen with another sum.
+static SALT: AtomicUsize = AtomicUsize::new(0);
+
+/// The input that is played from here on; 0: not known.
+pub(super) fn set_input(hash: usize) {
+    SALT.store(options::number(Name::GuardSeed).wrapping_add(hash), Ordering::Relaxed);
 }
 
 /// Do site and size decide?
@@ -61,6 +70,7 @@ static RULE: AtomicU64 = AtomicU64::new((u32::MAX as u64) << 32);
 
 /// Takes the options over; before the first block.
 pub(crate) fn prepare() {
+    set_input(0);
     let mask = if rule() == Rule::Counts { u64::from(u32::MAX) } else { 0 };
     RULE.store(mask << 32 | u64::from(shift()), Ordering::Relaxed);
 }
@@ -101,7 +111,7 @@ pub(super) fn is_meant(request: Request, ordinal: u32) -> bool {
 
 /// Of the blocks that site and size decide on, one pair in so many is guarded, and of these one in
 /// so many has its slot closed when it is freed. The first part is decided by the size alone.
-const SIZES: usize = 32;
+const SIZES: usize = 64;
 const SPREAD: usize = 0x9e37_79b9_7f4a_7c15;
 const PAIRS: u64 = 2;
 const CLOSED: u64 = 16;
@@ -110,7 +120,7 @@ const CLOSED: u64 = 16;
 /// which the loader does not choose.
 fn number_of(site: ProcessSite, size: usize) -> u64 {
     const IN_PAGE: usize = PAGE - 1;
-    let seed = (size + options::number(Name::GuardSeed)) as u64;
+    let seed = size.wrapping_add(SALT.load(Ordering::Relaxed)) as u64;
     depot::frames(site).fold(seed, |number, frame| {
         let mixed = (number ^ (frame.pc() & IN_PAGE) as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         mixed ^ (mixed >> 29)
@@ -120,7 +130,7 @@ fn number_of(site: ProcessSite, size: usize) -> u64 {
 /// May a block of that size be chosen, where site and size decide?
 #[inline(always)]
 pub(crate) fn is_size_chosen(size: usize) -> bool {
-    let turn = size.wrapping_add(options::number(Name::GuardSeed));
+    let turn = size.wrapping_add(SALT.load(Ordering::Relaxed));
     turn.wrapping_mul(SPREAD) >> (usize::BITS - SIZES.ilog2()) == 0
         || !BY_CONTENTS.load(Ordering::Relaxed)
 }

@@ -6,6 +6,7 @@ use core::ffi::c_void;
 use core::mem;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use super::fuzz_input;
 use crate::leak::mappings;
 use crate::leak::reachability_query;
 use crate::leak::reachability_query::Answer;
@@ -52,7 +53,7 @@ pub fn install(malloc: usize, free: usize) -> usize {
     };
     if at == 0 {
         HEAP.guard_by_contents();
-        alt_stack::run(leave_out_notes);
+        alt_stack::run(know_fuzzer);
         let blocks = memory::map(REMEMBERED * size_of::<AtomicUsize>());
         BLOCKS.store(blocks.unwrap_or(0), Ordering::Release);
     }
@@ -64,13 +65,13 @@ pub fn install(malloc: usize, free: usize) -> usize {
 }
 
 /// What libFuzzer notes of compared values may be addresses of blocks, and keeps none.
-fn leave_out_notes() {
+fn know_fuzzer() {
     let program = std::env::current_exe().unwrap_or_default();
-    let notes =
-        program.to_str().and_then(|program| modules::find_named(program, "_ZN6fuzzer3TPCE"));
-    if let Some((start, bytes)) = notes {
+    let Some(program) = program.to_str() else { return };
+    if let Some((start, bytes)) = modules::find_named(program, "_ZN6fuzzer3TPCE") {
         mappings::leave_out(start, start + bytes.min(COMPARED));
     }
+    fuzz_input::prepare(program);
 }
 
 /// Is any installed?

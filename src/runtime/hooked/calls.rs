@@ -1,6 +1,6 @@
 //! The calls: the hooks hear of the block, the plan may refuse it.
 
-use super::{alloc_hooks, fault_injection};
+use super::{alloc_hooks, fault_injection, fuzz_input};
 use crate::arch::Caller;
 use crate::checks::fast_path;
 use crate::checks::{Release, Request};
@@ -21,7 +21,11 @@ pub unsafe fn allocate(request: Request, caller: Caller) -> *mut u8 {
         if fault_injection::refuses(request.size, caller) {
             return core::ptr::null_mut();
         }
+        let is_copy = fuzz_input::attend(caller);
         let block = fast_path::allocate_hooked(&HEAP, request, caller);
+        if is_copy {
+            fuzz_input::note_copy(block as usize, request);
+        }
         alloc_hooks::note_allocation(block as usize, request.size);
         block
     }

@@ -5,6 +5,7 @@
 pub mod alloc_hooks;
 mod calls;
 pub mod fault_injection;
+mod fuzz_input;
 mod switch;
 
 pub use calls::{allocate, free, resize};
