@@ -3,7 +3,7 @@
 //! asm/sigcontext.h).
 
 use super::registers::{SIGNAL_FP, SIGNAL_PC, SIGNAL_SP};
-use super::vector_registers::parts_of as vector_parts_of;
+use super::vector_registers::{mask_of, parts_of as vector_parts_of};
 
 /// Words of the general registers, in the kernel's order: r8 to r15, rdi, rsi, rbp, rbx, rdx, rax,
 /// rcx, rsp.
@@ -74,6 +74,13 @@ impl FaultContext {
         // SAFETY: a word of the state, all parts of which are multiples of 8 bytes.
         let words = words.map(|at| unsafe { (at as *const usize).read_unaligned() });
         self.general().into_iter().chain([self.word(HANDLER_STACK)]).chain(words)
+    }
+
+    /// What a mask register held. `None`: it is not known.
+    pub fn mask_register(&self, number: u8) -> Option<u64> {
+        let state = Some(self.word(VECTORS)).filter(|&state| state != 0)?;
+        // SAFETY: the kernel has stored the state there, and its handler has not returned.
+        unsafe { mask_of(state, number) }
     }
 
     /// rip.

@@ -3,7 +3,9 @@
 //! known is `None`.
 
 use super::fault_context::{GENERAL, Touch};
-use super::operand_width::{Prefixes, width_of};
+use super::mask::{element_of, is_packed, span_of};
+use super::operand_width::width_of;
+use super::prefixes::{Bytes, Prefixes, Table, opcode_of};
 
 /// A memory operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,32 +28,13 @@ const RBP: u8 = 5;
 const RSI: u8 = 6;
 const RDI: u8 = 7;
 
-/// The bytes that are left of an instruction.
-struct Bytes<'a>(&'a [u8]);
-
-impl Bytes<'_> {
-    fn next(&mut self) -> Option<u8> {
-        let (&first, rest) = self.0.split_first()?;
-        self.0 = rest;
-        Some(first)
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.0.first().copied()
-    }
-
-    fn long(&mut self) -> Option<isize> {
-        let (word, rest) = self.0.split_first_chunk::<4>()?;
-        self.0 = rest;
-        Some(i32::from_le_bytes(*word) as isize)
-    }
-}
-
-/// The opcode's table: one byte, behind 0F, behind 0F 38, behind 0F 3A.
-type Table = u8;
-
-/// The memory operand of the instruction at the start of `bytes`, with these registers.
-pub fn memory_operand(bytes: &[u8], general: &[usize; GENERAL]) -> Option<Operand> {
+/// The memory operand of the instruction at the start of `bytes`, with these registers. `mask` is
+/// asked what a mask register holds.
+pub fn memory_operand(
+    bytes: &[u8],
+    general: &[usize; GENERAL],
+    mask: impl Fn(u8) -> Option<u64>,
+) -> Option<Operand> {
     let mut bytes = Bytes(bytes);
     let (prefixes, table, opcode) = opcode_of(&mut bytes)?;
     let value = |register: u8| {
@@ -86,61 +69,23 @@ pub fn memory_operand(bytes: &[u8], general: &[usize; GENERAL]) -> Option<Operan
         let is_call = table == 0 && opcode == 0xff && matches!(extension, 2 | 4);
         return if is_call { at(byte & 7 | prefixes.base, Touch::Jump) } else { None };
     }
-    address_of(byte, &mut bytes, &prefixes, value).map(|(address, base)| Operand {
-        address,
-        base,
-        touch,
-        bytes: width_of(table, opcode, extension, &prefixes),
-    })
+    let width = width_of(table, opcode, extension, &prefixes);
+    let unit = match element_of(table, opcode, &prefixes).filter(|_| is_packed(table, opcode)) {
+        Some(element) => element,
+        None => width,
+    };
+    let (address, base) = address_of(byte, &mut bytes, &prefixes, unit, value)?;
+    if prefixes.mask == 0 {
+        return Some(Operand { address, base, touch, bytes: width });
+    }
+    let span = span_of(table, opcode, &prefixes, mask)?;
+    Some(Operand { address: address.wrapping_add(span.start), base, touch, bytes: span.bytes })
 }
 
 /// Can it be an address?
 const fn is_usable(address: usize) -> bool {
     let high = address >> 47;
     high == 0 || high == usize::MAX >> 47
-}
-
-fn opcode_of(bytes: &mut Bytes<'_>) -> Option<(Prefixes, Table, u8)> {
-    let mut prefixes = Prefixes::default();
-    loop {
-        match bytes.next()? {
-            // Relative to the thread: where that is, nobody here knows.
-            0x64 | 0x65 => return None,
-            0x67 => prefixes.is_short = true,
-            0xf3 => prefixes.is_repeated = true,
-            0xf2 => prefixes.is_f2 = true,
-            0x66 => prefixes.is_narrow = true,
-            0x26 | 0x2e | 0x36 | 0x3e | 0xf0 => {}
-            rex @ 0x40..=0x4f => {
-                prefixes.is_wide = rex & 8 != 0;
-                (prefixes.index, prefixes.base) = ((rex & 2) << 2, (rex & 1) << 3);
-            }
-            0xc5 => {
-                prefixes.set_vex(bytes.next()?);
-                return Some((prefixes, 1, bytes.next()?));
-            }
-            start @ (0xc4 | 0x62) => {
-                let first = bytes.next()?;
-                (prefixes.index, prefixes.base) = ((!first >> 3) & 8, (!first >> 2) & 8);
-                let last = bytes.next()?;
-                prefixes.set_vex(last);
-                prefixes.is_wide = last & 0x80 != 0;
-                if start == 0x62 {
-                    prefixes.length = (bytes.next()? >> 5) & 3;
-                    prefixes.is_compressed = true;
-                }
-                return Some((prefixes, first & 3, bytes.next()?));
-            }
-            0x0f => {
-                return Some(match bytes.next()? {
-                    0x38 => (prefixes, 2, bytes.next()?),
-                    0x3a => (prefixes, 3, bytes.next()?),
-                    opcode => (prefixes, 1, opcode),
-                });
-            }
-            opcode => return Some((prefixes, 0, opcode)),
-        }
-    }
 }
 
 /// The access that an instruction makes to its memory operand. `None`: it has none.
@@ -157,22 +102,34 @@ fn touch_of(table: Table, opcode: u8, extension: u8, prefixes: &Prefixes) -> Opt
         (0, 0xf6 | 0xf7) => matches!(extension, 2 | 3),
         (0, 0xfe | 0xff) => extension < 2,
         (0, _) | (1, 0x05 | 0x0b | 0x31 | 0xa2) => return None,
+        // Each element has an address of its own.
+        (2, 0x90..=0x93) => return None,
+        (2, 0xa0..=0xa3 | 0xc6 | 0xc7) if prefixes.is_compressed => return None,
+        (2, 0x10..=0x15 | 0x20..=0x25 | 0x30..=0x35) => {
+            prefixes.is_compressed && prefixes.is_repeated
+        }
+        (1, 0x78..=0x7b) if prefixes.is_compressed => false,
         (1, 0x7e) => !prefixes.is_repeated,
+        (1, 0x90) if prefixes.is_vector => false,
         (1, 0x11 | 0x13 | 0x17 | 0x29 | 0x2b | 0x7f | 0x90..=0x9f) => true,
         (1, 0xa4 | 0xa5 | 0xab..=0xad | 0xb0 | 0xb1 | 0xb3 | 0xbb | 0xc0 | 0xc1) => true,
         (1, 0xc3 | 0xc7 | 0xd6 | 0xe7) => true,
         (1, 0xba) => extension > 4,
-        (2, 0x2e | 0x2f | 0xf1) | (3, 0x14..=0x17 | 0x19 | 0x1b | 0x39 | 0x3b) => true,
+        (2, 0x2e | 0x2f | 0x63 | 0x8a | 0x8b | 0x8e) => true,
+        (2, 0xf1) => !prefixes.is_f2,
+        (3, 0x14..=0x17 | 0x19 | 0x1b | 0x1d | 0x39 | 0x3b) => true,
         _ => false,
     };
     Some(if writes { Touch::Write } else { Touch::Read })
 }
 
-/// The address that a ModRM byte and what follows give, and the register that it comes from.
+/// The address that a ModRM byte and what follows give, and the register that it comes from. EVEX
+/// counts a short offset in `unit`s of so many bytes.
 fn address_of(
     byte: u8,
     bytes: &mut Bytes<'_>,
     prefixes: &Prefixes,
+    unit: usize,
     value: impl Fn(u8) -> usize,
 ) -> Option<(usize, Option<u8>)> {
     let (mode, mut base, mut index) = (byte >> 6, Some(byte & 7 | prefixes.base), None);
@@ -189,11 +146,9 @@ fn address_of(
         return None;
     }
     let offset = match mode {
-        1 if prefixes.is_compressed => return None,
         1 => {
-            let offset = bytes.peek()? as i8 as isize;
-            bytes.next();
-            offset
+            let offset = bytes.next()? as i8 as isize;
+            if prefixes.is_compressed { offset * unit as isize } else { offset }
         }
         2 => bytes.long()?,
         _ if base.is_none() => bytes.long()?,
@@ -224,7 +179,8 @@ mod tests {
         general[8] = 0x7000_0000; // rdi
         general[0] = 0x9000_0000; // r8
         general[15] = 0x5000_0000; // rsp
-        memory_operand(bytes, &general).map(|found| (found.address, found.base, found.touch))
+        memory_operand(bytes, &general, |_| None)
+            .map(|found| (found.address, found.base, found.touch))
     }
 
     #[test]
@@ -261,7 +217,8 @@ mod tests {
 
     #[test]
     fn operands_have_their_widths() {
-        let bytes_of = |bytes: &[u8]| memory_operand(bytes, &[0; GENERAL]).map(|found| found.bytes);
+        let bytes_of =
+            |bytes: &[u8]| memory_operand(bytes, &[0; GENERAL], |_| None).map(|found| found.bytes);
         for (bytes, expected) in [
             (&[0x8a, 0x00][..], 1),                      // mov al, [rax]
             (&[0x66, 0x8b, 0x00], 2),                    // mov ax, [rax]

@@ -5,8 +5,12 @@ mod entries;
 mod fault_context;
 mod handler_entry;
 mod instruction;
+mod mask;
 mod memory;
+#[cfg(test)]
+mod operand_oracle;
 mod operand_width;
+mod prefixes;
 mod record_on_stack;
 mod recovery;
 mod registers;

@@ -1,72 +1,14 @@
 //! How many bytes an instruction reads or writes at its memory operand (Intel's manual, volume 2,
-//! appendix A). 0: not known.
+//! appendix A, and the pages of each instruction). 0: not known.
 
-/// The bytes in front of the opcode.
-#[derive(Default)]
-pub(super) struct Prefixes {
-    /// REX.X, REX.B: bit 3 of the index and of the base.
-    pub(super) index: u8,
-    pub(super) base: u8,
-    pub(super) is_short: bool,
-    /// F3 or what VEX has for it.
-    pub(super) is_repeated: bool,
-    /// EVEX, whose offsets are scaled.
-    pub(super) is_compressed: bool,
-    /// REX.W, or VEX.W.
-    pub(super) is_wide: bool,
-    /// 66, or what VEX has for it.
-    pub(super) is_narrow: bool,
-    /// F2, or what VEX has for it.
-    pub(super) is_f2: bool,
-    /// Of a vector register: 16 times two to this.
-    pub(super) length: u8,
-}
+use super::prefixes::{Prefixes, Table};
 
-impl Prefixes {
-    /// Takes over the two lowest bits of a VEX prefix's last byte, and its length.
-    pub(super) fn set_vex(&mut self, last: u8) {
-        self.is_narrow = last & 3 == 1;
-        self.is_repeated = last & 3 == 2;
-        self.is_f2 = last & 3 == 3;
-        self.length = (last >> 2) & 1;
-    }
-
-    /// Bytes of a general register.
-    const fn word(&self) -> usize {
-        if self.is_wide {
-            8
-        } else if self.is_narrow {
-            2
-        } else {
-            4
-        }
-    }
-
-    /// Bytes of a vector register.
-    const fn vector(&self) -> usize {
-        16 << self.length
-    }
-
-    /// Of a whole vector, or of its lowest float.
-    const fn float(&self) -> usize {
-        match (self.is_repeated, self.is_f2) {
-            (true, _) => 4,
-            (_, true) => 8,
-            _ => self.vector(),
-        }
-    }
-
-    /// Of a vector register, or of an MMX one.
-    const fn packed(&self) -> usize {
-        if self.is_narrow || self.is_repeated || self.length > 0 { self.vector() } else { 8 }
-    }
-}
-
-/// The width of the operand of an opcode in a table: one byte, behind 0F, behind 0F 38, behind
-/// 0F 3A. `extension` are the middle bits of the ModRM byte.
-pub(super) const fn width_of(table: u8, opcode: u8, extension: u8, with: &Prefixes) -> usize {
+/// The width of the operand of an opcode in a table, all its elements. `extension` are the middle
+/// bits of the ModRM byte.
+pub(super) const fn width_of(table: Table, opcode: u8, extension: u8, with: &Prefixes) -> usize {
     match table {
         0 => of_one_byte(opcode, extension, with),
+        _ if with.is_broadcast => with.element(),
         1 => of_two_bytes(opcode, with),
         2 => of_38(opcode, with),
         _ => of_3a(opcode, with),
@@ -98,36 +40,58 @@ const fn of_float_unit(opcode: u8, extension: u8) -> usize {
 
 const fn of_two_bytes(opcode: u8, with: &Prefixes) -> usize {
     match opcode {
-        0x10 | 0x11 | 0x51..=0x59 | 0x5c..=0x5f | 0xc2 => with.float(),
-        0x5a if !with.is_repeated && !with.is_f2 && !with.is_narrow => 8 << with.length,
-        0x5a | 0x5b => with.float(),
+        0x12 if with.is_f2 && with.length > 0 => with.vector(),
+        0x12 | 0x16 if with.is_repeated => with.vector(),
         0x12 | 0x13 | 0x16 | 0x17 | 0xd6 => 8,
-        0x14 | 0x15 | 0x28 | 0x29 | 0x2b | 0xc6 | 0xf0 => with.vector(),
-        0x2a if with.is_repeated || with.is_f2 => with.word(),
-        0x2c | 0x2d if with.is_repeated => 4,
-        0x2a | 0x2c | 0x2d => 8,
-        0x2e | 0x2f => {
-            if with.is_narrow {
-                8
-            } else {
-                4
-            }
-        }
-        0x6e => {
-            if with.is_wide {
-                8
-            } else {
-                4
-            }
-        }
-        0x7e if with.is_repeated || with.is_wide => 8,
-        0x7e => 4,
+        0x14 | 0x15 | 0x28 | 0x29 | 0x2b | 0xc6 | 0xd0 | 0xf0 => with.vector(),
+        0x10 | 0x11 | 0x51..=0x59 | 0x5c..=0x5f | 0xc2 => with.float(),
+        0x2a..=0x2f | 0x5a | 0x5b | 0xe6 => of_conversion(opcode, with),
+        0x78..=0x7b if with.is_compressed => of_conversion(opcode, with),
+        0x6e => with.element(),
+        0x7e if with.is_repeated => 8,
+        0x7e => with.element(),
+        // Moves of masks.
+        0x90 | 0x91 if with.is_vector => match (with.is_narrow, with.is_wide) {
+            (true, false) => 1,
+            (false, false) => 2,
+            (true, true) => 4,
+            (false, true) => 8,
+        },
         0x90..=0x9f | 0xb0 | 0xb6 | 0xbe | 0xc0 => 1,
-        0xb7 | 0xbf => 2,
+        0xb7 | 0xbf | 0xc4 => 2,
         0xc7 if with.is_wide => 16,
         0xc7 => 8,
+        // How far elements are shifted, all of them.
+        0xd1..=0xd3 | 0xe1 | 0xe2 | 0xf1..=0xf3 if with.is_narrow => 16,
+        // Lower halves.
+        0x60..=0x62 if !with.is_narrow => 4,
         0x60..=0x7f | 0xd1..=0xfe => with.packed(),
         _ => with.word(),
+    }
+}
+
+/// Of numbers that become another kind of number.
+const fn of_conversion(opcode: u8, with: &Prefixes) -> usize {
+    let half = 8 << with.length;
+    match opcode {
+        0x2a | 0x7b if with.is_repeated || with.is_f2 => with.word(),
+        0x2c | 0x2d | 0x78 | 0x79 if with.is_repeated => 4,
+        0x2e | 0x2f if !with.is_narrow => 4,
+        0x2a => 8,
+        0x2b => with.vector(),
+        0x2c..=0x2f => {
+            if with.is_narrow && opcode < 0x2e {
+                16
+            } else {
+                8
+            }
+        }
+        0x5a if with.is_repeated || with.is_f2 => with.float(),
+        0x5a if !with.is_narrow => half,
+        0x78 | 0x79 if with.is_f2 => 8,
+        0x78..=0x7b if with.is_narrow && !with.is_wide => half,
+        0x7a | 0xe6 if with.is_repeated && !with.is_wide => half,
+        _ => with.vector(),
     }
 }
 
@@ -138,12 +102,31 @@ const fn of_38(opcode: u8, with: &Prefixes) -> usize {
         0x18 | 0x58 => 4,
         0x19 | 0x59 => 8,
         0x1a | 0x5a => 16,
-        0x20 | 0x23 | 0x25 | 0x30 | 0x33 | 0x35 => with.vector() / 2,
-        0x21 | 0x24 | 0x31 | 0x34 => with.vector() / 4,
-        0x22 | 0x32 => with.vector() / 8,
+        0x1b | 0x5b => 32,
+        _ if is_resized(opcode, with) => match opcode & 7 {
+            0 | 3 | 5 => with.vector() / 2,
+            1 | 4 => with.vector() / 4,
+            _ => with.vector() / 8,
+        },
+        0x13 => with.vector() / 2,
+        // Of the lowest elements alone.
+        0x2d if with.is_compressed => with.element(),
+        0x43 | 0x4d | 0x4f | 0xcb | 0xcd if with.is_compressed => with.element(),
+        0x99 | 0x9b | 0x9d | 0x9f | 0xa9 | 0xab | 0xad | 0xaf => with.element(),
+        0xb9 | 0xbb | 0xbd | 0xbf => with.element(),
         0xf0 if with.is_f2 => 1,
+        0xf0..=0xf7 if with.is_vector => with.element(),
         0xf0..=0xf7 => with.word(),
         _ => with.vector(),
+    }
+}
+
+/// Have its elements another size in the register?
+pub(super) const fn is_resized(opcode: u8, with: &Prefixes) -> bool {
+    match opcode {
+        0x10..=0x15 => with.is_compressed && with.is_repeated,
+        0x20..=0x25 | 0x30..=0x35 => true,
+        _ => false,
     }
 }
 
@@ -151,11 +134,17 @@ const fn of_3a(opcode: u8, with: &Prefixes) -> usize {
     match opcode {
         0x14 | 0x20 => 1,
         0x15 => 2,
-        0x17 | 0x21 => 4,
-        0x16 | 0x22 if with.is_wide => 8,
-        0x16 | 0x22 => 4,
+        0x17 | 0x21 | 0x0a => 4,
+        0x0b => 8,
+        0x16 | 0x22 => with.element(),
         0x18 | 0x19 | 0x38 | 0x39 => 16,
-        0xf0 => with.word(),
+        0x1a | 0x1b | 0x3a | 0x3b => 32,
+        0x1d => with.vector() / 2,
+        0x27 | 0x51 | 0x55 | 0x57 | 0x67 if with.is_compressed => with.element(),
+        // AMD's FMA4, in which W is the order of the operands.
+        0x6a | 0x6e | 0x7a | 0x7e => 4,
+        0x6b | 0x6f | 0x7b | 0x7f => 8,
+        0xf0 => with.element(),
         _ => with.vector(),
     }
 }

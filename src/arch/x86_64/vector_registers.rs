@@ -1,6 +1,6 @@
-//! The vector registers in the state that the kernel stores on a thread's stack while a signal is
-//! handled (asm/sigcontext.h, `struct _fpstate_64`; behind it the processor's own format, Intel's
-//! manual, volume 1, chapter 13).
+//! The vector and mask registers in the state that the kernel stores on a thread's stack while a
+//! signal is handled (asm/sigcontext.h, `struct _fpstate_64`; behind it the processor's own format,
+//! Intel's manual, volume 1, chapter 13).
 
 use core::arch::x86_64::__cpuid_count;
 
@@ -16,12 +16,40 @@ const MAGIC: u32 = 0x4650_5853;
 /// and the last sixteen.
 const PARTS: [u32; 3] = [2, 6, 7];
 
+/// Number of the part that has the mask registers, 8 bytes each.
+const MASKS: u32 = 5;
+
 /// The start and the end of each part that holds any. Between them lies whatever was on the stack
 /// before.
 ///
 /// # Safety
 /// The kernel has stored a thread's state at `state`, and its handler has not returned.
 pub unsafe fn parts_of(state: usize) -> impl Iterator<Item = (usize, usize)> {
+    // SAFETY: the caller of this function says so.
+    let more = unsafe { used_parts_of(state, PARTS) };
+    [XMM].into_iter().chain(more).map(move |(start, end)| (state + start, state + end))
+}
+
+/// What a mask register holds. `None`: the processor has none, or none is in use.
+///
+/// # Safety
+/// The kernel has stored a thread's state at `state`, and its handler has not returned.
+pub(super) unsafe fn mask_of(state: usize, number: u8) -> Option<u64> {
+    // SAFETY: the caller of this function says so.
+    let (start, end) = unsafe { used_parts_of(state, [MASKS]) }.next()?;
+    let at = start + 8 * usize::from(number);
+    // SAFETY: it lies in the part, as the kernel says.
+    (at + 8 <= end).then(|| unsafe { ((state + at) as *const u64).read_unaligned() })
+}
+
+/// Those of the parts behind the first one that are in use, relative to the state.
+///
+/// # Safety
+/// The kernel has stored a thread's state at `state`, and its handler has not returned.
+unsafe fn used_parts_of<const N: usize>(
+    state: usize,
+    parts: [u32; N],
+) -> impl Iterator<Item = (usize, usize)> {
     // SAFETY: the state has 512 bytes at least.
     let [magic, _, _, _, size] =
         unsafe { ((state + SOFTWARE) as *const [u32; 5]).read_unaligned() };
@@ -31,13 +59,11 @@ pub unsafe fn parts_of(state: usize) -> impl Iterator<Item = (usize, usize)> {
         true => unsafe { ((state + LEGACY) as *const u64).read_unaligned() },
         false => 0,
     };
-    let more =
-        PARTS.into_iter().filter(move |part| used & 1 << part != 0).filter_map(move |part| {
-            let place = __cpuid_count(0xd, part);
-            let (start, end) = (place.ebx as usize, (place.ebx + place.eax) as usize);
-            (LEGACY <= start && end <= size).then_some((start, end))
-        });
-    [XMM].into_iter().chain(more).map(move |(start, end)| (state + start, state + end))
+    parts.into_iter().filter(move |part| used & 1 << part != 0).filter_map(move |part| {
+        let place = __cpuid_count(0xd, part);
+        let (start, end) = (place.ebx as usize, (place.ebx + place.eax) as usize);
+        (LEGACY <= start && end <= size).then_some((start, end))
+    })
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ const fn access_of(touch: Touch) -> Access {
 
 pub(super) fn operand_of(context: &FaultContext) -> Option<Operand> {
     let general: [usize; GENERAL] = context.general();
-    memory_operand(&read_code(context.pc()), &general)
+    memory_operand(&read_code(context.pc()), &general, |number| context.mask_register(number))
 }
 
 /// The bytes at a pc; what cannot be read is 0.
