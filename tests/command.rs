@@ -294,12 +294,17 @@ fn the_version_is_a_command_and_a_flag() {
     }
 }
 
-/// What only starts another program has nothing to say under LD_PRELOAD alone.
+/// What only starts another program has nothing to say under LD_PRELOAD alone, and that one has.
 #[test]
 fn launchers_are_silent_without_the_command() {
     let library = mallocop(&["library"]).stdout;
-    let mut command = Command::new("env");
-    command.args(["sh", "-c", "exec true"]).env("LD_PRELOAD", library.trim_end());
-    let ran = finish(command.env("MALLOCOP_OPTIONS", "quiet=1"));
-    assert_eq!((ran.status, ran.stderr.as_str()), (0, ""));
+    for launcher in [&["env"][..], &["timeout", "60"], &["nice", "timeout", "60"]] {
+        let mut command = Command::new("env");
+        command.arg(format!("LD_PRELOAD={}", library.trim_end())).args(launcher);
+        let ran = finish(command.arg("true"));
+        let watched: Vec<_> = ran.stderr.lines().filter(|line| line.contains("watching")).collect();
+        let [line] = watched[..] else { panic!("{launcher:?}: {}", ran.stderr) };
+        assert!(line.contains(": watching true (pid "), "{launcher:?}: {line}");
+        assert_eq!(ran.status, 0, "{launcher:?}");
+    }
 }

@@ -112,7 +112,10 @@ pub fn find() {
     }
     let program = std::env::current_exe().unwrap_or_default();
     trace::append(LogEntry::Program, program.as_os_str().as_encoded_bytes());
-    if role == Role::First && !trace::is_open() && is_launcher() {
+    // Of a script's interpreter the file tells.
+    let file = program.file_name().unwrap_or_default().as_encoded_bytes();
+    let is_launcher = is_launcher(process::program_name()) || is_launcher(file);
+    if role == Role::First && !trace::is_open() && is_launcher {
         // The program that it starts speaks for itself.
         options::set_number(Name::Quiet, 1);
     } else if role == Role::First {
@@ -126,13 +129,13 @@ pub fn find() {
     }
 }
 
-/// Does the program only start another one, which takes over its place or its time?
-fn is_launcher() -> bool {
+/// Does the program of that name only start another one, which takes over its place or its time?
+fn is_launcher(name: &[u8]) -> bool {
     const LAUNCHERS: [&[u8]; 12] = [
         b"chroot", b"chrt", b"env", b"ionice", b"nice", b"nohup", b"numactl", b"setarch",
         b"setsid", b"stdbuf", b"taskset", b"timeout",
     ];
-    LAUNCHERS.contains(&process::program_name())
+    LAUNCHERS.contains(&name)
 }
 
 /// The program may be elsewhere when the file is opened.
@@ -145,12 +148,19 @@ fn make_absolute(name: Name) {
     }
 }
 
-/// What this process is without the command's word: a child if its parent is watched, too, or the
-/// tree file that it was to have cannot be had.
+/// What this process is without the command's word: a child if its parent is watched, too, and has
+/// something to say for itself, or the tree file that it was to have cannot be had.
 fn role_without_tree() -> Role {
-    let is_child =
-        tree_file().is_some() || maps::maps_file(process::parent_id(), b"libmallocop.so");
-    if is_child { Role::Child } else { Role::First }
+    let parent = process::parent_id();
+    let is_child = || maps::maps_file(parent, b"libmallocop.so") && !is_launcher(&name_of(parent));
+    if tree_file().is_some() || is_child() { Role::Child } else { Role::First }
+}
+
+/// A process's name, as the kernel knows it; empty: it is not known.
+fn name_of(id: u32) -> Vec<u8> {
+    let mut name = std::fs::read(format!("/proc/{id}/comm")).unwrap_or_default();
+    name.pop();
+    name
 }
 
 /// Is there a tree file that cannot be reached, and somebody who would read it? A daemon's children
