@@ -28,6 +28,7 @@ mod realloc;
 mod release;
 mod release_rules;
 mod request;
+pub mod room;
 mod slow_path;
 mod thread_attach;
 mod trailing_word;

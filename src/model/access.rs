@@ -17,22 +17,24 @@ pub struct WrongAccess {
     pub seed: u32,
     /// Are all blocks guarded that fit the budget?
     pub is_all: bool,
-    /// The system call by which it was made, and its end; `None`: by an instruction.
+    /// The call by which it was made, and its end; `None`: by an instruction.
     pub call: Option<(Call, CallEnd)>,
 }
 
-/// The end of a system call that could not use all of its buffer.
+/// The end of a call that could not use all of its buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallEnd {
     /// EFAULT.
     Refused,
     /// It has transferred so many bytes.
     Short(usize),
+    /// A look at its arguments or its result told: it has done, or was to do, all of it.
+    Checked,
 }
 
 macro_rules! calls {
     ($($variant:ident, $name:literal, $fills:literal;)*) => {
-        /// A call by which the kernel uses a buffer, by libc's function.
+        /// A call that uses a buffer, by libc's function.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum Call { $(#[doc = $name] $variant,)* }
 
@@ -42,7 +44,17 @@ macro_rules! calls {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// Does the kernel write to the buffer?
+            /// By its place in the list, from 0.
+            pub fn from_number(number: u32) -> Option<Self> {
+                [$(Self::$variant,)*].get(number as usize).copied()
+            }
+
+            /// Name of the defect that its operands overlap: AddressSanitizer's.
+            pub const fn overlap(self) -> &'static str {
+                match self { $(Self::$variant => concat!($name, "-param-overlap"),)* }
+            }
+
+            /// Does it write to the buffer? Of two, to the first.
             pub const fn fills(self) -> bool {
                 match self { $(Self::$variant => $fills,)* }
             }
@@ -67,4 +79,85 @@ calls! {
     Sendto, "sendto", false;
     Sendmsg, "sendmsg", false;
     Fwrite, "fwrite", false;
+    Memcpy, "memcpy", true;
+    Mempcpy, "mempcpy", true;
+    Memmove, "memmove", true;
+    Memset, "memset", true;
+    Memccpy, "memccpy", true;
+    Bcopy, "bcopy", true;
+    Bzero, "bzero", true;
+    ExplicitBzero, "explicit_bzero", true;
+    Strcpy, "strcpy", true;
+    Stpcpy, "stpcpy", true;
+    Strncpy, "strncpy", true;
+    Stpncpy, "stpncpy", true;
+    Strcat, "strcat", true;
+    Strncat, "strncat", true;
+    Strxfrm, "strxfrm", true;
+    Wcscpy, "wcscpy", true;
+    Wcpcpy, "wcpcpy", true;
+    Wcsncpy, "wcsncpy", true;
+    Wcpncpy, "wcpncpy", true;
+    Wcscat, "wcscat", true;
+    Wcsncat, "wcsncat", true;
+    Wmemcpy, "wmemcpy", true;
+    Wmempcpy, "wmempcpy", true;
+    Wmemmove, "wmemmove", true;
+    Wmemset, "wmemset", true;
+    Sprintf, "sprintf", true;
+    Snprintf, "snprintf", true;
+    Swprintf, "swprintf", true;
+    Fgets, "fgets", true;
+    Getline, "getline", true;
+    Getdelim, "getdelim", true;
+    Getcwd, "getcwd", true;
+    Readlink, "readlink", true;
+    Getrandom, "getrandom", true;
+    Qsort, "qsort", true;
+    Memchr, "memchr", false;
+    Memrchr, "memrchr", false;
+    Rawmemchr, "rawmemchr", false;
+    Memmem, "memmem", false;
+    Memcmp, "memcmp", false;
+    Bcmp, "bcmp", false;
+    Strlen, "strlen", false;
+    Strnlen, "strnlen", false;
+    Strchr, "strchr", false;
+    Strchrnul, "strchrnul", false;
+    Strrchr, "strrchr", false;
+    Strstr, "strstr", false;
+    Strcasestr, "strcasestr", false;
+    Strspn, "strspn", false;
+    Strcspn, "strcspn", false;
+    Strpbrk, "strpbrk", false;
+    Strdup, "strdup", false;
+    Strndup, "strndup", false;
+    Strcoll, "strcoll", false;
+    Strcmp, "strcmp", false;
+    Strncmp, "strncmp", false;
+    Strcasecmp, "strcasecmp", false;
+    Strncasecmp, "strncasecmp", false;
+    Wcslen, "wcslen", false;
+    Wcsnlen, "wcsnlen", false;
+    Wcscmp, "wcscmp", false;
+    Wcsncmp, "wcsncmp", false;
+    Wcschr, "wcschr", false;
+    Wcsrchr, "wcsrchr", false;
+    Wcsdup, "wcsdup", false;
+    Wmemcmp, "wmemcmp", false;
+    Wmemchr, "wmemchr", false;
+    Fputs, "fputs", false;
+    Puts, "puts", false;
+    Bsearch, "bsearch", false;
+}
+
+/// Two operands of a call that overlap and must not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// The call.
+    pub call: Call,
+    /// Bytes of each.
+    pub bytes: usize,
+    /// First byte that is read; the finding's pointer is the first one that is written.
+    pub from: usize,
 }

@@ -1,6 +1,6 @@
 //! The classes of defects.
 
-use super::access::WrongAccess;
+use super::access::{Overlap, WrongAccess};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The arguments of a call that cannot be met.
@@ -114,6 +114,8 @@ pub enum Defect {
     },
     /// Read or written outside of a block, or after its free: at the instruction.
     Access(WrongAccess),
+    /// A call was given memory to read from and to write to that overlaps, and is undefined then.
+    Overlap(Overlap),
     /// The heap's own words were overwritten; no block's canary shows by whom.
     HeapCorruption,
     /// Freed with another call than it came from, but by a module with a C++ runtime of its own:
@@ -145,6 +147,7 @@ impl Defect {
             Self::Overflow | Self::Underflow => "heap-buffer-overflow",
             Self::Access(access) if access.is_freed => "heap-use-after-free",
             Self::Access(_) => "heap-buffer-overflow",
+            Self::Overlap(overlap) => overlap.call.overlap(),
             Self::WriteAfterFree => "heap-use-after-free",
             Self::DoubleFree => "double-free",
             Self::BadFree => "bad-free",

@@ -57,6 +57,9 @@ options! {
     GuardBudgetMb, "guard_budget_mb", Type::Number(1 << 24), 0,
         "Most MiB of guarded blocks; 0: 1 plus a sixteenth of the live bytes, 16 at most, or with \
          guard=all a quarter of the memory that is available";
+    CheckLibc, "check_libc", Type::Flag, 0,
+        "Check the memory that libc's memcpy, strlen, read and their like are given; `run` \
+         preloads libmallocop_checked.so for that";
     MaxMallocFillSize, "max_malloc_fill_size", Type::Number(1 << 40), 64,
         "Bytes filled at the start of a new block";
     MallocFillByte, "malloc_fill_byte", Type::Number(256), 256,

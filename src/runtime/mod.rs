@@ -12,6 +12,7 @@
 
 pub mod abort;
 mod afl;
+pub mod checked_call;
 pub mod config;
 pub mod exit;
 pub mod fault;

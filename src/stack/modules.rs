@@ -39,9 +39,22 @@ pub fn set_loader(start: usize, end: usize) {
     LOADER_END.store(end, Ordering::Relaxed);
 }
 
-/// Is the address in this library?
+/// Where libmallocop_checked.so lies; nowhere, if it is not loaded.
+static CHECKED_START: AtomicUsize = AtomicUsize::new(0);
+static CHECKED_END: AtomicUsize = AtomicUsize::new(0);
+
+/// Says where libmallocop_checked.so lies.
+pub fn set_checked_calls(start: usize, end: usize) {
+    CHECKED_START.store(start, Ordering::Relaxed);
+    CHECKED_END.store(end, Ordering::Relaxed);
+}
+
+/// Is the address in this library, or in libmallocop_checked.so?
 pub fn is_own(address: usize) -> bool {
-    address >= OWN_START.load(Ordering::Relaxed) && address < OWN_END.load(Ordering::Relaxed)
+    let is_in = |start: &AtomicUsize, end: &AtomicUsize| {
+        address >= start.load(Ordering::Relaxed) && address < end.load(Ordering::Relaxed)
+    };
+    is_in(&OWN_START, &OWN_END) || is_in(&CHECKED_START, &CHECKED_END)
 }
 
 /// Is the address in the dynamic loader?

@@ -163,7 +163,8 @@ fn write_now<S: Copy>(out: &mut Page, report: &FindingReport<S>, with: &mut Rend
             writeln!(out, "  {verb} by {by} here:")
         }
         (Defect::DoubleFree, _) => writeln!(out, "  freed again by {by} here:"),
-        (Defect::BadFree, Operation::UsableSize) | (Defect::BadRequest(_), _) => {
+        (Defect::BadFree, Operation::UsableSize)
+        | (Defect::BadRequest(_) | Defect::Overlap(_), _) => {
             writeln!(out, "  called by {by} here:")
         }
         _ => writeln!(out, "  freed by {by} here:"),

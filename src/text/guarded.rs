@@ -6,6 +6,7 @@ use super::escape::escape;
 use super::page::Page;
 use super::stacks;
 use super::style::Renderer;
+use crate::model::access::CallEnd;
 use crate::model::finding::WrongAccess;
 use crate::model::finding_report::FindingReport;
 
@@ -17,7 +18,7 @@ pub(super) fn write_guarded<S: Copy>(
     with: &mut Renderer<'_, S>,
 ) {
     let WrongAccess { ordinal, seed, is_all, .. } = access;
-    if is_all {
+    if is_all || matches!(access.call, Some((_, CallEnd::Checked))) {
         return;
     }
     let command = if report.command.is_empty() { "PROGRAM" } else { &report.command };

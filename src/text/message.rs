@@ -7,7 +7,7 @@ use super::location::{article, write_location};
 use super::page::Page;
 use super::style::Renderer;
 use super::summary::plural;
-use crate::model::access::CallEnd;
+use crate::model::access::{CallEnd, Overlap};
 use crate::model::finding::{
     AllocKind, BadRequest, Block, Defect, Finding, Location, Operation, WrongAccess,
 };
@@ -41,6 +41,7 @@ pub fn write_message<S: Copy>(
             write_damaged(out, finding, &sized)
         }
         Defect::Access(access) => write_access(out, finding, access, &sized),
+        Defect::Overlap(overlap) => write_overlap(out, finding, overlap),
         Defect::Mismatch => write_mismatch(out, finding),
         Defect::DeleteMismatch { size, align } => {
             let _ =
@@ -98,8 +99,20 @@ fn write_access<S: Copy>(
         Some((call, CallEnd::Short(done))) => {
             write!(out, ", by {}(), which ended after {}", call.name(), count(done))
         }
+        Some((call, CallEnd::Checked)) => write!(out, ", by {}()", call.name()),
         None => Ok(()),
     }
+}
+
+fn write_overlap<S: Copy>(
+    out: &mut Page,
+    finding: &Finding<S>,
+    overlap: Overlap,
+) -> std::fmt::Result {
+    let (id, to) = (finding.defect.id(), finding.pointer);
+    let Overlap { call, bytes, from } = overlap;
+    let (name, s) = (call.name(), plural(bytes as u64));
+    write!(out, "{id}: {name}() of {bytes} byte{s} from {from:#x} to {to:#x}, which overlap")
 }
 
 fn write_mismatch<S: Copy>(out: &mut Page, finding: &Finding<S>) -> std::fmt::Result {

@@ -25,10 +25,26 @@ const STARTERS: [&str; 8] = [
 /// Function names are padded to a common width up to this.
 const MOST_PADDING: usize = 32;
 
+/// Leaves out the functions of ours that stand between the program and libc's; not what a stack
+/// begins with, which says where we have faulted.
+pub fn leave_out_own(frames: &mut Vec<Frame>) {
+    let is_own = |frame: &Frame| {
+        let path = frame.module.as_ref().map(|(path, _)| Path::new(path));
+        path.and_then(Path::file_name)
+            .is_some_and(|name| name == "libmallocop.so" || name == "libmallocop_checked.so")
+    };
+    let mut is_inside = true;
+    frames.retain(|frame| {
+        is_inside &= is_own(frame);
+        is_inside || !is_own(frame)
+    });
+}
+
 /// The stack of a site without what libc adds at its outer end, its names as they can be printed.
 fn stack_of<S: Copy>(site: S, with: &mut Renderer<'_, S>) -> Stack {
     let mut stack = with.symbolizer.stack(site);
     stack.frames.iter_mut().for_each(escape_names);
+    leave_out_own(&mut stack.frames);
     let is_starter = |frame: &Frame| {
         let name = frame.function.as_deref();
         name.is_some_and(|name| STARTERS.contains(&name.split('@').next().unwrap_or(name)))

@@ -1,5 +1,5 @@
-//! Builds what the command carries inside itself: libmallocop.so, and the faulty programs of
-//! `mallocop demo`.
+//! Builds what the command carries inside itself: libmallocop.so, libmallocop_checked.so, and the
+//! faulty programs of `mallocop demo`.
 
 use std::env;
 use std::error::Error;
@@ -23,7 +23,9 @@ fn main() -> Outcome<()> {
     for demo in DEMOS {
         build_demo(&package.join("demo"), demo, &out)?;
     }
-    for watched in ["src", "tools/preload", "Cargo.toml", "Cargo.lock", "tools/cli/demo"] {
+    for watched in
+        ["src", "tools/preload", "tools/checked", "Cargo.toml", "Cargo.lock", "tools/cli/demo"]
+    {
         println!("cargo::rerun-if-changed={}", root.join(watched).display());
     }
     println!("cargo::rerun-if-env-changed=CC");
@@ -49,6 +51,10 @@ fn profile() -> Outcome<&'static str> {
     }
 }
 
+/// What is built: the library, and the one that checks calls of libc's.
+const PACKAGES: [&str; 2] = ["mallocop-preload", "mallocop-checked"];
+const LIBRARIES: [&str; 2] = ["libmallocop.so", "libmallocop_checked.so"];
+
 /// A nested cargo, whose target directory all builds of the command share. The library does not
 /// depend on this package, so there is no recursion.
 fn build_library(root: &Path, out: &Path) -> Outcome<()> {
@@ -59,7 +65,9 @@ fn build_library(root: &Path, out: &Path) -> Outcome<()> {
     let mut cargo = Command::new(env::var("CARGO")?);
     cargo
         .current_dir(root)
-        .args(["build", "--package", "mallocop-preload", "--profile", &profile, "--target-dir"])
+        .args(["build", "--profile", &profile])
+        .args(PACKAGES.map(|package| format!("--package={package}")))
+        .arg("--target-dir")
         .arg(&target)
         // What concerns this package's own build is none of the library's business.
         .env_remove("RUSTFLAGS")
@@ -68,12 +76,14 @@ fn build_library(root: &Path, out: &Path) -> Outcome<()> {
         .env_remove("RUSTC_LINKER")
         .env_remove("CARGO_BUILD_TARGET");
     run_visibly(&mut cargo)?;
-    let library = fs::read(target.join(&profile).join("libmallocop.so"))?;
     let mut hasher = DefaultHasher::new();
-    library.hash(&mut hasher);
+    for name in LIBRARIES {
+        let library = fs::read(target.join(&profile).join(name))?;
+        library.hash(&mut hasher);
+        fs::write(out.join(name), library)?;
+    }
     // Names the folder in the user's cache.
     println!("cargo::rustc-env=MALLOCOP_LIBRARY_HASH={:016x}", hasher.finish());
-    fs::write(out.join("libmallocop.so"), library)?;
     Ok(())
 }
 

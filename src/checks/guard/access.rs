@@ -46,22 +46,27 @@ impl GuardedAccess {
     }
 }
 
+/// Where an access began that was wrong somewhere, as seen from its block. `None`: the block's size
+/// is not known.
+pub(crate) fn place_of(block: &Block, start: usize) -> Option<Location> {
+    let end = block.user + block.size?;
+    Some(match block.life {
+        // A freed block is closed as a whole.
+        Life::Freed if start >= block.user && start < end => Location::Inside(start - block.user),
+        Life::Live if start >= block.user && start < end => Location::Past(0),
+        _ if start < block.user => Location::Before(block.user - start),
+        _ => Location::Past(start - end),
+    })
+}
+
 impl CheckedHeap {
     /// The block that an access was about which faulted in a guarded slot, or by one. `None`: it is
     /// in none, or the slots round it were never used.
     pub fn guarded_access(&self, touched: Touched) -> Option<GuardedAccess> {
         let slot = slot_round(touched.fault)?;
-        let (user, size) = slot.block()?;
+        slot.block()?;
         let block = self.describe_slot(slot)?;
-        let end = user + size;
-        let start = touched.start;
-        let place = match block.life {
-            // A freed block is closed as a whole.
-            Life::Freed if start >= user && start < end => Location::Inside(start - user),
-            Life::Live if start >= user && start < end => Location::Past(0),
-            _ if start < user => Location::Before(user - start),
-            _ => Location::Past(start - end),
-        };
+        let place = place_of(&block, touched.start)?;
         let ordinal = slot.record().ordinal.load(Ordering::Relaxed);
         Some(GuardedAccess { block, place, ordinal })
     }

@@ -12,8 +12,9 @@ use mallocop::sys::{exec_check, memory};
 /// Texts, ended by null: arguments or an environment.
 pub(crate) type Texts = *const *const c_char;
 
-/// Our library's file, at the end of a path.
+/// Our libraries' files, at the end of a path. The second one is nothing without the first.
 const LIBRARY: &[u8] = b"/libmallocop.so";
+const CHECKED: &[u8] = b"/libmallocop_checked.so";
 const PRELOAD: &[u8] = b"LD_PRELOAD=";
 /// Variables of an environment that is changed on the stack, and most bytes of the new LD_PRELOAD.
 const MOST_VARIABLES: usize = 128;
@@ -43,7 +44,8 @@ fn has_us(environment: Texts) -> bool {
     }
     // SAFETY: an array of C strings, all of which can be read.
     let mut all = unsafe { each(environment) };
-    all.any(|(_, text)| text.strip_prefix(PRELOAD).is_some_and(|list| files(list).any(is_ours)))
+    let is_first = |file: &[u8]| file.ends_with(LIBRARY);
+    all.any(|(_, text)| text.strip_prefix(PRELOAD).is_some_and(|list| files(list).any(is_first)))
 }
 
 /// Remembers the page that was found readable last.
@@ -119,7 +121,7 @@ fn files(list: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 fn is_ours(file: &[u8]) -> bool {
-    file.ends_with(LIBRARY)
+    file.ends_with(LIBRARY) || file.ends_with(CHECKED)
 }
 
 /// Executes or starts, by `run`, the program at `path` with the environment that it can do with.

@@ -17,12 +17,14 @@
 
 mod buffers;
 mod call;
+mod checked_calls;
 mod cpp;
 mod environment;
 mod exec;
 mod filters;
 mod interface;
 mod malloc;
+mod memory_functions;
 mod operators;
 mod real;
 mod rules;

@@ -10,7 +10,7 @@ use mallocop::stack::modules;
 use mallocop::sys::thread::ToolWork;
 use mallocop::sys::{handler_stack, process, thread_start};
 
-use crate::{buffers, exec, filters, operators, shims, signals, threads};
+use crate::{buffers, exec, filters, memory_functions, operators, shims, signals, threads};
 
 /// The heap, made ready if this is the first call; see [`init::heap`].
 #[inline]
@@ -40,6 +40,7 @@ extern "C" fn begin() {
         exec::find();
         shims::prepare();
         way_out::register();
+        memory_functions::find();
         buffers::find();
         signals::find();
         threads::find();

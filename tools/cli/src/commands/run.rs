@@ -2,12 +2,12 @@
 //! runs, and ends with its status.
 
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::Path;
 use std::process::Command;
 
 use mallocop::leak::suppress;
-use mallocop::options::{self, TABLE, Value};
+use mallocop::options::{self, Name, TABLE, Value};
 
 use crate::destinations::Destinations;
 use crate::failure::Failure;
@@ -41,7 +41,11 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
             facts.file.display()
         ));
     }
-    let library = library::install()?;
+    let mut libraries = library::install()?.into_os_string();
+    if options::flag(Name::CheckLibc) {
+        libraries.push(":");
+        libraries.push(library::install_checker()?);
+    }
     let mut command =
         Command::new(if facts.needs_shell { Path::new(target::SHELL) } else { &program });
     if facts.needs_shell {
@@ -49,7 +53,7 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
     }
     command
         .args(run.arguments)
-        .env("LD_PRELOAD", with_users_preloads(library.as_os_str()))
+        .env("LD_PRELOAD", with_users_preloads(libraries))
         .env("MALLOCOP_OPTIONS", &options.list);
     let tree = match TreeFile::create() {
         Ok(tree) => tree,
@@ -116,8 +120,7 @@ fn check_suppressions(path: Option<&str>) -> Result<(), Failure> {
 }
 
 /// Ours first; what the user preloads stays.
-fn with_users_preloads(library: &OsStr) -> OsString {
-    let mut all = library.to_owned();
+fn with_users_preloads(mut all: OsString) -> OsString {
     if let Some(users) = env::var_os("LD_PRELOAD").filter(|users| !users.is_empty()) {
         all.push(":");
         all.push(users);

@@ -1,4 +1,4 @@
-//! The library that is preloaded: carried inside the command, written once to a directory that
+//! The libraries that are preloaded: carried inside the command, written once to a directory that
 //! belongs to the user.
 //!
 //! What is loaded must be ours: a directory or a file in which somebody else could put a library of
@@ -13,8 +13,24 @@ use std::path::{Path, PathBuf};
 
 use crate::failure::Failure;
 
-/// libmallocop.so as built with this command.
-const LIBRARY: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/libmallocop.so"));
+/// A library as built with this command.
+#[derive(Clone, Copy)]
+struct Library {
+    file: &'static str,
+    bytes: &'static [u8],
+}
+
+/// The one that watches.
+const WATCHER: Library = Library {
+    file: "libmallocop.so",
+    bytes: include_bytes!(concat!(env!("OUT_DIR"), "/libmallocop.so")),
+};
+
+/// The one that checks calls of libc's, behind it.
+const CHECKER: Library = Library {
+    file: "libmallocop_checked.so",
+    bytes: include_bytes!(concat!(env!("OUT_DIR"), "/libmallocop_checked.so")),
+};
 
 /// Permissions of what we make, whatever the umask is: all may read, only the owner may write.
 const DIRECTORY: u32 = 0o755;
@@ -27,6 +43,15 @@ const STICKY: u32 = 0o1000;
 
 /// Path of the library on disk, written first if it is not there.
 pub(crate) fn install() -> Result<PathBuf, Failure> {
+    install_one(WATCHER)
+}
+
+/// The same of the library that checks calls of libc's.
+pub(crate) fn install_checker() -> Result<PathBuf, Failure> {
+    install_one(CHECKER)
+}
+
+fn install_one(library: Library) -> Result<PathBuf, Failure> {
     let user = rustix::process::geteuid().as_raw();
     let mut last = None;
     for directory in directories(user) {
@@ -34,7 +59,7 @@ pub(crate) fn install() -> Result<PathBuf, Failure> {
         if directory.to_str().is_none_or(|path| path.contains([' ', ':', '\t'])) {
             continue;
         }
-        match install_in(&directory, user) {
+        match install_in(&directory, user, library) {
             Ok(path) => return Ok(path),
             Err(error) => {
                 last =
@@ -58,11 +83,11 @@ fn directories(user: u32) -> impl Iterator<Item = PathBuf> {
     of_system.into_iter().chain(of_user).chain([temporary])
 }
 
-fn install_in(cache: &Path, user: u32) -> io::Result<PathBuf> {
+fn install_in(cache: &Path, user: u32, library: Library) -> io::Result<PathBuf> {
     let directory = cache.join(env!("MALLOCOP_LIBRARY_HASH"));
-    let path = directory.join("libmallocop.so");
+    let path = directory.join(library.file);
     // Nearly always it is there already.
-    if is_ours(&path, user).is_ok() {
+    if is_ours(&path, user, library).is_ok() {
         return Ok(path);
     }
     DirBuilder::new().recursive(true).mode(DIRECTORY).create(&directory)?;
@@ -78,20 +103,20 @@ fn install_in(cache: &Path, user: u32) -> io::Result<PathBuf> {
         return Err(io::Error::other("no code can be loaded from there (noexec)"));
     }
     let mut file = tempfile::NamedTempFile::new_in(&directory)?;
-    file.write_all(LIBRARY)?;
+    file.write_all(library.bytes)?;
     file.as_file().set_permissions(Permissions::from_mode(FILE))?;
     file.persist(&path).map_err(|error| error.error)?;
-    is_ours(&path, user)?;
+    is_ours(&path, user, library)?;
     Ok(path)
 }
 
 /// Is the file the library as this user has written it?
-fn is_ours(path: &Path, user: u32) -> io::Result<()> {
+fn is_ours(path: &Path, user: u32, library: Library) -> io::Result<()> {
     let facts = fs::symlink_metadata(path)?;
     let is_sound = facts.is_file()
         && facts.uid() == user
         && facts.mode() & SHARED == 0
-        && facts.len() == LIBRARY.len() as u64;
+        && facts.len() == library.bytes.len() as u64;
     if !is_sound {
         return Err(refused("there is another file in the library's place"));
     }
@@ -148,14 +173,14 @@ mod tests {
         let user = rustix::process::geteuid().as_raw();
         let scratch = tempfile::tempdir().expect("a directory");
         let cache = scratch.path().join("cache");
-        let path = install_in(&cache, user).expect("installed");
+        let path = install_in(&cache, user, WATCHER).expect("installed");
         assert_eq!((mode(&cache), mode(&path)), (DIRECTORY, FILE));
         let written = fs::metadata(&path).expect("facts").ino();
-        install_in(&cache, user).expect("installed");
+        install_in(&cache, user, WATCHER).expect("installed");
         assert_eq!(fs::metadata(&path).expect("facts").ino(), written);
         fs::write(&path, "short").expect("written");
-        install_in(&cache, user).expect("installed");
-        assert!(fs::read(&path).is_ok_and(|bytes| bytes == LIBRARY));
+        install_in(&cache, user, WATCHER).expect("installed");
+        assert!(fs::read(&path).is_ok_and(|bytes| bytes == WATCHER.bytes));
     }
 
     #[test]
@@ -165,14 +190,14 @@ mod tests {
         let open = scratch.path().join("open");
         fs::create_dir(&open).expect("a directory");
         fs::set_permissions(&open, Permissions::from_mode(0o777)).expect("permissions");
-        assert!(install_in(&open.join("cache"), user).is_err());
+        assert!(install_in(&open.join("cache"), user, WATCHER).is_err());
         let (real, link) = (scratch.path().join("real"), scratch.path().join("link"));
         fs::create_dir(&real).expect("a directory");
         let hash = env!("MALLOCOP_LIBRARY_HASH");
         fs::create_dir(&link).expect("a directory");
         std::os::unix::fs::symlink(&real, link.join(hash)).expect("a link");
-        assert!(install_in(&link, user).is_err());
+        assert!(install_in(&link, user, WATCHER).is_err());
         // Somebody else's file is not loaded.
-        assert!(install_in(&scratch.path().join("theirs"), user.wrapping_add(1)).is_err());
+        assert!(install_in(&scratch.path().join("theirs"), user.wrapping_add(1), WATCHER).is_err());
     }
 }
