@@ -10,6 +10,7 @@ mod deferred_slots;
 pub mod fast_path;
 mod fill;
 mod fill_source;
+mod found_blocks;
 mod free_later;
 mod freed_mappings;
 mod freeze;

@@ -28,7 +28,7 @@ pub fn tell(call: Call, is_write: bool, start: usize, bytes: usize) {
         return;
     }
     errno::preserve(|| {
-        let found = alt_stack::run(|| fault_net::attempt(|| HEAP.access_beyond(start)));
+        let found = alt_stack::run(|| fault_net::attempt(|| HEAP.access_beyond(start, bytes)));
         let Some(known) = found.flatten().flatten() else { return };
         let end = Some((call, CallEnd::Checked));
         deliver(Finding {

@@ -1,0 +1,39 @@
+//! The blocks that addresses were found in last. Whoever asks sees for itself whether a live block
+//! starts there still, and how far it reaches: an entry may be of any age, and its two words of
+//! two blocks.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+/// Addresses that share an entry.
+const STRETCH: usize = 256;
+const ENTRIES: usize = 16384;
+
+#[derive(Debug)]
+struct Entry {
+    start: AtomicUsize,
+    end: AtomicUsize,
+}
+
+static FOUND: [Entry; ENTRIES] =
+    [const { Entry { start: AtomicUsize::new(0), end: AtomicUsize::new(0) } }; ENTRIES];
+
+#[inline(always)]
+fn entry(address: usize) -> Option<&'static Entry> {
+    FOUND.get(address / STRETCH % ENTRIES)
+}
+
+/// Where a block started that reached over the address.
+#[inline(always)]
+pub(super) fn find(address: usize) -> Option<usize> {
+    let entry = entry(address)?;
+    let start = entry.start.load(Ordering::Relaxed);
+    (start <= address && address < entry.end.load(Ordering::Relaxed)).then_some(start)
+}
+
+/// Notes a block that does.
+pub(super) fn note(address: usize, start: usize, end: usize) {
+    if let Some(entry) = entry(address) {
+        entry.start.store(start, Ordering::Relaxed);
+        entry.end.store(end, Ordering::Relaxed);
+    }
+}
