@@ -54,6 +54,13 @@ options! {
         "Guard only blocks allocated below functions of these programs or libraries";
     GuardSizes, "guard_sizes", Type::Sizes, LARGEST_SIZES,
         "Guard only blocks of so many bytes";
+    GuardSide, "guard_side", Type::Choice(&["turns", "after", "before"]), 0,
+        "Where the guard of a block is: after it and before it by turns, or always there";
+    GuardFreed, "guard_freed", Type::Choice(&["some", "all"]), 0,
+        "Guarded blocks that fault once they are freed: as many as cost little, or all";
+    GuardAlign, "guard_align", Type::Choice(&["16", "8", "4", "2", "1"]), 0,
+        "Alignment of guarded C and C++ blocks whose guard is after them: below 16 it sees reads \
+         closer to their end, and programs that need more fault";
     GuardBudgetMb, "guard_budget_mb", Type::Number(1 << 24), 0,
         "Most MiB of guarded blocks; 0: 1 plus a sixteenth of the live bytes, 16 at most, or with \
          guard=all a quarter of the memory that is available";

@@ -94,7 +94,8 @@ impl Budget {
     /// May a freed slot be closed?
     pub(super) fn may_close(&self, allocations: u64) -> bool {
         let share = if is_auto() { FOR_A_COST } else { FOR_A_CLOSE };
-        rule() == Rule::Contents || self.calls < FIRST + allocations / share
+        let closes_all = options::number(Name::GuardFreed) != 0 || rule() == Rule::Contents;
+        closes_all || self.calls < FIRST + allocations / share
     }
 
     /// One is.

@@ -94,12 +94,12 @@ pub(super) fn has_patterns() -> bool {
     [Name::GuardSites, Name::GuardModules].into_iter().any(|name| options::text(name).is_some())
 }
 
-/// Bytes from a block's start to the guard behind it. Rust says which alignment it needs: up to
-/// that the guard is at the block's very end.
-pub(super) const fn reach_of(size: usize, align: usize, kind: AllocKind) -> usize {
+/// Bytes from a block's start to the guard behind it. Rust says which alignment it needs, and so do
+/// calls with one: up to that the guard is at the block's very end. For others the options say it.
+pub(super) fn reach_of(size: usize, align: usize, kind: AllocKind) -> usize {
     let size = if size == 0 { 1 } else { size };
-    let is_exact = matches!(kind, AllocKind::Rust) || align > GRANULE;
-    round_up(size, if is_exact { align } else { GRANULE })
+    let is_exact = matches!(kind, AllocKind::Rust | AllocKind::Memalign) || align > GRANULE;
+    round_up(size, if is_exact { align } else { GRANULE >> options::number(Name::GuardAlign) })
 }
 
 /// Is a request that is number `ordinal` of its site meant to be guarded?
@@ -169,7 +169,10 @@ impl Plan {
             Rule::Contents => (number_of(site, size) >> 16) as usize,
             Rule::Counts => (ordinal + shift()).ilog2() as usize,
         };
-        let is_after = (turn + options::number(Name::GuardSeed)).is_multiple_of(2);
+        let is_after = match options::number(Name::GuardSide) {
+            0 => (turn + options::number(Name::GuardSeed)).is_multiple_of(2),
+            side => side == 1,
+        };
         let side = if is_after { Side::After } else { Side::Before };
         Some(Self { side, class, reach })
     }
