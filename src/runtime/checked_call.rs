@@ -8,6 +8,9 @@ use crate::runtime::HEAP;
 use crate::stack::{capture, modules};
 use crate::sys::{alt_stack, disposition, errno, fault_net, thread, thread_number};
 
+/// libc's functions read so many bytes at once.
+const WIDEST: usize = 64;
+
 /// Says where that library's code lies: its frames are no program's.
 pub fn add_own(start: usize, end: usize) {
     modules::set_checked_calls(start, end);
@@ -36,6 +39,8 @@ pub fn tell(call: Call, is_write: bool, start: usize, bytes: usize) {
             block: Some(known.block),
             ..finding(known.defect(is_write, bytes, end), start)
         });
+        // The call is made all the same, where the program goes on: it is told of once.
+        HEAP.open_all(start, start.saturating_add(bytes).saturating_add(WIDEST));
     });
 }
 

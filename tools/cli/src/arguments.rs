@@ -8,6 +8,7 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, ValueHint};
 use mallocop::options::{self, OptionSpec, TABLE, Type};
 
+use crate::commands::deep::Deep;
 use crate::commands::demo;
 use crate::commands::sweep::Sweep;
 use crate::destinations::Destinations;
@@ -110,7 +111,7 @@ fn run() -> Command {
     Command::new("run")
         .about("Run a program and its children under mallocop")
         .override_usage("mallocop run [--OPTION=VALUE]... [--] PROGRAM [ARGUMENTS]...")
-        .defer(|run| run.args(TABLE.iter().map(flag)).args(places()))
+        .defer(|run| run.args(TABLE.iter().map(flag)).args(places()).args(passes()))
         .arg(
             Arg::new("program")
                 .required(true)
@@ -223,6 +224,27 @@ fn places() -> [Arg; 3] {
             .action(ArgAction::SetTrue)
             .help("Download missing debug information from the servers in DEBUGINFOD_URLS"),
     ]
+}
+
+/// Flags of `run --deep`.
+fn passes() -> [Arg; 2] {
+    [
+        Arg::new("deep").long("deep").action(ArgAction::SetTrue).help(
+            "Run the program four times more, with guards on each block and checked calls of \
+             libc's, to see each error at the access",
+        ),
+        Arg::new("deep-prepare")
+            .long("deep-prepare")
+            .value_name("CMD")
+            .requires("deep")
+            .help("Shell command to run before each of these"),
+    ]
+}
+
+/// Whether and how passes follow the run.
+pub(crate) fn deep_of(matches: &ArgMatches) -> Option<Deep> {
+    let prepare = matches.get_one("deep-prepare").cloned();
+    matches.get_flag("deep").then_some(Deep { prepare })
 }
 
 /// What was said by these flags.

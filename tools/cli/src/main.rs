@@ -30,7 +30,7 @@ use clap::ArgMatches;
 use mallocop::leak::suppress;
 use mallocop::options::{self, TABLE};
 
-use crate::commands::{demo, doctor, report, run, sweep};
+use crate::commands::{deep, demo, doctor, report, run, sweep};
 use crate::failure::Failure;
 use crate::session::library;
 
@@ -55,18 +55,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
         when.write_global();
     }
     match matches.subcommand() {
-        Some(("run", matches)) => {
-            let words: Vec<OsString> =
-                matches.get_many("program").into_iter().flatten().cloned().collect();
-            let (program, arguments) =
-                words.split_first().ok_or_else(|| Failure::Usage("no program".to_owned()))?;
-            run::run(&run::Run {
-                program: Path::new(program),
-                arguments,
-                options: arguments::listed_options(matches),
-                to: arguments::destinations(matches),
-            })
-        }
+        Some(("run", matches)) => run_or_pass(matches),
         Some(("sweep", matches)) => sweep::sweep(&arguments::sweep_of(matches)?),
         Some(("report", matches)) => {
             options::apply(&arguments::listed_options(matches), |_| {});
@@ -105,9 +94,28 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
                 arguments: &arguments.collect::<Vec<_>>(),
                 options: String::new(),
                 to: destinations::Destinations::default(),
+                input: None,
             })
         }
         None => Err(Failure::Usage("no command".to_owned())),
+    }
+}
+
+/// `run`, with passes behind it or without.
+fn run_or_pass(matches: &ArgMatches) -> Result<u8, Failure> {
+    let words: Vec<OsString> = matches.get_many("program").into_iter().flatten().cloned().collect();
+    let (program, arguments) =
+        words.split_first().ok_or_else(|| Failure::Usage("no program".to_owned()))?;
+    let run = run::Run {
+        program: Path::new(program),
+        arguments,
+        options: arguments::listed_options(matches),
+        to: arguments::destinations(matches),
+        input: None,
+    };
+    match arguments::deep_of(matches) {
+        Some(deep) => deep::run(&run, &deep),
+        None => run::run(&run),
     }
 }
 

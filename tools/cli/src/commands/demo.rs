@@ -71,6 +71,7 @@ fn run_one(demo: &Demo) -> Result<u8, Failure> {
         arguments: &[],
         options: String::new(),
         to: Destinations::default(),
+        input: None,
     });
     here.and_then(env::set_current_dir).map_err(make())?;
     status

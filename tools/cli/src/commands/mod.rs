@@ -1,5 +1,6 @@
 //! The subcommands, a file each.
 
+pub(crate) mod deep;
 pub(crate) mod demo;
 pub(crate) mod doctor;
 pub(crate) mod report;

@@ -3,6 +3,7 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fs::File;
 use std::path::Path;
 use std::process::Command;
 
@@ -27,6 +28,8 @@ pub(crate) struct Run<'a> {
     pub(crate) options: String,
     /// Where the report goes besides.
     pub(crate) to: Destinations,
+    /// Its standard input, if that is not the command's own.
+    pub(crate) input: Option<File>,
 }
 
 /// Runs it. The result is the command's exit status.
@@ -55,6 +58,9 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
         .args(run.arguments)
         .env("LD_PRELOAD", with_users_preloads(libraries))
         .env("MALLOCOP_OPTIONS", &options.list);
+    if let Some(input) = &run.input {
+        command.stdin(input.try_clone().map_err(Failure::step("pass on the standard input"))?);
+    }
     let tree = match TreeFile::create() {
         Ok(tree) => tree,
         Err(failure) => {
@@ -68,6 +74,11 @@ pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
     watch.builder.set_root(child.id());
     let ended = watch.until_end(child)?;
     Ok(watch.conclude(&program, ended, options.exitcode))
+}
+
+/// The status for a program that returns 0 and has errors, by the environment's options and these.
+pub(crate) fn exitcode(from_flags: &str) -> Result<u8, Failure> {
+    all_options(from_flags).map(|options| options.exitcode)
 }
 
 /// Runs it where no record can be made: the library in the program prints what it finds, and its
