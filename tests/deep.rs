@@ -76,7 +76,7 @@ fn a_correct_program_is_silent() {
     assert_eq!((ran.status, ran.stdout.as_str()), (0, "got hello\n"), "{}", ran.stderr);
     assert!(errors(&ran).is_empty(), "{}", ran.stderr);
     assert!(ran.stderr.ends_with("mallocop: --deep: 0 errors in all\n"), "{}", ran.stderr);
-    let passes = ran.stderr.matches("nothing new").count();
+    let passes = ran.stderr.matches("no new error").count();
     assert_eq!(passes, 4, "{}", ran.stderr);
 }
 
@@ -89,8 +89,36 @@ fn a_pass_that_differs_is_named() {
     command.args(["run", "--deep", "--quiet", "--"]).arg(differs).args(["-c", "echo $$"]);
     let ran = finish(&mut command);
     assert_eq!(ran.status, 0, "{}", ran.stderr);
-    let named = ran.stderr.matches("the program's output differs from the pass before").count();
+    let named = ran.stderr.matches("prints something else than in an earlier pass").count();
     assert_eq!(named, 3, "{}", ran.stderr);
+}
+
+/// Leaks of the first run set its status; the passes, which look for none, do not differ by that.
+#[test]
+fn leaks_do_not_make_passes_differ() {
+    let program = compile("leak.c", "deep_leak", &[]);
+    let ran = run(&[], &program);
+    assert_eq!(ran.status, 23, "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches(" s: no new error\n").count(), 4, "{}", ran.stderr);
+}
+
+/// A pass that cannot be run is named; the status stays, and so do the other passes.
+#[test]
+fn a_pass_that_fails_is_named() {
+    let ran = run(&["--deep-prepare=exit 3"], &victim(true));
+    assert_eq!((ran.status, ran.stdout.as_str()), (0, "got hello\n"), "{}", ran.stderr);
+    assert_eq!(ran.stderr.matches("--deep-prepare").count(), 4, "{}", ran.stderr);
+}
+
+/// A program that was interrupted is not run again.
+#[test]
+fn an_interrupted_run_has_no_passes() {
+    let program = PathBuf::from("/bin/sh");
+    let mut command = Command::new(MALLOCOP);
+    command.args(["run", "--deep", "--quiet", "--"]).arg(program).args(["-c", "kill -INT $$"]);
+    let ran = finish(&mut command);
+    assert_eq!(ran.status, 130, "{}", ran.stderr);
+    assert!(ran.stderr.contains("mallocop: stopped before pass A\n"), "{}", ran.stderr);
 }
 
 #[test]

@@ -96,6 +96,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
                 to: destinations::Destinations::default(),
                 input: None,
             })
+            .map(|end| end.reported)
         }
         None => Err(Failure::Usage("no command".to_owned())),
     }
@@ -115,7 +116,7 @@ fn run_or_pass(matches: &ArgMatches) -> Result<u8, Failure> {
     };
     match arguments::deep_of(matches) {
         Some(deep) => deep::run(&run, &deep),
-        None => run::run(&run),
+        None => run::run(&run).map(|end| end.reported),
     }
 }
 

@@ -22,6 +22,22 @@ pub(crate) const CANNOT_RUN: u8 = 126;
 /// There is no such program.
 pub(crate) const NOT_FOUND: u8 = 127;
 
+/// The end of a run.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    /// The program's own status.
+    pub(crate) own: u8,
+    /// The same, or `exitcode` where it is 0 and errors or leaks were found.
+    pub(crate) reported: u8,
+}
+
+impl End {
+    /// Of a run that was not watched to its end.
+    pub(crate) const fn plain(status: u8) -> Self {
+        Self { own: status, reported: status }
+    }
+}
+
 /// The status of a finished run. `found`: errors were found; `exitcode`: the status for that.
 pub(crate) fn of_run(program: ExitStatus, found: bool, exitcode: u8) -> u8 {
     match (program.code(), program.signal()) {
@@ -30,6 +46,19 @@ pub(crate) fn of_run(program: ExitStatus, found: bool, exitcode: u8) -> u8 {
         (None, Some(signal)) => u8::try_from(128 + signal).unwrap_or(FAILED),
         (None, None) => FAILED,
     }
+}
+
+/// Was the program interrupted, by SIGINT or SIGTERM?
+pub(crate) const fn is_interrupted(own: u8) -> bool {
+    const INTERRUPTED: u8 = 128 + 2;
+    const TERMINATED: u8 = 128 + 15;
+    matches!(own, INTERRUPTED | TERMINATED)
+}
+
+/// Did SIGABRT end the program, as heap errors do?
+pub(crate) const fn is_aborted(own: u8) -> bool {
+    const ABORTED: u8 = 128 + 6;
+    own == ABORTED
 }
 
 #[cfg(test)]

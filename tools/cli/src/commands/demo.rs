@@ -66,7 +66,7 @@ fn run_one(demo: &Demo) -> Result<u8, Failure> {
     // Its stacks have the sources' names as of there.
     let here = env::current_dir();
     env::set_current_dir(directory.path()).map_err(make())?;
-    let status = run::run(&Run {
+    let end = run::run(&Run {
         program: Path::new(&program),
         arguments: &[],
         options: String::new(),
@@ -74,5 +74,5 @@ fn run_one(demo: &Demo) -> Result<u8, Failure> {
         input: None,
     });
     here.and_then(env::set_current_dir).map_err(make())?;
-    status
+    end.map(|end| end.reported)
 }

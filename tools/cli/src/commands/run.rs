@@ -16,7 +16,7 @@ use crate::printer;
 use crate::session::tree_file::TreeFile;
 use crate::session::watch::{Watch, start};
 use crate::session::{library, target};
-use crate::status;
+use crate::status::{self, End};
 
 /// The program to run and its options.
 pub(crate) struct Run<'a> {
@@ -32,8 +32,8 @@ pub(crate) struct Run<'a> {
     pub(crate) input: Option<File>,
 }
 
-/// Runs it. The result is the command's exit status.
-pub(crate) fn run(run: &Run<'_>) -> Result<u8, Failure> {
+/// Runs it.
+pub(crate) fn run(run: &Run<'_>) -> Result<End, Failure> {
     let options = all_options(&run.options)?;
     check_suppressions(options.suppressions.as_deref())?;
     let program = target::find(run.program)?;
@@ -83,9 +83,9 @@ pub(crate) fn exitcode(from_flags: &str) -> Result<u8, Failure> {
 
 /// Runs it where no record can be made: the library in the program prints what it finds, and its
 /// status says so.
-fn run_unrecorded(command: &mut Command, program: &Path) -> Result<u8, Failure> {
+fn run_unrecorded(command: &mut Command, program: &Path) -> Result<End, Failure> {
     let ended = start(command, program)?.wait().map_err(Failure::step("wait for the program"))?;
-    Ok(status::of_run(ended, false, 0))
+    Ok(End::plain(status::of_run(ended, false, 0)))
 }
 
 /// The options for the library.

@@ -26,7 +26,7 @@ use super::tree_file::{Source, TreeFile};
 use crate::destinations::Destinations;
 use crate::failure::Failure;
 use crate::printer;
-use crate::status;
+use crate::status::{self, End};
 use crate::symbolize::Symbols;
 
 /// How often the tree file is looked at while the program runs.
@@ -156,7 +156,7 @@ impl<'a> Watch<'a> {
     }
 
     /// Says what was not seen, and settles the status.
-    pub(crate) fn conclude(&mut self, program: &Path, ended: ExitStatus, exitcode: u8) -> u8 {
+    pub(crate) fn conclude(&mut self, program: &Path, ended: ExitStatus, exitcode: u8) -> End {
         let header = self.builder.header();
         if !self.builder.is_sound() {
             printer::say("the program has written over the run's record: findings may be missing");
@@ -165,7 +165,8 @@ impl<'a> Watch<'a> {
                 "{} did not load the library: nothing was checked",
                 program.display()
             ));
-            return if ended.success() { status::FAILED } else { status::of_run(ended, false, 0) };
+            let own = status::of_run(ended, false, 0);
+            return End::plain(if ended.success() { status::FAILED } else { own });
         }
         self.linger();
         self.builder.conclude(self.namespace);
@@ -178,7 +179,10 @@ impl<'a> Watch<'a> {
             printer::say(&format!("error: {failure}"));
         }
         let asked = header.exit_code.and_then(|code| u8::try_from(code).ok());
-        status::of_run(ended, header.findings > 0, asked.unwrap_or(exitcode))
+        End {
+            own: status::of_run(ended, false, 0),
+            reported: status::of_run(ended, header.findings > 0, asked.unwrap_or(exitcode)),
+        }
     }
 }
 

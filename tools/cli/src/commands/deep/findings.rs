@@ -1,5 +1,5 @@
-//! Findings of several runs as one list: what was found late in one and at the access in another is
-//! one error.
+//! Merges the findings of several runs. An error that one run finds late and another at the access
+//! counts once.
 
 use std::collections::HashSet;
 
@@ -11,7 +11,7 @@ use mallocop::text::finding;
 use crate::printer;
 use crate::symbolize::Symbols;
 
-/// On which side of its block an error is, or that the block was freed.
+/// The kind of an error: the side of the block, or a use after free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Kind {
     After,
@@ -20,24 +20,24 @@ enum Kind {
     Other(&'static str),
 }
 
-/// What makes two findings the same error: the kind and the block's site; and where it is made, if
-/// that is known.
+/// Two findings with the same kind, the same site of the block and the same site of the access are
+/// the same error.
 type Error = (Kind, RecordingSite, RecordingSite);
 
 /// The errors so far.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// With the place of the access.
+    /// Those whose access is known.
     at_access: HashSet<Error>,
-    /// Found late: where they were made, nobody knew.
+    /// Those found late, whose access is not known.
     late: HashSet<(Kind, RecordingSite)>,
 }
 
-/// A finding's number: of its process in the recording, and in that one.
+/// Index of a process in the recording, and of a finding in that process.
 pub(super) type Place = (usize, usize);
 
 impl Known {
-    /// Errors in all.
+    /// Number of different errors.
     pub(super) fn count(&self) -> usize {
         let is_late = |error: &&(Kind, RecordingSite)| {
             !self.at_access.iter().any(|(kind, block, _)| (*kind, *block) == **error)
@@ -45,8 +45,8 @@ impl Known {
         self.at_access.len() + self.late.iter().filter(is_late).count()
     }
 
-    /// Takes over the findings of the processes from number `start` on: those that are known leave
-    /// the recording. Returns the others.
+    /// Adds the findings of the processes from index `start` on. Removes known ones from the
+    /// recording and returns the places of the others.
     pub(super) fn take_from(&mut self, recording: &mut Recording, start: usize) -> Vec<Place> {
         let mut new = Vec::new();
         for (process, number) in recording.processes.iter_mut().skip(start).zip(start..) {
@@ -60,7 +60,7 @@ impl Known {
         new
     }
 
-    /// Notes an error. Does it say more than is known?
+    /// Adds an error. `true` if it is new, or its access was not known before.
     fn is_new(&mut self, finding: &Finding<RecordingSite>) -> bool {
         let block =
             finding.block.as_ref().map_or(RecordingSite::NONE, |block: &Block<_>| block.site);

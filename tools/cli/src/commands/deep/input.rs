@@ -1,4 +1,4 @@
-//! The program's standard input, for several runs.
+//! Keeps the standard input, so that each run of the program can read all of it.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _};
@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd as _;
 
 use crate::failure::Failure;
 
-/// All that comes, in a file that has no name and that nobody else can read.
+/// Copies standard input, up to its end, to an unlinked file with mode 0600.
 pub(super) fn spool() -> Result<File, Failure> {
     let step = || Failure::step("keep the standard input");
     let input = io::stdin();
@@ -20,7 +20,7 @@ pub(super) fn spool() -> Result<File, Failure> {
     Ok(file)
 }
 
-/// It from its start, apart from what others read of it.
+/// Opens that file once more, with an offset of its own.
 pub(super) fn again(file: &File) -> Result<File, Failure> {
     File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
         .map_err(Failure::step("read the standard input again"))

@@ -1,11 +1,14 @@
-//! `mallocop run --deep`: the run as ever, then passes of the same program that see every error at
-//! the access, each with other guards. One report, one status.
+//! `mallocop run --deep`: the program runs as always, then four times more, each time with other
+//! guards on all blocks. Prints one report; the exit status is that of the first run, or
+//! `exitcode`.
 
 mod findings;
 mod input;
 mod pass;
 mod request;
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -17,120 +20,99 @@ pub(crate) use self::request::Deep;
 use self::findings::Known;
 use self::pass::{PASSES, Pass, Passed};
 use crate::commands::run::{self, Run};
+use crate::destinations::Destinations;
 use crate::failure::Failure;
+use crate::status::{is_aborted, is_interrupted};
 use crate::symbolize::Symbols;
 use crate::{printer, recording_file};
 
-/// Runs the program, then the passes. The result is the command's exit status.
+/// Runs the program, then the passes. Returns the exit status of the command.
 pub(crate) fn run(first: &Run<'_>, deep: &Deep) -> Result<u8, Failure> {
     let step = || Failure::step("keep the files of the passes");
+    let exitcode = run::exitcode(&first.options)?;
     let input = input::spool()?;
     let folder = tempfile::tempdir().map_err(step())?;
     let kept = folder.path().join("first.recording");
-    let mut to = first.to.clone();
-    let wanted = to.output.replace(kept.clone());
-    let json = to.json.take();
-    let exitcode = run::exitcode(&first.options)?;
-    let status = run::run(&Run {
-        to,
-        input: Some(input::again(&input)?),
-        options: first.options.clone(),
-        ..*first
-    })?;
-    let Ok(recording) = recording_file::load(&kept) else { return Ok(status) };
+    let to = Destinations { output: Some(kept.clone()), json: None, ..first.to.clone() };
+    let options = first.options.clone();
+    let end = run::run(&Run { to, input: Some(input::again(&input)?), options, ..*first })?;
+    let Ok(recording) = recording_file::load(&kept) else { return Ok(end.reported) };
     let (mut all, mut known) = (Recording::new(), Known::default());
     all.absorb(recording);
     known.take_from(&mut all, 0);
-    let own = Own {
-        // Found, and by itself 0.
-        status: if known.count() > 0 && status == exitcode { 0 } else { status },
-        is_cut_short: known.count() > 0 && status == ABORTED,
-    };
-    let stop = Arc::new(AtomicBool::new(false));
+    let stop = Arc::new(AtomicBool::new(is_interrupted(end.own)));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(step())?;
     }
-    let mut passes = Passes { first, deep, own, known, all, reference: None };
+    // Heap errors end the program early in the first run, and not in the passes.
+    let expected = Some(end.own).filter(|&own| !(is_aborted(own) && known.count() > 0));
+    let mut passes = Passes { first, deep, expected, known, all, stop: &stop, reference: None };
     for pass in &PASSES {
         if stop.load(Ordering::Relaxed) {
             printer::say(&format!("stopped before pass {}", pass.letter));
             break;
         }
-        passes.run(pass, &folder.path().join(pass.letter), &input)?;
+        passes.run(pass, &folder.path().join(pass.letter), &input);
     }
+    first.to.write(&passes.all, &Symbols::new(first.to.debuginfod))?;
     let found = passes.known.count();
-    let destinations =
-        crate::destinations::Destinations { output: wanted, json, ..first.to.clone() };
-    destinations.write(&passes.all, &Symbols::new(first.to.debuginfod))?;
-    let word = if found == 1 { "error" } else { "errors" };
-    printer::say(&format!("--deep: {found} {word} in all"));
-    Ok(if status == 0 && found > 0 { exitcode } else { status })
+    printer::say(&format!("--deep: {} in all", counted(found, "error")));
+    Ok(if end.reported == 0 && found > 0 { exitcode } else { end.reported })
 }
 
-/// Status of a program that a heap error has ended.
-const ABORTED: u8 = 134;
-
-/// The program's own end.
-#[derive(Clone, Copy)]
-struct Own {
-    status: u8,
-    /// Has a heap error ended it?
-    is_cut_short: bool,
+/// A number with its noun.
+fn counted(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// The passes so far, and what they are compared with.
 struct Passes<'a> {
     first: &'a Run<'a>,
     deep: &'a Deep,
-    own: Own,
+    /// The program's exit status in the first run; `None` if a heap error ended it.
+    expected: Option<u8>,
     known: Known,
     all: Recording,
-    /// Standard output of the first pass that ended as the program does.
+    stop: &'a AtomicBool,
+    /// Standard output of the first pass that ended as expected.
     reference: Option<Vec<u8>>,
 }
 
 impl Passes<'_> {
-    /// Runs a pass with one alignment after the other, until the program ends as it should.
-    fn run(
-        &mut self,
-        pass: &Pass,
-        files: &std::path::Path,
-        input: &std::fs::File,
-    ) -> Result<(), Failure> {
-        for (at, &alignment) in pass.alignments.iter().enumerate() {
+    /// Runs a pass with one alignment after another, until the program behaves as before.
+    fn run(&mut self, pass: &Pass, files: &Path, input: &File) {
+        let mut alignments = pass.alignments.iter().copied().peekable();
+        while let Some(alignment) = alignments.next() {
             let started = Instant::now();
-            let passed = pass.run(self.first, self.deep, alignment, files, input)?;
+            let passed = match pass.run(self.first, self.deep, alignment, files, input) {
+                Ok(passed) => passed,
+                Err(failure) => {
+                    return printer::say(&format!("pass {}: {failure}", pass.letter));
+                }
+            };
             let difference = self.difference(&passed);
-            if difference.is_some() && at + 1 < pass.alignments.len() {
-                continue;
+            let is_last = alignments.peek().is_none() || self.stop.load(Ordering::Relaxed);
+            if difference.is_none() || is_last {
+                let took = format!("{:.1} s", started.elapsed().as_secs_f64());
+                return self.conclude(&pass.title(alignment), passed, difference, &took);
             }
-            let seconds = started.elapsed().as_secs_f64();
-            self.conclude(pass, alignment, passed, difference, seconds);
-            return Ok(());
         }
-        Ok(())
     }
 
-    /// In what a pass differs from the run, or from the pass before.
+    /// How a pass differs from the first run, or its output from that of an earlier pass.
     fn difference(&self, passed: &Passed) -> Option<String> {
         if passed.has_fault() {
             return Some("the program faults".to_owned());
         }
-        if !self.own.is_cut_short && passed.status != self.own.status {
-            return Some(format!("the program ends with {}", passed.status));
+        if self.expected.is_some_and(|expected| expected != passed.status) {
+            return Some(format!("the program exits with status {}", passed.status));
         }
         let is_same = self.reference.as_ref().is_none_or(|output| *output == passed.output);
-        (!is_same).then(|| "the program's output differs from the pass before".to_owned())
+        (!is_same).then(|| "the program prints something else than in an earlier pass".to_owned())
     }
 
-    /// Prints what is new, and says how the pass went.
-    fn conclude(
-        &mut self,
-        pass: &Pass,
-        alignment: usize,
-        passed: Passed,
-        difference: Option<String>,
-        seconds: f64,
-    ) {
+    /// Prints the errors that are new, and one line about the pass.
+    fn conclude(&mut self, title: &str, passed: Passed, difference: Option<String>, took: &str) {
         let start = self.all.processes.len();
         let unguarded = passed.unguarded();
         if difference.is_none() {
@@ -139,22 +121,15 @@ impl Passes<'_> {
         self.all.absorb(passed.recording);
         let new = self.known.take_from(&mut self.all, start);
         findings::print(&self.all, &new, &Symbols::new(self.first.to.debuginfod));
-        let count = match new.len() {
-            0 => "nothing new".to_owned(),
-            1 => "1 error more".to_owned(),
-            more => format!("{more} errors more"),
+        let found = match new.len() {
+            0 => "no new error".to_owned(),
+            new => counted(new, "new error"),
         };
-        let mut line = format!("pass {} ({}", pass.letter, pass.about);
-        if pass.alignments.len() > 1 && alignment > 1 {
-            line += &format!(", aligned to {alignment}");
-        }
-        line += &format!("), {seconds:.1} s: {count}");
-        if unguarded > 0 {
-            line += &format!("; {unguarded} blocks were not guarded");
-        }
-        if let Some(difference) = difference {
-            line += &format!("; {difference}");
-        }
-        printer::say(&line);
+        let unguarded = usize::try_from(unguarded).unwrap_or(usize::MAX);
+        let unguarded =
+            (unguarded > 0).then(|| format!("{} not guarded", counted(unguarded, "block")));
+        let rest: String =
+            unguarded.into_iter().chain(difference).map(|text| format!("; {text}")).collect();
+        printer::say(&format!("{title}, {took}: {found}{rest}"));
     }
 }

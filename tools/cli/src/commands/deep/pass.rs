@@ -1,8 +1,8 @@
-//! A pass: one run of the program with guards on each block, at one place.
+//! A pass: a run of the program with all blocks guarded on one side.
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use mallocop::model::recording::Recording;
 
@@ -10,9 +10,9 @@ use super::input;
 use super::request::Deep;
 use crate::commands::run::Run;
 use crate::failure::Failure;
-use crate::recording_file;
+use crate::{recording_file, status};
 
-/// A pass, and the alignments of blocks that are tried one after the other.
+/// A pass, and the alignments of blocks to try, in this order.
 pub(super) struct Pass {
     pub(super) letter: &'static str,
     pub(super) about: &'static str,
@@ -47,7 +47,7 @@ pub(super) const PASSES: [Pass; 4] = [
     },
 ];
 
-/// A pass that is over.
+/// The result of a pass.
 pub(super) struct Passed {
     pub(super) status: u8,
     pub(super) output: Vec<u8>,
@@ -55,12 +55,12 @@ pub(super) struct Passed {
 }
 
 impl Passed {
-    /// Has a process told of a deadly signal?
+    /// Has a process recorded a deadly signal?
     pub(super) fn has_fault(&self) -> bool {
         self.recording.processes.iter().any(|process| process.fault.is_some())
     }
 
-    /// Blocks that were to be guarded and were not.
+    /// Blocks that were not guarded, for lack of memory or since they are too large.
     pub(super) fn unguarded(&self) -> u64 {
         let reports = self.recording.processes.iter().filter_map(|process| process.final_report());
         reports.map(|report| report.sum.unguarded).sum()
@@ -68,7 +68,16 @@ impl Passed {
 }
 
 impl Pass {
-    /// Runs it. Its output goes to files.
+    /// Its name for the user.
+    pub(super) fn title(&self, alignment: usize) -> String {
+        let (letter, about) = (self.letter, self.about);
+        match (self.alignments.len(), alignment) {
+            (2.., 2..) => format!("pass {letter} ({about}, aligned to {alignment})"),
+            _ => format!("pass {letter} ({about})"),
+        }
+    }
+
+    /// Runs the program. Its standard output goes to a file, its standard error nowhere.
     pub(super) fn run(
         &self,
         first: &Run<'_>,
@@ -81,8 +90,8 @@ impl Pass {
         if let Some(prepare) = &deep.prepare {
             let ended = Command::new("sh").args(["-c", prepare]).status().map_err(step())?;
             if !ended.success() {
-                let why = format!("--deep-prepare: {ended}");
-                return Err(Failure::Step(why, std::io::ErrorKind::Other.into()));
+                let failed = std::io::Error::other(ended.to_string());
+                return Err(Failure::step("prepare it (--deep-prepare)")(failed));
             }
         }
         let (kept, output) = (files.with_extension("recording"), files.with_extension("out"));
@@ -94,10 +103,9 @@ impl Pass {
         let users = std::env::var("MALLOCOP_OPTIONS").unwrap_or_default();
         command.env("MALLOCOP_OPTIONS", format!("{users}:{}", first.options));
         command.stdin(input::again(input)?).stdout(File::create(&output).map_err(step())?);
-        command.stderr(File::create(files.with_extension("err")).map_err(step())?);
-        let ended = command.status().map_err(step())?;
+        let ended = command.stderr(Stdio::null()).status().map_err(step())?;
         Ok(Passed {
-            status: crate::status::of_run(ended, false, 0),
+            status: status::of_run(ended, false, 0),
             output: fs::read(&output).map_err(step())?,
             recording: recording_file::load(&kept)?,
         })

@@ -1,8 +1,8 @@
-//! What was asked for.
+//! The flags of `run --deep`.
 
-/// What was said to be done besides the run.
+/// The values of these flags.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deep {
-    /// Shell command that is run before each pass.
+    /// Shell command to run before each pass.
     pub(crate) prepare: Option<String>,
 }
