@@ -1,10 +1,10 @@
-//! The blocks that addresses were found in last. Whoever asks sees for itself whether a live block
-//! starts there still, and how far it reaches: an entry may be of any age, and its two words of
-//! two blocks.
+//! A cache of the blocks that addresses were found in. An entry may be out of date, and its two
+//! words may be of two blocks: the caller checks that a live block starts there and how far it
+//! reaches.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// Addresses that share an entry.
+/// Bytes of addresses that share an entry.
 const STRETCH: usize = 256;
 const ENTRIES: usize = 16384;
 
@@ -22,7 +22,7 @@ fn entry(address: usize) -> Option<&'static Entry> {
     FOUND.get(address / STRETCH % ENTRIES)
 }
 
-/// Where a block started that reached over the address.
+/// Start of a block that contained the address.
 #[inline(always)]
 pub(super) fn find(address: usize) -> Option<usize> {
     let entry = entry(address)?;
@@ -30,7 +30,7 @@ pub(super) fn find(address: usize) -> Option<usize> {
     (start <= address && address < entry.end.load(Ordering::Relaxed)).then_some(start)
 }
 
-/// Notes a block that does.
+/// Notes a block that contains the address.
 pub(super) fn note(address: usize, start: usize, end: usize) {
     if let Some(entry) = entry(address) {
         entry.start.store(start, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! How many bytes the program may access at an address: for calls that are checked.
+//! Number of bytes that the program may access at an address, for checked calls of libc's.
 
 use core::sync::atomic::Ordering;
 
@@ -14,14 +14,14 @@ use crate::shadow::block_table::{self, BlockState};
 use crate::shadow::lookup;
 use crate::sys::fault_net::attempt;
 
-/// Nothing is known of the address: it is in no block, nor beside one.
+/// The address is in no block, nor beside one.
 pub const UNKNOWN: usize = usize::MAX;
-/// Blocks that start so many bytes in front of an address are looked for before the others.
+/// A block that starts at most so many bytes in front of the address is looked for first.
 const NEAR: usize = 512;
 
 impl CheckedHeap {
-    /// Bytes from `address` to the end of the live block that it is in; 0 in a freed block, and
-    /// behind a block where its canary and slack are. [`UNKNOWN`] elsewhere.
+    /// Bytes from `address` to the end of its live block; 0 in a freed block, and in the canaries,
+    /// the slack and the header beside a block. [`UNKNOWN`] elsewhere.
     #[inline]
     pub fn room(&self, address: usize) -> usize {
         if address >> ADDRESS_BITS != 0 {
@@ -32,7 +32,7 @@ impl CheckedHeap {
             return room_in_slot(address);
         }
         if self.is_checked() {
-            // Most calls are given a block's start, or one where the last one was.
+            // Most calls get the start of a block, or an address in the block of an earlier call.
             if let Some(size) = live_size(leaf, address) {
                 return size;
             }
@@ -47,8 +47,8 @@ impl CheckedHeap {
         self.room_far(leaf, address)
     }
 
-    /// Bytes to the end of the live block of a class at `user`, if the address is in its memory: it
-    /// is read only then.
+    /// Bytes to the end of the live block of a size class at `user`. `None` if `address` is outside
+    /// of its memory, which is not read then.
     #[inline]
     fn room_in_class(&self, user: usize, address: usize) -> Option<usize> {
         let capacity = block_table::capacity(user)?;
@@ -56,11 +56,10 @@ impl CheckedHeap {
         if offset >= capacity {
             return None;
         }
-        // A place behind the block's end has no room.
         self.usable_size_fast(user).map(|size| size.saturating_sub(offset))
     }
 
-    /// Where it was not found at once.
+    /// As [`CheckedHeap::room`], by a search through the shadow.
     #[inline(never)]
     fn room_far(&self, leaf: &Leaf, address: usize) -> usize {
         let offset = address - leaf.base();
@@ -93,9 +92,12 @@ impl CheckedHeap {
         }
     }
 
-    /// In none that is live, or behind one.
+    /// 0 in a freed block, and in the bytes beside a block that are the heap's own.
     #[cold]
     fn room_apart(&self, address: usize) -> usize {
+        if lookup::after(address).is_some_and(|user| user - address <= self.lead()) {
+            return 0;
+        }
         let Some(user) = lookup::at_or_before(address) else { return UNKNOWN };
         let block = self.describe(user);
         let Some(size) = block.size.filter(|size| address - user < size + TAIL) else {
@@ -107,11 +109,11 @@ impl CheckedHeap {
         }
     }
 
-    /// An access of `[start, start + bytes)`, explained. `None`: all of it is in a live block, or
-    /// beside all blocks.
+    /// The block that an access of `[start, start + bytes)` concerns, and where from there it starts.
+    /// `None` if all of it is in a live block, or near no block.
     pub fn access_beyond(&self, start: usize, bytes: usize) -> Option<GuardedAccess> {
         let (_, block) = self.locate_block(start)?;
-        // By the head's checksum, or by what was saved of a damaged one.
+        // The size is from a header whose checksum is right, unlike the one that `room` has read.
         let end = block.user + block.size?;
         if block.life == Life::Live && start >= block.user && end.saturating_sub(start) >= bytes {
             return None;
@@ -122,16 +124,16 @@ impl CheckedHeap {
     }
 }
 
-/// Bytes of the live block that starts at `user`, as its head says; `None`: none does. All blocks
-/// have heads: there are checks.
+/// Size of the live block that starts at `user`, from its header; `None` if none does. Only for a
+/// heap with checks, whose blocks have headers.
 #[inline(always)]
 fn live_size(leaf: &Leaf, user: usize) -> Option<usize> {
     let is_live = leaf.is_live(user - leaf.base());
-    // SAFETY: the shadow says that a block is live there: mapped, behind its head.
+    // SAFETY: the shadow says that a block is live there, so its header is mapped.
     is_live.then(|| unsafe { HeaderWord::of(user) }.size())
 }
 
-/// Of a guarded block: what its guard does not see, the canary and the slack.
+/// As [`CheckedHeap::room`], in a guarded slot: the guard does not see the canary and the slack.
 fn room_in_slot(address: usize) -> usize {
     let slot = slots::slot_round(address);
     let Some((slot, (user, size))) = slot.and_then(|slot| Some((slot, slot.block()?))) else {

@@ -184,6 +184,7 @@ static void print_without_bound(const char *format, ...)
     CALL(qsort, qsort(block, N, 1, compare)) \
     CALL(qsort_r, qsort_r(block, N, 1, compare_with, block)) \
     CALL(bsearch, sink = (long)bsearch("a", block, N, 1, compare)) \
+    CALL(in_front, memcpy(long_text, block - BAD, 4)) \
     CALL(freed, free(block); memset(block, 1, BAD)) \
     CALL(behind, memset(block + SIZE + 1, 1, BAD)) \
     CALL(overlap, memcpy(other, other + !BAD * 8 + 4, 8)) \

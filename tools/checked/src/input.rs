@@ -1,8 +1,8 @@
-//! read(2), fgets(3) and their like: what they have put into a buffer is checked when they come
-//! back. A buffer that is larger than its block is no error while less comes in.
+//! read(2), fgets(3) and the like: the bytes that they have put into a buffer are checked after the
+//! call. A buffer that is said to be larger than its block is no error as long as the data fits.
 //!
-//! They are cancellation points. Whoever is cancelled in one goes through a frame of ours that has
-//! nothing to do then.
+//! These calls are cancellation points: cancellation unwinds frames of this file, which have nothing
+//! to clean up.
 
 use core::ffi::{c_char, c_int, c_void};
 
@@ -49,14 +49,25 @@ originals! {
     __getdelim: (*mut Text, *mut usize, c_int, *mut FILE) -> isize;
 }
 
-/// Checks so many bytes that a call has put into a buffer.
-fn check_filled(call: Call, buffer: Out, bytes: isize) {
-    if let Ok(bytes @ 1..) = usize::try_from(bytes) {
-        errno::preserve(|| check(call, Access::Write, buffer as usize, bytes));
+/// Checks the `done` bytes of a buffer that a call has read or written; a negative number is an
+/// error of the call.
+pub(crate) fn check_done(call: Call, access: Access, buffer: usize, done: isize) {
+    if let Ok(bytes @ 1..) = usize::try_from(done) {
+        errno::preserve(|| check(call, access, buffer, bytes));
     }
 }
 
-/// Checks what a call has put into one buffer after the other, or taken from them.
+fn check_filled(call: Call, buffer: Out, done: isize) {
+    check_done(call, Access::Write, buffer as usize, done);
+}
+
+/// The same for a call that may return the length of a longer message (MSG_TRUNC) than the `bytes`
+/// of its buffer.
+fn check_received(call: Call, buffer: Out, bytes: usize, done: isize) {
+    check_filled(call, buffer, done.min(isize::try_from(bytes).unwrap_or(isize::MAX)));
+}
+
+/// The same for several buffers that the call uses one after another.
 pub(crate) unsafe fn check_parts(
     call: Call,
     access: Access,
@@ -71,7 +82,7 @@ pub(crate) unsafe fn check_parts(
         // SAFETY: the kernel has used the part.
         let part = unsafe { parts.add(at).read() };
         let here = part.iov_len.min(rest);
-        errno::preserve(|| check(call, access, part.iov_base as usize, here));
+        check_done(call, access, part.iov_base as usize, here as isize);
         rest -= here;
     }
 }
@@ -114,9 +125,9 @@ found_out! {
     pread64(fd: c_int, buffer: Out, bytes: usize, at: i64) -> isize,
         |got| check_filled(Call::Pread, buffer, got);
     recv(fd: c_int, buffer: Out, bytes: usize, flags: c_int) -> isize,
-        |got| check_filled(Call::Recv, buffer, got.min(bytes as isize));
+        |got| check_received(Call::Recv, buffer, bytes, got);
     recvfrom(fd: c_int, buffer: Out, bytes: usize, flags: c_int, from: Out, length: *mut u32)
-        -> isize, |got| check_filled(Call::Recvfrom, buffer, got.min(bytes as isize));
+        -> isize, |got| check_received(Call::Recvfrom, buffer, bytes, got);
     readlink(path: *const c_char, buffer: Out, bytes: usize) -> isize,
         |got| check_filled(Call::Readlink, buffer, got);
     readlinkat(fd: c_int, path: *const c_char, buffer: Out, bytes: usize) -> isize,
@@ -130,11 +141,11 @@ found_out! {
     __pread64_chk(fd: c_int, buffer: Out, bytes: usize, at: i64, most: usize) -> isize,
         |got| check_filled(Call::Pread, buffer, got);
     __recv_chk(fd: c_int, buffer: Out, bytes: usize, most: usize, flags: c_int) -> isize,
-        |got| check_filled(Call::Recv, buffer, got.min(bytes as isize));
+        |got| check_received(Call::Recv, buffer, bytes, got);
     __recvfrom_chk(
         fd: c_int, buffer: Out, bytes: usize, most: usize, flags: c_int, from: Out,
         length: *mut u32
-    ) -> isize, |got| check_filled(Call::Recvfrom, buffer, got.min(bytes as isize));
+    ) -> isize, |got| check_received(Call::Recvfrom, buffer, bytes, got);
     __readlink_chk(path: *const c_char, buffer: Out, bytes: usize, most: usize) -> isize,
         |got| check_filled(Call::Readlink, buffer, got);
     readv(fd: c_int, parts: *const iovec, count: c_int) -> isize,
@@ -179,14 +190,14 @@ unsafe fn check_text(call: Call, text: Text) {
     }
 }
 
-/// What getline(3) was given: its buffer, and what there is of it.
+/// The buffer given to getline(3), and the bytes up to the end of its block.
 unsafe fn given(text: *mut Text) -> (usize, usize) {
     // SAFETY: the caller of the call says that a pointer is there, or NULL.
     let start = unsafe { text.as_ref() }.map_or(0, |text| *text as usize);
     (start, room(start))
 }
 
-/// Checks a line that lies where the caller's buffer was: it was not moved.
+/// Checks a line that getline(3) has put into the given buffer, without moving it.
 unsafe fn check_line(call: Call, text: *mut Text, (start, here): (usize, usize), bytes: isize) {
     // SAFETY: the call has put a pointer there, if it has found a line.
     if bytes > 0 && start != 0 && unsafe { *text } as usize == start && bytes as usize >= here {

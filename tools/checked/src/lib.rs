@@ -29,4 +29,9 @@ mod printing;
 mod sorting;
 mod start;
 mod strings;
+mod texts;
+#[path = "../../preload/src/unwinder.rs"]
+mod unwinder;
 mod wide;
+
+use original::look_up;

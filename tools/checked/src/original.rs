@@ -1,6 +1,6 @@
 //! libc's functions, which those of the same name here stand in front of.
 
-use core::ffi::CStr;
+use core::ffi::{CStr, c_void};
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use mallocop::arch::thread_pointer;
@@ -53,6 +53,11 @@ impl Original {
         self.1.store(found, Ordering::Relaxed);
         found
     }
+}
+
+/// The definition of a symbol that the program uses.
+pub(crate) fn look_up(symbol: &CStr) -> *mut c_void {
+    process::find_symbol(symbol) as *mut c_void
 }
 
 /// Statics of libc's functions, by their symbols, and their types.

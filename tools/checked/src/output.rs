@@ -1,16 +1,14 @@
-//! write(2), fwrite(3) and their like: what they have taken from a buffer is checked when they come
-//! back. They are cancellation points, as those in [`crate::input`].
+//! write(2), fwrite(3) and the like: the bytes that they have taken from a buffer are checked after
+//! the call. Most are cancellation points, as the calls in [`crate::input`] are.
 
 use core::ffi::{c_char, c_int, c_void};
 
-use libc::{FILE, iovec, msghdr};
-use mallocop::sys::errno;
-
-use crate::check::{Access, Call, check};
-use crate::input::{check_parts, found_out, parts_of};
+use crate::check::{Access, Call};
+use crate::input::{check_done, check_parts, found_out, parts_of};
 use crate::memory::fixed;
 use crate::original::originals;
-use crate::strings::length;
+use crate::texts::length;
+use libc::{FILE, iovec, msghdr};
 
 type In = *const c_void;
 
@@ -31,11 +29,8 @@ originals! {
     puts: (*const c_char) -> c_int;
 }
 
-/// Checks so many bytes that a call has taken from a buffer.
-fn check_taken(call: Call, buffer: In, bytes: isize) {
-    if let Ok(bytes @ 1..) = usize::try_from(bytes) {
-        errno::preserve(|| check(call, Access::Read, buffer as usize, bytes));
-    }
+fn check_taken(call: Call, buffer: In, done: isize) {
+    check_done(call, Access::Read, buffer as usize, done);
 }
 
 found_out! {

@@ -4,7 +4,7 @@ use crate::original::Original;
 use crate::{check, compare, input, memory, output, printing, sorting, strings, wide};
 
 /// Runs when the loader initialises this library, with libc's functions at hand.
-extern "C" fn begin() {
+extern "C-unwind" fn begin() {
     unsafe extern "C" {
         // Both are made by the linker, for this library.
         static __ehdr_start: u8;
@@ -33,7 +33,7 @@ extern "C" fn begin() {
 
 #[used]
 #[unsafe(link_section = ".init_array")]
-static BEGIN: extern "C" fn() = begin;
+static BEGIN: extern "C-unwind" fn() = begin;
 
 /// Ends a program that calls what cannot be done: libc has no such function, or an IFUNC resolver
 /// has called one that needs libc while the loader relocates.

@@ -1,11 +1,12 @@
-//! strcpy and its like: texts that end with a NUL.
+//! strcpy, strlen and the like.
 
 use core::ffi::{c_char, c_int};
 
-use crate::check::{Access, Call, check, check_overlap, room, tell};
+use crate::check::{Access, Call, check, room, tell};
 use crate::memory::{early, find, fixed};
 use crate::original::originals;
 use crate::plain;
+use crate::texts::{ANY, Character, check_append, check_copy, check_field, length};
 
 type Out = *mut c_char;
 type In = *const c_char;
@@ -41,32 +42,17 @@ originals! {
     __strncat_chk: (Out, In, usize, usize) -> Out;
 }
 
-/// Bytes in front of the NUL, at most `most`.
-unsafe fn measure(text: In, most: usize) -> usize {
-    // SAFETY: the caller's memory, as for strnlen(3).
-    unsafe {
-        match real::strnlen() {
-            Some(real) => real(text, most),
-            None => plain::length(text.cast(), most),
+impl Character for c_char {
+    unsafe fn measure(text: In, most: usize) -> usize {
+        // SAFETY: the caller of this function says so.
+        unsafe {
+            match real::strnlen() {
+                Some(real) => real(text, most),
+                None => plain::length(text.cast(), most),
+            }
         }
     }
 }
-
-/// Bytes of a text that the call reads up to its end, of at most `most`. One without an end in its
-/// block is told of.
-pub(crate) unsafe fn length(call: Call, text: In, most: usize) -> usize {
-    let here = room(text as usize).min(most);
-    // SAFETY: as the caller of the call says; not more than what is there is looked at.
-    let length = unsafe { measure(text, here) };
-    if length < here || here == most {
-        return length;
-    }
-    tell(call, Access::Read, text as usize, here + 1);
-    // SAFETY: as the caller of the call says.
-    unsafe { measure(text, most) }
-}
-
-const ANY: usize = usize::MAX;
 
 #[unsafe(no_mangle)]
 unsafe extern "C-unwind" fn strlen(text: In) -> usize {
@@ -90,48 +76,22 @@ unsafe extern "C-unwind" fn strnlen(text: In, most: usize) -> usize {
     unsafe { length(Call::Strnlen, text, most) }
 }
 
-/// Checks a copy of a whole text to an address.
-unsafe fn check_copy(call: Call, to: Out, from: In) {
-    // SAFETY: as the caller of the call says.
-    let bytes = unsafe { length(call, from, ANY) } + 1;
-    check(call, Access::Write, to as usize, bytes);
-    check_overlap(call, to as usize, from as usize, bytes);
-}
-
-/// Checks a copy of at most so many bytes, behind which NULs fill them up.
-unsafe fn check_field(call: Call, to: Out, from: In, bytes: usize) {
-    // SAFETY: as the caller of the call says.
-    let read = unsafe { length(call, from, bytes) };
-    check(call, Access::Write, to as usize, bytes);
-    check_overlap(call, to as usize, from as usize, (read + 1).min(bytes));
-}
-
-/// Checks that a text, or so much of it, has room behind another one.
-unsafe fn check_append(call: Call, to: Out, from: In, most: usize) {
-    // SAFETY: as the caller of the call says.
-    let (before, bytes) = unsafe { (length(call, to, ANY), length(call, from, most)) };
-    let end = to.wrapping_byte_add(before) as usize;
-    if before + bytes + 1 > room(to as usize) {
-        tell(call, Access::Write, end, bytes + 1);
-    }
-    check_overlap(call, end, from as usize, bytes + 1);
-}
-
-/// Checks a text of which the call reads no more than up to a byte.
+/// Checks a text that the call reads up to `byte` or to its end.
 unsafe fn check_up_to(call: Call, text: In, byte: c_int) {
     let here = room(text as usize);
     if here == crate::check::UNKNOWN {
         return;
     }
     // SAFETY: not more than what is there is looked at.
-    let ends = unsafe { measure(text, here) < here || find(text.cast(), byte, here).is_some() };
+    let ends =
+        unsafe { c_char::measure(text, here) < here || find(text.cast(), byte, here).is_some() };
     if !ends {
         tell(call, Access::Read, text as usize, here + 1);
     }
 }
 
-/// Checks a text of which the call reads no more than up to the first byte that is one of `set`, or
-/// none of them.
+/// Checks a text that the call reads up to the first byte that is in `set`, or, if `is_in` is not
+/// set, up to the first that is not.
 unsafe fn check_span(call: Call, text: In, set: In, is_in: bool) {
     // SAFETY: as the caller of the call says.
     let bytes = unsafe { length(call, set, ANY) };
@@ -149,13 +109,13 @@ unsafe fn check_span(call: Call, text: In, set: In, is_in: bool) {
     }
 }
 
-/// Checks a text that the call searches for another one.
+/// Checks a text in which the call looks for another one.
 unsafe fn check_search(call: Call, text: In, part: In) {
     // SAFETY: as the caller of the call says.
     let bytes = unsafe { length(call, part, ANY) };
     let here = room(text as usize);
     // SAFETY: not more than what is there is looked at.
-    if here == crate::check::UNKNOWN || unsafe { measure(text, here) } < here {
+    if here == crate::check::UNKNOWN || unsafe { c_char::measure(text, here) } < here {
         return;
     }
     // SAFETY: the part has so many bytes, and not more than what is there is looked at.

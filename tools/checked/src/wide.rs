@@ -1,10 +1,13 @@
-//! wcscpy and its like: texts of wide characters, which have four bytes each.
+//! wcscpy, wmemcpy and the like; a wide character has four bytes.
 
 use core::ffi::c_int;
 
-use crate::check::{Access, Call, UNKNOWN, check, check_overlap, room, tell};
+use crate::check::{Access, Call, check_overlap, tell};
 use crate::memory::fixed;
 use crate::original::originals;
+use crate::texts::{
+    ANY, Character, check_append, check_copy, check_count, check_field, length, room_for,
+};
 
 type Wide = u32;
 type Out = *mut Wide;
@@ -42,84 +45,37 @@ originals! {
     __wmemset_chk: (Out, Wide, usize, usize) -> Out;
 }
 
-const ANY: usize = usize::MAX;
-const BYTES: usize = size_of::<Wide>();
-
-/// Characters that the program may access from an address on; at most `most`.
-fn room_for(text: In, most: usize) -> usize {
-    match room(text as usize) {
-        UNKNOWN => most,
-        bytes => (bytes / BYTES).min(most),
+impl Character for Wide {
+    unsafe fn measure(text: In, most: usize) -> usize {
+        // SAFETY: the caller of this function says so.
+        unsafe { find(text, most, |wide| wide == 0) }.unwrap_or(most)
     }
 }
 
-/// Where the first of so many characters is that ends a search.
+/// Index of the first of `most` characters that ends a search.
 unsafe fn find(text: In, most: usize, ends: impl Fn(Wide) -> bool) -> Option<usize> {
     // SAFETY: the caller's memory up to that character.
     (0..most).find(|&at| ends(unsafe { text.add(at).read_unaligned() }))
 }
 
-fn check_wide(call: Call, access: Access, at: In, count: usize) {
-    check(call, access, at as usize, count.saturating_mul(BYTES));
-}
-
-/// As `strings::length`.
-unsafe fn length(call: Call, text: In, most: usize) -> usize {
-    let here = room_for(text, most);
-    // SAFETY: as the caller of the call says; not more than what is there is looked at.
-    if let Some(at) = unsafe { find(text, here, |wide| wide == 0) } {
-        return at;
-    }
-    if here < most {
-        tell(call, Access::Read, text as usize, (here + 1) * BYTES);
-        // SAFETY: as the caller of the call says.
-        return unsafe { find(text, most, |wide| wide == 0) }.unwrap_or(most);
-    }
-    most
-}
-
-unsafe fn check_copy(call: Call, to: Out, from: In) {
-    // SAFETY: as the caller of the call says.
-    let count = unsafe { length(call, from, ANY) } + 1;
-    check_wide(call, Access::Write, to, count);
-    check_overlap(call, to as usize, from as usize, count * BYTES);
-}
-
-unsafe fn check_field(call: Call, to: Out, from: In, count: usize) {
-    // SAFETY: as the caller of the call says.
-    let read = unsafe { length(call, from, count) };
-    check_wide(call, Access::Write, to, count);
-    check_overlap(call, to as usize, from as usize, (read + 1).min(count).saturating_mul(BYTES));
-}
-
-unsafe fn check_append(call: Call, to: Out, from: In, most: usize) {
-    // SAFETY: as the caller of the call says.
-    let (before, count) = unsafe { (length(call, to, ANY), length(call, from, most)) };
-    let end = to.wrapping_add(before);
-    if before + count + 1 > room_for(to, ANY) {
-        tell(call, Access::Write, end as usize, (count + 1) * BYTES);
-    }
-    check_overlap(call, end as usize, from as usize, (count + 1) * BYTES);
-}
-
 fn check_memory(call: Call, to: Out, from: In, count: usize, is_apart: bool) {
-    check_wide(call, Access::Read, from, count);
-    check_wide(call, Access::Write, to, count);
+    check_count(call, Access::Read, from, count);
+    check_count(call, Access::Write, to, count);
     if is_apart {
-        check_overlap(call, to as usize, from as usize, count.saturating_mul(BYTES));
+        check_overlap(call, to as usize, from as usize, count.saturating_mul(size_of::<Wide>()));
     }
 }
 
-/// Checks characters of which the call reads no more than up to one.
+/// Checks characters that the call reads up to the first that `ends` accepts.
 unsafe fn check_up_to(call: Call, text: In, most: usize, ends: impl Fn(Wide) -> bool) {
     let here = room_for(text, most);
     // SAFETY: not more than what is there is looked at.
     if here < most && unsafe { find(text, here, ends) }.is_none() {
-        tell(call, Access::Read, text as usize, (here + 1) * BYTES);
+        tell(call, Access::Read, text as usize, (here + 1) * size_of::<Wide>());
     }
 }
 
-/// Checks a comparison, which ends at the first difference, or, if `ends` is set, with the text.
+/// Checks a comparison that ends at the first difference and, if `ends` is set, at a NUL.
 unsafe fn check_comparison(call: Call, one: In, other: In, most: usize, ends: bool) {
     let here = room_for(one, most).min(room_for(other, most));
     if here == most {
@@ -132,7 +88,7 @@ unsafe fn check_comparison(call: Call, one: In, other: In, most: usize, ends: bo
     };
     if !(0..here).any(stops) {
         let short = if room_for(one, most) == here { one } else { other };
-        tell(call, Access::Read, short as usize, (here + 1) * BYTES);
+        tell(call, Access::Read, short as usize, (here + 1) * size_of::<Wide>());
     }
 }
 
@@ -164,7 +120,7 @@ fixed! {
     wmemmove(to: Out, from: In, count: usize) -> Out,
         |_| check_memory(Call::Wmemmove, to, from, count, false);
     wmemset(to: Out, wide: Wide, count: usize) -> Out,
-        |_| check_wide(Call::Wmemset, Access::Write, to, count);
+        |_| check_count(Call::Wmemset, Access::Write, to, count);
     wmemcmp(one: In, other: In, count: usize) -> c_int,
         |_| check_comparison(Call::Wmemcmp, one, other, count, false);
     wmemchr(text: In, wide: Wide, count: usize) -> Out,
@@ -188,5 +144,5 @@ fixed! {
     __wmemmove_chk(to: Out, from: In, count: usize, most: usize) -> Out,
         |_| check_memory(Call::Wmemmove, to, from, count, false);
     __wmemset_chk(to: Out, wide: Wide, count: usize, most: usize) -> Out,
-        |_| check_wide(Call::Wmemset, Access::Write, to, count);
+        |_| check_count(Call::Wmemset, Access::Write, to, count);
 }

@@ -38,6 +38,9 @@ mod threads;
 #[cfg(not(feature = "oracle"))]
 mod unwinder;
 
+#[cfg(not(feature = "oracle"))]
+use operators::look_up;
+
 use mallocop::own::heap::OwnAllocator;
 use mallocop::runtime::HEAP;
 

@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use mallocop::sys::process;
 
-use crate::operators::look_up;
+use super::look_up;
 
 macro_rules! forwards {
     ($($name:literal = $symbol:ident;)*) => {
