@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use harness::{Ran, compile, finish, skeleton, watched};
 
-/// Calls that write so many bytes to a block of 24; 0: as many as the program's path has.
+/// Calls that write to a block of 24 bytes, and how many; 0 if that depends on the program's path.
 const WRITES: [(&str, usize); 46] = [
     ("memcpy", 25),
     ("memmove", 25),
@@ -57,7 +57,7 @@ const WRITES: [(&str, usize); 46] = [
     ("qsort_r", 25),
 ];
 
-/// Calls that read so many bytes of a block of 24.
+/// Calls that read a block of 24 bytes, and how many.
 const READS: [(&str, usize); 45] = [
     ("memcpy_from", 25),
     ("memchr", 25),
@@ -142,7 +142,7 @@ fn run(call: Option<&str>, is_fixed: bool, flags: &[&str]) -> Ran {
     finish(watched(&flags, victim(is_fixed)).args(call))
 }
 
-/// The report's first line, without its start, and the innermost function of its first stack.
+/// The message of a report, and the innermost function of its first stack.
 fn told(ran: &Ran) -> (String, String) {
     let text = skeleton(&ran.stderr);
     let mut lines = text.lines();
@@ -151,7 +151,7 @@ fn told(ran: &Ran) -> (String, String) {
     (first, stack.split(' ').next().unwrap_or("").to_owned())
 }
 
-/// The name that is given to a call.
+/// The name of a call in the report.
 fn name(call: &str) -> &str {
     match call {
         "vsprintf" | "vsnprintf" => call.trim_start_matches('v'),
@@ -213,6 +213,20 @@ fn corrected_calls_are_silent() {
         let ran = run(None, true, flags);
         assert_eq!((ran.status, ran.has_report()), (0, false), "{flags:?}: {}", ran.stderr);
         assert_eq!(ran.stderr, "end\n", "{flags:?}");
+    }
+}
+
+/// A guard stops snprintf inside libc: the checking function is in no stack, as text or as JSON.
+#[test]
+fn the_checking_functions_are_in_no_stack() {
+    let file = harness::scratch().join("snprintf.json");
+    let json = format!("--json={}", file.display());
+    let ran = run(Some("snprintf"), false, &["--check-libc=1", "--guard=all", &json]);
+    let report = std::fs::read_to_string(&file).expect("a report");
+    assert_eq!(ran.status, 134, "{}", ran.stderr);
+    assert!(ran.stderr.contains("snprintf_case"), "{}", ran.stderr);
+    for text in [&ran.stderr, &report] {
+        assert!(!text.contains("libmallocop_checked.so"), "{text}");
     }
 }
 

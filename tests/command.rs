@@ -294,7 +294,7 @@ fn the_version_is_a_command_and_a_flag() {
     }
 }
 
-/// What only starts another program has nothing to say under LD_PRELOAD alone, and that one has.
+/// Under LD_PRELOAD alone a launcher prints no summary; the program that it starts does.
 #[test]
 fn launchers_are_silent_without_the_command() {
     let library = mallocop(&["library"]).stdout;

@@ -1,4 +1,5 @@
-//! `mallocop run --deep`: each error at the access, once; one status; the program's own output.
+//! `mallocop run --deep` reports each error once, at its access, and has one status and the
+//! program's own output.
 
 mod harness;
 
@@ -28,14 +29,14 @@ fn run(flags: &[&str], program: &PathBuf) -> Ran {
     finish(&mut command)
 }
 
-/// The messages that are told of, and the function of each.
+/// The messages of the reports, each with the innermost function of its first stack.
 fn errors(ran: &Ran) -> Vec<(String, String)> {
     let text = skeleton(&ran.stderr);
     let mut lines = text.lines().peekable();
     let mut all = Vec::new();
     while let Some(line) = lines.next() {
         let Some(message) = line.split_once("ERROR: mallocop: ") else { continue };
-        // The first stack: an offset may be shown in front of it.
+        // Damaged bytes may be shown in front of the first stack.
         let stack = lines.by_ref().find_map(|line| line.split_once(" here: "));
         let stack = stack.map_or("", |(_, stack)| stack);
         all.push((message.1.to_owned(), stack.split(' ').next().unwrap_or("").to_owned()));
@@ -62,7 +63,7 @@ fn each_error_is_told_of_at_the_access() {
     assert_eq!((ran.status, ran.stdout.as_str()), (23, "got hello\n"), "{}", ran.stderr);
 }
 
-/// The first run ends at the first error that it sees, the passes go on.
+/// A heap error ends the first run; the passes run the whole program.
 #[test]
 fn a_run_that_ends_early_is_followed_by_whole_passes() {
     let ran = run(&["--guard=off"], &victim(false));
@@ -80,8 +81,7 @@ fn a_correct_program_is_silent() {
     assert_eq!(passes, 4, "{}", ran.stderr);
 }
 
-/// Programs that need alignment are run with more of it, and one that says another thing each time
-/// is named.
+/// A program that prints something else in each run.
 #[test]
 fn a_pass_that_differs_is_named() {
     let differs = PathBuf::from("/bin/sh");

@@ -134,8 +134,8 @@ fn hooks_that_are_installed_while_threads_run_hear_of_all_blocks() {
     }
 }
 
-/// An input ends the same way by itself and among others, in any order; and blocks of each size are
-/// guarded with some inputs, not only those whose size the input decides.
+/// The verdict on an input is the same alone and among others, in any order. Blocks of a fixed size
+/// are guarded with some inputs, too.
 #[test]
 fn the_same_input_has_the_same_verdict() {
     if !is_ready("libFuzzer", &["clang++"]) {

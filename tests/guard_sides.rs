@@ -1,5 +1,5 @@
-//! Which guard sees what with `guard=all`: after the block, before it, of freed blocks, and to the
-//! byte.
+//! Errors that `guard=all` finds with guards after the block, before it, on freed blocks, and
+//! to the byte.
 
 mod harness;
 
@@ -11,7 +11,7 @@ fn run(word: &str, options: &[&str]) -> Ran {
     finish(watched(&flags, program).arg(word))
 }
 
-/// Options, and the read that they see.
+/// Options, and the read that they find.
 const CASES: [(&[&str], &str, &str); 4] = [
     (&["--guard-side=after", "--guard-align=1"], "behind", "0 bytes after a 13-byte block"),
     (&["--guard-side=before"], "front", "1 byte before a 13-byte block"),
@@ -39,9 +39,9 @@ fn correct_blocks_are_silent() {
     }
 }
 
-/// The slack of an alignment of 16 and the other side are not seen.
+/// Reads of the slack and on the other side are not found.
 #[test]
-fn what_another_guard_would_see_is_not_seen() {
+fn errors_on_the_other_side_are_not_found() {
     let cases: [(&[&str], &str); 4] = [
         (&["--guard-side=after"], "behind"),
         (&["--guard-side=after", "--guard-align=1"], "front"),

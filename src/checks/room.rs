@@ -109,8 +109,8 @@ impl CheckedHeap {
         }
     }
 
-    /// The block that an access of `[start, start + bytes)` concerns, and where from there it starts.
-    /// `None` if all of it is in a live block, or near no block.
+    /// The block that an access of `[start, start + bytes)` goes beyond. `None` if the access is
+    /// all in a live block, or near none.
     pub fn access_beyond(&self, start: usize, bytes: usize) -> Option<GuardedAccess> {
         let (_, block) = self.locate_block(start)?;
         // The size is from a header whose checksum is right, unlike the one that `room` has read.

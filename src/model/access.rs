@@ -21,20 +21,20 @@ pub struct WrongAccess {
     pub call: Option<(Call, CallEnd)>,
 }
 
-/// The end of a call that could not use all of its buffer.
+/// How a wrong access by a call was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum CallEnd {
-    /// EFAULT.
+    /// The kernel refused it with EFAULT.
     Refused,
-    /// It has transferred so many bytes.
+    /// The kernel transferred so many bytes and stopped.
     Short(usize),
-    /// A look at its arguments or its result told: it has done, or was to do, all of it.
+    /// By a check of the call's arguments or result (`check_libc`).
     Checked,
 }
 
 macro_rules! calls {
     ($($variant:ident, $name:literal, $fills:literal;)*) => {
-        /// A call that uses a buffer, by libc's function.
+        /// A function of libc's that reads or writes memory of the caller's.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
         pub enum Call { $(#[doc = $name] $variant,)* }
 
@@ -44,17 +44,17 @@ macro_rules! calls {
                 match self { $(Self::$variant => $name,)* }
             }
 
-            /// By its place in the list, from 0.
+            /// The call with that index in the list, from 0.
             pub fn from_number(number: u32) -> Option<Self> {
                 [$(Self::$variant,)*].get(number as usize).copied()
             }
 
-            /// Name of the defect that its operands overlap: AddressSanitizer's.
+            /// AddressSanitizer's name for overlapping operands of this call.
             pub const fn overlap(self) -> &'static str {
                 match self { $(Self::$variant => concat!($name, "-param-overlap"),)* }
             }
 
-            /// Does it write to the buffer? Of two, to the first.
+            /// Does it write to its buffer, or to the first of two?
             pub const fn fills(self) -> bool {
                 match self { $(Self::$variant => $fills,)* }
             }
@@ -151,13 +151,13 @@ calls! {
     Bsearch, "bsearch", false;
 }
 
-/// Two operands of a call that overlap and must not.
+/// Two overlapping operands of a call that does not allow that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overlap {
     /// The call.
     pub call: Call,
     /// Bytes of each.
     pub bytes: usize,
-    /// First byte that is read; the finding's pointer is the first one that is written.
+    /// Start of the source; the finding's pointer is the start of the destination.
     pub from: usize,
 }

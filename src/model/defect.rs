@@ -114,7 +114,7 @@ pub enum Defect {
     },
     /// Read or written outside of a block, or after its free: at the instruction.
     Access(WrongAccess),
-    /// A call was given memory to read from and to write to that overlaps, and is undefined then.
+    /// Source and destination of a call overlap, which is undefined behaviour.
     Overlap(Overlap),
     /// The heap's own words were overwritten; no block's canary shows by whom.
     HeapCorruption,

@@ -36,7 +36,7 @@ pub fn tell(call: Call, is_write: bool, start: usize, bytes: usize) {
             block: Some(known.block),
             ..finding(known.defect(is_write, bytes, end), start)
         });
-        // With halt_on_error=0 the call goes on; its guard is opened so that it reports nothing more.
+        // With halt_on_error=0 the call goes on. Opened, the guard does not report it again.
         HEAP.open_all(start, start.saturating_add(bytes).saturating_add(WIDEST));
     });
 }

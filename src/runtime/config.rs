@@ -112,7 +112,7 @@ pub fn find() {
     }
     let program = std::env::current_exe().unwrap_or_default();
     trace::append(LogEntry::Program, program.as_os_str().as_encoded_bytes());
-    // Of a script's interpreter the file tells.
+    // The name of a script does not tell that env interprets it; the file does.
     let file = program.file_name().unwrap_or_default().as_encoded_bytes();
     let is_launcher = is_launcher(process::program_name()) || is_launcher(file);
     if role == Role::First && !trace::is_open() && is_launcher {
@@ -129,7 +129,7 @@ pub fn find() {
     }
 }
 
-/// Does the program of that name only start another one, which takes over its place or its time?
+/// Is that the name of a program that only starts another one?
 fn is_launcher(name: &[u8]) -> bool {
     const LAUNCHERS: [&[u8]; 12] = [
         b"chroot", b"chrt", b"env", b"ionice", b"nice", b"nohup", b"numactl", b"setarch",
@@ -148,15 +148,15 @@ fn make_absolute(name: Name) {
     }
 }
 
-/// What this process is without the command's word: a child if its parent is watched, too, and has
-/// something to say for itself, or the tree file that it was to have cannot be had.
+/// The role of a process that was started without the command: a child if its parent is watched and
+/// no launcher, or if the tree file that it was given cannot be opened.
 fn role_without_tree() -> Role {
     let parent = process::parent_id();
     let is_child = || maps::maps_file(parent, b"libmallocop.so") && !is_launcher(&name_of(parent));
     if tree_file().is_some() || is_child() { Role::Child } else { Role::First }
 }
 
-/// A process's name, as the kernel knows it; empty: it is not known.
+/// Name of a process from /proc/PID/comm; empty if that cannot be read.
 fn name_of(id: u32) -> Vec<u8> {
     let mut name = std::fs::read(format!("/proc/{id}/comm")).unwrap_or_default();
     name.pop();

@@ -39,11 +39,11 @@ pub fn set_loader(start: usize, end: usize) {
     LOADER_END.store(end, Ordering::Relaxed);
 }
 
-/// Where libmallocop_checked.so lies; nowhere, if it is not loaded.
+/// Address range of libmallocop_checked.so; empty if it is not loaded.
 static CHECKED_START: AtomicUsize = AtomicUsize::new(0);
 static CHECKED_END: AtomicUsize = AtomicUsize::new(0);
 
-/// Says where libmallocop_checked.so lies.
+/// Sets the address range of libmallocop_checked.so.
 pub fn set_checked_calls(start: usize, end: usize) {
     CHECKED_START.store(start, Ordering::Relaxed);
     CHECKED_END.store(end, Ordering::Relaxed);

@@ -25,26 +25,27 @@ const STARTERS: [&str; 8] = [
 /// Function names are padded to a common width up to this.
 const MOST_PADDING: usize = 32;
 
-/// Leaves out the functions of ours that stand between the program and libc's; not what a stack
-/// begins with, which says where we have faulted.
-pub fn leave_out_own(frames: &mut Vec<Frame>) {
+/// The stack of a site without mallocop's own functions between the program's and libc's. Its
+/// innermost frames stay, even if they are mallocop's: they show where mallocop itself has faulted.
+pub fn stack_of<S: Copy>(site: S, with: &mut Renderer<'_, S>) -> Stack {
     let is_own = |frame: &Frame| {
         let path = frame.module.as_ref().map(|(path, _)| Path::new(path));
         path.and_then(Path::file_name)
             .is_some_and(|name| name == "libmallocop.so" || name == "libmallocop_checked.so")
     };
+    let mut stack = with.symbolizer.stack(site);
     let mut is_inside = true;
-    frames.retain(|frame| {
+    stack.frames.retain(|frame| {
         is_inside &= is_own(frame);
         is_inside || !is_own(frame)
     });
+    stack
 }
 
 /// The stack of a site without what libc adds at its outer end, its names as they can be printed.
-fn stack_of<S: Copy>(site: S, with: &mut Renderer<'_, S>) -> Stack {
-    let mut stack = with.symbolizer.stack(site);
+fn printed_stack<S: Copy>(site: S, with: &mut Renderer<'_, S>) -> Stack {
+    let mut stack = stack_of(site, with);
     stack.frames.iter_mut().for_each(escape_names);
-    leave_out_own(&mut stack.frames);
     let is_starter = |frame: &Frame| {
         let name = frame.function.as_deref();
         name.is_some_and(|name| STARTERS.contains(&name.split('@').next().unwrap_or(name)))
@@ -87,7 +88,7 @@ fn escape_names(frame: &mut Frame) {
 
 /// Appends the stack of a site, a line each, or why there is none.
 pub fn write_stack<S: Copy>(out: &mut Page, site: S, with: &mut Renderer<'_, S>) {
-    let Stack { frames, ending } = stack_of(site, with);
+    let Stack { frames, ending } = printed_stack(site, with);
     if frames.is_empty() {
         out.push_str(match with.style.has_stacks {
             false => "    (no stack: malloc_context_size=0)\n",
@@ -273,7 +274,7 @@ fn shorten<'a>(file: &'a str, here: &Path) -> &'a str {
 
 /// The names of a site's frames, innermost first, all that libc adds at the outer end left out.
 pub fn named_frames<S: Copy>(site: S, with: &mut Renderer<'_, S>) -> Vec<Frame> {
-    stack_of(site, with).frames
+    printed_stack(site, with).frames
 }
 
 /// How a leak is told from all others in a list of suppressions.
@@ -364,7 +365,7 @@ mod tests {
     fn left_of(frames: &'static [(&str, &str)]) -> usize {
         let style = Style::default();
         let mut renderer = Renderer { symbolizer: &mut Given(frames), style: &style };
-        stack_of(ProcessSite(1), &mut renderer).frames.len()
+        printed_stack(ProcessSite(1), &mut renderer).frames.len()
     }
 
     /// A frame of libc that has no name is its start only where nothing but that is further out.

@@ -1,5 +1,5 @@
-// Each call of libc's that reads or writes memory, with one byte too many in a block of 24 bytes, or, built with FIXED,
-// as many as there are. The argument names the call.
+// Calls each checked function of libc's with one byte more than a block of 24 bytes has; with FIXED defined, with as many
+// as it has. The argument names the function; without one, all are called.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <locale.h>
@@ -22,7 +22,7 @@
 
 enum { SIZE = 24, WIDE = SIZE / 4 };
 
-// Not known to the compiler: no call is inlined, none is found wrong.
+// Volatile, so that the compiler neither inlines the calls nor warns.
 static volatile size_t more = BAD;
 static char *volatile block, *volatile other;
 static wchar_t *volatile wide, *volatile other_wide;
@@ -31,7 +31,7 @@ static int ends[2];
 
 static void *fresh(void) { return malloc(SIZE); }
 
-// A text as long as the block, whose NUL is the byte too many.
+// A text as long as its block, without a NUL unless FIXED.
 static char *text(void)
 {
     char *made = fresh();

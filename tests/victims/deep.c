@@ -1,5 +1,5 @@
-// Five errors, each three times: a read one byte past the end, one in front, one after a free, a write past the end, and a
-// text that does not end, given to strlen. FIXED: none. What it reads it prints.
+// Makes five errors three times each: a read past the end, one in front of the start, one after a free, a write past the
+// end, and strlen of a text without NUL; with FIXED defined, none. Prints the lines that it reads.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-// One wrong read of a block of 13 bytes: right behind it, right in front of it, or after its free; and blocks of many
-// sizes that are used as they should be.
+// Uses blocks of many sizes correctly, then makes one wrong read of a block of 13 bytes: right behind it, right in front
+// of it, or after its free.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +17,7 @@ int main(int count, char **words)
         free(block);
         free(zeroed);
     }
-    // The hundredth of its site: whose turn it is does not decide.
+    // The hundredth block of its site, so that turns would put its guard on one side.
     char *volatile block = 0;
     for (int at = 0; at < 100; at++) {
         free(block);

@@ -51,7 +51,7 @@ fn profile() -> Outcome<&'static str> {
     }
 }
 
-/// What is built: the library, and the one that checks calls of libc's.
+/// The packages of the two libraries.
 const PACKAGES: [&str; 2] = ["mallocop-preload", "mallocop-checked"];
 const LIBRARIES: [&str; 2] = ["libmallocop.so", "libmallocop_checked.so"];
 

@@ -76,7 +76,7 @@ impl FaultContext {
         self.general().into_iter().chain([self.word(HANDLER_STACK)]).chain(words)
     }
 
-    /// What a mask register held. `None`: it is not known.
+    /// The value of a mask register. `None` if it is not known.
     pub fn mask_register(&self, number: u8) -> Option<u64> {
         let state = Some(self.word(VECTORS)).filter(|&state| state != 0)?;
         // SAFETY: the kernel has stored the state there, and its handler has not returned.

@@ -28,8 +28,8 @@ const RBP: u8 = 5;
 const RSI: u8 = 6;
 const RDI: u8 = 7;
 
-/// The memory operand of the instruction at the start of `bytes`, with these registers. `mask` is
-/// asked what a mask register holds.
+/// The memory operand of the instruction at the start of `bytes`, with these registers. `mask`
+/// gives the value of a mask register, if it is known.
 pub fn memory_operand(
     bytes: &[u8],
     general: &[usize; GENERAL],
@@ -75,10 +75,7 @@ pub fn memory_operand(
         None => width,
     };
     let (address, base) = address_of(byte, &mut bytes, &prefixes, unit, value)?;
-    if prefixes.mask == 0 {
-        return Some(Operand { address, base, touch, bytes: width });
-    }
-    let span = span_of(table, opcode, &prefixes, mask)?;
+    let span = span_of(width, (table, opcode), &prefixes, mask)?;
     Some(Operand { address: address.wrapping_add(span.start), base, touch, bytes: span.bytes })
 }
 
@@ -102,7 +99,7 @@ fn touch_of(table: Table, opcode: u8, extension: u8, prefixes: &Prefixes) -> Opt
         (0, 0xf6 | 0xf7) => matches!(extension, 2 | 3),
         (0, 0xfe | 0xff) => extension < 2,
         (0, _) | (1, 0x05 | 0x0b | 0x31 | 0xa2) => return None,
-        // Each element has an address of its own.
+        // Gathers and scatters: each element has its own address.
         (2, 0x90..=0x93) => return None,
         (2, 0xa0..=0xa3 | 0xc6 | 0xc7) if prefixes.is_compressed => return None,
         (2, 0x10..=0x15 | 0x20..=0x25 | 0x30..=0x35) => {
@@ -123,8 +120,8 @@ fn touch_of(table: Table, opcode: u8, extension: u8, prefixes: &Prefixes) -> Opt
     Some(if writes { Touch::Write } else { Touch::Read })
 }
 
-/// The address that a ModRM byte and what follows give, and the register that it comes from. EVEX
-/// counts a short offset in `unit`s of so many bytes.
+/// The address that a ModRM byte and what follows give, and the register that it comes from. A
+/// short offset is in units of `unit` bytes with EVEX.
 fn address_of(
     byte: u8,
     bytes: &mut Bytes<'_>,

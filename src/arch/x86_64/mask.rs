@@ -1,37 +1,38 @@
-//! The elements that a masked vector instruction touches (Intel's manual, volume 1, 15.6): only
-//! those whose bits are set fault.
+//! The bytes that a vector instruction with a mask accesses: only elements whose bits are set can
+//! fault (Intel's manual, volume 1, 15.6).
 
-use super::operand_width::{is_resized, width_of};
+use super::operand_width::is_resized;
 use super::prefixes::{Prefixes, Table};
 
-/// The bytes that an instruction touches.
+/// The accessed part of an operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
-    /// How far behind the operand's address they begin.
+    /// Offset from the operand's address.
     pub(super) start: usize,
-    /// How many; 0: not known.
+    /// Number of bytes; 0 if it is not known.
     pub(super) bytes: usize,
 }
 
-/// What of the operand is touched. `values` tells what a mask register holds. `None`: nothing.
+/// The accessed part of an operand of `width` bytes. `values` gives the value of a mask register.
+/// `None` if no element is chosen.
 pub(super) fn span_of(
-    table: Table,
-    opcode: u8,
+    width: usize,
+    (table, opcode): (Table, u8),
     with: &Prefixes,
     values: impl Fn(u8) -> Option<u64>,
 ) -> Option<Span> {
-    let whole = width_of(table, opcode, 0, with);
+    let whole = Some(Span { start: 0, bytes: width });
     let unknown = Some(Span { start: 0, bytes: 0 });
     if with.mask == 0 {
-        return Some(Span { start: 0, bytes: whole });
+        return whole;
     }
     let Some(mask) = values(with.mask) else { return unknown };
-    // A broadcast reads its one element for whichever is chosen.
+    // A broadcast reads its only element if any is chosen.
     if with.is_broadcast || table == 2 && matches!(opcode, 0x18 | 0x19 | 0x58 | 0x59) {
-        return Some(Span { start: 0, bytes: whole }).filter(|_| mask != 0);
+        return whole.filter(|_| mask != 0);
     }
     let Some(element) = element_of(table, opcode, with) else { return unknown };
-    let elements = whole / element;
+    let elements = width / element;
     let mask = if elements < 64 { mask & ((1 << elements) - 1) } else { mask };
     if mask == 0 {
         return None;
@@ -43,12 +44,12 @@ pub(super) fn span_of(
     Some(Span { start: first * element, bytes: (last + 1 - first) * element })
 }
 
-/// Lie the chosen elements side by side in memory?
+/// Are the chosen elements adjacent in memory?
 pub(super) const fn is_packed(table: Table, opcode: u8) -> bool {
     table == 2 && matches!(opcode, 0x62 | 0x63 | 0x88..=0x8b)
 }
 
-/// Bytes of an element in memory. `None`: not known.
+/// Bytes of an element in memory. `None` if they are not known.
 pub(super) const fn element_of(table: Table, opcode: u8, with: &Prefixes) -> Option<usize> {
     let narrow = if with.is_wide { 2 } else { 1 };
     Some(match (table, opcode) {
@@ -90,7 +91,7 @@ mod tests {
 
     const RAX: usize = 13;
 
-    /// Address behind rax and bytes, with these bits in every mask register.
+    /// Offset from rax, bytes and kind of the access, with `mask` in every mask register.
     fn touched(bytes: &[u8], mask: u64) -> Option<(usize, usize, Touch)> {
         let mut general = [0; GENERAL];
         general[RAX] = 0x1000;
@@ -105,10 +106,10 @@ mod tests {
         assert_eq!(touched(bytes, 0b11_0100), Some((66, 4, Touch::Write)));
         assert_eq!(touched(bytes, u64::MAX), Some((64, 64, Touch::Write)));
         assert_eq!(touched(bytes, 0), None);
-        // vmovdqu32 ymm0{k1}, [rax + 32]: bits behind its eight elements choose nothing.
+        // vmovdqu32 ymm0{k1}, [rax + 32]: bits above its eight elements do not count.
         let bytes = &[0x62, 0xf1, 0x7e, 0x29, 0x6f, 0x40, 0x01];
         assert_eq!(touched(bytes, 0x102), Some((36, 4, Touch::Read)));
-        // vpcompressd [rax + 8]{k1}, zmm0: side by side.
+        // vpcompressd [rax + 8]{k1}, zmm0: the chosen elements are adjacent.
         let bytes = &[0x62, 0xf2, 0x7d, 0x49, 0x8b, 0x40, 0x02];
         assert_eq!(touched(bytes, 0b1001_0001), Some((8, 12, Touch::Write)));
         // vaddps zmm0{k1}, zmm1, dword bcst [rax + 4]
@@ -116,7 +117,7 @@ mod tests {
         assert_eq!(touched(bytes, 0x8000), Some((4, 4, Touch::Read)));
     }
 
-    /// An element whose size is not known leaves the access without a width.
+    /// Without the size of an element the width of the access is not known.
     #[test]
     fn what_is_not_known_has_no_width() {
         // vpacksswb zmm0{k1}, zmm1, [rax]

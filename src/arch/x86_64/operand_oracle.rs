@@ -1,5 +1,5 @@
-//! The decoder beside binutils' disassembler, over the functions of this machine's libc and what
-//! else `MALLOCOP_OPERAND_ORACLE` names (files, with spaces between).
+//! Compares the decoder with binutils' disassembler over this machine's libc and the files that
+//! `MALLOCOP_OPERAND_ORACLE` lists, separated by spaces.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -22,12 +22,12 @@ const WIDTHS: [(&str, usize); 8] = [
     ("ZMMWORD", 64),
 ];
 
-/// Registers that cannot be mistaken for one another.
+/// Values of the registers, all different.
 fn general() -> [usize; GENERAL] {
     core::array::from_fn(|at| 0x1_0000_0000 * (at + 1) + 0x1001 * at)
 }
 
-/// What the disassembler says of a memory operand: its address with these registers, and its width.
+/// Address and width of the memory operand in the disassembler's text, with these registers.
 fn told(text: &str) -> Option<(usize, usize)> {
     let (before, behind) = text.split_once('[')?;
     let (inner, after) = behind.split_once(']')?;
@@ -48,7 +48,7 @@ fn told(text: &str) -> Option<(usize, usize)> {
     (!after.contains('[')).then_some((address, width))
 }
 
-/// Instructions of a file: bytes and text.
+/// The instructions of a file, as bytes and text.
 fn instructions_of(file: &str) -> Option<Vec<(Vec<u8>, String)>> {
     let run = Command::new("objdump").args(["-dw", "-Mintel", file]).output().ok()?;
     let text = String::from_utf8_lossy(&run.stdout).into_owned();
@@ -61,13 +61,13 @@ fn instructions_of(file: &str) -> Option<Vec<(Vec<u8>, String)>> {
     Some(text.lines().filter_map(of_line).collect())
 }
 
-/// Does its operand stay as it is, or lie where no register here tells?
+/// Is an instruction left out: without an access, or with an address from other registers?
 fn is_left_out(text: &str) -> bool {
     let mnemonic = text.split_whitespace().find(|word| {
         !["rep", "repz", "repnz", "lock", "bnd", "notrack", "data16", "cs"].contains(word)
     });
     let mnemonic = mnemonic.unwrap_or("");
-    // Half floats are not known; of the others few programs have any.
+    // Half floats are not decoded; the others are privileged or obsolete.
     let is_rare = ["lar", "lsl", "str", "sldt", "ltr", "pmulhrw", "vmovw"].contains(&mnemonic)
         || mnemonic.starts_with('v') && mnemonic.ends_with("sh");
     let is_no_access = ["lea", "nop", "prefetch", "clflush", "clwb", "xsave", "xrstor", "fxsave"];
@@ -87,16 +87,16 @@ fn operands_agree_with_the_disassembler() {
     let mut wrong: BTreeMap<String, (usize, String)> = BTreeMap::new();
     let mut compared = 0;
     for (bytes, text) in files.iter().filter_map(|file| instructions_of(file)).flatten() {
-        // What follows fwait is an instruction of its own.
+        // objdump prints fwait and the instruction behind it in one line.
         let is_one = bytes.first() != Some(&0x9b) && !text.contains("jmp    DWORD");
         let Some(expected) = told(&text).filter(|_| is_one && !is_left_out(&text)) else {
             continue;
         };
-        // All elements are chosen.
+        // Masks choose all elements.
         let found = memory_operand(&bytes, &general(), |_| Some(u64::MAX));
         let found = found.map(|found| (found.address, found.bytes));
         compared += 1;
-        // Chosen elements of a size that is not known.
+        // The decoder does not know the size of these elements.
         let is_unknown = text.contains("{k") && found == Some((expected.0, 0));
         if found != Some(expected) && !is_unknown {
             let mnemonic = text.split_whitespace().next().unwrap_or("").to_owned();
@@ -105,7 +105,7 @@ fn operands_agree_with_the_disassembler() {
             entry.1 = format!("{text} {bytes:x?}: {found:x?}, not {expected:x?}");
         }
     }
-    // Without binutils there is nothing to compare with.
+    // Nothing is compared only if objdump is not installed.
     assert!(compared > 10_000 || compared == 0 && instructions_of("").is_none(), "{compared}");
     assert!(wrong.is_empty(), "of {compared} operands: {wrong:#?}");
 }

@@ -3,8 +3,8 @@
 
 use super::prefixes::{Prefixes, Table};
 
-/// The width of the operand of an opcode in a table, all its elements. `extension` are the middle
-/// bits of the ModRM byte.
+/// The width of the operand of an opcode in a table, with all its elements. `extension` are the
+/// middle bits of the ModRM byte.
 pub(super) const fn width_of(table: Table, opcode: u8, extension: u8, with: &Prefixes) -> usize {
     match table {
         0 => of_one_byte(opcode, extension, with),
@@ -50,7 +50,7 @@ const fn of_two_bytes(opcode: u8, with: &Prefixes) -> usize {
         0x6e => with.element(),
         0x7e if with.is_repeated => 8,
         0x7e => with.element(),
-        // Moves of masks.
+        // kmov.
         0x90 | 0x91 if with.is_vector => match (with.is_narrow, with.is_wide) {
             (true, false) => 1,
             (false, false) => 2,
@@ -61,16 +61,16 @@ const fn of_two_bytes(opcode: u8, with: &Prefixes) -> usize {
         0xb7 | 0xbf | 0xc4 => 2,
         0xc7 if with.is_wide => 16,
         0xc7 => 8,
-        // How far elements are shifted, all of them.
+        // The number of bits that a vector is shifted by.
         0xd1..=0xd3 | 0xe1 | 0xe2 | 0xf1..=0xf3 if with.is_narrow => 16,
-        // Lower halves.
+        // MMX unpacks of the lower half.
         0x60..=0x62 if !with.is_narrow => 4,
         0x60..=0x7f | 0xd1..=0xfe => with.packed(),
         _ => with.word(),
     }
 }
 
-/// Of numbers that become another kind of number.
+/// Width of the operand of a conversion.
 const fn of_conversion(opcode: u8, with: &Prefixes) -> usize {
     let half = 8 << with.length;
     match opcode {
@@ -109,7 +109,7 @@ const fn of_38(opcode: u8, with: &Prefixes) -> usize {
             _ => with.vector() / 8,
         },
         0x13 => with.vector() / 2,
-        // Of the lowest elements alone.
+        // Scalar forms.
         0x2d if with.is_compressed => with.element(),
         0x43 | 0x4d | 0x4f | 0xcb | 0xcd if with.is_compressed => with.element(),
         0x99 | 0x9b | 0x9d | 0x9f | 0xa9 | 0xab | 0xad | 0xaf => with.element(),
@@ -121,7 +121,7 @@ const fn of_38(opcode: u8, with: &Prefixes) -> usize {
     }
 }
 
-/// Have its elements another size in the register?
+/// Does the instruction widen or narrow its elements?
 pub(super) const fn is_resized(opcode: u8, with: &Prefixes) -> bool {
     match opcode {
         0x10..=0x15 => with.is_compressed && with.is_repeated,

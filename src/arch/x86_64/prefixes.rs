@@ -1,5 +1,5 @@
-//! What an instruction has in front of its ModRM byte: prefixes and opcode (Intel's manual, volume
-//! 2, chapter 2; EVEX: 2.7).
+//! Prefixes and opcode, the bytes of an instruction in front of its ModRM byte (Intel's manual,
+//! volume 2, chapter 2; EVEX: 2.7).
 
 /// The bytes that are left of an instruction.
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
@@ -32,11 +32,11 @@ pub(super) struct Prefixes {
     pub(super) is_repeated: bool,
     /// VEX or EVEX.
     pub(super) is_vector: bool,
-    /// EVEX, whose short offsets count in operands.
+    /// EVEX, whose short offsets are in units of the operand's size.
     pub(super) is_compressed: bool,
-    /// EVEX.b: of a memory operand, one element is read for all.
+    /// EVEX.b: a memory operand is one element, used for all.
     pub(super) is_broadcast: bool,
-    /// EVEX.aaa: the number of the mask register that chooses elements; 0: all of them.
+    /// EVEX.aaa: number of the mask register that chooses elements; 0 if all are chosen.
     pub(super) mask: u8,
     /// REX.W, or VEX.W.
     pub(super) is_wide: bool,
@@ -49,7 +49,7 @@ pub(super) struct Prefixes {
 }
 
 impl Prefixes {
-    /// Takes over the two lowest bits of a VEX prefix's last byte, and its length.
+    /// Reads the two lowest bits and the length bit of a VEX prefix's last byte.
     fn set_vex(&mut self, last: u8) {
         self.is_vector = true;
         self.is_narrow = last & 3 == 1;
@@ -58,7 +58,7 @@ impl Prefixes {
         self.length = (last >> 2) & 1;
     }
 
-    /// Takes over an EVEX prefix's last byte.
+    /// Reads an EVEX prefix's last byte.
     fn set_evex(&mut self, last: u8) {
         self.is_compressed = true;
         self.length = (last >> 5) & 3;
@@ -82,7 +82,7 @@ impl Prefixes {
         16 << self.length
     }
 
-    /// Of a whole vector, or of its lowest float.
+    /// Bytes of a vector of floats, or of a scalar float.
     pub(super) const fn float(&self) -> usize {
         match (self.is_repeated, self.is_f2) {
             (true, _) => 4,
@@ -91,7 +91,7 @@ impl Prefixes {
         }
     }
 
-    /// Of a vector register, or of an MMX one.
+    /// Bytes of a vector register or an MMX register.
     pub(super) const fn packed(&self) -> usize {
         match self {
             Self {
@@ -101,7 +101,7 @@ impl Prefixes {
         }
     }
 
-    /// Of an element that W doubles: a float or a double, or whole numbers as long.
+    /// Bytes of an element of four bytes, or of eight with W.
     pub(super) const fn element(&self) -> usize {
         if self.is_wide { 8 } else { 4 }
     }
@@ -136,7 +136,7 @@ pub(super) fn opcode_of(bytes: &mut Bytes<'_>) -> Option<(Prefixes, Table, u8)> 
                 if start == 0x62 {
                     prefixes.set_evex(bytes.next()?);
                 }
-                // The others are of half floats.
+                // The other tables have instructions for half floats.
                 let table = first & if start == 0x62 { 7 } else { 31 };
                 return Some((prefixes, table, bytes.next()?)).filter(|_| (1..4).contains(&table));
             }

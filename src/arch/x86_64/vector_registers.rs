@@ -25,24 +25,24 @@ const MASKS: u32 = 5;
 /// # Safety
 /// The kernel has stored a thread's state at `state`, and its handler has not returned.
 pub unsafe fn parts_of(state: usize) -> impl Iterator<Item = (usize, usize)> {
-    // SAFETY: the caller of this function says so.
+    // SAFETY: `state` is the kernel's, by the caller's promise.
     let more = unsafe { used_parts_of(state, PARTS) };
     [XMM].into_iter().chain(more).map(move |(start, end)| (state + start, state + end))
 }
 
-/// What a mask register holds. `None`: the processor has none, or none is in use.
+/// The value of mask register `number`. `None` if the processor has none, or none is in use.
 ///
 /// # Safety
 /// The kernel has stored a thread's state at `state`, and its handler has not returned.
 pub(super) unsafe fn mask_of(state: usize, number: u8) -> Option<u64> {
-    // SAFETY: the caller of this function says so.
+    // SAFETY: `state` is the kernel's, by the caller's promise.
     let (start, end) = unsafe { used_parts_of(state, [MASKS]) }.next()?;
     let at = start + 8 * usize::from(number);
     // SAFETY: it lies in the part, as the kernel says.
     (at + 8 <= end).then(|| unsafe { ((state + at) as *const u64).read_unaligned() })
 }
 
-/// Those of the parts behind the first one that are in use, relative to the state.
+/// Start and end, relative to the state, of the given parts that are in use.
 ///
 /// # Safety
 /// The kernel has stored a thread's state at `state`, and its handler has not returned.

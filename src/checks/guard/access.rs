@@ -46,8 +46,8 @@ impl GuardedAccess {
     }
 }
 
-/// Where an access began that was wrong somewhere, as seen from its block. `None`: the block's size
-/// is not known.
+/// Place, relative to the block, of the start of a wrong access. `None` if the size of the block is
+/// not known.
 pub(crate) fn place_of(block: &Block, start: usize) -> Option<Location> {
     let end = block.user + block.size?;
     Some(match block.life {

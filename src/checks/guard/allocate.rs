@@ -33,7 +33,7 @@ impl CheckedHeap {
         policy::go_by_contents();
     }
 
-    /// Lets the input with that hash have a say, too; 0: it is not known.
+    /// Sets the hash of the fuzzer's input, which then decides, too; 0 if it is not known.
     pub fn guard_for_input(&self, hash: usize) {
         policy::set_input(hash);
     }

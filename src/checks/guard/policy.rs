@@ -29,11 +29,11 @@ pub(super) enum Rule {
     All,
 }
 
-/// The seed, and the hash of the input that a fuzzer plays, if it is known: where site and size
-/// decide, other blocks are chosen with another sum.
+/// Sum of the seed and the hash of the fuzzer's input, if that is known. Where site and size
+/// decide, another sum chooses other blocks.
 static SALT: AtomicUsize = AtomicUsize::new(0);
 
-/// The input that is played from here on; 0: not known.
+/// Sets the hash of the fuzzer's input; 0 if it is not known.
 pub(super) fn set_input(hash: usize) {
     SALT.store(options::number(Name::GuardSeed).wrapping_add(hash), Ordering::Relaxed);
 }
@@ -94,8 +94,8 @@ pub(super) fn has_patterns() -> bool {
     [Name::GuardSites, Name::GuardModules].into_iter().any(|name| options::text(name).is_some())
 }
 
-/// Bytes from a block's start to the guard behind it. Rust says which alignment it needs, and so do
-/// calls with one: up to that the guard is at the block's very end. For others the options say it.
+/// Bytes from a block's start to the guard behind it: its size, rounded up to the alignment that
+/// Rust's Layout or the call asks for, or else to 16 or `guard_align`.
 pub(super) fn reach_of(size: usize, align: usize, kind: AllocKind) -> usize {
     let size = if size == 0 { 1 } else { size };
     let is_exact = matches!(kind, AllocKind::Rust | AllocKind::Memalign) || align > GRANULE;

@@ -1,5 +1,5 @@
-//! The input that libFuzzer plays: its bytes have a say in which blocks are guarded, so that each
-//! input tries others, and the same input the same.
+//! Hashes libFuzzer's input, which then decides with stack and size which blocks are guarded: other
+//! inputs have other blocks guarded, the same input the same.
 //!
 //! libFuzzer copies an input into a fresh array right before it calls the target with it
 //! (FuzzerLoop.cpp, `ExecuteCallback`). The copy is read at the target's first allocation.
@@ -13,20 +13,20 @@ use crate::shadow::block_table;
 use crate::shadow::block_table::BlockState;
 use crate::stack::modules;
 
-/// The function that copies, with its mangled name.
+/// Mangled name of the function that copies.
 const COPIES: &str = "_ZN6fuzzer6Fuzzer15ExecuteCallbackEPKhm";
-/// Of an input so many bytes have a say: longer ones take no longer.
+/// Most bytes of an input that are hashed.
 const MOST: usize = 4096;
 
-/// Where that function is, and its bytes; 0: the program has none, or no symbols.
+/// Start and length of that function; 0 if the program has none, or has no symbols.
 static START: AtomicUsize = AtomicUsize::new(0);
 static LENGTH: AtomicUsize = AtomicUsize::new(0);
 
-/// The array that an input is being copied to; 0: it is read, or there is none.
+/// The array that the input is copied to, until it is hashed; else 0.
 static COPY: AtomicUsize = AtomicUsize::new(0);
 static BYTES: AtomicUsize = AtomicUsize::new(0);
 
-/// Looks for the function in a program's file. It allocates.
+/// Looks for the function in a program's file. Allocates.
 pub(super) fn prepare(program: &str) {
     if let Some((start, length)) = modules::find_named(program, COPIES) {
         LENGTH.store(length, Ordering::Relaxed);
@@ -34,7 +34,7 @@ pub(super) fn prepare(program: &str) {
     }
 }
 
-/// To be called before an allocation. `true`: the block is the copy's, and goes to [`note_copy`].
+/// Call this before an allocation. `true` if the block is the copy: pass it to [`note_copy`].
 ///
 /// # Safety
 /// `caller` holds the registers at the entry of the program's call, on this thread.
@@ -46,22 +46,22 @@ pub(super) unsafe fn attend(caller: Caller) -> bool {
     // SAFETY: the caller of this function says that the return address is there.
     let pc = unsafe { *(caller.sp as *const usize) };
     if pc.wrapping_sub(start) < LENGTH.load(Ordering::Relaxed) {
-        // The input before has no say in the copy of this one.
+        // The previous input does not decide on the copy of this one.
         HEAP.guard_for_input(0);
         return true;
     }
-    read_copy();
+    hash_copy();
     false
 }
 
-/// The copy's array is there.
+/// Notes the array of the copy.
 pub(super) fn note_copy(array: usize, request: Request) {
     BYTES.store(request.size, Ordering::Relaxed);
     COPY.store(array, Ordering::Relaxed);
 }
 
-/// Has the input its say, if it is new.
-fn read_copy() {
+/// Hashes the input, if that has not been done.
+fn hash_copy() {
     if COPY.load(Ordering::Relaxed) == 0 {
         return;
     }

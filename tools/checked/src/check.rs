@@ -1,19 +1,19 @@
-//! What libmallocop.so knows of an address, asked for by its private functions.
+//! Asks libmallocop.so about addresses, by its private functions.
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use mallocop::model::access::Call;
 use mallocop::sys::process;
 
-/// All that can be accessed at an address that is in no block.
+/// Room at an address that is near no block.
 pub(crate) const UNKNOWN: usize = usize::MAX;
 
-/// How memory is accessed.
+/// Kind of an access.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// It is read.
+    /// A read.
     Read,
-    /// It is written.
+    /// A write.
     Write,
 }
 
@@ -26,8 +26,8 @@ static ROOM: AtomicUsize = AtomicUsize::new(0);
 static TELL: AtomicUsize = AtomicUsize::new(0);
 static TELL_OVERLAP: AtomicUsize = AtomicUsize::new(0);
 
-/// Finds libmallocop.so's functions; without them nothing is checked. `start`, `end`: where this
-/// library's code is. `found`: libc's functions that libmallocop.so itself calls.
+/// Looks up libmallocop.so's functions; without them nothing is checked. Passes it the address
+/// range of this library and the functions of libc's that it calls itself.
 pub(crate) fn prepare(start: usize, end: usize, found: &[usize; 6]) {
     let names = [
         c"mallocop_private_begin",
@@ -46,8 +46,8 @@ pub(crate) fn prepare(start: usize, end: usize, found: &[usize; 6]) {
     ROOM.store(room, Ordering::Release);
 }
 
-/// Bytes that the program may access from an address on: those to the end of the live block that it
-/// is in, 0 in a freed block and outside of one. [`UNKNOWN`] where nothing is known of it.
+/// Bytes that the program may access at an address: up to the end of its live block, 0 in a freed
+/// block or right beside a block, [`UNKNOWN`] elsewhere.
 #[inline(always)]
 pub(crate) fn room(at: usize) -> usize {
     match ROOM.load(Ordering::Acquire) {
@@ -57,7 +57,7 @@ pub(crate) fn room(at: usize) -> usize {
     }
 }
 
-/// Tells of an access of so many bytes, of which not all are there.
+/// Reports an access that goes beyond its block.
 #[cold]
 #[inline(never)]
 pub(crate) fn tell(call: Call, access: Access, at: usize, bytes: usize) {
@@ -80,7 +80,7 @@ pub(crate) fn check(call: Call, access: Access, at: usize, bytes: usize) {
     }
 }
 
-/// Checks that what is read and what is written do not overlap.
+/// Checks that source and destination do not overlap.
 #[inline(always)]
 pub(crate) fn check_overlap(call: Call, to: usize, from: usize, bytes: usize) {
     if to.abs_diff(from) < bytes && to != from {

@@ -1,4 +1,4 @@
-//! memcmp, strcmp and their like: they stop at the first difference.
+//! memcmp, strcmp and the like, which stop at the first difference.
 
 use core::ffi::{c_char, c_int, c_void};
 
@@ -19,18 +19,18 @@ originals! {
     strncasecmp_l: (Text, Text, usize, Memory) -> c_int;
 }
 
-/// Tells which of two operands ends in its block before a comparison does.
+/// Reports the operand whose block ends before the comparison does.
 fn tell_of(call: Call, (one, other): (usize, usize), here: usize, bytes: usize) {
     let short = if room(one) == here { one } else { other };
     tell(call, Access::Read, short, bytes.max(here + 1));
 }
 
-/// Bytes that both operands have, at most so many.
+/// Bytes that are in the blocks of both operands, at most `most`.
 fn common(one: usize, other: usize, most: usize) -> usize {
     room(one).min(room(other)).min(most)
 }
 
-/// Compares memory. What lies behind the first difference may be missing.
+/// Compares memory. Bytes behind the first difference may be outside of the blocks.
 unsafe fn compare_memory(call: Call, one: Memory, other: Memory, bytes: usize) -> c_int {
     let here = common(one as usize, other as usize, bytes);
     // SAFETY: as the caller of the call says.
@@ -48,7 +48,7 @@ unsafe fn compare_memory(call: Call, one: Memory, other: Memory, bytes: usize) -
     compare(bytes)
 }
 
-/// `symbol => call;`: comparisons of memory.
+/// Defines comparisons of memory: `symbol => call;`.
 macro_rules! memory_comparisons {
     ($($symbol:ident => $call:ident;)*) => {$(
         #[unsafe(no_mangle)]
@@ -65,7 +65,7 @@ memory_comparisons! {
     __memcmpeq => Memcmp;
 }
 
-/// Checks a comparison of texts. `compare` compares so many bytes as the call does.
+/// Checks a comparison of texts. `compare` compares a number of bytes as the call does.
 fn check_texts(
     call: Call,
     (one, other): (Text, Text),
@@ -82,8 +82,8 @@ fn check_texts(
     }
 }
 
-/// `symbol(more arguments) by bounded, most, plain => call;`: comparisons of texts. The bounded
-/// form of a call looks at no more than it is given.
+/// Defines comparisons of texts: `symbol(more arguments) by function with a bound(its other
+/// arguments), bound of this call => call;`.
 macro_rules! text_comparisons {
     ($($symbol:ident($($name:ident: $kind:ty),*) by $bounded:ident($($more:ident),*), $most:expr
         => $call:ident;)*) => {$(

@@ -1,8 +1,8 @@
 //! read(2), fgets(3) and the like: the bytes that they have put into a buffer are checked after the
 //! call. A buffer that is said to be larger than its block is no error as long as the data fits.
 //!
-//! These calls are cancellation points: cancellation unwinds frames of this file, which have nothing
-//! to clean up.
+//! These calls are cancellation points: cancellation unwinds frames of this file, which have
+//! nothing to clean up.
 
 use core::ffi::{c_char, c_int, c_void};
 
@@ -87,7 +87,7 @@ pub(crate) unsafe fn check_parts(
     }
 }
 
-/// The buffers of a message that the kernel has used.
+/// The buffers of a message after a successful call.
 pub(crate) unsafe fn parts_of(message: *const msghdr, bytes: isize) -> (*const iovec, usize) {
     if bytes <= 0 {
         return (core::ptr::null(), 0);
@@ -97,7 +97,7 @@ pub(crate) unsafe fn parts_of(message: *const msghdr, bytes: isize) -> (*const i
     (message.msg_iov, message.msg_iovlen)
 }
 
-/// `symbol(arguments) -> result, |result| checks;`: libc's function in front of the checks.
+/// Defines functions that call libc's, then check: `symbol(arguments) -> result, |result| check;`.
 macro_rules! found_out {
     ($($symbol:ident($($name:ident: $kind:ty),*) -> $result:ty, |$got:ident| $check:expr;)*) => {$(
         #[unsafe(no_mangle)]
@@ -178,7 +178,7 @@ found_out! {
         |got| check_text(Call::Getcwd, got);
 }
 
-/// Checks a text that a call has written, with its NUL.
+/// Checks a text, with its NUL, that a call has written.
 unsafe fn check_text(call: Call, text: Text) {
     let here = room(text as usize);
     if text.is_null() || here == crate::check::UNKNOWN {
@@ -205,7 +205,7 @@ unsafe fn check_line(call: Call, text: *mut Text, (start, here): (usize, usize),
     }
 }
 
-/// `symbol(more arguments);`: getline(3) and its like.
+/// Defines getline(3) and the like: `symbol(more arguments) => call;`.
 macro_rules! lines {
     ($($symbol:ident($($name:ident: $kind:ty),*) => $call:ident;)*) => {$(
         #[unsafe(no_mangle)]

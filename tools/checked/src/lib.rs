@@ -1,10 +1,10 @@
-//! libmallocop_checked.so: libc's calls that read or write memory, each checked against the blocks
-//! of libmallocop.so, which is preloaded before it. libc's own functions do the work.
+//! libmallocop_checked.so: functions that check the arguments of libc's against the blocks of
+//! libmallocop.so, which is preloaded before it, and call libc's.
 //!
-//! A length that the caller gives for all of the memory is checked before the call, one that the
-//! call finds out after it. A bound that the call does not reach is no error.
+//! Lengths that the caller gives are checked before the call, lengths that the call returns after
+//! it. A bound that the call does not reach is not an error.
 
-// Else the loops that stand in for libc's functions would become calls of them.
+// Otherwise the compiler would turn the loops in `plain` into calls of the functions they replace.
 #![no_builtins]
 #![warn(
     clippy::unwrap_used,
@@ -26,6 +26,7 @@ mod original;
 mod output;
 mod plain;
 mod printing;
+mod program_symbols;
 mod sorting;
 mod start;
 mod strings;
@@ -33,5 +34,3 @@ mod texts;
 #[path = "../../preload/src/unwinder.rs"]
 mod unwinder;
 mod wide;
-
-use original::look_up;

@@ -1,4 +1,4 @@
-//! memcpy and its like.
+//! memcpy and the like.
 
 use core::ffi::{c_int, c_void};
 
@@ -30,7 +30,7 @@ originals! {
     __explicit_bzero_chk: (Out, usize, usize) -> ();
 }
 
-/// `symbol(arguments) -> result, |_| checks;`: libc's function behind the checks.
+/// Defines functions that check, then call libc's: `symbol(arguments) -> result, |_| check;`.
 macro_rules! fixed {
     ($($symbol:ident($($name:ident: $kind:ty),*) -> $result:ty, |_| $check:expr;)*) => {
         crate::memory::early! {
@@ -40,7 +40,7 @@ macro_rules! fixed {
 }
 pub(crate) use fixed;
 
-/// The same with something to do where nothing can be looked up.
+/// The same with `|| replacement` for when libc's function cannot be looked up yet.
 macro_rules! early {
     ($($symbol:ident($($name:ident: $kind:ty),*) -> $result:ty,
         |_| $check:expr, || $plain:expr;)*) => {$(
@@ -60,7 +60,7 @@ macro_rules! early {
 }
 pub(crate) use early;
 
-/// Checks a copy; one to itself is none.
+/// Checks a copy.
 #[inline(always)]
 fn check_copy(call: Call, to: Out, from: In, bytes: usize) {
     check(call, Access::Read, from as usize, bytes);
@@ -121,7 +121,7 @@ unsafe extern "C-unwind" fn memccpy(to: Out, from: In, byte: c_int, bytes: usize
     }
 }
 
-/// Where the byte is, in so many bytes.
+/// Index of the byte in `bytes` bytes.
 pub(crate) unsafe fn find(start: In, byte: c_int, bytes: usize) -> Option<usize> {
     // SAFETY: the caller's memory, as for memchr(3).
     unsafe {

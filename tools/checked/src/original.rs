@@ -1,6 +1,6 @@
-//! libc's functions, which those of the same name here stand in front of.
+//! libc's functions with the names that this library defines.
 
-use core::ffi::{CStr, c_void};
+use core::ffi::CStr;
 use core::sync::atomic::{AtomicUsize, Ordering};
 
 use mallocop::arch::thread_pointer;
@@ -9,7 +9,7 @@ use mallocop::sys::process;
 /// A function of libc's.
 pub(crate) struct Original(&'static CStr, AtomicUsize);
 
-/// Holds its own address once the loader has relocated this library.
+/// Contains its own address after the loader has relocated this library.
 static RELOCATED: Pointer = Pointer(&raw const RELOCATED);
 
 struct Pointer(*const Pointer);
@@ -17,17 +17,17 @@ struct Pointer(*const Pointer);
 // SAFETY: the loader alone writes to it, before there is a second thread.
 unsafe impl Sync for Pointer {}
 
-/// The thread that is looking a symbol up, by its thread pointer.
+/// Thread pointer of the thread that is looking up a symbol.
 static SEEKER: AtomicUsize = AtomicUsize::new(0);
 
 impl Original {
-    /// By its name; not looked up so far.
+    /// A function that has not been looked up.
     pub(crate) const fn new(name: &'static CStr) -> Self {
         Self(name, AtomicUsize::new(0))
     }
 
-    /// Its address, looked up if that has not been done; 0: libc has none, or nothing can be looked
-    /// up: the loader has not relocated this library, or the lookup itself has called.
+    /// Its address, looked up at the first call. 0 if libc has no such function, if this library is
+    /// not relocated yet, or if the lookup itself calls the function.
     #[inline(always)]
     pub(crate) fn find(&self) -> usize {
         match self.1.load(Ordering::Relaxed) {
@@ -55,12 +55,7 @@ impl Original {
     }
 }
 
-/// The definition of a symbol that the program uses.
-pub(crate) fn look_up(symbol: &CStr) -> *mut c_void {
-    process::find_symbol(symbol) as *mut c_void
-}
-
-/// Statics of libc's functions, by their symbols, and their types.
+/// Declares libc's functions.
 macro_rules! originals {
     ($($symbol:ident: ($($argument:ty),*) -> $result:ty;)*) => {
         /// libc's functions.
@@ -77,7 +72,7 @@ macro_rules! originals {
                 },
             );)*
 
-            /// Looks all of them up: a signal handler or a forked child may be the first to call.
+            /// Looks up all of them, so that no signal handler or forked child has to.
             pub(crate) fn find() {
                 for original in [$(&$symbol),*] {
                     original.find();
@@ -85,7 +80,7 @@ macro_rules! originals {
             }
         }
 
-        /// libc's functions as such. `None`: there is none, or it cannot be looked up.
+        /// libc's functions with their types; `None` where [`Original::find`] is 0.
         #[allow(unused, reason = "not all are called by name")]
         mod real {
             use super::*;

@@ -1,5 +1,5 @@
-//! The few functions that a library's IFUNC resolver may call while the loader relocates, when no
-//! symbol can be looked up: plain loops.
+//! Replacements for functions that an IFUNC resolver may call while the loader relocates, when no
+//! symbol can be looked up.
 
 /// As memcpy(3) and memmove(3).
 pub(crate) unsafe fn copy(to: *mut u8, from: *const u8, bytes: usize) {
@@ -19,19 +19,19 @@ pub(crate) unsafe fn fill(to: *mut u8, byte: u8, bytes: usize) {
     }
 }
 
-/// As memchr(3); `None` for NULL.
+/// As memchr(3), with an index as result.
 pub(crate) unsafe fn find(start: *const u8, byte: u8, bytes: usize) -> Option<usize> {
     // SAFETY: the caller's memory up to the byte, as for memchr(3).
     (0..bytes).find(|&at| unsafe { *start.add(at) } == byte)
 }
 
-/// Bytes in front of a text's end, at most so many.
+/// As strnlen(3).
 pub(crate) unsafe fn length(text: *const u8, most: usize) -> usize {
     // SAFETY: the caller's memory up to the end, as for strnlen(3).
     unsafe { find(text, 0, most) }.unwrap_or(most)
 }
 
-/// As memcmp(3); where `ends` is set, as strncmp(3).
+/// As memcmp(3), or as strncmp(3) if `ends` is set.
 pub(crate) unsafe fn compare(one: *const u8, other: *const u8, bytes: usize, ends: bool) -> i32 {
     for at in 0..bytes {
         // SAFETY: the caller's memory up to the first difference, or the end.

@@ -1,4 +1,4 @@
-//! snprintf(3) and its like: what they have written is checked when they come back.
+//! snprintf(3) and the like, whose output is checked after the call.
 
 use core::arch::naked_asm;
 use core::ffi::{c_char, c_int, c_void};
@@ -13,7 +13,7 @@ type Out = *mut c_char;
 type Format = *const c_char;
 type WideOut = *mut u32;
 type WideFormat = *const u32;
-/// A `va_list` as it is passed: its address (System V ABI, AMD64 supplement, 3.5.7).
+/// A `va_list` argument, which is passed by address (System V ABI, AMD64 supplement, 3.5.7).
 type List = *mut c_void;
 
 originals! {
@@ -25,14 +25,14 @@ originals! {
     __vswprintf_chk: (WideOut, usize, c_int, usize, WideFormat, List) -> c_int;
 }
 
-/// Checks what was written: all of the result and a NUL, at most so many bytes.
+/// Checks the output: `result` bytes and a NUL, at most `most` bytes.
 fn check_written(call: Call, to: usize, most: usize, result: c_int) {
     if let Ok(length) = usize::try_from(result) {
         errno::preserve(|| check(call, Access::Write, to, (length + 1).min(most)));
     }
 }
 
-/// The same for characters of four bytes; a result that does not fit is an error.
+/// The same for wide characters. Output that does not fit makes these calls fail.
 fn check_written_wide(call: Call, to: WideOut, result: c_int) {
     if let Ok(length) = usize::try_from(result) {
         errno::preserve(|| check(call, Access::Write, to as usize, 4 * (length + 1)));
@@ -56,9 +56,9 @@ found_out! {
     ) -> c_int, |got| check_written_wide(Call::Swprintf, to, got);
 }
 
-/// `symbol => function with a list, its number, bytes of the registers in front of "...";`: a
-/// function with "...", which Rust cannot define. It saves the registers that may hold arguments,
-/// makes a `va_list` of them, and passes that behind the arguments with a name.
+/// Defines variadic functions, which stable Rust cannot: `symbol => function with a va_list, the
+/// register of that argument, bytes of the named arguments' registers;`. Each saves the registers
+/// that may hold arguments, makes a `va_list` of them and calls the function.
 macro_rules! variadic {
     ($($symbol:ident => $with_list:ident, $register:literal, $named:literal;)*) => {$(
         #[unsafe(no_mangle)]

@@ -1,4 +1,4 @@
-//! Arrays that are sorted, or searched by halves.
+//! qsort and bsearch.
 
 use core::ffi::{c_int, c_void};
 
@@ -17,7 +17,7 @@ originals! {
     bsearch: (In, In, usize, usize, Option<Compare>) -> Out;
 }
 
-/// Checks an array as a whole.
+/// Checks a whole array.
 fn check_array(call: Call, access: Access, start: usize, count: usize, size: usize) {
     check(call, access, start, count.saturating_mul(size));
 }

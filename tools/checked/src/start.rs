@@ -1,9 +1,9 @@
-//! The library's beginning and end of means.
+//! The library's constructor, and the end of a program that cannot go on.
 
 use crate::original::Original;
 use crate::{check, compare, input, memory, output, printing, sorting, strings, wide};
 
-/// Runs when the loader initialises this library, with libc's functions at hand.
+/// The constructor. libc can be used.
 extern "C-unwind" fn begin() {
     unsafe extern "C" {
         // Both are made by the linker, for this library.
@@ -18,7 +18,7 @@ extern "C-unwind" fn begin() {
     output::originals::find();
     printing::originals::find();
     sorting::originals::find();
-    // In the order of tools/preload/src/memory_functions.rs.
+    // The order is that of tools/preload/src/memory_functions.rs.
     let found = [
         &memory::originals::memcpy,
         &memory::originals::memmove,
@@ -35,8 +35,8 @@ extern "C-unwind" fn begin() {
 #[unsafe(link_section = ".init_array")]
 static BEGIN: extern "C-unwind" fn() = begin;
 
-/// Ends a program that calls what cannot be done: libc has no such function, or an IFUNC resolver
-/// has called one that needs libc while the loader relocates.
+/// Ends the program with SIGILL: it has called a function that this libc does not have, or an IFUNC
+/// resolver has called one of those without a replacement in [`crate::plain`].
 #[cold]
 pub(crate) fn give_up() -> ! {
     // SAFETY: an instruction that cannot be executed ends the program.

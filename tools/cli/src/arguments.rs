@@ -230,18 +230,18 @@ fn places() -> [Arg; 3] {
 fn passes() -> [Arg; 2] {
     [
         Arg::new("deep").long("deep").action(ArgAction::SetTrue).help(
-            "Run the program four times more, with guards on each block and checked calls of \
-             libc's, to see each error at the access",
+            "Run the program four times more, with guards on all blocks and checked calls of \
+             libc's, to find each error at its access",
         ),
         Arg::new("deep-prepare")
             .long("deep-prepare")
             .value_name("CMD")
             .requires("deep")
-            .help("Shell command to run before each of these"),
+            .help("Shell command to run before each of these runs"),
     ]
 }
 
-/// Whether and how passes follow the run.
+/// The values of `run --deep`'s flags; `None` without `--deep`.
 pub(crate) fn deep_of(matches: &ArgMatches) -> Option<Deep> {
     let prepare = matches.get_one("deep-prepare").cloned();
     matches.get_flag("deep").then_some(Deep { prepare })

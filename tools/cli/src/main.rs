@@ -102,7 +102,7 @@ fn dispatch(matches: &ArgMatches) -> Result<u8, Failure> {
     }
 }
 
-/// `run`, with passes behind it or without.
+/// `mallocop run`, with or without `--deep`.
 fn run_or_pass(matches: &ArgMatches) -> Result<u8, Failure> {
     let words: Vec<OsString> = matches.get_many("program").into_iter().flatten().cloned().collect();
     let (program, arguments) =

@@ -1,20 +1,20 @@
-//! What libmallocop_checked.so calls here. The functions are private to these two libraries, which
-//! are built together.
+//! Functions for libmallocop_checked.so. They are private to the two libraries, which are built
+//! together.
 
 use mallocop::model::access::Call;
 use mallocop::runtime::checked_call;
 
 use crate::memory_functions;
 
-/// Says where the library's code lies, and which are libc's functions of
+/// Takes the address range of that library, and libc's functions for
 /// [`memory_functions`](crate::memory_functions).
 ///
 /// # Safety
-/// They are.
+/// `found` has libc's functions in the order of that module, or 0.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn mallocop_private_begin(start: usize, end: usize, found: &[usize; 6]) {
     checked_call::add_own(start, end);
-    // SAFETY: the caller says so.
+    // SAFETY: `found` has libc's functions, by the caller's promise.
     unsafe { memory_functions::take(found) };
 }
 

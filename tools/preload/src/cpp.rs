@@ -11,7 +11,8 @@ use mallocop::model::finding::{AllocKind, Operation};
 use mallocop::runtime::hooked::fault_injection;
 
 use crate::malloc::{free, try_allocate};
-use crate::operators::{Operator, look_behind, look_up, next};
+use crate::operators::{Operator, next};
+use crate::program_symbols::{look_behind, look_up};
 use mallocop::entries;
 
 type New = unsafe extern "C-unwind" fn(usize) -> *mut c_void;

@@ -12,7 +12,7 @@ use mallocop::sys::{exec_check, memory};
 /// Texts, ended by null: arguments or an environment.
 pub(crate) type Texts = *const *const c_char;
 
-/// Our libraries' files, at the end of a path. The second one is nothing without the first.
+/// File names of our libraries, at the end of a path. The second does nothing without the first.
 const LIBRARY: &[u8] = b"/libmallocop.so";
 const CHECKED: &[u8] = b"/libmallocop_checked.so";
 const PRELOAD: &[u8] = b"LD_PRELOAD=";

@@ -26,6 +26,7 @@ mod interface;
 mod malloc;
 mod memory_functions;
 mod operators;
+mod program_symbols;
 mod real;
 mod rules;
 mod sanitizer;
@@ -37,9 +38,6 @@ mod statistics;
 mod threads;
 #[cfg(not(feature = "oracle"))]
 mod unwinder;
-
-#[cfg(not(feature = "oracle"))]
-use operators::look_up;
 
 use mallocop::own::heap::OwnAllocator;
 use mallocop::runtime::HEAP;

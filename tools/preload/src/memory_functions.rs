@@ -1,8 +1,8 @@
-//! memcpy and the like, as this library calls them: libc's own. A program's checks of its calls, or
-//! another library in front of libc, see nothing of them.
+//! memcpy and the like for this library's own calls, which go straight to libc: neither
+//! libmallocop_checked.so nor another library that interposes these functions gets them.
 //!
-//! The compiler makes calls of these names. They are defined here, and are no symbols to anybody
-//! else.
+//! The compiler emits calls of these names. The symbols defined here are hidden, so that only this
+//! library uses them.
 
 use core::arch::global_asm;
 use core::ffi::CStr;
@@ -10,14 +10,14 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use mallocop::sys::process;
 
-/// libc's functions, in the order of the slots; 0: not known so far.
+/// The functions, in the order of the slots.
 const NAMES: [&CStr; 6] = [c"memcpy", c"memmove", c"memset", c"memcmp", c"bcmp", c"strlen"];
 
 unsafe extern "C" {
     static mallocop_memory_functions: [AtomicUsize; NAMES.len()];
 }
 
-/// Takes over what another library knows, in that order.
+/// Sets the slots, in the order of `NAMES`.
 ///
 /// # Safety
 /// They are libc's functions, or 0.
@@ -27,7 +27,7 @@ pub(crate) unsafe fn take(found: &[usize; NAMES.len()]) {
     }
 }
 
-/// Looks up what is not known.
+/// Looks up the functions whose slots are 0.
 pub(crate) fn find() {
     for (slot, name) in slots().iter().zip(NAMES) {
         if slot.load(Ordering::Acquire) == 0 {
@@ -37,13 +37,12 @@ pub(crate) fn find() {
 }
 
 fn slots() -> &'static [AtomicUsize; NAMES.len()] {
-    // SAFETY: so many words, defined below; zero is none.
+    // SAFETY: the assembly below defines so many words; they are only accessed as atomics.
     unsafe { &mallocop_memory_functions }
 }
 
-// Each function jumps to libc's. Where that is not known so far, before the library's constructor,
-// it does the work by the processor's string instructions; the direction flag is clear, by the ABI,
-// and is so again.
+// Each function jumps to libc's. If its slot is 0, before the library's constructor, it uses the
+// processor's string instructions. The direction flag is clear at entry and at return, by the ABI.
 global_asm!(
     ".pushsection .bss.mallocop_memory_functions,\"aw\",@nobits",
     ".balign 8",
@@ -87,7 +86,7 @@ global_asm!(
     "jb 2f",
     "rep movsb",
     "ret",
-    // It begins inside of what is copied: from the end on.
+    // The destination starts inside the source: copy backwards.
     "2:",
     "lea rdi, [rdi + rcx - 1]",
     "lea rsi, [rsi + rcx - 1]",
@@ -113,7 +112,7 @@ global_asm!(
     "3:",
     "xor eax, eax",
     "mov rcx, rdx",
-    // Without a byte to compare they are equal: the flag says so.
+    // Sets the zero flag, which repe leaves alone if there are no bytes.
     "test eax, eax",
     "repe cmpsb",
     "je 4f",

@@ -4,7 +4,7 @@
 //!
 //! Each is a hidden symbol that goes on, arguments untouched, to the program's own function of that
 //! name, looked up when it is first called. Where there is none nothing can be unwound: the process
-//! is aborted.
+//! is aborted. libmallocop_checked.so is built with this file, too.
 
 use core::arch::global_asm;
 use core::ffi::{CStr, c_void};
@@ -12,7 +12,7 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 
 use mallocop::sys::process;
 
-use super::look_up;
+use crate::program_symbols::look_up;
 
 macro_rules! forwards {
     ($($name:literal = $symbol:ident;)*) => {

@@ -11,6 +11,7 @@ use mallocop::model::stack as model;
 use mallocop::text;
 use mallocop::text::message::write_message;
 use mallocop::text::page::Page;
+use mallocop::text::stacks::stack_of;
 use mallocop::text::style::Renderer;
 use serde::Serialize;
 
@@ -181,7 +182,7 @@ pub fn write(
     let report = Report {
         format: "mallocop-report",
         version: VERSION,
-        stacks: recording.sites().map(|site| stack(with.symbolizer.stack(site))).collect(),
+        stacks: recording.sites().map(|site| stack(stack_of(site, with))).collect(),
         processes: recording.processes.iter().map(|known| process(known, with)).collect(),
         unwatched: recording
             .unwatched

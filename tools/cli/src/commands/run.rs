@@ -28,7 +28,7 @@ pub(crate) struct Run<'a> {
     pub(crate) options: String,
     /// Where the report goes besides.
     pub(crate) to: Destinations,
-    /// Its standard input, if that is not the command's own.
+    /// The program's standard input; `None` for the command's own.
     pub(crate) input: Option<File>,
 }
 
@@ -76,7 +76,7 @@ pub(crate) fn run(run: &Run<'_>) -> Result<End, Failure> {
     Ok(watch.conclude(&program, ended, options.exitcode))
 }
 
-/// The status for a program that returns 0 and has errors, by the environment's options and these.
+/// The option `exitcode` from the environment and these flags.
 pub(crate) fn exitcode(from_flags: &str) -> Result<u8, Failure> {
     all_options(from_flags).map(|options| options.exitcode)
 }

@@ -20,13 +20,13 @@ struct Library {
     bytes: &'static [u8],
 }
 
-/// The one that watches.
+/// libmallocop.so.
 const WATCHER: Library = Library {
     file: "libmallocop.so",
     bytes: include_bytes!(concat!(env!("OUT_DIR"), "/libmallocop.so")),
 };
 
-/// The one that checks calls of libc's, behind it.
+/// libmallocop_checked.so, which is preloaded behind it.
 const CHECKER: Library = Library {
     file: "libmallocop_checked.so",
     bytes: include_bytes!(concat!(env!("OUT_DIR"), "/libmallocop_checked.so")),
@@ -46,7 +46,7 @@ pub(crate) fn install() -> Result<PathBuf, Failure> {
     install_one(WATCHER)
 }
 
-/// The same of the library that checks calls of libc's.
+/// The same for libmallocop_checked.so.
 pub(crate) fn install_checker() -> Result<PathBuf, Failure> {
     install_one(CHECKER)
 }
